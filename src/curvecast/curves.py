@@ -1,0 +1,271 @@
+"""The one data type that all stages speak: a set of recorded learning curves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+DIRECTIONS = ("maximize", "minimize")
+_META = b"curvecast"
+_SERIES = "series"
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names file, row and column as far as they are known."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        row: object = None,
+        column: object = None,
+    ) -> None:
+        where = [
+            f"{label} {value}"
+            for label, value in (("file", file), ("row", row), ("column", column))
+            if value is not None
+        ]
+        super().__init__(f"{', '.join(where)}: {problem}" if where else problem)
+
+
+@dataclass(frozen=True, eq=False)
+class CurveSet:
+    """Learning curves of many runs of one task.
+
+    Attributes
+    ----------
+    configs : DataFrame, one row per run with the columns `id` (str, unique), `group` (int, equal
+        for repeated configurations), `hp_*` (training hyper-parameters) and `ap_*` (architecture
+        parameters); text columns have a categorical dtype.
+    values : float64 array of shape (n_configs, n_epochs), in the unit of `metric`; NaN means
+        not observed, inf a run that overflowed.
+    epochs : int array of shape (n_epochs,), strictly increasing numbers of *trained* epochs; a
+        value at epoch 0 is of the untrained network.
+    metric : what `values` measure, for instance "validation accuracy".
+    direction : "maximize" or "minimize".
+    name : the data set, for instance "lcbench/Fashion-MNIST".
+    source : citation or path that the curves come from.
+    log_columns : `hp_*`/`ap_*` columns that were drawn on a log scale; features take their log.
+    series : further series by name, each of the shape of `values` (training loss, gradient
+        norms, ...). The series `seconds` is the cumulative time since the start of the run.
+    notes : remarks on what a reader did (duplicates dropped, ...), shown in the report.
+    """
+
+    configs: pd.DataFrame
+    values: np.ndarray
+    epochs: np.ndarray
+    metric: str
+    direction: str
+    name: str
+    source: str = ""
+    log_columns: tuple[str, ...] = ()
+    series: Mapping[str, np.ndarray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, dtype=np.float64)
+        epochs = np.asarray(self.epochs, dtype=np.int64)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "epochs", epochs)
+        object.__setattr__(self, "configs", self.configs.reset_index(drop=True))
+        object.__setattr__(self, "log_columns", tuple(self.log_columns))
+        object.__setattr__(self, "notes", tuple(self.notes))
+        self._check()
+
+    def _check(self) -> None:
+        shape = (len(self.configs), len(self.epochs))
+        if self.direction not in DIRECTIONS:
+            raise DataError(
+                f"direction is {self.direction!r}, not one of {DIRECTIONS}", file=self.name
+            )
+        if self.values.shape != shape:
+            raise DataError(
+                f"values have shape {self.values.shape}, configs and epochs imply {shape}",
+                file=self.name,
+            )
+        if not len(self.epochs) or np.any(np.diff(self.epochs) <= 0) or self.epochs[0] < 0:
+            raise DataError("epochs are not increasing numbers from 0", file=self.name)
+        for column in ("id", "group"):
+            if column not in self.configs:
+                raise DataError("missing column in configs", file=self.name, column=column)
+        duplicated = self.configs["id"][self.configs["id"].duplicated()]
+        if len(duplicated):
+            raise DataError(
+                f"duplicate id {duplicated.iloc[0]!r}",
+                file=self.name,
+                row=int(duplicated.index[0]),
+                column="id",
+            )
+        for column in self.configs.columns:
+            if column not in ("id", "group") and not column.startswith(("hp_", "ap_")):
+                raise DataError("configs columns are id, group, hp_*, ap_*", column=column)
+        for column in self.log_columns:
+            if column not in self.configs:
+                raise DataError("log column is not in configs", file=self.name, column=column)
+        for name, array in self.series.items():
+            if np.shape(array) != shape:
+                raise DataError(
+                    f"series has shape {np.shape(array)}, not {shape}", file=self.name, column=name
+                )
+
+    def __len__(self) -> int:
+        return len(self.configs)
+
+    @property
+    def last_epoch(self) -> int:
+        """E, the last trained epoch."""
+        return int(self.epochs[-1])
+
+    @property
+    def final(self) -> np.ndarray:
+        """Value after the last epoch, shape (n_configs,); not finite for a diverged run."""
+        return self.values[:, -1]
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Integer per run, equal for repeated configurations; shape (n_configs,)."""
+        return self.configs["group"].to_numpy(dtype=np.int64)
+
+    @property
+    def sign(self) -> float:
+        """+1 where larger is better, -1 where smaller is better."""
+        return 1.0 if self.direction == "maximize" else -1.0
+
+    def seen(self, tau: int) -> np.ndarray:
+        """Boolean mask over epochs that a predictor may see at `tau`; shape (n_epochs,)."""
+        return self.epochs <= tau
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> CurveSet:
+        """The runs at the integer positions (or under the boolean mask) `rows`, in that order."""
+        rows = np.asarray(rows)
+        return replace(
+            self,
+            configs=self.configs.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows],
+            values=self.values[rows],
+            series={name: array[rows] for name, array in self.series.items()},
+        )
+
+    def hide_after(self, tau: int) -> CurveSet:
+        """A copy in which everything after epoch `tau` is NaN, further series included."""
+        hidden = ~self.seen(tau)
+
+        def hide(array: np.ndarray) -> np.ndarray:
+            array = np.array(array, dtype=np.float64)
+            array[:, hidden] = np.nan
+            return array
+
+        return replace(
+            self,
+            values=hide(self.values),
+            series={name: hide(array) for name, array in self.series.items()},
+        )
+
+    def negated(self) -> CurveSet:
+        """The same curves with the sign of the metric and the direction turned round."""
+        direction = "minimize" if self.direction == "maximize" else "maximize"
+        return replace(self, values=-self.values, direction=direction)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write one Parquet file: configs, `y_{epoch}` and `series:{name}:{epoch}` columns."""
+        table: dict[str, Any] = {column: self.configs[column] for column in self.configs}
+        table |= {f"y_{e}": self.values[:, i] for i, e in enumerate(self.epochs)}
+        for name, array in self.series.items():
+            table |= {f"{_SERIES}:{name}:{e}": array[:, i] for i, e in enumerate(self.epochs)}
+        meta = {
+            "metric": self.metric,
+            "direction": self.direction,
+            "name": self.name,
+            "source": self.source,
+            "log_columns": self.log_columns,
+            "series": list(self.series),
+            "epochs": self.epochs.tolist(),
+            "notes": self.notes,
+        }
+        write_parquet(pd.DataFrame(table), path, meta)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> CurveSet:
+        """Read what `to_parquet` wrote. Raises DataError for any other or a truncated file."""
+        frame, meta = read_parquet(path)
+        if "epochs" not in meta:
+            raise DataError("not a curve file (its metadata has no epochs)", file=path)
+        epochs = np.array(meta.pop("epochs"), dtype=np.int64)
+        names = meta.pop("series")
+
+        def matrix(prefix: str) -> np.ndarray:
+            return frame[[f"{prefix}{e}" for e in epochs]].to_numpy(dtype=np.float64)
+
+        configs = frame[
+            [c for c in frame.columns if c in ("id", "group") or c.startswith(("hp_", "ap_"))]
+        ].copy()
+        return cls(
+            configs=configs,
+            values=matrix("y_"),
+            epochs=epochs,
+            series={name: matrix(f"{_SERIES}:{name}:") for name in names},
+            **meta,
+        )
+
+
+def write_parquet(
+    frame: pd.DataFrame, path: str | Path, meta: Mapping[str, Any] | None = None
+) -> None:
+    """Write a frame with JSON metadata as zstd Parquet; nothing half-written ever has the name."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), _META: json.dumps(dict(meta or {})).encode()}
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(table, temporary, compression="zstd")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_parquet(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a Parquet file and its JSON metadata. Raises DataError if it is not a whole one."""
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"not a complete Parquet file ({error})", file=path) from error
+    meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
+    return table.to_pandas(), meta
+
+
+def group_equal_rows(frame: pd.DataFrame) -> np.ndarray:
+    """Number the distinct rows of `frame` in order of appearance; int array of shape (n_rows,)."""
+    if not len(frame.columns):
+        return np.arange(len(frame))
+    return (
+        frame.groupby(list(frame.columns), sort=False, dropna=False, observed=True)
+        .ngroup()
+        .to_numpy()
+    )
+
+
+def concat(sets: Iterable[CurveSet]) -> CurveSet:
+    """Runs of several sets with the same epochs, one after the other; ids must stay unique."""
+    sets = list(sets)
+    first = sets[0]
+    for other in sets[1:]:
+        if not np.array_equal(other.epochs, first.epochs):
+            raise DataError("sets have different epochs", file=other.name)
+    return replace(
+        first,
+        configs=pd.concat([s.configs for s in sets], ignore_index=True),
+        values=np.concatenate([s.values for s in sets]),
+        series={n: np.concatenate([s.series[n] for s in sets]) for n in first.series},
+    )

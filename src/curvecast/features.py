@@ -1,0 +1,112 @@
+"""The feature blocks of Baker et al. (2018, section 3.1) at a truncation epoch tau.
+
+TS: the values at all epochs <= tau with their first and second differences; AP: architecture
+parameters; HP: training hyper-parameters. This is the only feature code of the project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from curvecast.curves import CurveSet, DataError
+
+BLOCKS = ("TS", "AP", "HP")
+COMBINATIONS = ("TS", "AP", "HP", "TS+AP", "TS+HP", "AP+HP", "TS+AP+HP")
+_PREFIX = {"TS": "ts_", "AP": "ap_", "HP": "hp_"}
+
+
+def build(curves: CurveSet, taus: Iterable[int]) -> dict[int, pd.DataFrame]:
+    """All blocks for every tau.
+
+    Returns a mapping from tau to a frame of shape (n_configs, n_features): columns
+    `ts_y_{epoch}`, `ts_d1_{epoch}`, `ts_d2_{epoch}` (and the same with a series' name in front
+    of the kind for each further series), `ap_*`, `hp_*`. Text columns are one-hot, columns in
+    `curves.log_columns` are natural logarithms. A value that is not finite is replaced by the
+    last finite one before it, and the column `ts_diverged` marks such runs; where no value is
+    finite yet the cell stays NaN.
+
+    Raises
+    ------
+    DataError : a tau that lies before the first or after the last epoch.
+    """
+    static = _static(curves)
+    return {int(tau): pd.concat([_time_series(curves, int(tau)), static], axis=1) for tau in taus}
+
+
+def select(features: pd.DataFrame, blocks: str) -> pd.DataFrame:
+    """Columns of the blocks in a name like "TS+AP". Raises DataError for an unknown block."""
+    names = blocks.split("+")
+    unknown = [name for name in names if name not in _PREFIX]
+    if unknown:
+        raise DataError(f"unknown feature block {unknown[0]!r}, known: {', '.join(BLOCKS)}")
+    prefixes = tuple(_PREFIX[name] for name in names)
+    return features[[c for c in features.columns if c.startswith(prefixes)]]
+
+
+def available(features: pd.DataFrame, blocks: str) -> bool:
+    """Whether every block of the combination has at least one column here."""
+    return all(
+        any(c.startswith(_PREFIX[name]) for c in features.columns) for name in blocks.split("+")
+    )
+
+
+def _time_series(curves: CurveSet, tau: int) -> pd.DataFrame:
+    if not curves.epochs[0] <= tau <= curves.last_epoch:
+        raise DataError(
+            f"tau {tau} is outside of the epochs {curves.epochs[0]}..{curves.last_epoch}",
+            file=curves.name,
+        )
+    seen = curves.seen(tau)
+    epochs = curves.epochs[seen]
+    columns: dict[str, np.ndarray] = {}
+    for name, array in {"": curves.values, **curves.series}.items():
+        if name == "seconds":
+            continue
+        label = f"ts_{name}_" if name else "ts_"
+        filled = forward_fill(array[:, seen])
+        for order, kind in enumerate(("y", "d1", "d2")):
+            difference = np.diff(filled, n=order, axis=1)
+            columns |= {
+                f"{label}{kind}_{epoch}": difference[:, i] for i, epoch in enumerate(epochs[order:])
+            }
+    broken = ~np.isfinite(curves.values[:, seen]).all(axis=1)
+    if broken.any():
+        columns["ts_diverged"] = broken.astype(np.float64)
+    return pd.DataFrame(columns)
+
+
+def forward_fill(values: np.ndarray) -> np.ndarray:
+    """Replace what is not finite by the last finite value of the same row; leading gaps: NaN."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return values
+    position = np.where(finite, np.arange(values.shape[1]), -1)
+    last = np.maximum.accumulate(position, axis=1)
+    filled = np.take_along_axis(values, np.maximum(last, 0), axis=1)
+    return np.where(last >= 0, filled, np.nan)
+
+
+def _static(curves: CurveSet) -> pd.DataFrame:
+    parts = []
+    for column in curves.configs.columns:
+        if not column.startswith(("ap_", "hp_")):
+            continue
+        values = curves.configs[column]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            parts.append(pd.get_dummies(values, prefix=column, prefix_sep="=", dtype=np.float64))
+            continue
+        numbers = values.to_numpy(dtype=np.float64)
+        if column in curves.log_columns:
+            if np.nanmin(numbers) <= 0:
+                raise DataError(
+                    "a column on a log scale holds a value <= 0",
+                    file=curves.name,
+                    row=int(np.nanargmin(numbers)),
+                    column=column,
+                )
+            numbers = np.log(numbers)
+        parts.append(pd.DataFrame({column: numbers}))
+    return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=curves.configs.index)

@@ -1,0 +1,180 @@
+"""The contract of all predictors, and what tabular ones share."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+
+from curvecast import features as feature_blocks
+from curvecast.curves import CurveSet, DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Predictive distributions of final values, Gaussian unless a subclass knows better.
+
+    Attributes
+    ----------
+    mean, std : float64 arrays of shape (n_configs,), in the unit of the curve.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Quantiles at levels in (0, 1), shape (n_configs, n_levels)."""
+        return self.mean[:, None] + self.std[:, None] * ndtri(np.asarray(levels, dtype=np.float64))
+
+    def cdf(self, value: float | np.ndarray) -> np.ndarray:
+        """P(final value <= value) for a scalar or one value per run; shape (n_configs,)."""
+        gap = np.asarray(value, dtype=np.float64) - self.mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.std > 0, ndtr(gap / self.std), (gap >= 0).astype(np.float64))
+
+    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
+        """Distribution of `shift + scale * y`; `scale` > 0, `shift` a scalar or one per run."""
+        return Prediction(shift + scale * self.mean, scale * self.std)
+
+
+class Predictor(ABC):
+    """Predicts the final value of runs from their first tau epochs.
+
+    A subclass takes its options as keyword arguments of `__init__`, all with defaults.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+    @abstractmethod
+    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+        """Learn from complete curves for every tau. Runs without a finite end are passed over."""
+
+    def predict(self, curves: CurveSet, tau: int) -> Prediction:
+        """Predict the final values; everything after epoch `tau` is hidden first.
+
+        Raises
+        ------
+        DataError : `tau` was not fitted, or a run has no finite value up to it.
+        """
+        empty = ~np.isfinite(curves.values[:, curves.seen(tau)]).any(axis=1)
+        if empty.any():
+            row = int(np.flatnonzero(empty)[0])
+            raise DataError(
+                f"no finite value up to epoch {tau}, nothing to predict from",
+                file=curves.name,
+                row=curves.configs["id"].iloc[row],
+            )
+        return self._predict_hidden(curves.hide_after(tau), tau)
+
+    @abstractmethod
+    def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
+        """`predict` on curves that hold nothing after `tau`."""
+
+
+class TabularPredictor(Predictor):
+    """One regressor per tau on feature frames.
+
+    A subclass implements `_fit(X, y)` and `_predict(X)` on finite, standardised arrays: the
+    columns of X and y have mean 0 and standard deviation 1 over the training runs (constant
+    columns are dropped). Results are given back in the unit of the curve. Nothing is clipped to
+    the training range. NaN cells take the median of the training runs.
+    """
+
+    blocks = "TS+AP+HP"
+
+    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+        self._at_tau: dict[int, Self] = {}
+        usable = curves.take(np.isfinite(curves.final))
+        for tau, X in feature_blocks.build(usable, taus).items():
+            model = copy.deepcopy(self)
+            model._at_tau = {}
+            columns = feature_blocks.select(X, self._present_blocks(X))
+            self._at_tau[tau] = model.fit_xy(columns, usable.final, usable.groups)
+        return self
+
+    def _present_blocks(self, X: pd.DataFrame) -> str:
+        present = [b for b in self.blocks.split("+") if feature_blocks.available(X, b)]
+        return "+".join(present)
+
+    def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
+        if tau not in self._at_tau:
+            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._at_tau)}")
+        X = feature_blocks.build(curves, [tau])[tau]
+        return self._at_tau[tau].predict_xy(X)
+
+    def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
+        """Fit one tau.
+
+        Parameters
+        ----------
+        X : features as `features.build` makes them, shape (n_runs, n_features).
+        y : final values, shape (n_runs,); rows where it is not finite are passed over.
+        groups : equal for repeated configurations, shape (n_runs,); inner folds respect them.
+
+        Raises
+        ------
+        DataError : fewer than two finite targets, or no column.
+        """
+        y = np.asarray(y, dtype=np.float64)
+        groups = np.arange(len(y)) if groups is None else np.asarray(groups)
+        usable = np.isfinite(y)
+        X, y, groups = X.loc[usable], y[usable], groups[usable]
+        if len(y) < 2 or not len(X.columns):
+            raise DataError(
+                f"{len(y)} runs with a final value and {len(X.columns)} feature columns are too "
+                "few to fit on"
+            )
+        matrix = X.to_numpy(dtype=np.float64)
+        observed = np.isfinite(matrix)
+        counted = observed.any(axis=0)
+        medians = np.zeros(matrix.shape[1])
+        medians[counted] = np.nanmedian(np.where(observed, matrix, np.nan)[:, counted], axis=0)
+        matrix = np.where(observed, matrix, medians)
+        scale = matrix.std(axis=0)
+        kept = scale > 1e-12 * np.maximum(1.0, np.abs(matrix).max(axis=0))
+        self._columns = list(X.columns[kept])
+        self._medians, self._scale = medians[kept], scale[kept]
+        self._center = matrix.mean(axis=0)[kept]
+        self._y_center, self._y_scale = float(y.mean()), float(y.std())
+        self._constant = self._y_scale <= 1e-12 * max(1.0, abs(self._y_center)) or not kept.any()
+        if not self._constant:
+            self._groups = groups
+            self._fit(self._standardise(X), (y - self._y_center) / self._y_scale)
+        return self
+
+    def predict_xy(self, X: pd.DataFrame) -> Prediction:
+        """Predict for rows of features in the unit of the curve; extra columns are ignored."""
+        if self._constant:
+            return Prediction(np.full(len(X), self._y_center), np.full(len(X), self._y_scale))
+        return self._predict(self._standardise(X)).affine(self._y_center, self._y_scale)
+
+    def _standardise(self, X: pd.DataFrame) -> np.ndarray:
+        matrix = X.reindex(columns=self._columns, fill_value=0.0).to_numpy(dtype=np.float64)
+        matrix = np.where(np.isfinite(matrix), matrix, self._medians)
+        return (matrix - self._center) / self._scale
+
+    @abstractmethod
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+        """Fit on standardised arrays of shapes (n, p) and (n,); `self._groups` has shape (n,)."""
+
+    @abstractmethod
+    def _predict(self, X: np.ndarray) -> Prediction:
+        """Predict on the standardised scale; X has shape (n, p)."""
+
+
+def options_of(model: type[Predictor]) -> dict[str, Any]:
+    """Names and defaults of the options that a predictor class takes, `seed` left out."""
+    parameters = inspect.signature(model.__init__).parameters
+    return {
+        name: p.default
+        for name, p in parameters.items()
+        if p.kind is inspect.Parameter.KEYWORD_ONLY and name != "seed"
+    }
