@@ -177,7 +177,7 @@ class CurveSet:
 
     def to_parquet(self, path: str | Path) -> None:
         """Write one Parquet file: configs, `y_{epoch}` and `series:{name}:{epoch}` columns."""
-        table: dict[str, Any] = {column: self.configs[column] for column in self.configs}
+        table: dict[Any, Any] = {column: self.configs[column] for column in self.configs}
         table |= {f"y_{e}": self.values[:, i] for i, e in enumerate(self.epochs)}
         for name, array in self.series.items():
             table |= {f"{_SERIES}:{name}:{e}": array[:, i] for i, e in enumerate(self.epochs)}

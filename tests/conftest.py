@@ -1,0 +1,67 @@
+"""Fixtures that all tests share: synthetic curves with a known answer, and the real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curvecast import CurveSet
+
+
+@pytest.fixture
+def make_curves() -> Callable[..., CurveSet]:
+    """Make n saturating curves a - b * exp(-c * t) + noise whose limit depends on hp_lr."""
+
+    def make(
+        n: int = 60,
+        last_epoch: int = 20,
+        *,
+        first_epoch: int = 1,
+        noise: float = 0.0,
+        seed: int = 0,
+        direction: str = "maximize",
+        name: str = "synthetic/saturating",
+    ) -> CurveSet:
+        rng = np.random.default_rng(seed)
+        lr = 10 ** rng.uniform(-4, -1, n)
+        layers = rng.integers(1, 5, n)
+        epochs = np.arange(first_epoch, last_epoch + 1)
+        limit = 0.9 - 0.05 * np.abs(np.log10(lr) + 2.5) + 0.01 * layers
+        rate = rng.uniform(0.08, 0.3, n)
+        values = limit[:, None] - 0.6 * np.exp(-rate[:, None] * epochs[None, :])
+        values = values + noise * rng.standard_normal(values.shape)
+        configs = pd.DataFrame(
+            {
+                "id": [f"run{i}" for i in range(n)],
+                "group": np.arange(n),
+                "hp_lr": lr,
+                "hp_optimizer": pd.Categorical(rng.choice(["adam", "sgd"], n)),
+                "ap_layers": layers.astype(float),
+            }
+        )
+        curves = CurveSet(
+            configs=configs,
+            values=values,
+            epochs=epochs,
+            metric="validation accuracy",
+            direction="maximize",
+            name=name,
+            source="made for a test",
+            log_columns=("hp_lr",),
+        )
+        return curves if direction == "maximize" else curves.negated()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """Folder with the published raw files; skips the test where CURVECAST_MIRROR is not set."""
+    if "CURVECAST_MIRROR" not in os.environ:
+        pytest.skip("CURVECAST_MIRROR is not set: no published raw files at hand")
+    return Path(os.environ["CURVECAST_MIRROR"]).resolve()
