@@ -1,24 +1,24 @@
 """Tables of a run: what is written to `tables/`, and how.
 
-| file | made by | from |
-|---|---|---|
-| r2.csv, r2.md | `summarise`, `r2_markdown` | scores of the main protocol |
-| averages.csv, averages.md | `averages`, `averages_markdown` | the summary above |
-| differences.csv, differences.md | `differences`, `differences_markdown` | scores of the main protocol |
-| ablation.csv, ablation.md | `summarise`, `ablation_markdown` | scores of the experiment `ablation` |
-| training_size.csv, training_size.md | `summarise`, `training_size_markdown` | ... `training_size` |
-| depth.csv, depth.md | `summarise`, `depth_markdown` | ... `depth` |
-| published.csv, published.md | `published.compare`, `published.markdown` | all summaries, resources/published |
-| datasets.csv, datasets.md | `datasets`, `markdown` | curve files, registry |
-| timings.csv, timings.md | `timings`, `timings_markdown` | timings/{dataset}/{model}[.{experiment}].csv |
+Each name below is a CSV file and a Markdown file made of it:
 
-A script reads with `load_scores(paths)`, calls one of these, and writes with `write_csv(frame,
-path)` or `write_text(text, path)`:
+- `r2`: `summarise`; from the scores of the main protocol.
+- `averages`: `averages`; from the frame of `r2`.
+- `differences`: `differences`; from the scores of the main protocol.
+- `ablation`, `training_size`, `depth`: `summarise`; from the scores of the experiment so named.
+- `published`: `published.compare`; from the frames of `r2`, `ablation` and `depth` and the folder
+  resources/published.
+- `datasets`: `datasets`; from curve files and their registry stanzas.
+- `timings`: `timings`; from the files {dataset}/{model}[.{experiment}].csv of the folder timings.
+
+The Markdown of each is made of its frame by the function of the same name in
+`curvecast.markdown`. A script reads with `load_scores(paths)` and writes with `write_csv(frame,
+path)` and `write_text(text, path)`:
 
     scores = tables.load_scores(snakemake.input)
     summary = tables.summarise(scores)
     tables.write_csv(summary, snakemake.output.csv)
-    tables.write_text(tables.r2_markdown(summary), snakemake.output.markdown)
+    tables.write_text(markdown.r2(summary), snakemake.output.markdown)
 
 CSV files have six significant digits, empty cells for NaN, and rows ordered by their keys, so
 that the same scores give the same bytes in whatever order they were computed. `timings.csv` has
@@ -28,7 +28,7 @@ the same form but holds seconds, which no two runs share.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,27 @@ SUMMARY_COLUMNS = (
     "cover95",
     "width80",
 )
-# The order of models in tables for people and in legends; others follow by name.
+DIFFERENCE_COLUMNS = (
+    "dataset",
+    "fraction",
+    "tau",
+    "n_train",
+    "n_test",
+    "repeats",
+    "model",
+    "features",
+    "best_model",
+    "best_features",
+    "r2_mean",
+    "best_r2_mean",
+    "difference",
+    "se",
+    "low",
+    "high",
+    "resolved",
+)
+
+# The order of models in tables and in legends; others follow by name.
 MODEL_ORDER = (
     "mean",
     "last_value",
@@ -77,11 +97,19 @@ MODEL_ORDER = (
     "ensemble",
 )
 FEATURE_ORDER = ("TS", "AP", "HP", "TS+AP", "TS+HP", "AP+HP", "TS+AP+HP")
-_SE_NOTE = (
-    "mean ± standard error over the repeats (standard deviation / √repeats). The repeats draw "
-    "their training runs from the same runs and overlap, so this understates the uncertainty; "
-    "differences.csv corrects for it."
-)
+# What the first parts of data set names stand for.
+COLLECTIONS = {"baker": "Baker et al.", "lcbench": "LCBench", "lcbench_full": "LCBench (all logs)"}
+
+
+def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Distinct names, those in `order` first and in that order, the others by name."""
+    distinct = set(names)
+    return [n for n in order if n in distinct] + sorted(distinct - set(order))
+
+
+def group_of(dataset: str) -> str:
+    """The collection that a data set belongs to: the first part of its name."""
+    return dataset.split("/")[0]
 
 
 # Reading and writing
@@ -189,58 +217,51 @@ def differences(scores: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
     Returns
     -------
-    Columns `dataset, fraction, tau, n_train, n_test, repeats, model, features, best_model,
-    best_features, r2_mean, best_r2_mean, difference, se, low, high, resolved`; `difference` =
-    model - best; `resolved` tells whether the interval leaves out 0. `n_test` is the mean over
-    the repeats (groups of repeated configurations make it vary a little).
+    The columns `DIFFERENCE_COLUMNS`; `difference` = model - best; `low` and `high` bound its
+    interval, and `resolved` tells whether that leaves out 0. `n_test` is the mean over the
+    repeats (groups of repeated configurations make it vary a little).
 
     Raises
     ------
-    DataError : models that were not scored on the same repeats.
+    DataError : a model without R² in a repeat that another model has.
     """
     keys = ["dataset", "fraction", "tau", "n_train"]
-    rows: list[dict[str, Any]] = []
-    for cell, part in order_scores(scores).groupby(keys, sort=True):
+    parts = []
+    for _, part in order_scores(scores).groupby(keys, sort=True):
         table = part.pivot(index=["model", "features"], columns="repeat", values="r2")
-        if len(table) != table.dropna(how="all").shape[0]:
-            table = table.dropna(how="all")
-        if table.empty:
-            continue
-        if table.isna().any(axis=None):
-            model, features = table.index[table.isna().any(axis=1)][0]
+        r2 = table.to_numpy()
+        labels = table.index.to_frame(index=False)
+        if np.isnan(r2).any():
+            row = int(np.flatnonzero(np.isnan(r2).any(axis=1))[0])
             raise DataError(
-                f"{cell}: {model} on {features} has no R² in a repeat that another model has"
+                f"{labels['model'][row]} on {labels['features'][row]} has no R² in a repeat of "
+                + ", ".join(f"{key} {part[key].iloc[0]}" for key in keys)
             )
-        means = table.mean(axis=1)
-        best = means.idxmax()
+        means = r2.mean(axis=1)
+        best = int(means.argmax())
+        gaps = r2 - r2[best]
+        n_train = int(part["n_train"].iloc[0])
         n_test = float(part.drop_duplicates("repeat")["n_test"].mean())
-        for label in table.index:
-            if label == best:
-                continue
-            gap = (table.loc[label] - table.loc[best]).to_numpy()
-            se = corrected_se(gap, n_train=int(part["n_train"].iloc[0]), n_test=n_test)
-            reach = float(student_t.ppf(0.5 + level / 2, len(gap) - 1)) * se
-            difference = float(gap.mean())
-            assert isinstance(cell, tuple)
-            rows.append(
-                {
-                    **dict(zip(keys, cell, strict=True)),
-                    "n_test": n_test,
-                    "repeats": len(gap),
-                    "model": label[0],
-                    "features": label[1],
-                    "best_model": best[0],
-                    "best_features": best[1],
-                    "r2_mean": means[label],
-                    "best_r2_mean": means[best],
-                    "difference": difference,
-                    "se": se,
-                    "low": difference - reach,
-                    "high": difference + reach,
-                    "resolved": bool(difference + reach < 0),
-                }
-            )
-    return pd.DataFrame(rows)
+        repeats = r2.shape[1]
+        se = np.array([corrected_se(gap, n_train=n_train, n_test=n_test) for gap in gaps])
+        reach = student_t.ppf(0.5 + level / 2, repeats - 1) * se if repeats > 1 else se
+        difference = gaps.mean(axis=1)
+        frame = labels.assign(
+            **{key: part[key].iloc[0] for key in keys},
+            n_test=n_test,
+            repeats=repeats,
+            best_model=labels["model"][best],
+            best_features=labels["features"][best],
+            r2_mean=means,
+            best_r2_mean=means[best],
+            difference=difference,
+            se=se,
+            low=difference - reach,
+            high=difference + reach,
+            resolved=difference + reach < 0,
+        )
+        parts.append(frame.drop(index=best))
+    return pd.concat(parts, ignore_index=True)[list(DIFFERENCE_COLUMNS)]
 
 
 def corrected_se(gap: np.ndarray, *, n_train: int, n_test: float) -> float:
@@ -248,3 +269,136 @@ def corrected_se(gap: np.ndarray, *, n_train: int, n_test: float) -> float:
     if len(gap) < 2:
         return float("nan")
     return float(np.sqrt((1 / len(gap) + n_test / n_train) * np.var(gap, ddof=1)))
+
+
+# Averages over data sets
+
+
+def averages(summary: pd.DataFrame) -> pd.DataFrame:
+    """Averages and ranks of models over the data sets of each collection apart.
+
+    Only data sets on which every model of the collection has an R² at that fraction count, so
+    that all are averaged over the same ones. The LCBench sets share their 2000 configurations:
+    they are not independent replicates, and no standard error over data sets is given.
+
+    Returns
+    -------
+    One row per (collection, fraction, n_train, model, features): `datasets` (their number),
+    `r2_mean`, `r2_median` and `r2_min` over data sets of the mean over repeats, `rank_r2` and
+    `rank_mae` (mean rank, 1 = best, ties share the average) and `best_on` (data sets on which
+    its R² is the highest).
+    """
+    frame = summary.assign(collection=summary["dataset"].map(group_of))
+    parts = []
+    for (collection, fraction, n_train), part in frame.groupby(
+        ["collection", "fraction", "n_train"], sort=True
+    ):
+        by_dataset = {"index": ["model", "features"], "columns": "dataset"}
+        r2_table = part.pivot(values="r2_mean", **by_dataset)
+        r2_table = r2_table.loc[:, r2_table.notna().all(axis=0)]
+        mae_table = part.pivot(values="mae_mean", **by_dataset)[r2_table.columns]
+        if r2_table.empty:
+            continue
+        ranks = r2_table.rank(ascending=False, axis=0)
+        result = pd.DataFrame(
+            {
+                "datasets": r2_table.shape[1],
+                "r2_mean": r2_table.mean(axis=1),
+                "r2_median": r2_table.median(axis=1),
+                "r2_min": r2_table.min(axis=1),
+                "rank_r2": ranks.mean(axis=1),
+                "rank_mae": mae_table.rank(axis=0).mean(axis=1),
+                "best_on": (ranks == ranks.min(axis=0)).sum(axis=1),
+            }
+        ).reset_index()
+        keys: dict[str, Any] = {
+            "collection": collection,
+            "fraction": fraction,
+            "n_train": n_train,
+        }
+        parts.append(result.assign(**keys)[[*keys, *result.columns]])
+    return pd.concat(parts, ignore_index=True)
+
+
+# Data sets and seconds
+
+
+def datasets(
+    curve_files: Iterable[str | Path], stanzas: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """What each data set holds.
+
+    Parameters
+    ----------
+    curve_files : files as `CurveSet.to_parquet` writes them.
+    stanzas : registry entries by data set name; `licence` is taken from there ("" where a data
+        set has none).
+
+    Returns
+    -------
+    One row per data set, sorted by name: `dataset, runs, groups, diverged` (runs without a finite
+    final value), `first_epoch, last_epoch, metric, direction, final_best, final_median,
+    final_worst` (over finite finals), `notes` (what the reader did: duplicates dropped, ...),
+    `source, licence`.
+    """
+    rows = []
+    for path in curve_files:
+        curves = CurveSet.from_parquet(path)
+        finite = np.sort(curves.sign * curves.final[np.isfinite(curves.final)])[::-1] * curves.sign
+        rows.append(
+            {
+                "dataset": curves.name,
+                "runs": len(curves),
+                "groups": len(np.unique(curves.groups)),
+                "diverged": len(curves) - len(finite),
+                "first_epoch": int(curves.epochs[0]),
+                "last_epoch": curves.last_epoch,
+                "metric": curves.metric,
+                "direction": curves.direction,
+                "final_best": finite[0] if len(finite) else np.nan,
+                "final_median": np.median(finite) if len(finite) else np.nan,
+                "final_worst": finite[-1] if len(finite) else np.nan,
+                "notes": "; ".join(curves.notes),
+                "source": curves.source,
+                "licence": stanzas.get(curves.name, {}).get("licence", ""),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("dataset", ignore_index=True)
+
+
+_SECONDS = ["seconds_fit", "seconds_predict"]
+
+
+def timings(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Seconds per model and data set, from `{folder}/{dataset}/{model}[.{experiment}].csv`.
+
+    Returns
+    -------
+    One row per (experiment, dataset, model): `cells`, the sums over cells `seconds_fit`,
+    `seconds_predict` and `seconds` (both), and the mean over cells of every further numeric
+    column (the diagnostics of a model, such as its share of unconverged draws), empty where a
+    model has none.
+
+    Raises
+    ------
+    DataError : a file without the columns of timings.
+    """
+    frames = []
+    for path in sorted(map(Path, paths)):
+        frame = pd.read_csv(path)
+        for column in _SECONDS:
+            if column not in frame:
+                raise DataError("missing column in timings", file=path, column=column)
+        model, _, experiment = path.stem.partition(".")
+        dataset = path.relative_to(folder).parent.as_posix()
+        frames.append(frame.assign(dataset=dataset, model=model, experiment=experiment or "main"))
+    if not frames:
+        raise DataError("no timing files given")
+    cells = pd.concat(frames, ignore_index=True)
+    groups = cells.groupby(["experiment", "dataset", "model"], sort=True)
+    sums = groups[_SECONDS].sum()
+    known = {"features", "n_train", "repeat", "tau", "depth", *_SECONDS}
+    further = [column for column in cells.select_dtypes("number") if column not in known]
+    result = sums.assign(seconds=sums.sum(axis=1)).join(groups[further].mean())
+    result.insert(0, "cells", groups.size())
+    return result.reset_index()

@@ -1,0 +1,155 @@
+"""Published R² values, and our own beside them.
+
+resources/published/*_r2.csv hold the values (see the README there), resources/published/notes.csv
+what is known about why ours may differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curvecast.curves import DataError
+
+KEYS = ("dataset", "model", "features", "fraction", "depth", "n_train")
+COLUMNS = (
+    *KEYS,
+    "tau",
+    "published",
+    "published_se",
+    "ours",
+    "ours_se",
+    "difference",
+    "difference_se",
+    "beyond_2se",
+    "note",
+    "source",
+)
+NOT_EXPLAINED = "not explained"
+# Where a source does not say which kernel its nu-SVR had, both of ours are compared.
+_KERNELS = {"nusvr": ("nusvr_linear", "nusvr_rbf")}
+
+
+def load(folder: str | Path) -> pd.DataFrame:
+    """Read every `*_r2.csv` of a folder.
+
+    Returns
+    -------
+    One row per published value: `KEYS` (`depth` is NaN outside of the generalisation across
+    depths), `r2`, `r2_se` (NaN where none was published), `reading_error` (standard error of
+    reading the value from a figure, 0 for printed numbers) and `source`.
+
+    Raises
+    ------
+    DataError : no such file, a missing column, or an R² that is not a number.
+    """
+    paths = sorted(Path(folder).glob("*_r2.csv"))
+    if not paths:
+        raise DataError("no published figures (*_r2.csv)", file=folder)
+    needed = [*KEYS, "r2", "r2_se", "reading_error", "source"]
+    frames = []
+    for path in paths:
+        frame = pd.read_csv(path)
+        for column in needed:
+            if column not in frame:
+                raise DataError("missing column", file=path, column=column)
+        for column in ("r2", "r2_se", "reading_error", "depth"):
+            numbers = pd.to_numeric(frame[column], errors="coerce")
+            bad = numbers.isna() & (frame[column].notna() | (column == "r2"))
+            if bad.any():
+                row = int(np.flatnonzero(bad)[0])
+                raise DataError(
+                    f"{frame[column][row]!r} is not a number", file=path, row=row, column=column
+                )
+            frame[column] = numbers
+        frames.append(frame[needed])
+    return pd.concat(frames, ignore_index=True)
+
+
+def compare(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
+    """Our R² beside every published one that was computed in this run.
+
+    Published values of models, data sets or truncations that are not in `summary` are left out;
+    `missing` lists them.
+
+    Parameters
+    ----------
+    summary : frames of `tables.summarise`, of the main protocol, the ablation and the depths,
+        one below the other; a cell that is in two of them counts once.
+    folder : resources/published.
+
+    Returns
+    -------
+    The columns `COLUMNS`, sorted by their keys. `difference` = ours - published.
+    `difference_se` joins both standard errors and the error of reading a figure; where no
+    standard error was published, the published mean is given ours, as both are means of
+    repeated splits of the same runs. `beyond_2se` tells whether |difference| is larger than twice
+    that. `note` gives what is known from notes.csv; "not explained" where nothing is and the
+    difference is beyond two standard errors.
+    """
+    merged = _merge(summary, load(folder))
+    matched = merged[merged["ours"].notna()].copy()
+    published_se = matched["r2_se"].fillna(matched["ours_se"])
+    matched["difference"] = matched["ours"] - matched["r2"]
+    matched["difference_se"] = np.sqrt(
+        matched["ours_se"] ** 2 + published_se**2 + matched["reading_error"] ** 2
+    )
+    matched["beyond_2se"] = matched["difference"].abs() > 2 * matched["difference_se"]
+    matched = matched.rename(columns={"r2": "published", "r2_se": "published_se"})
+    notes = load_notes(folder)
+    matched["note"] = [_note(row, notes) for row in matched.to_dict("records")]
+    ordered = matched.sort_values([*KEYS, "source"], ignore_index=True)
+    return ordered[list(COLUMNS)]
+
+
+def missing(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
+    """Published values that have no counterpart in `summary`: `KEYS`, `r2`, `source`."""
+    merged = _merge(summary, load(folder))
+    left = merged[merged["ours"].isna()].sort_values([*KEYS, "source"], ignore_index=True)
+    return left[[*KEYS, "r2", "source"]]
+
+
+def _merge(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    expanded = published.assign(
+        model=published["model"].map(lambda model: _KERNELS.get(model, (model,)))
+    ).explode("model", ignore_index=True)
+    ours = summary.assign(depth=summary.get("depth", np.nan))
+    ours = ours.drop_duplicates(list(KEYS)).rename(columns={"r2_mean": "ours", "r2_se": "ours_se"})
+    # Fractions are configured decimals: compared as such, not as binary floats.
+    for frame in (expanded, ours):
+        frame["fraction"] = frame["fraction"].astype(float).round(6)
+        frame["depth"] = frame["depth"].astype(float)
+    return expanded.merge(ours[[*KEYS, "tau", "ours", "ours_se"]], on=list(KEYS), how="left")
+
+
+def load_notes(folder: str | Path) -> pd.DataFrame:
+    """Read notes.csv: `dataset, model, features, fraction, source, note`; an empty cell: any.
+
+    Raises
+    ------
+    DataError : a missing column, or a row without a note.
+    """
+    path = Path(folder) / "notes.csv"
+    notes = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for column in ("dataset", "model", "features", "fraction", "source", "note"):
+        if column not in notes:
+            raise DataError("missing column", file=path, column=column)
+    empty = notes["note"] == ""
+    if empty.any():
+        raise DataError("no note", file=path, row=int(np.flatnonzero(empty)[0]), column="note")
+    return notes
+
+
+def _note(row: Mapping[Any, Any], notes: pd.DataFrame) -> str:
+    """All notes that apply to a compared row, in the order of the file."""
+    applies = pd.Series(True, index=notes.index)
+    for key in ("dataset", "model", "features", "fraction", "source"):
+        said = f"{row[key]:g}" if key == "fraction" else str(row[key])
+        applies &= notes[key].isin(["", said])
+    if not applies.any() and row["beyond_2se"]:
+        return NOT_EXPLAINED
+    return " ".join(notes["note"][applies])
