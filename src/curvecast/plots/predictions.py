@@ -1,0 +1,168 @@
+"""Single predictions: predicted against true, and curves with their predictions at tau."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from curvecast.curves import CurveSet, DataError
+from curvecast.plots import style
+from curvecast.tables import MODEL_ORDER, in_order
+
+
+def at_fraction(predictions: pd.DataFrame, tau: int, n_train: int) -> pd.DataFrame:
+    """The rows of a prediction frame (`scores.read_predictions`) at one tau and training size.
+
+    Raises
+    ------
+    DataError : no such rows.
+    """
+    rows = predictions[(predictions["tau"] == tau) & (predictions["n_train"] == n_train)]
+    if rows.empty:
+        raise DataError(f"no predictions at tau {tau} with {n_train} training runs")
+    return rows
+
+
+@style.styled
+def predicted_against_true(
+    predictions: Mapping[tuple[str, str], pd.DataFrame], metrics: Mapping[str, str]
+) -> Figure:
+    """Predicted over true final values: a row per data set, a column per model.
+
+    Clouds of points are rasterised. Axes of a row span the central 99 % of its true values (with
+    a margin), for a few diverged runs would flatten the rest; the share of points outside is
+    printed in the panel.
+
+    Parameters
+    ----------
+    predictions : frames of `at_fraction` by (data set, model); all repeats are pooled.
+    metrics : the metric by data set, for the axis label.
+    """
+    datasets = sorted({dataset for dataset, _ in predictions})
+    models = in_order((model for _, model in predictions), MODEL_ORDER)
+    looks = style.looks(models)
+    figure, axes = style.panels(
+        len(datasets) * len(models),
+        columns=len(models),
+        width=min(style.WIDTH, 2.4 * len(models) + 0.6),
+        height=2.2,
+    )
+    grid = np.array(axes, dtype=object).reshape(len(datasets), len(models))
+    for row, dataset in enumerate(datasets):
+        present = [predictions[dataset, m] for m in models if (dataset, m) in predictions]
+        limits = _limits(np.concatenate([frame["y_true"].to_numpy() for frame in present]))
+        for column, model in enumerate(models):
+            axis = grid[row, column]
+            if (dataset, model) not in predictions:
+                axis.set_visible(False)
+                continue
+            frame = predictions[dataset, model]
+            true, mean = frame["y_true"].to_numpy(), frame["y_mean"].to_numpy()
+            axis.plot(limits, limits, color="#444444", linewidth=0.8, zorder=1)
+            axis.plot(
+                true,
+                mean,
+                ".",
+                color=looks[model].colour,
+                markersize=2.5,
+                markeredgewidth=0,
+                alpha=_opacity(len(true)),
+                rasterized=True,
+                zorder=2,
+            )
+            outside = np.mean((mean < limits[0]) | (mean > limits[1]) | (true < limits[0]) | (true > limits[1]))  # fmt: skip
+            if outside > 0:
+                axis.text(
+                    0.97,
+                    0.03,
+                    f"{100 * outside:.1f} % outside",
+                    transform=axis.transAxes,
+                    ha="right",
+                    fontsize=7,
+                    color="#444444",
+                )
+            axis.set_xlim(*limits)
+            axis.set_ylim(*limits)
+            axis.set_aspect("equal", adjustable="box")
+            axis.locator_params(nbins=5)
+            if row == 0:
+                axis.set_title(model)
+            axis.set_xlabel("true")
+            if column == 0:
+                axis.set_ylabel(f"{style.short(dataset)}\n{metrics[dataset]}, predicted")
+    return figure
+
+
+def _opacity(n: int) -> float:
+    """Fewer points are drawn more solidly."""
+    return float(np.clip(300 / max(n, 1), 0.05, 0.6))
+
+
+def _limits(true: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(true, [0.005, 0.995])
+    margin = 0.06 * (high - low) or 0.5
+    return float(low - margin), float(high + margin)
+
+
+@style.styled
+def gallery(
+    curves: CurveSet, predictions: pd.DataFrame, tau: int, *, model: str, n: int = 12
+) -> Figure:
+    """Curves with the prediction made at tau and its 80 % interval.
+
+    The seen part is solid, the rest pale; the bar at the last epoch is q10..q90, the point on it
+    the mean. The runs are test runs of the first repeat, evenly spaced in the order of their true
+    final values.
+
+    Parameters
+    ----------
+    predictions : frame of `at_fraction` of one model.
+    """
+    first = predictions[predictions["repeat"] == predictions["repeat"].min()]
+    ranked = first.sort_values(["y_true", "configuration"], ignore_index=True)
+    n = min(n, len(ranked))
+    chosen = ranked.iloc[np.unique(np.linspace(0, len(ranked) - 1, n).round().astype(int))]
+    colour = style.looks([model])[model].colour
+    figure, axes = style.panels(len(chosen), columns=4, height=1.6, sharex=True)
+    seen = curves.epochs <= tau
+    for axis, row in zip(axes, chosen.to_dict("records"), strict=True):
+        values = curves.values[int(row["configuration"])]
+        axis.axvspan(curves.epochs[0], tau, color="#F2F2F2", zorder=0)
+        axis.plot(curves.epochs, values, color="#A6A6A6", linewidth=1)
+        axis.plot(curves.epochs[seen], values[seen], color=style.BLACK, linewidth=1.5)
+        axis.plot(
+            [curves.last_epoch] * 2,
+            [row["q10"], row["q90"]],
+            color=colour,
+            linewidth=3.5,
+            alpha=0.5,
+            solid_capstyle="butt",
+            clip_on=False,
+        )
+        axis.plot(curves.last_epoch, row["y_mean"], "o", color=colour, clip_on=False)
+        axis.plot(
+            curves.last_epoch,
+            row["y_true"],
+            "x",
+            color=style.BLACK,
+            markersize=5,
+            markeredgewidth=1.3,
+            clip_on=False,
+        )
+        axis.set_title(f"run {curves.configs['id'].iloc[int(row['configuration'])]}", fontsize=8)
+    figure.supxlabel("trained epochs", fontsize=8.5)
+    figure.supylabel(f"{style.short(curves.name)}: {curves.metric}", fontsize=8.5)
+    style.legend(
+        figure,
+        [
+            style.handle(f"seen (up to epoch {tau})", color=style.BLACK),
+            style.handle("not seen", color="#A6A6A6"),
+            style.handle(f"{model}: mean", color=colour, marker="o", linestyle="none"),
+            style.handle("80 % interval", color=colour, linewidth=3.5, alpha=0.5),
+            style.handle("true final value", color=style.BLACK, marker="x", linestyle="none"),
+        ],
+    )
+    return figure

@@ -1,0 +1,283 @@
+"""R² over the fraction of the curve, over the number of training runs, and by feature block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from curvecast.curves import DataError
+from curvecast.plots import style
+from curvecast.tables import FEATURE_ORDER, MODEL_ORDER, in_order
+
+# From so many data sets on, panels are small and legends replace the spread.
+_MANY = 13
+
+
+@style.styled
+def over_fraction(summary: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """R² over the fraction of the curve: a panel per data set, a line per model.
+
+    The band is the standard deviation over repeats; published values (`published.load`) are
+    hollow points in the colour of their model. With 13 data sets or more the panels are small
+    and have no band. Values below the axis are marked on it.
+
+    Parameters
+    ----------
+    summary : frame of `tables.summarise` of one collection, one row per (dataset, model,
+        fraction).
+    """
+    return _lines(summary, "fraction", "fraction of the curve seen", published)
+
+
+@style.styled
+def over_training_size(summary: pd.DataFrame) -> Figure:
+    """R² over the number of training runs: as `over_fraction`, for one fraction.
+
+    Raises
+    ------
+    DataError : a summary of several fractions.
+    """
+    if summary["fraction"].nunique() > 1:
+        raise DataError(f"several fractions in one figure: {sorted(set(summary['fraction']))}")
+    return _lines(summary, "n_train", "training runs", None)
+
+
+def _lines(summary: pd.DataFrame, x: str, label: str, published: pd.DataFrame | None) -> Figure:
+    datasets = sorted(set(summary["dataset"]))
+    models = in_order(summary["model"], MODEL_ORDER)
+    looks = style.looks(models)
+    many = len(datasets) >= _MANY
+    figure, axes = style.panels(
+        len(datasets),
+        columns=5 if many else 3,
+        height=1.45 if many else 2.4,
+        sharex=True,
+    )
+    clipped = drawn = False
+    for axis, dataset in zip(axes, datasets, strict=True):
+        part = summary[summary["dataset"] == dataset].sort_values(x)
+        bottom = style.r2_axis(axis, part["r2_mean"].to_numpy())
+        for model in models:
+            of_model = part[part["model"] == model]
+            at, y = of_model[x].to_numpy(dtype=float), of_model["r2_mean"].to_numpy()
+            marker = {"markersize": 2.5, "linewidth": 1.0} if many else {}
+            axis.plot(at, y, **{**looks[model].line(), **marker})
+            if not many:
+                reach = style.spread(of_model)
+                axis.fill_between(
+                    at, y - reach, y + reach, color=looks[model].colour, alpha=0.13, linewidth=0
+                )
+            clipped |= style.below_axis(axis, at, y, bottom, looks[model].colour)
+        if published is not None:
+            drawn |= _draw_published(axis, published, dataset, looks, bottom)
+        axis.set_title(style.short(dataset))
+    figure.supxlabel(label, fontsize=8.5)
+    figure.supylabel("R² on test runs", fontsize=8.5)
+    handles = [style.handle(model, **looks[model].line()) for model in models]
+    style.legend(figure, [*handles, *_extra_handles(clipped, drawn)])
+    return figure
+
+
+def _draw_published(
+    axis: Axes,
+    published: pd.DataFrame,
+    dataset: str,
+    looks: dict[str, style.Look],
+    bottom: float,
+) -> bool:
+    """Hollow points for the published values that concern a panel; True if there are any."""
+    points = published[
+        (published["dataset"] == dataset)
+        & published["model"].isin(list(looks))
+        & (published["features"] == FEATURE_ORDER[-1])
+        & published["depth"].isna()
+        & (published["r2"] >= bottom)
+    ]
+    for model, part in points.groupby("model"):
+        look = looks[str(model)]
+        axis.plot(
+            part["fraction"],
+            part["r2"],
+            linestyle="none",
+            marker=look.marker,
+            markersize=8,
+            markerfacecolor="none",
+            markeredgecolor=look.colour,
+            markeredgewidth=0.9,
+        )
+    return len(points) > 0
+
+
+def _extra_handles(clipped: bool, published: bool) -> Iterable[Line2D]:
+    if published:
+        yield style.handle(
+            "published (hollow, larger)",
+            color=style.GREY,
+            linestyle="none",
+            marker="o",
+            markersize=8,
+            markerfacecolor="none",
+        )
+    if clipped:
+        yield style.below_axis_handle()
+
+
+@style.styled
+def distribution(summary: pd.DataFrame) -> Figure:
+    """R² of each model over the data sets of a collection: a panel per fraction.
+
+    A point per data set (its mean over repeats) beside a box of the quartiles with the median;
+    the number at the left end counts data sets below the axis.
+    """
+    models = in_order(summary["model"], MODEL_ORDER)
+    looks = style.looks(models)
+    fractions = sorted(set(summary["fraction"]))
+    figure, axes = style.panels(
+        len(fractions), columns=3, height=0.22 * len(models) + 0.7, sharey=True
+    )
+    for axis, fraction in zip(axes, fractions, strict=True):
+        part = summary[summary["fraction"] == fraction]
+        bottom = _horizontal_r2_axis(axis, part["r2_mean"].to_numpy())
+        for row, model in enumerate(models):
+            values = np.sort(part.loc[part["model"] == model, "r2_mean"].dropna().to_numpy())
+            if not len(values):
+                continue
+            colour = looks[model].colour
+            low, middle, high = np.clip(np.quantile(values, [0.25, 0.5, 0.75]), bottom, 1)
+            axis.barh(row, high - low, left=low, height=0.62, color=colour, alpha=0.22)
+            axis.plot([middle, middle], [row - 0.31, row + 0.31], color=colour, linewidth=2)
+            # Points of a row are set apart by rank, not at random: the same data, the same file.
+            offset = 0.2 * (np.arange(len(values)) % 5 - 2) / 2
+            inside = values >= bottom
+            axis.plot(
+                values[inside],
+                row + offset[inside],
+                "o",
+                color=colour,
+                markersize=2.2,
+                markeredgewidth=0,
+            )
+            if (~inside).any():
+                axis.annotate(
+                    f"◂ {np.sum(~inside)}",
+                    (bottom, row),
+                    xytext=(-2, 0),
+                    textcoords="offset points",
+                    fontsize=7,
+                    va="center",
+                    ha="left",
+                    color="#444444",
+                    clip_on=False,
+                )
+        axis.set_yticks(range(len(models)), models)
+        axis.set_ylim(len(models) - 0.5, -0.5)
+        axis.grid(False, axis="y")
+        axis.set_title(f"{style.percent(fraction)} of the curve")
+    figure.supxlabel(
+        f"R² per data set ({summary['dataset'].nunique()} data sets; bar: median, box: quartiles; "
+        "◂ n: n data sets below the axis)",
+        fontsize=8.5,
+    )
+    return figure
+
+
+def _horizontal_r2_axis(axis: Axes, values: np.ndarray) -> float:
+    bottom = style.r2_end(values)
+    axis.set_xlim(bottom - 0.03 * (1 - bottom), 1 + 0.03 * (1 - bottom))
+    return bottom
+
+
+@style.styled
+def ablation(summary: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """R² by combination of feature blocks: a panel per data set, a bar per model in each group.
+
+    Bars carry ± one standard deviation over repeats; a hollow diamond over a group is the
+    published value of the combination (whose kernel the source does not name). Bars that end
+    below the axis are marked on it.
+
+    Parameters
+    ----------
+    summary : frame of `tables.summarise` of the ablation at one fraction.
+
+    Raises
+    ------
+    DataError : a summary of several fractions.
+    """
+    if summary["fraction"].nunique() > 1:
+        raise DataError(f"several fractions in one figure: {sorted(set(summary['fraction']))}")
+    fraction = float(summary["fraction"].iloc[0])
+    datasets = sorted(set(summary["dataset"]))
+    models = in_order(summary["model"], MODEL_ORDER)
+    blocks = in_order(summary["features"], FEATURE_ORDER)
+    looks = style.looks(models)
+    figure, axes = style.panels(len(datasets), columns=2, height=2.1, sharex=True)
+    width = 0.8 / len(models)
+    clipped = drawn = False
+    for axis, dataset in zip(axes, datasets, strict=True):
+        part = summary[summary["dataset"] == dataset]
+        bottom = min(0.0, style.r2_axis(axis, part["r2_mean"].to_numpy()))
+        axis.set_ylim(bottom - 0.03, 1.03)
+        for i, model in enumerate(models):
+            of_model = part[part["model"] == model].set_index("features").reindex(blocks)
+            y = of_model["r2_mean"].to_numpy()
+            at = np.arange(len(blocks)) + (i - (len(models) - 1) / 2) * width
+            axis.bar(
+                at,
+                np.maximum(y, bottom),
+                width * 0.92,
+                color=looks[model].colour,
+                yerr=style.spread(of_model),
+                error_kw={"elinewidth": 0.8, "ecolor": "#333333"},
+            )
+            clipped |= style.below_axis(axis, at, y, bottom, looks[model].colour)
+        if published is not None:
+            drawn |= _draw_published_blocks(axis, published, dataset, blocks, fraction)
+        axis.axhline(0, color="#444444", linewidth=0.7)
+        axis.set_xticks(range(len(blocks)), blocks)
+        axis.tick_params(axis="x", labelbottom=True, length=0)
+        axis.grid(False, axis="x")
+        axis.set_title(style.short(dataset))
+    figure.supylabel(f"R² at {style.percent(fraction)}", fontsize=8.5)
+    handles = [
+        style.handle(m, color=looks[m].colour, marker="s", linestyle="none", markersize=7)
+        for m in models
+    ]
+    if drawn:
+        handles.append(
+            style.handle(
+                "published",
+                color=style.BLACK,
+                marker="D",
+                linestyle="none",
+                markerfacecolor="white",
+            )
+        )
+    if clipped:
+        handles.append(style.below_axis_handle())
+    style.legend(figure, handles)
+    return figure
+
+
+def _draw_published_blocks(
+    axis: Axes, published: pd.DataFrame, dataset: str, blocks: list[str], fraction: float
+) -> bool:
+    points = published[
+        (published["dataset"] == dataset)
+        & (published["model"] == "nusvr")
+        & published["features"].isin(blocks)
+        & np.isclose(published["fraction"], fraction)
+    ]
+    axis.plot(
+        [blocks.index(name) for name in points["features"]],
+        points["r2"],
+        "D",
+        color=style.BLACK,
+        markerfacecolor="white",
+        markersize=4.5,
+    )
+    return len(points) > 0
