@@ -39,6 +39,7 @@ def coverage(summary: pd.DataFrame) -> Figure:
     nominal = np.array(list(_NOMINAL.values()))
     for axis, (key, part) in zip(axes, groups, strict=True):
         assert isinstance(key, tuple)
+        collection, fraction = str(key[0]), float(key[1])
         axis.plot([0.4, 1], [0.4, 1], color="#444444", linewidth=0.8)
         for i, model in enumerate(models):
             of_model = part[part["model"] == model]
@@ -51,7 +52,9 @@ def coverage(summary: pd.DataFrame) -> Figure:
         axis.set_xticks(nominal, [f"{100 * level:g} %" for level in nominal])
         axis.set_xlim(0.4, 1.03)
         axis.set_ylim(0, 1.03)
-        axis.set_title(f"{COLLECTIONS.get(key[0], key[0])}, {style.percent(key[1])} of the curve")
+        axis.set_title(
+            f"{COLLECTIONS.get(collection, collection)}, {style.percent(fraction)} of the curve"
+        )
     figure.supxlabel("nominal coverage", fontsize=8.5)
     figure.supylabel("observed coverage (mean over data sets)", fontsize=8.5)
     style.legend(figure, [style.handle(model, **looks[model].line()) for model in models])

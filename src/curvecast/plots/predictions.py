@@ -73,7 +73,8 @@ def predicted_against_true(
                 rasterized=True,
                 zorder=2,
             )
-            outside = np.mean((mean < limits[0]) | (mean > limits[1]) | (true < limits[0]) | (true > limits[1]))  # fmt: skip
+            inside = np.all([(limits[0] <= v) & (v <= limits[1]) for v in (true, mean)], axis=0)
+            outside = 1 - inside.mean()
             if outside > 0:
                 axis.text(
                     0.97,

@@ -30,7 +30,7 @@ GREY, LIGHT = "#7F7F7F", "#D9D9D9"
 WIDTH = 9.0
 RASTER_DPI = 160
 
-_RC: dict[str, Any] = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "axes.titlesize": 9,
