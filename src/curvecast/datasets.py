@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pooch
@@ -34,6 +35,8 @@ _ALGORITHMS = {"sha256": 64, "md5": 32, "gitblob": 40}
 _CHUNK = 1 << 18
 
 Stanza = dict[str, Any]
+_Stanzas = dict[str, Stanza]
+_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,13 @@ def load_registry(
     stanzas: dict[str, Stanza] = {}
     for name, stanza in (content.get("datasets") or {}).items():
         stanzas[name] = dict(stanza)
-    for prefix, family in (content.get("families") or {}).items():
-        stanzas |= _expand_family(prefix, family)
+    families = content.get("families") or {}
+    for prefix, family in families.items():
+        if "members_of" in family:
+            members = dict.fromkeys(families[family["members_of"]]["members"], _NO_FACTS)
+        else:
+            members = family["members"]
+        stanzas |= _expand_family(prefix, family, members)
     for name, stanza in (extra or {}).items():
         if name in stanzas:
             raise DataError(f"data set {name!r} is in the registry already, choose another name")
@@ -99,11 +107,9 @@ def load_registry(
     return {name: _normalised(name, stanzas[name]) for name in sorted(stanzas)}
 
 
-def _expand_family(prefix: str, family: Mapping[str, Any]) -> dict[str, Stanza]:
+def _expand_family(prefix: str, family: Mapping[str, Any], facts: Mapping[str, Any]) -> _Stanzas:
     """One stanza per member: `{name}` in texts is the member's name, its facts go into the file."""
-    shared = {key: value for key, value in family.items() if key not in ("members", "file")}
-    members = family["members"]
-    facts = members if isinstance(members, Mapping) else dict.fromkeys(members, {})
+    shared = {k: v for k, v in family.items() if k not in ("members", "members_of", "file")}
     return {
         f"{prefix}/{name}": {
             **_filled(shared, name),
@@ -495,7 +501,8 @@ def _download(url: str, part: Path, *, attempts: int, timeout: float) -> None:
         try:
             return _continue_download(url, part, timeout)
         except requests.HTTPError as error:
-            if error.response.status_code < 500 or attempt == attempts - 1:
+            refused = error.response is not None and error.response.status_code < 500
+            if refused or attempt == attempts - 1:
                 raise
         except (requests.RequestException, ConnectionError):
             if attempt == attempts - 1:

@@ -26,7 +26,7 @@ NAMES = (*_MODULES, "curveset")
 
 
 def check(name: str, stanza: Mapping[str, Any]) -> None:
-    """Check the keys of a stanza. Raises DataError for an unknown reader or key, or a missing one."""
+    """Check a stanza's keys. Raises DataError for an unknown reader, an unknown or missing key."""
     reader = stanza.get("reader")
     if reader not in NAMES:
         raise DataError(f"data set {name!r}: reader is {reader!r}, not one of {', '.join(NAMES)}")
@@ -70,7 +70,15 @@ def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> C
         if entry.get("checksum"):
             datasets.verify(path, entry["checksum"])
     if stanza["reader"] == "curveset":
-        return replace(CurveSet.from_parquet(files[0]), name=name)
+        return _read_curveset(name, stanza, files[0])
     module = importlib.import_module(f"{__name__}.{_MODULES[stanza['reader']]}")
     curves: CurveSet = module.read(name, stanza, files)
     return curves
+
+
+def _read_curveset(name: str, stanza: Mapping[str, Any], path: str | Path) -> CurveSet:
+    curves = CurveSet.from_parquet(path)
+    for key, found in (("metric", curves.metric), ("direction", curves.direction)):
+        if stanza.get(key, found) != found:
+            raise DataError(f"{key} is {found!r}, its stanza says {stanza[key]!r}", file=path)
+    return replace(curves, name=name)

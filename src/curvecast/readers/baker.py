@@ -1,0 +1,191 @@
+"""The eight CSV files of Baker, Gupta, Raskar and Naik (2018), with every column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curvecast.curves import CurveSet, DataError, group_equal_rows
+from curvecast.readers import table as tables
+
+REQUIRED = tables.REQUIRED
+OPTIONAL = tables.OPTIONAL | {"last_epoch", "network", "parameter_count"}
+
+# Number of arguments per layer in a network's text: C(filters, kernel, stride), P(kernel, stride),
+# D(i, n) the i-th of n dropout layers, FC(units), GAP(classes), SM(classes).
+_ARGUMENTS = {"C": 3, "P": 2, "D": 2, "FC": 1, "GAP": 1, "SM": 1}
+_LAYER = re.compile(r"([A-Z]+)\(([\d, ]+)\)")
+_NETWORK = re.compile(rf"\[{_LAYER.pattern}(?:, {_LAYER.pattern})*\]")
+
+Layers = list[tuple[str, tuple[int, ...]]]
+
+
+def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> CurveSet:
+    """Read one of the files.
+
+    Beside the keys of a table: `network` names the column with the layers as text, which become
+    `ap_*` columns; `parameter_count` the inputs of the formula for `ap_num_params`; `last_epoch`
+    may stand for `first_epoch`. Rows that are equal in every cell are dropped (and reported in
+    `notes`), repeated configurations share a group. Ids are the row numbers of the file.
+
+    Raises
+    ------
+    DataError : names file, row and column.
+    """
+    path = Path(files[0])
+    table = tables.read_table(path)
+    layout = tables.layout_of(name, stanza)
+    network = stanza.get("network")
+    present = [column for column in layout.ignore if column in table.columns]
+    curves = tables.assemble(
+        table,
+        replace(
+            layout,
+            ignore=[*present, network] if network else present,
+            first_epoch=_first_epoch(table, stanza, path),
+        ),
+        path,
+    )
+    table = table.loc[curves.configs["id"].astype(int)]
+    settings = curves.configs.drop(columns=["id", "group"])
+    added = pd.DataFrame(index=curves.configs.index)
+    if network:
+        added = network_columns(table[network], path).reset_index(drop=True)
+        settings = settings.assign(network=table[network].to_numpy())
+    if "parameter_count" in stanza:
+        count = parameter_count(stanza["parameter_count"])
+        added = pd.concat([added, count(table, path)], axis=1)
+    groups = group_equal_rows(settings)
+    configs = pd.concat([curves.configs.assign(group=groups), added], axis=1)
+    n_repeated = len(configs) - len(np.unique(groups))
+    notes = list(curves.notes)
+    if n_repeated:
+        notes.append(f"{n_repeated} runs repeat a configuration and share its group")
+    return replace(curves, configs=configs, notes=tuple(notes))
+
+
+def _first_epoch(table: pd.DataFrame, stanza: Mapping[str, Any], path: Path) -> int:
+    """Trained epochs behind the first column; 0 or 1 if only the last epoch is published."""
+    if "first_epoch" in stanza:
+        return int(stanza["first_epoch"])
+    found = list(tables.epoch_columns(list(table.columns), stanza["curve_columns"], path))
+    first = int(stanza["last_epoch"]) - (found[-1] - found[0])
+    if first not in (0, 1):
+        raise DataError(
+            f"columns {found[0]} to {found[-1]} do not end at epoch {stanza['last_epoch']}",
+            file=path,
+            column=stanza["curve_columns"],
+        )
+    return first
+
+
+# --- networks as text ---------------------------------------------------------------------------
+
+
+def parse_network(text: str) -> Layers:
+    """Layers of a text like "[C(64,3,1), P(2,2), SM(10)]" with their arguments.
+
+    Raises ValueError where the text is no list of known layers.
+    """
+    if not _NETWORK.fullmatch(text):
+        raise ValueError(f"{text[:60]!r} is not a list of layers")
+    layers = [(kind, tuple(map(int, cells.split(",")))) for kind, cells in _LAYER.findall(text)]
+    for kind, arguments in layers:
+        if _ARGUMENTS.get(kind) != len(arguments):
+            raise ValueError(f"unknown layer {kind} with {len(arguments)} arguments")
+    return layers
+
+
+def network_columns(texts: pd.Series, path: Path) -> pd.DataFrame:
+    """What the layers say beyond depth and number of weights, one row per network.
+
+    Columns:
+
+    `ap_conv_layers`, `ap_pool_layers`, `ap_dropout_layers`, `ap_fc_layers`: counts; `ap_gap`: 1
+    with global average pooling before the softmax; `ap_filters_mean`, `ap_filters_max`,
+    `ap_kernel_mean`: over the convolutions; `ap_pool_kernel_mean`, `ap_pool_stride_product`
+    (by which the image shrinks); `ap_fc_units`: sum over the dense layers; `ap_dropout_max`: the
+    largest dropout probability (MetaQNN gives the i-th of n dropout layers i / 2n). A mean or
+    maximum over no layer is 0.
+    """
+    rows = []
+    for row, text in texts.items():
+        try:
+            rows.append(_describe(parse_network(str(text))))
+        except ValueError as error:
+            raise DataError(str(error), file=path, row=row, column=texts.name) from error
+    return pd.DataFrame(rows, dtype=np.float64)
+
+
+def _describe(layers: Layers) -> dict[str, float]:
+    def of(kind: str) -> np.ndarray:
+        rows = [arguments for k, arguments in layers if k == kind]
+        return np.array(rows, dtype=np.float64).reshape(-1, _ARGUMENTS[kind])
+
+    conv, pool, dropout, dense = of("C"), of("P"), of("D"), of("FC")
+    return {
+        "ap_conv_layers": len(conv),
+        "ap_pool_layers": len(pool),
+        "ap_dropout_layers": len(dropout),
+        "ap_fc_layers": len(dense),
+        "ap_gap": len(of("GAP")),
+        "ap_filters_mean": _mean(conv[:, 0]),
+        "ap_filters_max": conv[:, 0].max(initial=0),
+        "ap_kernel_mean": _mean(conv[:, 1]),
+        "ap_pool_kernel_mean": _mean(pool[:, 0]),
+        "ap_pool_stride_product": pool[:, 1].prod(),
+        "ap_fc_units": dense[:, 0].sum(),
+        "ap_dropout_max": (dropout[:, 0] / (2 * dropout[:, 1])).max(initial=0),
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+# --- numbers of weights -------------------------------------------------------------------------
+
+
+def parameter_count(inputs: Mapping[str, Any]) -> Callable[[pd.DataFrame, Path], pd.DataFrame]:
+    """The function that computes `ap_num_params` and `ap_depth` from the columns of a table."""
+    if inputs.get("formula") != "resnet":
+        raise DataError(
+            f"parameter_count: unknown formula {inputs.get('formula')!r}, known: resnet"
+        )
+
+    def count(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+        columns = [inputs["blocks"], inputs["filters"], inputs["kernel"]]
+        blocks, filters, kernel = tables.numbers(table, columns, path).T
+        return pd.DataFrame(
+            {
+                "ap_num_params": resnet_parameters(blocks, filters, kernel, inputs["classes"]),
+                "ap_depth": 6 * blocks + 2,
+            }
+        )
+
+    return count
+
+
+def resnet_parameters(
+    blocks: np.ndarray, filters: np.ndarray, kernel: np.ndarray, classes: int
+) -> np.ndarray:
+    """Number of weights of a CIFAR-style residual network (He et al. 2016, section 4.2).
+
+    One k x k convolution from 3 to f channels, then three stages of n blocks of two k x k
+    convolutions with f, 2f and 4f channels, global average pooling and a dense layer: 6n + 2
+    layers. Shortcuts carry no weights, convolutions no biases; batch normalization has two
+    weights per channel:
+
+        k² (3f + 2n f² + 2f² + (2n - 1) 4f² + 8f² + (2n - 1) 16f²)
+        + 2 (f + 2n (f + 2f + 4f)) + 4f classes + classes
+    """
+    n, f = blocks, filters
+    convolutions = 3 * f + 2 * n * f**2
+    convolutions = convolutions + (2 + 4 * (2 * n - 1)) * f**2 + (8 + 16 * (2 * n - 1)) * f**2
+    return kernel**2 * convolutions + 2 * f * (1 + 14 * n) + (4 * f + 1) * classes
