@@ -74,6 +74,14 @@ class Predictor(ABC):
             )
         return self._predict_hidden(curves.hide_after(tau), tau)
 
+    def diagnostics(self) -> dict[str, float]:
+        """What the last fit reports about itself: chosen hyper-parameters, unconverged shares.
+
+        Numbers by name, the mean over taus where several were fitted; empty where a model has
+        nothing to report.
+        """
+        return {}
+
     @abstractmethod
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
         """`predict` on curves that hold nothing after `tau`."""
@@ -85,13 +93,20 @@ class TabularPredictor(Predictor):
     A subclass implements `_fit(X, y)` and `_predict(X)` on finite, standardised arrays: the
     columns of X and y have mean 0 and standard deviation 1 over the training runs (constant
     columns are dropped). Results are given back in the unit of the curve. Nothing is clipped to
-    the training range. NaN cells take the median of the training runs.
+    the training range. NaN cells take the median of the training runs. A constant target, or
+    features that are all constant, give the mean of the training runs with its leave-one-out
+    standard deviation. What `_fit` puts into `self._found` comes out of `diagnostics`.
     """
 
     blocks = "TS+AP+HP"
 
-    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+    def __init__(self, *, seed: int = 0) -> None:
+        super().__init__(seed=seed)
         self._at_tau: dict[int, Self] = {}
+        self._found: dict[str, float] = {}
+
+    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+        self._at_tau = {}
         usable = curves.take(np.isfinite(curves.final))
         for tau, X in feature_blocks.build(usable, taus).items():
             model = copy.deepcopy(self)
@@ -110,6 +125,11 @@ class TabularPredictor(Predictor):
         X = feature_blocks.build(curves, [tau])[tau]
         return self._at_tau[tau].predict_xy(X)
 
+    def diagnostics(self) -> dict[str, float]:
+        found = [model._found for model in self._at_tau.values()] or [self._found]
+        names = dict.fromkeys(name for one in found for name in one)
+        return {name: float(np.mean([one[name] for one in found if name in one])) for name in names}
+
     def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
         """Fit one tau.
 
@@ -121,7 +141,8 @@ class TabularPredictor(Predictor):
 
         Raises
         ------
-        DataError : fewer than two finite targets, or no column.
+        DataError : fewer than two finite targets, no column, or numbers so large that their
+            variance overflows.
         """
         y = np.asarray(y, dtype=np.float64)
         groups = np.arange(len(y)) if groups is None else np.asarray(groups)
@@ -138,25 +159,41 @@ class TabularPredictor(Predictor):
         medians = np.zeros(matrix.shape[1])
         medians[counted] = np.nanmedian(np.where(observed, matrix, np.nan)[:, counted], axis=0)
         matrix = np.where(observed, matrix, medians)
-        scale = matrix.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale = matrix.std(axis=0)
+            self._y_center, self._y_scale = float(y.mean()), float(y.std())
+        for column, spread in (*zip(X.columns, scale, strict=True), ("target", self._y_scale)):
+            if not np.isfinite(spread):
+                raise DataError("values so large that their variance overflows", column=column)
         kept = scale > 1e-12 * np.maximum(1.0, np.abs(matrix).max(axis=0))
         self._columns = list(X.columns[kept])
         self._medians, self._scale = medians[kept], scale[kept]
         self._center = matrix.mean(axis=0)[kept]
-        self._y_center, self._y_scale = float(y.mean()), float(y.std())
+        # the mean without run i misses y_i by n / (n - 1) times what the mean of all misses it by
+        self._mean_std = self._y_scale * len(y) / (len(y) - 1)
         self._constant = self._y_scale <= 1e-12 * max(1.0, abs(self._y_center)) or not kept.any()
+        self._found = {}
         if not self._constant:
             self._groups = groups
             self._fit(self._standardise(X), (y - self._y_center) / self._y_scale)
         return self
 
     def predict_xy(self, X: pd.DataFrame) -> Prediction:
-        """Predict for rows of features in the unit of the curve; extra columns are ignored."""
+        """Predict for rows of features in the unit of the curve; extra columns are ignored.
+
+        Raises
+        ------
+        DataError : a column that was fitted on is missing, unless it only marks something that
+            need not occur here (a category, a diverged run).
+        """
         if self._constant:
-            return Prediction(np.full(len(X), self._y_center), np.full(len(X), self._y_scale))
+            return Prediction(np.full(len(X), self._y_center), np.full(len(X), self._mean_std))
         return self._predict(self._standardise(X)).affine(self._y_center, self._y_scale)
 
     def _standardise(self, X: pd.DataFrame) -> np.ndarray:
+        missing = [c for c in self._columns if c not in X.columns and not _is_marker(c)]
+        if missing:
+            raise DataError("a column that was fitted on is missing", column=missing[0])
         matrix = X.reindex(columns=self._columns, fill_value=0.0).to_numpy(dtype=np.float64)
         matrix = np.where(np.isfinite(matrix), matrix, self._medians)
         return (matrix - self._center) / self._scale
@@ -168,6 +205,11 @@ class TabularPredictor(Predictor):
     @abstractmethod
     def _predict(self, X: np.ndarray) -> Prediction:
         """Predict on the standardised scale; X has shape (n, p)."""
+
+
+def _is_marker(column: str) -> bool:
+    """Whether `features.build` leaves the column out where no run has what it marks."""
+    return column == "ts_diverged" or "=" in column
 
 
 def options_of(model: type[Predictor]) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""The two predictors that everything else has to beat: the last value seen, and the mean."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from curvecast.curves import DataError
+from curvecast.predictors.base import Prediction, TabularPredictor
+
+MODELS = {"last_value": {"class": "LastValue"}, "mean": {"class": "Mean"}}
+
+_VALUE = re.compile(r"ts_y_(\d+)")
+
+
+def last_value_column(X: pd.DataFrame) -> str:
+    """Name of the column `ts_y_{epoch}` of the latest epoch.
+
+    Raises
+    ------
+    DataError : no such column, for instance because the block TS was left out.
+    """
+    epochs = [int(match[1]) for column in X.columns if (match := _VALUE.fullmatch(column))]
+    if not epochs:
+        raise DataError("last_value needs the features of the block TS", column="ts_y_{epoch}")
+    return f"ts_y_{max(epochs)}"
+
+
+class LastValue(TabularPredictor):
+    """The run stays where it is: the prediction is the value at tau, in the unit of the curve.
+
+    Nothing is learnt about the mean, so the leave-one-out residuals are y_final - y_tau
+    themselves; the standard deviation is their root mean square (the drift between tau and the
+    end counts as error). Takes no options.
+    """
+
+    blocks = "TS"
+
+    def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
+        """Measure the standard deviation; see `TabularPredictor.fit_xy` for the arguments."""
+        y = np.asarray(y, dtype=np.float64)
+        self._column = last_value_column(X)
+        seen = X[self._column].to_numpy(dtype=np.float64)
+        usable = np.isfinite(y) & np.isfinite(seen)
+        if usable.sum() < 2:
+            raise DataError(f"{int(usable.sum())} runs with a final value are too few to fit on")
+        self._median = float(np.median(seen[usable]))
+        self._std = float(np.sqrt(np.mean((y - seen)[usable] ** 2)))
+        return self
+
+    def predict_xy(self, X: pd.DataFrame) -> Prediction:
+        """Predict for rows of features, in the unit of the curve.
+
+        Raises
+        ------
+        DataError : the column of the value at tau is missing.
+        """
+        if self._column not in X.columns:
+            raise DataError("a column that was fitted on is missing", column=self._column)
+        seen = X[self._column].to_numpy(dtype=np.float64)
+        mean = np.where(np.isfinite(seen), seen, self._median)
+        return Prediction(mean, np.full(len(X), self._std))
+
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+        raise AssertionError("fit_xy does not standardise")
+
+    def _predict(self, X: np.ndarray) -> Prediction:
+        raise AssertionError("predict_xy does not standardise")
+
+
+class Mean(TabularPredictor):
+    """The mean of the training runs, whatever a run looks like; R² is zero by construction.
+
+    The standard deviation is that of the leave-one-out residuals, (y_i - mean) * n / (n - 1).
+    Takes no options.
+    """
+
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+        self._std = len(y) / (len(y) - 1)
+
+    def _predict(self, X: np.ndarray) -> Prediction:
+        return Prediction(np.zeros(len(X)), np.full(len(X), self._std))

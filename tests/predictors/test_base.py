@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curvecast import DataError, features, make_predictor
+from curvecast.predictors.base import Prediction, options_of
+from curvecast.predictors.linear import OLS, Ridge
+from curvecast.predictors.nusvr import NuSVRSearch
+
+
+def test_gaussian_quantiles_and_cdf_are_inverse() -> None:
+    p = Prediction(np.array([0.5, -1.0]), np.array([0.1, 2.0]))
+    quantiles = p.quantile([0.05, 0.5, 0.9])
+    assert quantiles.shape == (2, 3)
+    np.testing.assert_allclose(quantiles[:, 1], p.mean)
+    np.testing.assert_allclose(quantiles[:, 0], p.mean - 1.6448536 * p.std, rtol=1e-7)
+    np.testing.assert_allclose(p.cdf(quantiles[:, 2]), 0.9)
+
+
+def test_cdf_without_spread_is_a_step() -> None:
+    p = Prediction(np.array([0.5, 0.5, 0.5]), np.zeros(3))
+    np.testing.assert_array_equal(p.cdf(np.array([0.4, 0.5, 0.6])), [0.0, 1.0, 1.0])
+
+
+def test_affine_moves_mean_and_scales_std() -> None:
+    p = Prediction(np.array([0.5]), np.array([0.1])).affine(2.0, 10.0)
+    assert (p.mean[0], p.std[0]) == (7.0, 1.0)
+
+
+def test_options_are_the_keywords_without_seed() -> None:
+    assert options_of(OLS) == {}
+    assert options_of(NuSVRSearch)["draws"] == 200
+    with pytest.raises(DataError, match="no option 'drawz'"):
+        make_predictor("nusvr_rbf", drawz=3)
+    with pytest.raises(DataError, match="unknown model"):
+        make_predictor("svm")
+
+
+def test_predict_names_the_fitted_taus_and_the_empty_run(make_curves) -> None:
+    curves = make_curves(n=20)
+    model = make_predictor("ols").fit(curves, taus=[5])
+    with pytest.raises(DataError, match="not fitted for tau 7, only for \\[5\\]"):
+        model.predict(curves, tau=7)
+    curves.values[3, :5] = np.nan
+    with pytest.raises(DataError, match="row run3"):
+        model.predict(curves, tau=5)
+
+
+def test_a_missing_column_is_named_but_a_missing_category_is_absent() -> None:
+    X = pd.DataFrame({"ts_y_1": [1.0, 2.0, 4.0, 3.0], "hp_optimizer=sgd": [0.0, 1.0, 1.0, 0.0]})
+    model = OLS().fit_xy(X, np.array([1.0, 3.0, 5.0, 3.0]))
+    np.testing.assert_allclose(
+        model.predict_xy(X[["ts_y_1"]]).mean,
+        model.predict_xy(X.assign(**{"hp_optimizer=sgd": 0.0})).mean,
+    )
+    with pytest.raises(DataError, match="column ts_y_1"):
+        model.predict_xy(X[["hp_optimizer=sgd"]])
+
+
+def test_nan_cells_take_the_median_of_the_training_runs() -> None:
+    X = pd.DataFrame({"ts_y_1": [1.0, 2.0, 3.0, np.nan, 10.0]})
+    y = np.array([1.0, 2.0, 3.0, 2.5, 10.0])
+    model = OLS().fit_xy(X, y)
+    np.testing.assert_allclose(
+        model.predict_xy(X.iloc[[3]]).mean, model.predict_xy(X.fillna(2.5).iloc[[3]]).mean
+    )
+
+
+def test_too_few_runs_and_overflow_are_data_errors() -> None:
+    X = pd.DataFrame({"ts_y_1": [1.0, 2.0, 3.0]})
+    with pytest.raises(DataError, match="1 runs with a final value"):
+        OLS().fit_xy(X, np.array([1.0, np.nan, np.inf]))
+    with pytest.raises(DataError, match="0 feature columns"):
+        OLS().fit_xy(X[[]], np.array([1.0, 2.0, 3.0]))
+    with pytest.raises(DataError, match=r"column ts_y_1: .*overflows"):
+        OLS().fit_xy(1e200 * X, np.array([1.0, 2.0, 3.0]))
+
+
+def test_constant_features_give_the_mean_with_its_leave_one_out_error() -> None:
+    X = pd.DataFrame({"ts_y_1": [7.0, 7.0, 7.0, 7.0]})
+    y = np.array([1.0, 2.0, 3.0, 6.0])
+    p = Ridge().fit_xy(X, y).predict_xy(X)
+    errors = [y[i] - np.delete(y, i).mean() for i in range(4)]
+    np.testing.assert_allclose(p.mean, 3.0)
+    np.testing.assert_allclose(p.std, np.sqrt(np.mean(np.square(errors))))
+
+
+def test_fit_on_curves_equals_fit_on_feature_frames(make_curves) -> None:
+    curves = make_curves(n=40, noise=0.01)
+    train, test = curves.take(np.arange(30)), curves.take(np.arange(30, 40))
+    from_curves = make_predictor("ridge").fit(train, taus=[4, 8]).predict(test, tau=8)
+    X = features.build(curves, [8])[8]
+    model = make_predictor("ridge").fit_xy(X.iloc[:30], curves.final[:30], curves.groups[:30])
+    from_frames = model.predict_xy(X.iloc[30:])
+    np.testing.assert_array_equal(from_curves.mean, from_frames.mean)
+    np.testing.assert_array_equal(from_curves.std, from_frames.std)
+
+
+def test_diagnostics_average_over_taus(make_curves) -> None:
+    model = make_predictor("ols").fit(make_curves(n=40, noise=0.01), taus=[2, 4])
+    ranks = [model._at_tau[tau].diagnostics()["rank"] for tau in (2, 4)]
+    assert model.diagnostics() == {"rank": np.mean(ranks)}
+    assert make_predictor("mean").diagnostics() == {}

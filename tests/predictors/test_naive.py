@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curvecast import DataError, features, make_predictor
+
+
+def test_last_value_predicts_the_value_at_tau(make_curves) -> None:
+    curves = make_curves(n=30, noise=0.02)
+    p = make_predictor("last_value").fit(curves, taus=[6]).predict(curves, tau=6)
+    np.testing.assert_array_equal(p.mean, curves.values[:, 5])
+    drift = curves.final - curves.values[:, 5]
+    np.testing.assert_allclose(p.std, np.sqrt(np.mean(drift**2)))
+
+
+def test_last_value_takes_the_latest_epoch_wherever_its_column_stands() -> None:
+    X = pd.DataFrame(
+        {"ts_y_10": [1.0, 2.0], "ts_y_9": [3.0, 4.0], "ts_y_2": [5.0, 6.0], "ts_loss_y_11": 0.0}
+    )
+    model = make_predictor("last_value").fit_xy(X, np.array([1.5, 2.5]))
+    np.testing.assert_array_equal(model.predict_xy(X).mean, [1.0, 2.0])
+    np.testing.assert_allclose(model.predict_xy(X).std, 0.5)
+
+
+def test_last_value_of_a_diverged_run_is_the_last_finite_one(make_curves) -> None:
+    curves = make_curves(n=30)
+    curves.values[2, 3:] = np.nan
+    p = make_predictor("last_value").fit(curves, taus=[6]).predict(curves, tau=6)
+    assert p.mean[2] == curves.values[2, 2]
+    assert np.isfinite(p.std).all()
+
+
+def test_last_value_without_the_block_ts_says_so(make_curves) -> None:
+    curves = make_curves(n=10)
+    X = features.select(features.build(curves, [3])[3], "AP+HP")
+    with pytest.raises(DataError, match="ts_y_"):
+        make_predictor("last_value").fit_xy(X, curves.final)
+
+
+def test_mean_and_its_leave_one_out_error(make_curves) -> None:
+    curves = make_curves(n=25, noise=0.05)
+    p = make_predictor("mean").fit(curves, taus=[4]).predict(curves, tau=4)
+    y = curves.final
+    errors = [y[i] - np.delete(y, i).mean() for i in range(len(y))]
+    np.testing.assert_allclose(p.mean, y.mean())
+    np.testing.assert_allclose(p.std, np.sqrt(np.mean(np.square(errors))))
