@@ -1,0 +1,296 @@
+"""Studies with the real hpbandster: decisions, files, resumption and broken evaluations."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import ConfigSpace
+import numpy as np
+import pytest
+from hpbandster.core.dispatcher import Job
+from hpbandster.optimizers.config_generators.bohb import BOHB
+from toys import Bowl, Diverging, Troubled, conditional_space
+
+from curvecast import DataError
+from curvecast.studies import bohb
+from curvecast.studies.bohb import Settings, StudyError, bracket_shape, run, rungs
+from curvecast.studies.evaluation import Evaluation, cost_of, native
+
+# hpbandster, Pyro4 and statsmodels use what numpy, Python and ConfigSpace call outdated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def course_of(evaluations: list[Evaluation]) -> list[tuple]:
+    return [(e.id, e.config, e.budget, e.loss) for e in evaluations]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "eta", "expected"),
+    [
+        (1, 243, 3, [1, 3, 9, 27, 81, 243]),
+        (1, 1000, 10, [1, 10, 100, 1000]),
+        (1, 50, 3, [2, 6, 17, 50]),
+        (5, 5, 2, [5]),
+        (0.125, 1.0, 2, [0.125, 0.25, 0.5, 1.0]),
+    ],
+)
+def test_rungs_are_exact(low: float, high: float, eta: float, expected: list[float]) -> None:
+    assert rungs(low, high, eta) == expected
+    assert all(type(b) is type(e) for b, e in zip(rungs(low, high, eta), expected, strict=True))
+
+
+def test_brackets_are_those_of_hyperband() -> None:
+    settings = Settings("s", min_budget=1, max_budget=81, eta=3)
+    counts = [bracket_shape(settings, k)[0] for k in range(5)]
+    assert counts == [[81, 27, 9, 3, 1], [27, 9, 3, 1], [9, 3, 1], [6, 2], [5]]
+    assert bracket_shape(settings, 5) == bracket_shape(settings, 0)
+    assert bracket_shape(settings, 3)[1] == [27, 81]
+    assert bracket_shape(Settings("s", "random", max_budget=81), 2) == ([5], [81])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"optimizer": "tpe"},
+        {"eta": 1},
+        {"min_budget": 10},
+        {"iterations": None},
+        {"total_budget": 9.0},
+    ],
+)
+def test_impossible_settings_are_refused(wrong: dict) -> None:
+    with pytest.raises(DataError, match="study 's'"):
+        Settings("s", **wrong)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_picks_are_those_of_hpbandster() -> None:
+    """The array version of the sampler against hpbandster's own loop, draw by draw."""
+    settings = Settings("s", num_samples=16)
+    ours = bohb._ModelSampler(conditional_space(), settings)
+    theirs = BOHB(conditional_space(), num_samples=16)
+    state = np.random.get_state()  # noqa: NPY002 (hpbandster draws from the global state)
+    model_based = 0
+    for number in range(70):
+        configs = []
+        for sampler, seed in ((ours, ours.random.seed), (theirs, np.random.seed)):
+            seed(number)
+            sampler.configspace.seed(number)
+            config, info = sampler.get_config(1)
+            configs.append(native(dict(config)))
+            job = Job((0, 0, number), config=configs[-1], budget=1)
+            job.result = {"loss": (math.log10(configs[-1]["lr"]) + 3) ** 2, "info": {}}
+            seed(1000 + number)
+            sampler.new_result(job)
+        assert configs[0] == configs[1]
+        model_based += info["model_based_pick"]
+    np.random.set_state(state)  # noqa: NPY002
+    assert model_based > 25
+
+
+def test_everything_logged_is_native(tmp_path: Path) -> None:
+    evaluations = run(Settings("s", iterations=4, workers=0), Bowl(), tmp_path)
+    values = [v for e in evaluations for v in (*e.config.values(), e.budget, e.loss)]
+    assert {type(v) for v in values} == {str, int, float}
+    assert native({"a": np.str_("x"), "b": (np.float32(1), np.arange(2))}) == {
+        "a": "x",
+        "b": [1.0, [0, 1]],
+    }
+
+
+def test_hpbandster_opens_the_files(tmp_path: Path) -> None:
+    evaluations = run(Settings("s", iterations=4, workers=0), Bowl(), tmp_path)
+    result = bohb.open_result(tmp_path)
+    assert len(result.get_all_runs()) == len(evaluations)
+    full = [e for e in evaluations if e.budget == 9]
+    assert result.get_incumbent_id() == min(full, key=lambda e: e.loss).id
+
+
+def test_the_model_is_used_and_better_than_chance() -> None:
+    evaluations = run(Settings("s", iterations=24, workers=0), Bowl())
+    first = {e.id: e.loss - 1 / e.budget for e in reversed(evaluations)}
+    model_based = {e.id: e.model_based for e in evaluations}
+    picked = [loss for key, loss in first.items() if model_based[key]]
+    chance = [loss for key, loss in first.items() if not model_based[key]]
+    assert len(picked) > 50
+    assert np.median(picked) < 0.5 * np.median(chance)
+
+
+def test_a_sampler_that_never_uses_its_model_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bohb._ModelSampler, "_best_candidate", lambda self: None)
+    with pytest.raises(StudyError, match="none of 30 draws came from the model"):
+        run(Settings("s", iterations=20, workers=0, random_fraction=0.0), Bowl())
+
+
+def test_spaces_that_the_model_cannot_hold_are_refused() -> None:
+    objective = Bowl()
+    objective.space = ConfigSpace.ConfigurationSpace()
+    objective.space.add(ConfigSpace.OrdinalHyperparameter("size", [1, 2]))
+    with pytest.raises(DataError, match=r"column size.*integer"):
+        run(Settings("s", workers=0), objective)
+
+
+def test_one_worker_repeats_itself_and_the_study_inside_the_process(tmp_path: Path) -> None:
+    settings = {"iterations": 5, "seed": 3}
+    inside = run(Settings("s", workers=0, **settings), Bowl())
+    outside = run(Settings("s", workers=1, **settings), Bowl(), tmp_path)
+    assert course_of(inside) == course_of(outside)
+    other = run(Settings("s", workers=0, iterations=5, seed=4), Bowl())
+    assert course_of(inside) != course_of(other)
+
+
+def test_studies_under_one_name_do_not_collide(tmp_path: Path) -> None:
+    """Two processes at once, two workers each, the same study name."""
+    code = (
+        "import sys; from toys import Bowl; from curvecast.studies.bohb import Settings, run\n"
+        "run(Settings('s', iterations=3, workers=2, time_limit=60), Bowl(), sys.argv[1])"
+    )
+    processes = [start(code, tmp_path / str(k)) for k in range(2)]
+    assert [p.wait(90) for p in processes] == [0, 0]
+    counts = [len(bohb.read_evaluations(tmp_path / str(k))) for k in range(2)]
+    assert counts == [9 + 3 + 1 + 3 + 1 + 3] * 2
+
+
+def start(code: str, *arguments: object) -> subprocess.Popen[bytes]:
+    path = os.pathsep.join([str(Path(__file__).parent), *(p for p in sys.path if p)])
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": path},
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_study_goes_on(tmp_path: Path, workers: int) -> None:
+    calls = tmp_path / "calls"
+    code = (
+        "import sys; from pathlib import Path; from toys import Bowl\n"
+        "from curvecast.studies.bohb import Settings, run\n"
+        f"settings = Settings('s', iterations=4, workers={workers}, time_limit=60)\n"
+        "run(settings, Bowl(Path(sys.argv[1]), slow=0.05), sys.argv[2])"
+    )
+    killed = start(code, calls, tmp_path / "study")
+    until = time.monotonic() + 60
+    while not calls.exists() or len(calls.read_text().splitlines()) < 18:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    with open(tmp_path / "study" / "results.json", "a") as file:
+        file.write('[[0, 0, 1], 9, {"subm')
+    logged = {(e.id, e.budget) for e in bohb.read_evaluations(tmp_path / "study")}
+    assert 10 < len(logged) < 33
+    before = calls.read_text().splitlines()
+
+    assert start(code, calls, tmp_path / "study").wait(90) == 0
+    finished = bohb.read_evaluations(tmp_path / "study")
+    lines = (tmp_path / "study" / "results.json").read_text().splitlines()
+    assert len(finished) == len(lines) == 13 + 4 + 3 + 13
+    assert len({(e.id, e.budget) for e in finished}) == len(finished)
+    computed = Counter(calls.read_text().splitlines()[len(before) :])
+    assert max(computed.values()) == 1
+    assert not set(computed) & {f"{list(key)} {budget}" for key, budget in logged}
+    if workers == 1:
+        whole = run(Settings("s", iterations=4, workers=0), Bowl())
+        assert course_of(finished) == course_of(whole)
+
+
+def test_more_iterations_extend_a_study(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    short = run(Settings("s", iterations=2, workers=0), Bowl(calls), tmp_path / "study")
+    assert len(calls.read_text().splitlines()) == len(short)
+    long = run(Settings("s", iterations=4, workers=0), Bowl(calls), tmp_path / "study")
+    assert len(calls.read_text().splitlines()) == len(long) > len(short)
+    assert course_of(long)[: len(short)] == course_of(short)
+
+
+def test_logs_of_other_settings_are_moved_aside(tmp_path: Path) -> None:
+    run(Settings("s", iterations=2, workers=0, seed=1), Bowl(), tmp_path)
+    old = (tmp_path / "results.json").read_text()
+    second = run(Settings("s", iterations=2, workers=0, seed=2), Bowl(), tmp_path)
+    assert (tmp_path / "superseded" / "results.json").read_text() == old
+    assert course_of(bohb.read_evaluations(tmp_path)) == course_of(second)
+
+
+def test_a_corrupt_log_names_file_and_row(tmp_path: Path) -> None:
+    run(Settings("s", iterations=1, workers=0), Bowl(), tmp_path)
+    lines = (tmp_path / "results.json").read_text().splitlines()
+    lines[3] = lines[3][:-7]
+    (tmp_path / "results.json").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"results\.json, row 4: not JSON"):
+        run(Settings("s", iterations=1, workers=0), Bowl(), tmp_path)
+    lines[3] = json.dumps([[8, 0, 0], 9, {}, None, "x"])
+    (tmp_path / "results.json").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"row 4: configuration \[8, 0, 0\] is not in configs"):
+        run(Settings("s", iterations=1, workers=0), Bowl(), tmp_path)
+
+
+def test_broken_evaluations_are_survived(tmp_path: Path) -> None:
+    settings = Settings("s", iterations=1, workers=2, timeout=1.0, time_limit=90)
+    evaluations = run(settings, Troubled(), tmp_path)
+    reasons = {e.id[2]: e.reason for e in evaluations if e.id[1] == 0 and e.budget == 1}
+    assert reasons[0] == "ZeroDivisionError: boom"
+    assert reasons[1] == "TimeoutError: no result after 1 s"
+    assert reasons[2] == "the loss is nan"
+    assert reasons[3] == "the process ended with exit code 7"
+    assert reasons[4] == "the objective returned no loss"
+    assert [reasons[k] for k in range(5, 9)] == [None] * 4
+    assert all(math.isinf(e.loss) == (e.reason is not None) for e in evaluations)
+    promoted = {e.id for e in evaluations if e.budget == 3}
+    best = sorted((e for e in evaluations if e.budget == 1), key=lambda e: e.loss)[:3]
+    assert promoted == {e.id for e in best}
+    assert len(bohb.open_result(tmp_path).get_all_runs()) == len(evaluations)
+
+
+def test_a_declared_failure_inside_the_process_is_the_worst_loss(tmp_path: Path) -> None:
+    evaluations = run(Settings("s", iterations=6, workers=0), Diverging(), tmp_path)
+    failed = [e for e in evaluations if e.reason is not None]
+    assert failed
+    assert {e.config["layers"] for e in failed} == {4}
+    assert {e.reason for e in failed} == {"the run diverged"}
+    warm = run(Settings("w", iterations=1, workers=0), Bowl(), tmp_path / "w", previous=[tmp_path])
+    assert sum(e.model_based for e in warm) > 3
+
+
+def test_warm_start_draws_from_the_earlier_model(tmp_path: Path) -> None:
+    run(Settings("first", iterations=8, workers=0), Bowl(), tmp_path / "first")
+    settings = Settings("second", iterations=1, workers=0, seed=5)
+    cold = run(settings, Bowl())
+    warm = run(settings, Bowl(), previous=[tmp_path / "first"])
+    assert not any(e.model_based for e in cold[:9])
+    assert sum(e.model_based for e in warm[:9]) >= 4
+    assert np.median([e.loss for e in warm[:9]]) < np.median([e.loss for e in cold[:9]])
+
+
+def test_the_watchdog_ends_a_study(tmp_path: Path) -> None:
+    settings = Settings("s", iterations=1, workers=1, time_limit=3)
+    began = time.monotonic()
+    with pytest.raises(StudyError, match="not finished within 3 s"):
+        run(settings, Bowl(slow=60), tmp_path)
+    assert time.monotonic() - began < 15
+    assert bohb.read_evaluations(tmp_path) == []
+
+
+def test_a_study_runs_once_at_a_time(tmp_path: Path) -> None:
+    with (
+        bohb._alone_in(tmp_path),
+        pytest.raises(StudyError, match="another process is running this study"),
+    ):
+        run(Settings("s", workers=0), Bowl(), tmp_path)
+
+
+def test_total_budget_ends_a_study() -> None:
+    settings = Settings("s", "random", iterations=None, total_budget=100, workers=0)
+    evaluations = run(settings, Bowl())
+    assert [cost_of(e) for e in evaluations] == [9] * 12
+    resumed = run(Settings("s", iterations=None, total_budget=100, workers=0), Bowl())
+    used = sum(cost_of(e) for e in resumed)
+    assert 100 <= used < 109
+    assert {cost_of(e) for e in resumed if e.budget == 9} == {6, 9}

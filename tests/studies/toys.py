@@ -1,0 +1,79 @@
+"""Objectives with a known answer, importable by the evaluating processes of a study."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ConfigSpace
+
+from curvecast.studies.evaluation import Config, EvaluationError, Trial
+
+
+def conditional_space() -> ConfigSpace.ConfigurationSpace:
+    """Log, integer, categorical and conditional parameters."""
+    space = ConfigSpace.ConfigurationSpace()
+    optimizer = ConfigSpace.Categorical("optimizer", ["adam", "sgd"])
+    momentum = ConfigSpace.Float("momentum", (0.0, 0.99))
+    space.add(
+        ConfigSpace.Float("lr", (1e-5, 1e-1), log=True),
+        ConfigSpace.Integer("layers", (1, 4)),
+        optimizer,
+        momentum,
+        ConfigSpace.EqualsCondition(momentum, optimizer, "sgd"),
+    )
+    return space
+
+
+@dataclass
+class Bowl:
+    """Loss 0 at lr = 1e-3 with one layer; `slow` seconds per evaluation, a line per call."""
+
+    calls: Path | None = None
+    slow: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.space = conditional_space()
+
+    def identity(self) -> dict[str, Any]:
+        return {"objective": "bowl"}
+
+    def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
+        if self.calls is not None:
+            with open(self.calls, "a", encoding="utf-8") as file:
+                file.write(f"{list(trial.id)} {trial.budget}\n")
+        time.sleep(self.slow)
+        loss = (math.log10(config["lr"]) + 3) ** 2 + (config["layers"] - 1) + 1 / trial.budget
+        info = {"trained": trial.budget, "cost": trial.budget - trial.trained}
+        return {"loss": loss, "info": info}
+
+
+class Troubled(Bowl):
+    """Raises, hangs, returns NaN, dies or returns nothing, by the number of the configuration."""
+
+    def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
+        number = trial.id[2]
+        if number == 0:
+            raise ZeroDivisionError("boom")
+        if number == 1:
+            time.sleep(3600)
+        if number == 2:
+            return {"loss": float("nan"), "info": {}}
+        if number == 3:
+            os._exit(7)
+        if number == 4:
+            return {"info": {}}
+        return super().evaluate(config, trial)
+
+
+class Diverging(Bowl):
+    """Has no result for configurations with four layers."""
+
+    def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
+        if config["layers"] == 4:
+            raise EvaluationError("the run diverged")
+        return super().evaluate(config, trial)
