@@ -2,6 +2,7 @@
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor
+from curvecast.readers.table import read_curves
 
 __version__ = "0.1.0"
-__all__ = ["CurveSet", "DataError", "make_predictor"]
+__all__ = ["CurveSet", "DataError", "make_predictor", "read_curves"]

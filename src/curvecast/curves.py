@@ -147,7 +147,7 @@ class CurveSet:
 
     def take(self, rows: np.ndarray | Sequence[int]) -> CurveSet:
         """The runs at the integer positions (or under the boolean mask) `rows`, in that order."""
-        rows = np.asarray(rows)
+        rows = np.asarray(rows, dtype=None if len(rows) else np.int64)
         return replace(
             self,
             configs=self.configs.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows],
