@@ -34,7 +34,10 @@ def number(value: float, digits: int = 3) -> str:
     """A number for people: fixed digits, three significant ones from 100 on, "" for NaN."""
     if np.isnan(value):
         return ""
-    return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.3g}"
+    if abs(value) >= 100:
+        return f"{value:.3g}"
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def r2(summary: pd.DataFrame) -> str:

@@ -47,6 +47,7 @@ def predicted_against_true(
     figure, axes = style.panels(
         len(datasets) * len(models),
         columns=len(models),
+        label="true final value",
         width=min(style.WIDTH, 2.4 * len(models) + 0.6),
         height=2.2,
     )
@@ -91,15 +92,14 @@ def predicted_against_true(
             axis.locator_params(nbins=5)
             if row == 0:
                 axis.set_title(model)
-            axis.set_xlabel("true")
             if column == 0:
-                axis.set_ylabel(f"{style.short(dataset)}\n{metrics[dataset]}, predicted")
+                axis.set_ylabel(f"{style.short(dataset)}\npredicted {metrics[dataset]}")
     return figure
 
 
 def _opacity(n: int) -> float:
     """Fewer points are drawn more solidly."""
-    return float(np.clip(300 / max(n, 1), 0.05, 0.6))
+    return float(np.clip(1500 / max(n, 1), 0.12, 0.7))
 
 
 def _limits(true: np.ndarray) -> tuple[float, float]:
@@ -127,7 +127,9 @@ def gallery(
     n = min(n, len(ranked))
     chosen = ranked.iloc[np.unique(np.linspace(0, len(ranked) - 1, n).round().astype(int))]
     colour = style.looks([model])[model].colour
-    figure, axes = style.panels(len(chosen), columns=4, height=1.6, sharex=True)
+    figure, axes = style.panels(
+        len(chosen), columns=4, height=1.6, label="trained epochs", sharex=True
+    )
     seen = curves.epochs <= tau
     for axis, row in zip(axes, chosen.to_dict("records"), strict=True):
         values = curves.values[int(row["configuration"])]
@@ -154,7 +156,6 @@ def gallery(
             clip_on=False,
         )
         axis.set_title(f"run {curves.configs['id'].iloc[int(row['configuration'])]}", fontsize=8)
-    figure.supxlabel("trained epochs", fontsize=8.5)
     figure.supylabel(f"{style.short(curves.name)}: {curves.metric}", fontsize=8.5)
     style.legend(
         figure,

@@ -16,7 +16,6 @@ from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -118,17 +117,30 @@ def looks(models: Sequence[str]) -> dict[str, Look]:
 
 
 def panels(
-    n: int, *, columns: int, width: float = WIDTH, height: float = 2.3, **options: Any
+    n: int,
+    *,
+    columns: int,
+    label: str = "",
+    width: float = WIDTH,
+    height: float = 2.3,
+    **options: Any,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with n panels in rows of `columns`; `height` (inches) is that of one row."""
+    """A figure with n panels in rows of `columns`.
+
+    `label` stands under the lowest panel of each column, `height` (inches) is that of one row,
+    `options` are those of `Figure.subplots`.
+    """
     columns = min(columns, n)
     rows = -(-n // columns)
     figure = Figure(figsize=(width, height * rows + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    axes = list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
     for axis in axes[n:]:
         axis.set_visible(False)
-    return figure, list(axes[:n])
+    for axis in axes[max(n - columns, 0) : n]:
+        axis.tick_params(axis="x", labelbottom=True)
+        axis.set_xlabel(label)
+    return figure, axes[:n]
 
 
 def legend(figure: Figure, handles: Iterable[Line2D], columns: int = 6) -> None:
@@ -184,11 +196,6 @@ def short(dataset: str) -> str:
 def percent(fraction: float) -> str:
     """A fraction of the curve as a label."""
     return f"{100 * fraction:g} %"
-
-
-def spread(summary: pd.DataFrame) -> np.ndarray:
-    """Standard deviation over repeats, from the standard error; 0 for a single repeat."""
-    return (summary["r2_se"].fillna(0.0) * np.sqrt(summary["repeats"])).to_numpy()
 
 
 def save(figure: Figure, path: str | Path) -> None:
