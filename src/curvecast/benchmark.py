@@ -166,11 +166,11 @@ def _tabular(
 ) -> Iterable[Result]:
     y, groups = curves.final[split.train], curves.groups[split.train]
     for cell in todo:
-        X = features[cell.tau]
-        if blocks != ALL_BLOCKS:
-            if not available(X, blocks):
-                continue
-            X = select(X, blocks)
+        wanted = make().blocks if blocks == ALL_BLOCKS else blocks
+        present = [name for name in wanted.split("+") if available(features[cell.tau], name)]
+        if blocks not in (ALL_BLOCKS, "+".join(present)):
+            continue
+        X = select(features[cell.tau], "+".join(present))
         start = time.perf_counter()
         fitted = make().fit_xy(X.iloc[split.train], y, groups)
         middle = time.perf_counter()
@@ -206,7 +206,7 @@ def _report(predictor: Predictor, fit: float, predict: float) -> dict[str, Any]:
     return {
         "seconds_fit": round(fit, 6),
         "seconds_predict": round(predict, 6),
-        **getattr(predictor, "diagnostics", {}),
+        **predictor.diagnostics(),
     }
 
 

@@ -1,0 +1,42 @@
+# The commands of curvecast. Each makes .venv from the pinned requirements first, once.
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+BIN := .venv/bin
+# Named after the pins: a changed requirement installs again, a touched file does not.
+READY := .venv/ready-$(firstword $(shell cksum < envs/requirements.txt))
+
+.PHONY: run reproduce test embedded pins clean
+.DELETE_ON_ERROR:
+
+run: $(READY)  ## the offline run: embedded curves to tables and figures, in minutes
+	$(BIN)/snakemake --cores $(CORES) --configfile config/embedded.yaml
+
+reproduce: $(READY)  ## everything in config.yaml; downloads what no mirror has
+	$(BIN)/snakemake --cores $(CORES)
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint --configfile config/embedded.yaml
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+embedded: $(READY)  ## trains the embedded collections again; copy them to resources/embedded by hand
+	PYTHONPATH=src $(BIN)/python -m curvecast.tasks.embedded --out results/make_embedded
+
+pins: $(READY)  ## freezes what is installed, after a change of envs/requirements.in
+	$(BIN)/pip install -r envs/requirements.in
+	sed -n '/^#/p' envs/requirements.txt > envs/requirements.new
+	$(BIN)/pip freeze --all --exclude pip --exclude wheel | sed 's/+cpu$$//' >> envs/requirements.new
+	mv envs/requirements.new envs/requirements.txt
+
+clean:  ## removes everything that was computed or installed
+	rm -rf .venv .snakemake .mypy_cache .ruff_cache .pytest_cache
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+
+$(READY):
+	$(PYTHON) envs/check_system.py
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.txt
+	touch $@

@@ -1,0 +1,28 @@
+# Raw learning curves to R² tables and figures: `snakemake --cores 8`. See README.md.
+import sys
+
+from snakemake.utils import min_version, validate
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+validate(config, "workflow/schemas/config.schema.yaml")
+sys.path.insert(0, f"{workflow.basedir}/src")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/predictors.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        tables(),
+        figures(),
+    localrule: True

@@ -1,0 +1,12 @@
+"""How often true final values fall inside the predicted intervals."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from curvecast import jobs
+from curvecast.plots import calibration, style
+
+with jobs.logged(snakemake.log[0]):
+    figure = calibration.coverage(pd.read_csv(snakemake.input.summary))
+    style.save(figure, Path(snakemake.output[0]).with_suffix(""))

@@ -1,0 +1,13 @@
+"""R² of one experiment."""
+
+from curvecast import jobs, markdown, tables
+
+with jobs.logged(snakemake.log[0]):
+    summary = tables.summarise(tables.load_scores(snakemake.input.scores))
+    text = {
+        "ablation": markdown.ablation,
+        "training_size": markdown.training_size,
+        "depth": markdown.depth,
+    }[snakemake.wildcards.name]
+    tables.write_csv(summary, snakemake.output[0])
+    tables.write_text(text(summary), snakemake.output[1])

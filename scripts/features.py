@@ -1,0 +1,12 @@
+"""Build the features of one data set at every truncation epoch."""
+
+from pathlib import Path
+
+from curvecast import CurveSet, features, jobs, protocol
+from curvecast.curves import write_parquet
+
+with jobs.logged(snakemake.log[0]):
+    curves = CurveSet.from_parquet(snakemake.input.curves)
+    grid = protocol.tau_grid(curves.last_epoch, snakemake.params.fractions, snakemake.params.taus)
+    for tau, frame in features.build(curves, grid).items():
+        write_parquet(frame, Path(snakemake.output[0], f"tau={tau}.parquet"))

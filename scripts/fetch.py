@@ -1,0 +1,6 @@
+"""Bring one raw file into the run's raw folder, verified."""
+
+from curvecast import datasets, jobs
+
+with jobs.logged(snakemake.log[0]):
+    datasets.fetch(snakemake.params.source, snakemake.output[0], mirrors=datasets.mirrors())

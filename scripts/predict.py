@@ -1,0 +1,15 @@
+"""Train one model on one data set over all cells of an experiment."""
+
+from curvecast import CurveSet, benchmark, jobs
+from curvecast.curves import write_parquet
+
+with jobs.logged(snakemake.log[0]):
+    model, depth_column = snakemake.wildcards.model, snakemake.params.depth_column
+    curves = CurveSet.from_parquet(snakemake.input.curves)
+    cells = benchmark.cells(curves.last_epoch, **snakemake.params.cells)
+    features = benchmark.read_features(snakemake.input.features, {cell.tau for cell in cells})
+    predictions, timings = benchmark.run(
+        model, snakemake.params.options, curves, features, cells, depth_column=depth_column
+    )
+    write_parquet(predictions, snakemake.output.predictions)
+    timings.to_csv(snakemake.output.timings, index=False)

@@ -1,0 +1,8 @@
+"""Seconds that each model took on each data set."""
+
+from curvecast import jobs, markdown, tables
+
+with jobs.logged(snakemake.log[0]):
+    frame = tables.timings(snakemake.params.folder, snakemake.input.timings)
+    tables.write_csv(frame, snakemake.output[0])
+    tables.write_text(markdown.timings(frame), snakemake.output[1])

@@ -1,0 +1,135 @@
+"""What a configuration asks for: which jobs there are, and what each of them needs to know.
+
+The workflow builds its rules out of these values. They reach a job as `params`, and only those
+that concern it, so that a change of the configuration reruns what it changes and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curvecast import datasets
+from curvecast.curves import DataError
+from curvecast.predictors import module_of
+
+Config = Mapping[str, Any]
+MAIN = "main"
+EXPERIMENTS = ("ablation", "training_size", "depth")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model on one data set in the main protocol or an experiment.
+
+    `file` is its name in the stage folders, without an extension.
+    """
+
+    dataset: str
+    model: str
+    experiment: str = MAIN
+
+    @property
+    def file(self) -> str:
+        suffix = "" if self.experiment == MAIN else f".{self.experiment}"
+        return f"{self.dataset}/{self.model}{suffix}"
+
+
+def check(config: Config, registry: Mapping[str, Any]) -> None:
+    """Find the mistakes that the schema cannot see.
+
+    Raises
+    ------
+    DataError : an unknown data set or model, options for an unknown model, a fraction of an
+        experiment that the protocol does not have, or more parts than repeats.
+    """
+    for model in (*config["models"], *config["model_options"]):
+        module_of(model)
+    repeats = config["protocol"]["repeats"]
+    if config["parts"] > repeats:
+        raise DataError(f"parts is {config['parts']}, there are only {repeats} repeats to split")
+    for experiment in EXPERIMENTS:
+        section = config[experiment] or {}
+        datasets.expand(section.get("datasets", ()), registry)
+        for model in section.get("models", ()):
+            module_of(model)
+        unknown = set(section.get("fractions", ())) - set(config["protocol"]["fractions"])
+        if unknown and section.get("datasets") and section.get("models"):
+            raise DataError(
+                f"{experiment}.fractions has {min(unknown)}, protocol.fractions has not"
+            )
+
+
+def jobs(config: Config, usable: Sequence[str], registry: Mapping[str, Any]) -> list[Job]:
+    """All jobs of the run on the data sets `usable`, the main protocol first."""
+    found = [Job(dataset, model) for dataset in usable for model in config["models"]]
+    for experiment in EXPERIMENTS:
+        section = config[experiment] or {}
+        wanted = datasets.expand(section.get("datasets", ()), registry)
+        if experiment == "depth" and not section.get("thresholds"):
+            continue
+        found += [
+            Job(dataset, model, experiment)
+            for dataset in usable
+            if dataset in wanted
+            for model in section.get("models", ())
+        ]
+    return found
+
+
+def cells_of(config: Config, experiment: str) -> dict[str, Any]:
+    """The arguments of `benchmark.cells` that `experiment` sets, `repeats` as a list."""
+    protocol = config["protocol"]
+    repeats = list(range(protocol["repeats"]))
+    if experiment == MAIN:
+        return {
+            "n_train": [protocol["n_train"]],
+            "repeats": repeats,
+            "fractions": protocol["fractions"],
+            "taus": protocol["taus"],
+        }
+    section = config[experiment]
+    chosen = {"repeats": repeats, "fractions": section["fractions"]}
+    if experiment == "ablation":
+        return {**chosen, "n_train": [protocol["n_train"]], "features": section["features"]}
+    if experiment == "training_size":
+        return {**chosen, "n_train": section["n_train"]}
+    return {**chosen, "n_train": [section["n_train"]], "depths": section["thresholds"]}
+
+
+def part_of(cells: Mapping[str, Any], part: int, parts: int) -> dict[str, Any]:
+    """The same arguments with the `part`-th (from 1) of `parts` shares of the repeats."""
+    repeats = cells["repeats"]
+    start, end = (len(repeats) * edge // parts for edge in (part - 1, part))
+    return {**cells, "repeats": repeats[start:end]}
+
+
+def words(config: Config, found: Iterable[Job]) -> str:
+    """How much work there is, one line per experiment that has any."""
+    found = list(found)
+    lines = []
+    for experiment in (MAIN, *EXPERIMENTS):
+        mine = [job for job in found if job.experiment == experiment]
+        if not mine:
+            continue
+        cells = cells_of(config, experiment)
+        factors = [
+            (len({job.dataset for job in mine}), "data sets"),
+            (len({job.model for job in mine}), "models"),
+            (len(cells["fractions"]) + len(cells.get("taus", ())), "fractions"),
+            *((len(cells[key]), key) for key in ("features", "depths") if key in cells),
+            *([(len(cells["n_train"]), "sizes")] if experiment == "training_size" else []),
+            (len(cells["repeats"]), "repeats"),
+        ]
+        product = 1
+        for number, _ in factors:
+            product *= number
+        text = " x ".join(f"{number} {name}" for number, name in factors)
+        lines.append(f"{experiment.replace('_', ' ')}: {text} = {product} cells")
+    return "\n".join(lines)
+
+
+def headline_fraction(config: Config) -> float:
+    """The fraction nearest to a quarter, at which the published tables are; the smaller of two."""
+    return min(sorted(config["protocol"]["fractions"]), key=lambda f: abs(f - 0.25))

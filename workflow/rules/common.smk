@@ -1,0 +1,140 @@
+# What all rules share: names, the look at the data before the DAG, and who asks for which job.
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from curvecast import DataError, datasets, plan, sources
+from curvecast.predictors import module_of
+
+RESULTS = config["results"].rstrip("/")
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+TABLE = f"{RESULTS}/tables"
+FIGURE = f"{RESULTS}/figures"
+SCORES = f"{RESULTS}/scores/{{job}}.parquet"
+PUBLISHED = sorted(
+    os.path.relpath(path) for path in Path(workflow.basedir, "resources/published").glob("*.csv")
+)
+
+os.environ.update(
+    # Jobs run side by side: one thread each for BLAS and torch.
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # Scripts import the library from here, without its installation.
+    PYTHONPATH=f"{workflow.basedir}/src",
+    # Jobs learn of mirrors this way: in params, a path of this machine would rerun them elsewhere.
+    CURVECAST_MIRROR=os.pathsep.join(map(str, datasets.mirrors(config["data"]["mirrors"]))),
+)
+
+try:
+    REGISTRY = datasets.load_registry(config["dataset_definitions"])
+    plan.check(config, REGISTRY)
+    PREFLIGHT = datasets.preflight(
+        config["datasets"],
+        REGISTRY,
+        f"{RESULTS}/raw",
+        mirrors=datasets.mirrors(),
+        offline=config["data"]["offline"],
+        on_missing=config["data"]["on_missing"],
+    )
+    JOBS = plan.jobs(config, PREFLIGHT.usable, REGISTRY)
+    ASKED = [name for name in plan.EXPERIMENTS if any(job.experiment == name for job in JOBS)]
+except DataError as error:
+    raise WorkflowError(f"{error}") from None
+
+if workflow.is_main_process:
+    print(PREFLIGHT.text(), plan.words(config, JOBS), sep="\n", file=sys.stderr)
+
+
+wildcard_constraints:
+    dataset="|".join(re.escape(name) for name in REGISTRY),
+    model="[a-z0-9_]+",
+    experiment=rf"|\.({'|'.join(plan.EXPERIMENTS)})",
+
+
+def collection_of(dataset):
+    return dataset.split("/")[0]
+
+
+def outputs(pattern, experiment=None, collection=None):
+    """Files of a stage for all jobs, or some; {job} in the pattern is the job's name."""
+    return [
+        pattern.format(job=job.file)
+        for job in JOBS
+        if experiment in (None, job.experiment) and collection in (None, collection_of(job.dataset))
+    ]
+
+
+def code_of(*modules):
+    """Source files behind modules, relative so that a clone may move without rerunning."""
+    return [os.path.relpath(path) for path in sources.of(*modules)]
+
+
+def experiment_of(wildcards):
+    return wildcards.experiment.removeprefix(".") or plan.MAIN
+
+
+def growing(amount):
+    """A resource that is larger in each further attempt (`--retries`)."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def raw_files_of(wildcards):
+    files = datasets.files_of(REGISTRY[wildcards.dataset])
+    return [str(file.destination(f"{RESULTS}/raw")) for file in files]
+
+
+def reader_of(wildcards):
+    reader = REGISTRY[wildcards.dataset]["reader"]
+    return code_of("curvecast.curves" if reader == "curveset" else f"curvecast.readers.{reader}")
+
+
+def cells_of(wildcards):
+    """Cells of a job: with all repeats, or with those of its part where the work is split."""
+    cells = plan.cells_of(config, experiment_of(wildcards))
+    if config["parts"] == 1:
+        return cells
+    part, parts = wildcards.scatteritem.split("-of-")
+    return plan.part_of(cells, int(part), int(parts))
+
+
+def depth_column_of(wildcards):
+    return config["depth"]["column"] if experiment_of(wildcards) == "depth" else ""
+
+
+def grid_of(wildcards):
+    """The tau grid of a job, for the fractions beside each tau."""
+    cells = plan.cells_of(config, experiment_of(wildcards))
+    return {"fractions": cells["fractions"], "epochs": cells.get("taus", [])}
+
+
+def tables():
+    """The tables of the run, and its seconds."""
+    names = ["r2", "averages", "differences", "published", "datasets", *ASKED]
+    return [
+        *expand(f"{TABLE}/{{name}}.{{kind}}", name=names, kind=["csv", "md"]),
+        *multiext(f"{RESULTS}/timings", ".csv", ".md"),
+    ]
+
+
+def figures():
+    """The figures of the run."""
+    collections = {collection_of(dataset) for dataset in PREFLIGHT.usable}
+    names = [
+        "coverage",
+        *(f"{kind}/{name}" for kind in ("r2", "spread") for name in sorted(collections)),
+        *(
+            f"{kind}/{dataset}"
+            for kind in ("predicted_against_true", "gallery")
+            for dataset in PREFLIGHT.usable
+        ),
+        *(
+            f"{name}/{100 * fraction:g}"
+            for name in ASKED
+            if name != "depth"
+            for fraction in config[name]["fractions"]
+        ),
+    ]
+    return expand(f"{FIGURE}/{{name}}.{{kind}}", name=names, kind=["svg", "png"])

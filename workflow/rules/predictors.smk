@@ -1,0 +1,70 @@
+# One job trains one model on one data set over all cells of the main protocol or an experiment.
+
+
+scattergather:
+    repeats=config["parts"],
+
+
+# The parts of a split job are joined by `gather` and not kept.
+PART = ".{scatteritem}" if config["parts"] > 1 else ""
+passing = temp if config["parts"] > 1 else str
+
+
+rule predict:
+    input:
+        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
+        features=f"{RESULTS}/features/{{dataset}}",
+        code=lambda wildcards: code_of("curvecast.benchmark", module_of(wildcards.model)),
+    output:
+        predictions=passing(
+            f"{RESULTS}/predictions/{{dataset}}/{{model}}{{experiment}}{PART}.parquet"
+        ),
+        timings=passing(f"{RESULTS}/timings/{{dataset}}/{{model}}{{experiment}}{PART}.csv"),
+    log:
+        f"{LOGS}/predict/{{dataset}}/{{model}}{{experiment}}{PART}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict/{{dataset}}/{{model}}{{experiment}}{PART}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(240),
+    params:
+        options=lambda wildcards: config["model_options"].get(wildcards.model, {}),
+        cells=cells_of,
+        depth_column=depth_column_of,
+    message:
+        "{wildcards.model}{wildcards.experiment} on {wildcards.dataset}"
+    script:
+        "../../scripts/predict.py"
+
+
+if config["parts"] > 1:
+
+    rule gather:
+        input:
+            predictions=gather.repeats(
+                f"{RESULTS}/predictions/{{{{dataset}}}}/{{{{model}}}}{{{{experiment}}}}.{{scatteritem}}.parquet"
+            ),
+            timings=gather.repeats(
+                f"{RESULTS}/timings/{{{{dataset}}}}/{{{{model}}}}{{{{experiment}}}}.{{scatteritem}}.csv"
+            ),
+        output:
+            predictions=f"{RESULTS}/predictions/{{dataset}}/{{model}}{{experiment}}.parquet",
+            timings=f"{RESULTS}/timings/{{dataset}}/{{model}}{{experiment}}.csv",
+        log:
+            f"{LOGS}/gather/{{dataset}}/{{model}}{{experiment}}.log",
+        benchmark:
+            f"{BENCHMARKS}/gather/{{dataset}}/{{model}}{{experiment}}.tsv"
+        localrule: True
+        conda:
+            "../../envs/environment.yaml"
+        threads: 1
+        resources:
+            mem_mb=growing(1000),
+            runtime=growing(10),
+        message:
+            "parts of {wildcards.model}{wildcards.experiment} on {wildcards.dataset}"
+        script:
+            "../../scripts/gather.py"
