@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 DIRECTIONS = ("maximize", "minimize")
 _META = b"curvecast"
 _SERIES = "series"
+_SETTINGS = ("hp_", "ap_", "info_")
 
 
 class DataError(ValueError):
@@ -45,8 +46,9 @@ class CurveSet:
     Attributes
     ----------
     configs : DataFrame, one row per run with the columns `id` (str, unique), `group` (int, equal
-        for repeated configurations), `hp_*` (training hyper-parameters) and `ap_*` (architecture
-        parameters); text columns have a categorical dtype.
+        for repeated configurations), `hp_*` (training hyper-parameters), `ap_*` (architecture
+        parameters) and `info_*` (further facts, of no feature block); text columns have a
+        categorical dtype.
     values : float64 array of shape (n_configs, n_epochs), in the unit of `metric`; NaN means
         not observed, inf a run that overflowed.
     epochs : int array of shape (n_epochs,), strictly increasing numbers of *trained* epochs; a
@@ -107,8 +109,8 @@ class CurveSet:
                 column="id",
             )
         for column in self.configs.columns:
-            if column not in ("id", "group") and not column.startswith(("hp_", "ap_")):
-                raise DataError("configs columns are id, group, hp_*, ap_*", column=column)
+            if column not in ("id", "group") and not column.startswith(_SETTINGS):
+                raise DataError("configs columns are id, group, hp_*, ap_*, info_*", column=column)
         for column in self.log_columns:
             if column not in self.configs:
                 raise DataError("log column is not in configs", file=self.name, column=column)
@@ -206,7 +208,7 @@ class CurveSet:
             return frame[[f"{prefix}{e}" for e in epochs]].to_numpy(dtype=np.float64)
 
         configs = frame[
-            [c for c in frame.columns if c in ("id", "group") or c.startswith(("hp_", "ap_"))]
+            [c for c in frame.columns if c in ("id", "group") or c.startswith(_SETTINGS)]
         ].copy()
         return cls(
             configs=configs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,13 @@ Layers = list[tuple[str, tuple[int, ...]]]
 def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> CurveSet:
     """Read one of the files.
 
-    Beside the keys of a table: `network` names the column with the layers as text, which become
-    `ap_*` columns; `parameter_count` the inputs of the formula for `ap_num_params`; `last_epoch`
-    may stand for `first_epoch`. Rows that are equal in every cell are dropped (and reported in
-    `notes`), repeated configurations share a group. Ids are the row numbers of the file.
+    Beside the keys of a table: `network` names the column with the layers as text, and
+    `parameter_count` the inputs of the formula for the number of weights. What is derived from
+    them becomes `ap_*` if `architecture` lists it and `info_*` otherwise: the published AP block
+    is the number of weights and of layers alone, and more columns cost more than they tell with
+    100 training runs. `last_epoch` may stand for `first_epoch`. Rows that are equal in every cell
+    are dropped (and reported in `notes`), repeated configurations share a group. Ids are the row
+    numbers of the file.
 
     Raises
     ------
@@ -41,33 +44,37 @@ def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> C
     path = Path(files[0])
     table = tables.read_table(path)
     layout = tables.layout_of(name, stanza)
-    network = stanza.get("network")
-    present = [column for column in layout.ignore if column in table.columns]
+    derived = _derived(table, stanza, path)
+    unused = [column for column in layout.ignore if column in table.columns]
+    network = [stanza["network"]] if "network" in stanza else []
     curves = tables.assemble(
-        table,
+        pd.concat([table, derived], axis=1),
         replace(
             layout,
-            ignore=[*present, network] if network else present,
+            info=[*layout.info, *(c for c in map(str, derived) if c not in layout.architecture)],
+            ignore=[*unused, *network],
             first_epoch=_first_epoch(table, stanza, path),
         ),
         path,
     )
-    table = table.loc[curves.configs["id"].astype(int)]
     settings = curves.configs.drop(columns=["id", "group"])
-    added = pd.DataFrame(index=curves.configs.index)
-    if network:
-        added = network_columns(table[network], path).reset_index(drop=True)
-        settings = settings.assign(network=table[network].to_numpy())
-    if "parameter_count" in stanza:
-        count = parameter_count(stanza["parameter_count"])
-        added = pd.concat([added, count(table, path)], axis=1)
-    groups = group_equal_rows(settings)
-    configs = pd.concat([curves.configs.assign(group=groups), added], axis=1)
-    n_repeated = len(configs) - len(np.unique(groups))
+    rows = curves.configs["id"].astype(int)
+    groups = group_equal_rows(settings.join(table.loc[rows, network].reset_index(drop=True)))
+    n_repeated = len(groups) - len(np.unique(groups))
     notes = list(curves.notes)
     if n_repeated:
         notes.append(f"{n_repeated} runs repeat a configuration and share its group")
-    return replace(curves, configs=configs, notes=tuple(notes))
+    return replace(curves, configs=curves.configs.assign(group=groups), notes=tuple(notes))
+
+
+def _derived(table: pd.DataFrame, stanza: Mapping[str, Any], path: Path) -> pd.DataFrame:
+    derived = pd.DataFrame(index=table.index)
+    if "network" in stanza:
+        tables.require(table, [stanza["network"]], path)
+        derived = network_columns(table[stanza["network"]], path)
+    if "parameter_count" in stanza:
+        derived = derived.join(parameter_count(stanza["parameter_count"], table, path))
+    return derived
 
 
 def _first_epoch(table: pd.DataFrame, stanza: Mapping[str, Any], path: Path) -> int:
@@ -120,7 +127,7 @@ def network_columns(texts: pd.Series, path: Path) -> pd.DataFrame:
             rows.append(_describe(parse_network(str(text))))
         except ValueError as error:
             raise DataError(str(error), file=path, row=row, column=texts.name) from error
-    return pd.DataFrame(rows, dtype=np.float64)
+    return pd.DataFrame(rows, index=texts.index, dtype=np.float64)
 
 
 def _describe(layers: Layers) -> dict[str, float]:
@@ -130,18 +137,18 @@ def _describe(layers: Layers) -> dict[str, float]:
 
     conv, pool, dropout, dense = of("C"), of("P"), of("D"), of("FC")
     return {
-        "ap_conv_layers": len(conv),
-        "ap_pool_layers": len(pool),
-        "ap_dropout_layers": len(dropout),
-        "ap_fc_layers": len(dense),
-        "ap_gap": len(of("GAP")),
-        "ap_filters_mean": _mean(conv[:, 0]),
-        "ap_filters_max": conv[:, 0].max(initial=0),
-        "ap_kernel_mean": _mean(conv[:, 1]),
-        "ap_pool_kernel_mean": _mean(pool[:, 0]),
-        "ap_pool_stride_product": pool[:, 1].prod(),
-        "ap_fc_units": dense[:, 0].sum(),
-        "ap_dropout_max": (dropout[:, 0] / (2 * dropout[:, 1])).max(initial=0),
+        "conv_layers": len(conv),
+        "pool_layers": len(pool),
+        "dropout_layers": len(dropout),
+        "fc_layers": len(dense),
+        "gap": len(of("GAP")),
+        "filters_mean": _mean(conv[:, 0]),
+        "filters_max": conv[:, 0].max(initial=0),
+        "kernel_mean": _mean(conv[:, 1]),
+        "pool_kernel_mean": _mean(pool[:, 0]),
+        "pool_stride_product": pool[:, 1].prod(),
+        "fc_units": dense[:, 0].sum(),
+        "dropout_max": (dropout[:, 0] / (2 * dropout[:, 1])).max(initial=0),
     }
 
 
@@ -152,24 +159,23 @@ def _mean(values: np.ndarray) -> float:
 # --- numbers of weights -------------------------------------------------------------------------
 
 
-def parameter_count(inputs: Mapping[str, Any]) -> Callable[[pd.DataFrame, Path], pd.DataFrame]:
-    """The function that computes `ap_num_params` and `ap_depth` from the columns of a table."""
+def parameter_count(inputs: Mapping[str, Any], table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """`num_params` and `depth`, computed from the columns of a table; one row per run.
+
+    Raises DataError for an unknown formula or a cell that is no number.
+    """
     if inputs.get("formula") != "resnet":
-        raise DataError(
-            f"parameter_count: unknown formula {inputs.get('formula')!r}, known: resnet"
-        )
-
-    def count(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-        columns = [inputs["blocks"], inputs["filters"], inputs["kernel"]]
-        blocks, filters, kernel = tables.numbers(table, columns, path).T
-        return pd.DataFrame(
-            {
-                "ap_num_params": resnet_parameters(blocks, filters, kernel, inputs["classes"]),
-                "ap_depth": 6 * blocks + 2,
-            }
-        )
-
-    return count
+        raise DataError(f"parameter_count: formula is {inputs.get('formula')!r}, not resnet")
+    columns = [inputs["blocks"], inputs["filters"], inputs["kernel"]]
+    tables.require(table, columns, path)
+    blocks, filters, kernel = tables.numbers(table, columns, path).T
+    return pd.DataFrame(
+        {
+            "num_params": resnet_parameters(blocks, filters, kernel, inputs["classes"]),
+            "depth": 6 * blocks + 2,
+        },
+        index=table.index,
+    )
 
 
 def resnet_parameters(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ OPTIONAL = frozenset(
     {
         "hyperparameters",
         "architecture",
+        "info",
         "categorical",
         "log",
         "id",
@@ -47,6 +48,7 @@ class Layout:
     metric: str = ""
     hyperparameters: Sequence[str] | None = None
     architecture: Sequence[str] = ()
+    info: Sequence[str] = ()
     categorical: Sequence[str] = ()
     log: Sequence[str] | str = "auto"
     id: str | None = None
@@ -80,6 +82,7 @@ def read_curves(
     metric: str = "",
     hyperparameters: Sequence[str] | None = None,
     architecture: Sequence[str] = (),
+    info: Sequence[str] = (),
     categorical: Sequence[str] = (),
     log: Sequence[str] | str = "auto",
     id: str | None = None,
@@ -101,6 +104,7 @@ def read_curves(
     hyperparameters : columns that become `hp_*`. Default: every column without another role; if
         given, a column without a role is an error.
     architecture : columns that become `ap_*` (number of layers, of weights, ...).
+    info : columns that become `info_*`: kept with the runs, but no features.
     categorical : columns of numbers that mean categories. Columns of text are categories anyway.
     log : columns that were drawn on a log scale, or "auto": numeric columns whose values are all
         positive and span two decades or more.
@@ -117,6 +121,7 @@ def read_curves(
     An empty cell, `nan` or `inf` in a curve is legal: the run diverged or ended there. It is
     kept; a run without a finite final value is never a target. An empty cell of a
     hyper-parameter is legal too (conditional spaces); predictors fill in the median.
+    Epochs between columns (every fifth one, say) may be missing.
 
     Raises
     ------
@@ -131,6 +136,7 @@ def read_curves(
         metric=metric,
         hyperparameters=hyperparameters,
         architecture=architecture,
+        info=info,
         categorical=categorical,
         log=log,
         id=id,
@@ -380,24 +386,30 @@ def _settings(
 ) -> dict[str, str]:
     """Column to its name in the CurveSet, for the hyper-parameters and the architecture."""
     special = [column for column in (id_column, layout.group) if column]
-    listed = [*(layout.hyperparameters or ()), *layout.architecture, *layout.categorical]
-    for column in [*special, *listed, *layout.ignore]:
-        if column not in columns:
-            raise DataError("the file has no such column", file=path, column=column)
+    prefix = dict.fromkeys(layout.info, "info_") | dict.fromkeys(layout.architecture, "ap_")
+    listed = [*(layout.hyperparameters or ()), *layout.architecture, *layout.info]
+    require(columns, [*special, *listed, *layout.categorical, *layout.ignore], path)
     taken = in_curves | set(layout.ignore) | set(special)
-    for column in listed:
-        if column in taken:
+    for position, column in enumerate(listed):
+        if column in taken or column in listed[:position]:
             raise DataError("the column has two roles", file=path, column=column)
     free = [column for column in columns if column not in taken]
-    if layout.hyperparameters is not None:
-        stray = [c for c in free if c not in {*layout.hyperparameters, *layout.architecture}]
-        if stray:
-            raise DataError(
-                "the column has no role: list it under hyperparameters, architecture or ignore",
-                file=path,
-                column=stray[0],
-            )
-    return {c: prefixed("ap_" if c in layout.architecture else "hp_", c) for c in free}
+    stray = [] if layout.hyperparameters is None else [c for c in free if c not in listed]
+    if stray:
+        raise DataError(
+            "the column has no role: list it under hyperparameters, architecture, info or ignore",
+            file=path,
+            column=stray[0],
+        )
+    return {column: prefixed(prefix.get(column, "hp_"), column) for column in free}
+
+
+def require(columns: Iterable[Hashable], wanted: Iterable[str], path: Path) -> None:
+    """Raise DataError for the first wanted column that is not among the columns."""
+    present = set(columns)
+    for column in wanted:
+        if column not in present:
+            raise DataError("the file has no such column", file=path, column=column)
 
 
 def prefixed(prefix: str, column: str) -> str:
