@@ -1,0 +1,103 @@
+"""Search spaces by name, from a ConfigSpace JSON file, or from a Python file.
+
+A Python module of this folder, or a user's own `.py` file, defines one function per space that
+returns a `ConfigSpace.ConfigurationSpace`; the name is `{module}.{function}` here and
+`{path}:{function}` for a file. Parameters are written without the `hp_` and `ap_` of curve
+columns, in the order in which a table shows them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import ConfigSpace
+
+from curvecast.curves import CurveSet, DataError
+
+
+def load_space(name: str | Path) -> ConfigSpace.ConfigurationSpace:
+    """A new search space.
+
+    Parameters
+    ----------
+    name : `predictors.cnn` (a function of a module in this folder), `file.json`, or
+        `file.py:function`.
+
+    Raises
+    ------
+    DataError : no such file, module or function, or not a ConfigSpace JSON.
+    """
+    text = str(name)
+    if text.endswith(".json"):
+        return _from_json(Path(text))
+    path, _, function = text.rpartition(":" if ".py:" in text else ".")
+    module = _load_file(Path(path)) if path.endswith(".py") else _load_module(path, text)
+    make = getattr(module, function, None)
+    if function.startswith("_") or not callable(make):
+        raise DataError(f"no search space {function!r} in {path}", file=text)
+    space = make()
+    if not isinstance(space, ConfigSpace.ConfigurationSpace):
+        raise DataError(f"{function} returned no ConfigurationSpace", file=text)
+    return space
+
+
+def _from_json(path: Path) -> ConfigSpace.ConfigurationSpace:
+    try:
+        return ConfigSpace.ConfigurationSpace.from_json(path)
+    except FileNotFoundError as error:
+        raise DataError("no such search space", file=path) from error
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"not a ConfigSpace JSON ({error!r})", file=path) from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise DataError("no such search space", file=path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _load_module(module: str, name: str) -> ModuleType:
+    known = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+    if module not in known:
+        raise DataError(f"unknown search space {name!r}, modules: {', '.join(known)}")
+    return importlib.import_module(f"{__name__}.{module}")
+
+
+def of_curves(curves: CurveSet) -> ConfigSpace.ConfigurationSpace:
+    """The box around the configurations of a collection, with parameters named as its columns.
+
+    Columns of `log_columns` are on a log scale, whole numbers become integers, text becomes
+    categories. Columns that do not vary, and `ap_num_params` (a consequence of the others), are
+    left out.
+
+    Raises
+    ------
+    DataError : no column varies.
+    """
+    space = ConfigSpace.ConfigurationSpace(name=curves.name)
+    for column in curves.configs.columns:
+        values = curves.configs[column]
+        if not column.startswith(("hp_", "ap_")) or column == "ap_num_params":
+            continue
+        if values.nunique() < 2:
+            continue
+        if values.dtype == "category":
+            space.add(ConfigSpace.Categorical(column, sorted(values.dropna().unique())))
+            continue
+        bounds = float(values.min()), float(values.max())
+        log = column in curves.log_columns
+        if (values.dropna() % 1 == 0).all():
+            integers = int(bounds[0]), int(bounds[1])
+            space.add(ConfigSpace.Integer(column, integers, log=log))
+        else:
+            space.add(ConfigSpace.Float(column, bounds, log=log))
+    if not len(space):
+        raise DataError("no hyper-parameter varies, there is nothing to search", file=curves.name)
+    return space

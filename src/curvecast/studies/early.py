@@ -1,0 +1,180 @@
+"""f-BOHB: a fitted rule ends evaluations that are not worth their rung.
+
+Baker et al. (2018, section 4.2) put their stopping rule into Hyperband; here the same is done
+inside BOHB, and the predictor learns from the study's own runs while it goes on. On a rung with
+budget r the predictor targets the value at r. A run is compared with the k-th best of its
+bracket's rung, k being how many go on, and on the highest rung with the best run of the study. A
+run that is ended counts with its predicted value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from curvecast.curves import CurveSet, DataError
+from curvecast.predictors import make_predictor, module_of
+from curvecast.predictors.base import Predictor
+from curvecast.studies.evaluation import Evaluation, Trial, trained_of
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that a rule ended after `epoch` epochs, and the loss that is predicted for it."""
+
+    epoch: int
+    loss: float
+
+
+@dataclass
+class EarlyEnd:
+    """When to end an evaluation before its budget.
+
+    Attributes
+    ----------
+    predictor : name of a model of this project.
+    Delta : a run ends when P(it is worse than what it is compared with) reaches this; 1 ends none.
+    offset : the comparison is shifted by this much in favour of the run, in the unit of the curve.
+    min_runs : a rung's predictor starts once so many runs have reached it.
+    growth : it is fitted again whenever the number of these runs has grown by this factor.
+    n_looks : about so many epochs per rung at which a run is judged, denser at the beginning.
+    options : of the predictor.
+    """
+
+    predictor: str = "gain_gp"
+    Delta: float = 0.95
+    offset: float = 0.0
+    min_runs: int = 12
+    growth: float = 1.5
+    n_looks: int = 8
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        module_of(self.predictor)
+        if not (0 < self.Delta <= 1 and self.min_runs >= 3 and self.growth > 1):
+            raise DataError(
+                f"stopping: Delta {self.Delta} must be in (0, 1], min_runs {self.min_runs} at "
+                f"least 3 and growth {self.growth} above 1"
+            )
+        self._fitted: dict[tuple[float, int, int | None], Predictor] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """JSON of the options."""
+        return {k: v for k, v in vars(self).items() if not k.startswith("_")}
+
+    def judge(
+        self,
+        trial: Trial,
+        observed: Callable[[Sequence[Evaluation]], CurveSet],
+        run: int | None = None,
+    ) -> Judge:
+        """Prepare the judgement of one evaluation.
+
+        Parameters
+        ----------
+        observed : makes the curves of evaluations, one row each, with values up to the epoch
+            that each of them reached.
+        run : recorded run behind this evaluation (`info["row"]`); what was learned from the very
+            same run before is left out.
+        """
+        rung = int(trial.budget)
+        reached = _first_to_reach(trial.history, rung)
+        threshold = self._threshold(trial)
+        n_fit = _milestone(len(reached), self.min_runs, self.growth)
+        if self.Delta >= 1 or n_fit is None or threshold is None:
+            return Judge((), None, None, 0.0, self.Delta)
+        looks = [tau for tau in look_epochs(rung, self.n_looks) if tau >= trial.trained]
+        known = reached[:n_fit]
+        others = [e for e in known if run is None or e.info["row"] != run]
+        key = (trial.budget, n_fit, None if len(others) == len(known) else run)
+        model = self._fitted.get(key)
+        if model is None:
+            model = make_predictor(self.predictor, **self.options)
+            model.fit(up_to(observed(others), rung), look_epochs(rung, self.n_looks))
+            self._fitted[key] = model
+        return Judge(tuple(looks), model, rung, threshold + self.offset, self.Delta)
+
+    def _threshold(self, trial: Trial) -> float | None:
+        """Loss that a run must beat; None while too few are known."""
+        rivals = [
+            e.loss
+            for e in trial.history
+            if e.budget == trial.budget
+            and (trial.top or e.id[0] == trial.id[0])
+            and (not trial.top or "stopped" not in e.info)
+            and math.isfinite(e.loss)
+        ]
+        return sorted(rivals)[trial.keep - 1] if len(rivals) >= trial.keep else None
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges one run; `looks` are the epochs at which it wants to see it."""
+
+    looks: tuple[int, ...]
+    _model: Predictor | None
+    _rung: int | None
+    _threshold: float
+    _Delta: float
+
+    def ends(self, curves: CurveSet, epoch: int) -> Ended | None:
+        """Whether to end the single run of `curves` after `epoch`.
+
+        Its values after `epoch` are not looked at. A run without a finite value is left to the
+        objective.
+        """
+        if epoch not in self.looks or self._model is None or self._rung is None:
+            return None
+        curves = up_to(curves, self._rung)
+        if not np.isfinite(curves.values[0, curves.seen(epoch)][-1]):
+            return None
+        prediction = self._model.predict(curves, epoch)
+        below = float(prediction.cdf(-curves.sign * self._threshold)[0])
+        worse = below if curves.sign > 0 else 1 - below
+        if worse < self._Delta:
+            return None
+        return Ended(epoch, float(-curves.sign * prediction.mean[0]))
+
+
+def look_epochs(rung: int, n_looks: int) -> list[int]:
+    """At most `n_looks` epochs from 1 to rung - 1, evenly spaced on a log scale."""
+    if rung < 2:
+        return []
+    return np.unique(np.geomspace(1, rung - 1, n_looks).round().astype(int)).tolist()
+
+
+def up_to(curves: CurveSet, epoch: int) -> CurveSet:
+    """The curves cut after `epoch`, which becomes their last one; further series are left out."""
+    seen = curves.seen(epoch)
+    return CurveSet(
+        configs=curves.configs,
+        values=curves.values[:, seen],
+        epochs=curves.epochs[seen],
+        metric=curves.metric,
+        direction=curves.direction,
+        name=curves.name,
+        source=curves.source,
+        log_columns=curves.log_columns,
+    )
+
+
+def _first_to_reach(history: Sequence[Evaluation], rung: int) -> list[Evaluation]:
+    """One evaluation per configuration that was trained for `rung` epochs or more, in order."""
+    found: dict[tuple[int, int, int], Evaluation] = {}
+    for evaluation in history:
+        if evaluation.id not in found and trained_of(evaluation) >= rung:
+            found[evaluation.id] = evaluation
+    return list(found.values())
+
+
+def _milestone(n: int, first: int, growth: float) -> int | None:
+    """The largest of first, first * growth, ... that is at most n."""
+    if n < first:
+        return None
+    while math.ceil(first * growth) <= n:
+        first = math.ceil(first * growth)
+    return first

@@ -1,0 +1,1 @@
+"""What studies minimise: recorded curves, real training, a predictor's own error."""
