@@ -15,6 +15,7 @@ from scipy.special import ndtr, ndtri
 
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
+from curvecast.protocol import grouped_folds
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +211,23 @@ class TabularPredictor(Predictor):
 def _is_marker(column: str) -> bool:
     """Whether `features.build` leaves the column out where no run has what it marks."""
     return column == "ts_diverged" or "=" in column
+
+
+def require_groups(groups: np.ndarray) -> None:
+    """Raises DataError unless there are two configurations to tell training from testing by."""
+    if len(np.unique(groups)) < 2:
+        raise DataError("runs of a single configuration cannot be cross-validated")
+
+
+def inner_folds(groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    """Fold number per training run, at most one fold per group; see `protocol.grouped_folds`.
+
+    Raises
+    ------
+    DataError : fewer than two groups.
+    """
+    require_groups(groups)
+    return grouped_folds(groups, min(n_folds, len(np.unique(groups))), seed)
 
 
 def options_of(model: type[Predictor]) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from scipy.spatial.distance import cdist
 from sklearn.svm import _libsvm
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, TabularPredictor
-from curvecast.protocol import grouped_folds
+from curvecast.predictors.base import Prediction, TabularPredictor, inner_folds
 
 MODELS = {
     "nusvr_linear": {"class": "NuSVRSearch", "kernel": "linear"},
@@ -114,15 +113,22 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Scores:
-    """Result of a search: R² per draw and fold, and whether the solver converged; (n_draws, k)."""
+    """Result of a search.
+
+    Attributes
+    ----------
+    r2 : R² per draw and fold, shape (n_draws, n_folds); NaN where the fold was not run because
+        the draw could no longer win.
+    capped : boolean, shape (n_draws,): a fold of the draw met the cap on iterations.
+    """
 
     r2: np.ndarray
-    converged: np.ndarray
+    capped: np.ndarray
 
     @property
-    def mean(self) -> np.ndarray:
-        """What the search maximises: mean R² over the folds, shape (n_draws,)."""
-        return self.r2.mean(axis=1)
+    def best(self) -> int:
+        """The draw of the highest mean R² over all folds, the first of equals."""
+        return int(np.argmax(np.nan_to_num(self.r2.mean(axis=1), nan=-np.inf)))
 
 
 def cross_validate(
@@ -138,22 +144,30 @@ def cross_validate(
 
     Returns
     -------
-    Scores. The R² of a fold whose targets are all equal is taken relative to the variance of
-    all targets.
+    Scores. A draw is given up when even an R² of 1 on all folds to come would leave it behind
+    the best so far, so the best is that of the full search. The R² of a fold whose targets are
+    all equal is taken relative to the variance of all targets.
     """
-    n_folds = int(folds.max()) + 1
-    parts = [_Fold(y, folds == k) for k in range(n_folds)]
-    r2 = np.empty((len(draws), n_folds))
-    converged = np.empty((len(draws), n_folds), dtype=bool)
+    parts = [_Fold(y, folds == k) for k in range(int(folds.max()) + 1)]
+    r2 = np.full((len(draws), len(parts)), np.nan)
+    capped = np.zeros(len(draws), dtype=bool)
     fixed = [part.cut(kernel.matrix(1.0)) for part in parts] if kernel.kind == "linear" else None
+    best = -np.inf
     for d, (C, gamma, nu) in enumerate(zip(draws.C, draws.gamma, draws.nu, strict=True)):
-        cut = fixed or [part.cut(K) for K in (kernel.matrix(gamma),) for part in parts]
-        for k, (part, (inner, outer)) in enumerate(zip(parts, cut, strict=True)):
+        K = kernel.matrix(gamma)
+        total = 0.0
+        for k, part in enumerate(parts):
+            inner, outer = fixed[k] if fixed else part.cut(K)
             solution = solve(inner, part.y_train, C, nu, max_iter)
             errors = part.y_test - (outer @ solution.coefficients + solution.intercept)
             r2[d, k] = 1.0 - (errors @ errors) / part.total
-            converged[d, k] = solution.converged
-    return Scores(r2, converged)
+            capped[d] |= not solution.converged
+            total += r2[d, k]
+            if total + (len(parts) - 1 - k) < best:
+                break
+        else:
+            best = max(best, total)
+    return Scores(r2, capped)
 
 
 class _Fold:
@@ -216,14 +230,11 @@ class NuSVRSearch(TabularPredictor):
         self.kernel, self.draws, self.max_iter = kernel, draws, max_iter
 
     def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
-        n_groups = len(np.unique(self._groups))
-        if n_groups < 2:
-            raise DataError("runs of a single configuration cannot be cross-validated")
+        folds = inner_folds(self._groups, N_FOLDS, self.seed)
         self._kernel = Kernel(X, self.kernel)
-        folds = grouped_folds(self._groups, min(N_FOLDS, n_groups), self.seed)
         draws = draw(self.draws, self.seed)
         scores = cross_validate(self._kernel, y, folds, draws, self.max_iter)
-        best = int(np.argmax(scores.mean))
+        best = scores.best
         C, nu = float(draws.C[best]), float(draws.nu[best])
         self._gamma = float(draws.gamma[best])
         K = self._kernel.matrix(self._gamma)
@@ -234,8 +245,8 @@ class NuSVRSearch(TabularPredictor):
             "C": C,
             "gamma": self._gamma,
             "nu": nu,
-            "cv_r2": float(scores.mean[best]),
-            "unconverged_draws": float(1.0 - scores.converged.all(axis=1).mean()),
+            "cv_r2": float(scores.r2[best].mean()),
+            "unconverged_draws": float(scores.capped.mean()),
             "unconverged_refits": 1.0
             - (converged * len(y) + self._solution.converged) / (len(y) + 1),
         }
