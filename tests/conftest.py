@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from curvecast import CurveSet
+from curvecast.scores import SCORES
 
 
 @pytest.fixture
@@ -55,6 +56,37 @@ def make_curves() -> Callable[..., CurveSet]:
             log_columns=("hp_lr",),
         )
         return curves if direction == "maximize" else curves.negated()
+
+    return make
+
+
+@pytest.fixture
+def make_scores() -> Callable[..., pd.DataFrame]:
+    """Make score rows with the given R² per repeat, by (data set, model); mae = 1 - r2."""
+
+    def make(
+        r2: dict[tuple[str, str], list[float]], *, fraction: float = 0.25, **columns: object
+    ) -> pd.DataFrame:
+        rows = [
+            {
+                "dataset": dataset,
+                "model": model,
+                "experiment": "main",
+                "features": "TS+AP+HP",
+                "n_train": 100,
+                "repeat": repeat,
+                "tau": 5,
+                "fraction": fraction,
+                "n_test": 900,
+                **dict.fromkeys(SCORES, 0.5),
+                "r2": value,
+                "mae": 1 - value,
+                **columns,
+            }
+            for (dataset, model), values in r2.items()
+            for repeat, value in enumerate(values)
+        ]
+        return pd.DataFrame(rows)
 
     return make
 

@@ -95,7 +95,8 @@ def _lines(scores: pd.DataFrame, x: str, label: str, published: pd.DataFrame | N
     clipped = drawn = False
     for axis, dataset in zip(axes, datasets, strict=True):
         part = points[points["dataset"] == dataset]
-        bottom = style.r2_axis(axis, part["mean"].to_numpy())
+        drawn_here = _published_points(published, dataset, models)
+        bottom = style.r2_axis(axis, np.concatenate([part["mean"], drawn_here["r2"]]))
         for model in models:
             of_model = part[part["model"] == model]
             at, y = of_model[x].to_numpy(dtype=float), of_model["mean"].to_numpy()
@@ -106,8 +107,7 @@ def _lines(scores: pd.DataFrame, x: str, label: str, published: pd.DataFrame | N
                     at, of_model["low"], of_model["high"], color=look.colour, alpha=0.13, lw=0
                 )
             clipped |= style.below_axis(axis, at, y, bottom, look.colour)
-        if published is not None:
-            drawn |= _draw_published(axis, published, dataset, looks, bottom)
+        drawn |= _draw_published(axis, drawn_here[drawn_here["r2"] >= bottom], looks)
         axis.set_title(style.short(dataset))
     figure.supylabel("R² on test runs", fontsize=8.5)
     handles = [style.handle(model, **looks[model].line()) for model in models]
@@ -115,21 +115,23 @@ def _lines(scores: pd.DataFrame, x: str, label: str, published: pd.DataFrame | N
     return figure
 
 
-def _draw_published(
-    axis: Axes,
-    published: pd.DataFrame,
-    dataset: str,
-    looks: dict[str, style.Look],
-    bottom: float,
-) -> bool:
-    """Hollow points for the published values that concern a panel; True if there are any."""
-    points = published[
+def _published_points(
+    published: pd.DataFrame | None, dataset: str, models: list[str]
+) -> pd.DataFrame:
+    """Published values on all blocks that concern a panel: `model, fraction, r2`."""
+    if published is None:
+        return pd.DataFrame({"model": [], "fraction": [], "r2": []})
+    concerned = (
         (published["dataset"] == dataset)
-        & published["model"].isin(list(looks))
+        & published["model"].isin(models)
         & (published["features"] == FEATURE_ORDER[-1])
         & published["depth"].isna()
-        & (published["r2"] >= bottom)
-    ]
+    )
+    return published.loc[concerned, ["model", "fraction", "r2"]]
+
+
+def _draw_published(axis: Axes, points: pd.DataFrame, looks: dict[str, style.Look]) -> bool:
+    """Hollow points for published values; True if there are any."""
     for model, part in points.groupby("model"):
         look = looks[str(model)]
         axis.plot(

@@ -12,7 +12,7 @@ _NOMINAL = {"cover50": 0.50, "cover80": 0.80, "cover95": 0.95}
 
 
 @style.styled
-def coverage(summary: pd.DataFrame) -> Figure:
+def over_fraction(summary: pd.DataFrame) -> Figure:
     """Observed coverage of the 50, 80 and 95 % intervals over the fraction of the curve.
 
     A row of panels per collection, a panel per nominal level (the solid line), a line per model:
