@@ -126,7 +126,9 @@ def network_columns(texts: pd.Series, path: Path) -> pd.DataFrame:
         try:
             rows.append(_describe(parse_network(str(text))))
         except ValueError as error:
-            raise DataError(str(error), file=path, row=row, column=texts.name) from error
+            raise DataError(
+                str(error), file=path, row=tables.counted(row), column=texts.name
+            ) from error
     return pd.DataFrame(rows, index=texts.index, dtype=np.float64)
 
 

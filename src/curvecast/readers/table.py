@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import re
 import zlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -181,35 +183,26 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path, separator: str) -> pd.DataFrame:
+    # Not pandas: it fills up rows that are cut off and renames columns that are there twice.
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        # The header is read as a row: pandas would rename a column that is there twice.
-        cells = pd.read_csv(
-            path,
-            sep=separator,
-            header=None,
-            dtype=object,
-            keep_default_na=False,
-            index_col=False,
-            encoding="utf-8-sig",
-        )
-    except pd.errors.EmptyDataError as error:
-        raise DataError("the file is empty", file=path) from error
-    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"not a complete table ({str(error).strip()})", file=path) from error
-    table = cells.iloc[1:].reset_index(drop=True)
-    table.columns = pd.Index([str(cell) for cell in cells.iloc[0]])
-    # Only a row with fewer cells than the header leaves a cell that is not even empty text.
-    short = table.isna().any(axis=1).to_numpy()
-    if short.any():
-        row = int(np.flatnonzero(short)[0])
-        n_cells = int(table.iloc[row].notna().sum())
-        raise DataError(
-            f"the row has {n_cells} of {len(table.columns)} cells; is the file cut off?",
-            file=path,
-            row=row + 1,
-            column=table.columns[n_cells],
-        )
-    return table
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            rows = [row for row in csv.reader(stream, delimiter=separator, strict=True) if row]
+    except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"not a complete table ({error})", file=path) from error
+    if not rows:
+        raise DataError("the file is empty", file=path)
+    header = rows.pop(0)
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise DataError(
+                f"the row has {len(row)} cells, the header {len(header)}"
+                + ("; is the file cut off?" if len(row) < len(header) else ""),
+                file=path,
+                row=counted(number),
+                column=header[len(row)] if len(row) < len(header) else None,
+            )
+    return pd.DataFrame(rows, columns=pd.Index(header), dtype=object)
 
 
 # --- columns ------------------------------------------------------------------------------------
@@ -259,7 +252,7 @@ def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> np.ndarr
         raise DataError(
             f"{text[position]!r} is not a number",
             file=path,
-            row=table.index[row],
+            row=counted(table.index[row]),
             column=columns[column],
         ) from error
 
@@ -283,7 +276,7 @@ def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:
             f"{text[row]!r} is text in a column of numbers (list the column under `categorical` "
             "if its numbers are names)",
             file=path,
-            row=column.index[row],
+            row=counted(column.index[row]),
             column=column.name,
         )
     n_values = len(np.unique(text[~missing]))
@@ -303,7 +296,7 @@ def _finite(values: np.ndarray, column: pd.Series, path: Path) -> pd.Series:
         raise DataError(
             "a hyper-parameter is infinite",
             file=path,
-            row=column.index[int(np.flatnonzero(infinite)[0])],
+            row=counted(column.index[int(np.flatnonzero(infinite)[0])]),
             column=column.name,
         )
     return pd.Series(values, index=column.index)
@@ -322,9 +315,9 @@ def _is_number(cell: str) -> bool:
 
 
 def _as_text(cells: np.ndarray) -> np.ndarray:
-    """Cells as stripped text, missing ones as "nan"; an array of str of the same shape."""
+    """Cells as stripped text, missing ones as "nan"; objects, shape (n_cells,) as given."""
     stripped = [str(cell).strip() for cell in cells]
-    return np.array(["nan" if cell.lower() in MISSING else cell for cell in stripped])
+    return np.array(["nan" if cell.lower() in MISSING else cell for cell in stripped], dtype=object)
 
 
 # --- from cells to curves -----------------------------------------------------------------------
@@ -412,6 +405,11 @@ def require(columns: Iterable[Hashable], wanted: Iterable[str], path: Path) -> N
             raise DataError("the file has no such column", file=path, column=column)
 
 
+def counted(row: object) -> str:
+    """A data row's number for messages."""
+    return f"{row} (header not counted)"
+
+
 def prefixed(prefix: str, column: str) -> str:
     """The column's name in the CurveSet: with the prefix, which is not doubled."""
     return column if column.startswith(prefix) else prefix + column
@@ -428,7 +426,7 @@ def _ids(table: pd.DataFrame, column: str | None, path: Path) -> np.ndarray:
             raise DataError(
                 problem or f"duplicate id {text[row]!r}, first in row {earlier}",
                 file=path,
-                row=table.index[row],
+                row=counted(table.index[row]),
                 column=column,
             )
     return text.to_numpy(dtype=object)
