@@ -135,10 +135,7 @@ def test_adding_runs_changes_none():
 
 def test_command_line_writes_a_collection(tmp_path):
     name = "embedded/breast_cancer_mlp"
-    embedded.main(
-        ["--out", str(tmp_path), "--collections", name, "--runs", "3", "--epochs", "2"]
-        + ["--device", "cpu"]
-    )
+    embedded.main(f"--out {tmp_path} --collections {name} --runs 3 --epochs 2 --device cpu".split())
     curves = CurveSet.from_parquet(tmp_path / "breast_cancer_mlp.parquet")
     assert curves.name == name
     assert curves.values.shape == (3, 3)

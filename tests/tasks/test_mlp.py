@@ -161,9 +161,26 @@ def test_a_diverging_run_stays_contained(data):
     for name in LOGGED:
         np.testing.assert_array_equal(with_diverging[name][mates], without[name][mates])
     assert np.isfinite(with_diverging["val_cross_entropy"][1, 0])
-    assert not np.isfinite(with_diverging["val_cross_entropy"][1, -1])
+    assert with_diverging["val_cross_entropy"][1, -1] == np.inf
     assert np.isnan(with_diverging["val_accuracy"][1, -1])
+    assert np.isfinite(with_diverging["seconds"]).all()
     assert np.isfinite(with_diverging["val_cross_entropy"][mates]).all()
+
+
+def test_a_diverged_run_stays_diverged():
+    logs = {
+        "train_cross_entropy": np.array([[1.0, 2.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]),
+        "val_cross_entropy": np.array([[1.0, 2e3, np.nan, 1.0], [1.0, 5.0, 900.0, 1.0]]),
+        "val_accuracy": np.array([[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]]),
+        "learning_rate": np.ones((2, 4)),
+    }
+    marked = mlp.mark_diverged(logs)
+    np.testing.assert_array_equal(marked["val_cross_entropy"][0], [1.0, np.inf, np.inf, np.inf])
+    np.testing.assert_array_equal(marked["train_cross_entropy"][0], [1.0, np.inf, np.inf, np.inf])
+    np.testing.assert_array_equal(marked["val_accuracy"][0], [0.1, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(marked["learning_rate"], logs["learning_rate"])
+    for name, log in logs.items():
+        np.testing.assert_array_equal(marked[name][1], log[1])
 
 
 def test_the_same_call_gives_the_same_bytes(data):

@@ -226,6 +226,7 @@ def train_collection(
             f"{collection.n_train} training and {collection.n_val} validation samples, "
             f"{collection.passes} passes per epoch, {collection.label_noise:.0%} of the training "
             f"labels replaced, input noise {collection.input_noise} standard deviations",
+            f"a run with a cross-entropy above {mlp.DIVERGED_LOSS:g} counts as diverged (inf)",
             "stored with the precision of float32",
         ),
     )

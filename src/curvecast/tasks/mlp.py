@@ -32,6 +32,9 @@ UPDATE_COST = 10
 # Bounds the memory of a group: the padded width of all its hidden layers, summed over its runs.
 MAX_GROUP_UNITS = {"cpu": 2**15, "cuda": 2**18}
 PROBE_SIZE = 256
+# Far beyond what a run comes back from; without a limit a run that explodes without overflowing
+# before the last epoch would end with a loss of 1e20 and rule every mean.
+DIVERGED_LOSS = 1e3
 SERIES = (
     "train_cross_entropy",
     "val_cross_entropy",
@@ -205,7 +208,7 @@ def train(
     dropout and weight decay; `learning_rate`, that of the epoch just trained; `seconds`,
     cumulative: the measured time of the group, shared out among its runs in proportion to their
     multiply-adds without padding (so it is what a run costs as a part of the batch, evaluation
-    included). A run that overflows keeps its inf or NaN, and has NaN accuracies from there on.
+    included). A diverged run is kept, as `mark_diverged` says.
     """
     sizes = np.array([run.batch_size for run in runs])
     order = np.argsort(np.minimum(sizes, len(data.y_train)), kind="stable")
@@ -222,7 +225,26 @@ def train(
             {**log, "learning_rate": rates[:, epoch], "seconds": elapsed * group.work_shares}
         )
     back = np.argsort(order)
-    return {name: np.stack([log[name] for log in logs], axis=1)[back] for name in SERIES}
+    return mark_diverged(
+        {name: np.stack([log[name] for log in logs], axis=1)[back] for name in SERIES}
+    )
+
+
+def mark_diverged(logs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Mark runs from the epoch on in which a cross-entropy is above `DIVERGED_LOSS` or NaN.
+
+    From there on cross-entropies are inf, accuracies and gradient norm NaN.
+    """
+    losses = [name for name in logs if name.endswith("cross_entropy")]
+    usable = np.logical_and.reduce([logs[name] <= DIVERGED_LOSS for name in losses])
+    diverged = ~np.logical_and.accumulate(usable, axis=1)
+    marks = dict.fromkeys(losses, np.inf) | {
+        name: np.nan for name in logs if name.endswith("accuracy") or name == "gradient_norm"
+    }
+    return {
+        name: np.where(diverged, marks[name], log) if name in marks else log
+        for name, log in logs.items()
+    }
 
 
 class _Group:
@@ -309,7 +331,7 @@ class _Group:
             }
             log[f"{part}_cross_entropy"] = loss.cpu().numpy()
             for name, accuracy in accuracies.items():
-                log[name] = torch.where(loss.isfinite(), accuracy, torch.nan).cpu().numpy()
+                log[name] = accuracy.cpu().numpy()
         n = min(PROBE_SIZE, self.n_train)
         log["gradient_norm"] = self._gradient_norms([a[:, :n] for a in activations], logits[:, :n])
         return log
