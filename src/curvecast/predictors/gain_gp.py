@@ -1,0 +1,344 @@
+"""A cheap Gaussian process on the remaining gain of a run, with exact leave-one-out forecasts.
+
+Made for decisions near the top: the metric is warped so that bad runs, whose ends differ by
+orders of magnitude, are close together and the best ones keep their distances. One process per
+tau on a few summaries of the curve and on all AP and HP columns; kernel = linear + squared
+exponential over both groups with a length scale each. Hyper-parameters maximise the marginal
+likelihood under weak log-normal priors (Rasmussen and Williams 2006, section 5.4.1), and
+leave-one-out moments are closed-form (ibid. equations 5.10 to 5.12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize
+
+from curvecast import features as feature_blocks
+from curvecast.curves import CurveSet, DataError
+from curvecast.predictors.base import Prediction, Predictor
+
+MODELS = {"gain_gp": {"class": "GainGPPredictor"}}
+
+# Log of: linear variance, smooth variance, length scale of the curve's and of the static
+# features, noise variance, all for standardised arrays; and the standard deviations of the prior.
+_PRIOR_MEAN = np.log([0.5, 0.5, 1.5, 1.5, 0.2])
+_PRIOR_STD = np.array([1.5, 1.5, 0.7, 0.7, 1.0])
+_NUGGET = 1e-6
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Monotone map of gains: linear above `center`, logarithmic below; scaled by `scale`."""
+
+    center: float
+    scale: float
+
+    @classmethod
+    def of(cls, final: np.ndarray) -> Warp:
+        """Median of the final gains, and the distance from there to the best of them."""
+        center = float(np.median(final))
+        scale = float(final.max()) - center
+        return cls(center, scale if scale > 0 else max(abs(center), 1.0))
+
+    def __call__(self, gain: np.ndarray | float) -> np.ndarray:
+        u = (np.asarray(gain, dtype=np.float64) - self.center) / self.scale
+        return np.where(u >= 0, u, -np.log1p(np.maximum(-u, 0.0)))
+
+    def inverse(self, z: np.ndarray | float) -> np.ndarray:
+        """Gain of a warped value; overflows to -inf far below the centre."""
+        z = np.asarray(z, dtype=np.float64)
+        with np.errstate(over="ignore"):
+            below = -np.expm1(np.maximum(-z, 0.0))
+        return self.center + self.scale * np.where(z >= 0, z, below)
+
+
+@dataclass(frozen=True, eq=False)
+class WarpedPrediction(Prediction):
+    """Gaussian in the warped gain; `mean` and `std` are those of the metric itself.
+
+    Attributes
+    ----------
+    location, spread : moments in the warped gain, shape (n_configs,).
+    warp, sign : the map, and +1 where larger values of the metric are better.
+    """
+
+    location: np.ndarray
+    spread: np.ndarray
+    warp: Warp
+    sign: float
+
+    @classmethod
+    def of(cls, location: np.ndarray, spread: np.ndarray, warp: Warp, sign: float) -> Self:
+        # Median and half the central 68 % stand for mean and standard deviation: the moments
+        # of a log-normal tail would be dominated by values that no run ever takes.
+        middle = warp.inverse(location)
+        half = (warp.inverse(location + spread) - warp.inverse(location - spread)) / 2
+        return cls(sign * middle, half, location, spread, warp, sign)
+
+    def _gaussian(self) -> Prediction:
+        return Prediction(self.location, self.spread)
+
+    def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        levels = np.asarray(levels, dtype=np.float64)
+        warped = self._gaussian().quantile(levels if self.sign > 0 else 1 - levels)
+        return self.sign * self.warp.inverse(warped)
+
+    def cdf(self, value: float | np.ndarray) -> np.ndarray:
+        below = self._gaussian().cdf(self.warp(self.sign * np.asarray(value, dtype=np.float64)))
+        return below if self.sign > 0 else 1 - below
+
+    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
+        raise DataError("a warped prediction is already in the unit of the curve")
+
+
+class GainGPPredictor(Predictor):
+    """Gaussian process on the warped remaining gain; see the module.
+
+    Parameters
+    ----------
+    n_tune : at most so many runs, evenly spread over the order of final values, are used to
+        choose the hyper-parameters (the fit itself uses all).
+    """
+
+    def __init__(self, *, seed: int = 0, n_tune: int = 96) -> None:
+        super().__init__(seed=seed)
+        self.n_tune = n_tune
+
+    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+        usable = curves.take(np.isfinite(curves.final))
+        if len(usable) < 2:
+            raise DataError(f"{len(usable)} runs with a final value are too few to fit on")
+        self._sign = curves.sign
+        final = self._sign * usable.final
+        self.warp = Warp.of(final)
+        static = _static(usable)
+        self._static_columns = static.columns
+        self._scale_static = _Standardiser(static.to_numpy(dtype=np.float64))
+        hp = self._scale_static(static.to_numpy(dtype=np.float64))
+        warped = self.warp(self._sign * feature_blocks.forward_fill(usable.values))
+        target = self.warp(final)
+        self._at: dict[int, _Process] = {}
+        theta = _PRIOR_MEAN
+        for tau in sorted(int(t) for t in taus):
+            seen = usable.seen(tau)
+            process = _Process(warped[:, seen], usable.epochs[seen], hp, target)
+            theta = process.tune(theta, self.n_tune)
+            self._at[tau] = process.condition(theta)
+        return self
+
+    def predict(self, curves: CurveSet, tau: int) -> WarpedPrediction:
+        prediction = super().predict(curves, tau)
+        assert isinstance(prediction, WarpedPrediction)
+        return prediction
+
+    def predict_left_out(self, tau: int) -> WarpedPrediction:
+        """Predict every training run from the other ones, in the order of the training runs."""
+        location, spread = self._at[tau].leave_one_out()
+        return WarpedPrediction.of(location, spread, self.warp, self._sign)
+
+    def _predict_hidden(self, curves: CurveSet, tau: int) -> WarpedPrediction:
+        if tau not in self._at:
+            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._at)}")
+        static = _static(curves).reindex(columns=self._static_columns, fill_value=0.0)
+        seen = curves.seen(tau)
+        filled = feature_blocks.forward_fill(curves.values[:, seen])
+        location, spread = self._at[tau].predict(
+            self.warp(self._sign * filled),
+            curves.epochs[seen],
+            self._scale_static(static.to_numpy(dtype=np.float64)),
+        )
+        return WarpedPrediction.of(location, spread, self.warp, self._sign)
+
+
+def _static(curves: CurveSet) -> pd.DataFrame:
+    first = int(curves.epochs[0])
+    return feature_blocks.select(feature_blocks.build(curves, [first])[first], "AP+HP")
+
+
+class _Standardiser:
+    """Zero mean and unit variance over the training runs; constant columns are dropped."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        with np.errstate(invalid="ignore"):
+            observed = np.isfinite(matrix)
+            matrix = np.where(observed, matrix, np.nan)
+            self._fill = np.array(
+                [np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in matrix.T]
+            )
+        matrix = np.where(observed, matrix, self._fill)
+        self._center = matrix.mean(axis=0)
+        scale = matrix.std(axis=0)
+        self._kept = scale > 1e-12 * np.maximum(1.0, np.abs(self._center))
+        self._scale = scale[self._kept]
+
+    def __call__(self, matrix: np.ndarray) -> np.ndarray:
+        matrix = np.where(np.isfinite(matrix), matrix, self._fill)
+        return (matrix - self._center)[:, self._kept] / self._scale
+
+
+def level(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Where a curve stands: the median of its last three values, so that one spike moves nothing.
+
+    `warped` has shape (n_runs, n_seen); with fewer than three trained epochs it is the last value.
+    """
+    curve = _trained(warped, epochs)
+    if curve.shape[1] < 3:
+        return curve[:, -1]
+    return np.median(curve[:, -3:], axis=1)
+
+
+def summaries(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """What a curve so far says about its end; shape (n_runs, at most 7).
+
+    Its level, the first and the best value, the mean of the last five and the last gain, the
+    gain of the level over the last half, and the roughness of the curve. `warped` has shape
+    (n_runs, n_seen); leading gaps hold NaN.
+    """
+    curve = _trained(warped, epochs)
+    now, seen = level(warped, epochs), curve.shape[1]
+    columns = [now, curve[:, 0]]
+    if seen > 1:
+        columns += [curve[:, -1] - curve[:, -2], curve.max(axis=1)]
+    if seen > 3:
+        half = (seen + 1) // 2
+        rough = np.abs(np.diff(curve[:, -6:], n=2)).mean(axis=1)
+        columns += [
+            curve[:, -5:].mean(axis=1),
+            now - level(curve[:, :half], np.arange(1, half + 1)),
+            np.log(1e-3 + rough),
+        ]
+    return np.column_stack(columns)
+
+
+def _trained(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    trained = epochs >= 1
+    return warped[:, trained] if trained.any() else warped
+
+
+class _Process:
+    """One process at one tau, on standardised inputs and target."""
+
+    def __init__(
+        self, warped: np.ndarray, epochs: np.ndarray, hp: np.ndarray, target: np.ndarray
+    ) -> None:
+        curve = summaries(warped, epochs)
+        self._scale_curve = _Standardiser(curve)
+        self._base = _base(warped, epochs)
+        gain = target - self._base
+        self._shift, spread = float(gain.mean()), float(gain.std())
+        self._spread = spread if spread > 1e-12 else 1e-12
+        self._y = (gain - self._shift) / self._spread
+        self._order = np.argsort(target, kind="stable")
+        self._curve, self._hp = self._scale_curve(curve), hp
+
+    def tune(self, start: np.ndarray, n_tune: int) -> np.ndarray:
+        """Hyper-parameters of the largest posterior density, found from `start`."""
+        n = len(self._y)
+        rows = self._order[np.unique(np.linspace(0, n - 1, min(n, n_tune)).round().astype(int))]
+        parts = _parts(self._curve[rows], self._hp[rows], self._curve[rows], self._hp[rows])
+        found = minimize(
+            _negative_log_posterior,
+            start,
+            args=(parts, self._y[rows]),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=list(zip(_PRIOR_MEAN - 6, _PRIOR_MEAN + 6, strict=True)),
+            options={"maxiter": 20, "ftol": 1e-4},
+        )
+        return found.x
+
+    def condition(self, theta: np.ndarray) -> Self:
+        self._theta = theta
+        K = _kernel(theta, _parts(self._curve, self._hp, self._curve, self._hp))
+        K[np.diag_indices_from(K)] += np.exp(theta[4]) + _NUGGET
+        self._factor = cho_factor(K, lower=True)
+        self._alpha = cho_solve(self._factor, self._y)
+        return self
+
+    def leave_one_out(self) -> tuple[np.ndarray, np.ndarray]:
+        precision = np.diag(cho_solve(self._factor, np.eye(len(self._y))))
+        location = self._y - self._alpha / precision
+        return (
+            self._base + self._shift + self._spread * location,
+            self._spread / np.sqrt(precision),
+        )
+
+    def predict(
+        self, warped: np.ndarray, epochs: np.ndarray, hp: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        curve = self._scale_curve(summaries(warped, epochs))
+        linear, near_curve, near_hp = _parts(curve, hp, self._curve, self._hp)
+        cross = _kernel(self._theta, (linear, near_curve, near_hp))
+        prior = np.exp(self._theta[0]) * _linear_diagonal(curve, hp) + np.exp(self._theta[1])
+        explained = np.einsum("ij,ji->i", cross, cho_solve(self._factor, cross.T))
+        noise = np.exp(self._theta[4])
+        variance = np.maximum(prior - explained, 0.0) + noise
+        location = _base(warped, epochs) + self._shift + self._spread * (cross @ self._alpha)
+        return location, self._spread * np.sqrt(variance)
+
+
+def _base(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """What the gain is counted from: the level, the centre of the warp where nothing is seen."""
+    now = level(warped, epochs)
+    return np.where(np.isfinite(now), now, 0.0)
+
+
+def _linear_diagonal(curve: np.ndarray, hp: np.ndarray) -> np.ndarray:
+    return 1.0 + (curve**2).mean(axis=1) + (hp**2).sum(axis=1) / max(1, hp.shape[1])
+
+
+def _parts(
+    curve: np.ndarray, hp: np.ndarray, other_curve: np.ndarray, other_hp: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Linear kernel and the mean squared distances per group, each of shape (n, m)."""
+    width = max(1, hp.shape[1])
+    linear = 1.0 + curve @ other_curve.T / curve.shape[1] + hp @ other_hp.T / width
+    return (
+        linear,
+        _squared_distances(curve, other_curve) / curve.shape[1],
+        _squared_distances(hp, other_hp) / width,
+    )
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * (a @ b.T)
+    return np.maximum(squares, 0.0)
+
+
+def _kernel(theta: np.ndarray, parts: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    linear, near_curve, near_hp = parts
+    decay = near_curve * np.exp(-2 * theta[2]) + near_hp * np.exp(-2 * theta[3])
+    return np.exp(theta[0]) * linear + np.exp(theta[1]) * np.exp(-0.5 * decay)
+
+
+def _negative_log_posterior(
+    theta: np.ndarray, parts: tuple[np.ndarray, np.ndarray, np.ndarray], y: np.ndarray
+) -> tuple[float, np.ndarray]:
+    linear, near_curve, near_hp = parts
+    from_curve = near_curve * np.exp(-2 * theta[2])
+    from_hp = near_hp * np.exp(-2 * theta[3])
+    smooth = np.exp(theta[1] - 0.5 * (from_curve + from_hp))
+    noise = np.exp(theta[4])
+    K = np.exp(theta[0]) * linear + smooth
+    K[np.diag_indices_from(K)] += noise + _NUGGET
+    factor = cho_factor(K, lower=True)
+    alpha = cho_solve(factor, y)
+    inner = cho_solve(factor, np.eye(len(y))) - np.outer(alpha, alpha)
+    deviation = (theta - _PRIOR_MEAN) / _PRIOR_STD
+    value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum() + 0.5 * (deviation**2).sum()
+    gradient = 0.5 * np.array(
+        [
+            np.exp(theta[0]) * (inner * linear).sum(),
+            (inner * smooth).sum(),
+            (inner * smooth * from_curve).sum(),
+            (inner * smooth * from_hp).sum(),
+            noise * np.trace(inner),
+        ]
+    )
+    return float(value), gradient + deviation / _PRIOR_STD

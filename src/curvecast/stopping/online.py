@@ -1,0 +1,146 @@
+"""Online sequential search: few full runs first, and a predictor that learns as runs complete.
+
+Only the runs that the search itself completed are ever used to fit or to calibrate. A random
+share of all runs is always finished, whatever the rule says; its cost counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from curvecast.curves import CurveSet, DataError
+from curvecast.predictors.gain_gp import GainGPPredictor
+from curvecast.protocol import seed_from
+from curvecast.stopping.accounting import Record, Replay
+from curvecast.stopping.calibration import Trajectories, width
+from curvecast.stopping.sequential import ordering
+
+
+@dataclass(frozen=True)
+class OnlineSetting:
+    """The options of the online search; the defaults are the fixed setting of this project.
+
+    Attributes
+    ----------
+    delta : share of the runs that would win that must survive all looks together.
+    n_full : runs trained to the end before the first fit.
+    always : share of the later runs that is finished whatever the rule says.
+    growth : fit again whenever the number of started runs has grown by this factor.
+    n_near : calibrate on about so many of the best completed runs.
+    """
+
+    delta: float = 0.95
+    n_full: int = 20
+    always: float = 0.05
+    growth: float = 2.0
+    n_near: int = 20
+    n_looks: int = 14
+
+    def __post_init__(self) -> None:
+        if not (0 < self.delta <= 1 and self.n_full >= 3 and 0 <= self.always <= 1):
+            raise DataError(f"delta, n_full or always is out of range in {self}")
+        if self.growth <= 1 or self.n_near < 2:
+            raise DataError(f"growth must exceed 1 and n_near 1 in {self}")
+
+
+@dataclass
+class Cost:
+    """Seconds spent on fitting and on asking the predictors of one replay."""
+
+    fit: float = 0.0
+    predict: float = 0.0
+    fits: int = field(default=0)
+
+
+def chunks(n: int, n_full: int, growth: float) -> Iterator[tuple[int, int]]:
+    """Half-open position ranges that one fit judges: n_full, n_full * growth, ..., n."""
+    start = n_full
+    while start < n:
+        end = min(n, max(start + 1, int(start * growth)))
+        yield start, end
+        start = end
+
+
+def replay_online(
+    curves: CurveSet, repeat: int, looks: np.ndarray, setting: OnlineSetting
+) -> tuple[Replay, Cost]:
+    """Replay the online search in ordering `repeat`.
+
+    Raises
+    ------
+    DataError : not more than `setting.n_full` runs, or fewer than three of these complete.
+    """
+    record = Record.of(curves)
+    n = len(record)
+    if n <= setting.n_full:
+        raise DataError(f"{n} runs are too few for {setting.n_full} full ones", file=curves.name)
+    order = ordering(curves, repeat)
+    rng = np.random.default_rng(seed_from(curves.name, "always", repeat))
+    forced = np.zeros(n, dtype=bool)
+    forced[order] = rng.random(n) < setting.always
+    forced[order[: setting.n_full]] = False
+    columns = record.columns(looks)
+    ended, finished = record.end.copy(), np.zeros(n, dtype=bool)
+    finished[order[: setting.n_full]] = record.complete[order[: setting.n_full]]
+    weight = np.ones(n)
+    best = float(np.where(finished, record.final, -np.inf).max())
+    cost = Cost()
+    for start, end in chunks(n, setting.n_full, setting.growth):
+        rows = order[start:end]
+        bounds = _bounds(curves, record, finished, weight, rows, looks, setting, cost)
+        lowest = np.fmin.reduce(bounds, axis=1, initial=np.inf)
+        for i, run in enumerate(rows.tolist()):
+            below = lowest[i] <= best
+            if below and forced[run]:
+                weight[run] = 1 / setting.always
+            if below and not forced[run]:
+                first = columns[int(np.argmax(bounds[i] <= best))]
+                ended[run] = min(int(ended[run]), int(first))
+            elif record.complete[run]:
+                finished[run] = True
+                best = max(best, float(record.final[run]))
+    judged = ~forced
+    judged[order[: setting.n_full]] = False
+    return Replay(order, ended, finished, judged), cost
+
+
+def _bounds(
+    curves: CurveSet,
+    record: Record,
+    finished: np.ndarray,
+    weight: np.ndarray,
+    rows: np.ndarray,
+    looks: np.ndarray,
+    setting: OnlineSetting,
+    cost: Cost,
+) -> np.ndarray:
+    """Gain that each of `rows` stays below with the wanted confidence, shape (n_rows, n_looks)."""
+    if setting.delta >= 1:
+        return np.full((len(rows), len(looks)), np.inf)
+    train = np.flatnonzero(finished)
+    started = time.perf_counter()
+    model = GainGPPredictor(seed=0).fit(curves.take(train), looks.tolist())
+    left_out = [model.predict_left_out(int(tau)) for tau in looks]
+    held_out = Trajectories(
+        location=np.column_stack([p.location for p in left_out]),
+        spread=np.column_stack([p.spread for p in left_out]),
+        final=model.warp(record.final[train]),
+        weight=weight[train],
+    )
+    q = width(held_out, setting.delta, setting.n_near)
+    cost.fit += time.perf_counter() - started
+    cost.fits += 1
+    started = time.perf_counter()
+    bounds = np.full((len(rows), len(looks)), np.nan)
+    for i, tau in enumerate(looks):
+        alive = record.epochs[record.end[rows]] > tau
+        if alive.any():
+            prediction = model.predict(curves.take(rows[alive]), int(tau))
+            upper = prediction.location + q * prediction.spread
+            bounds[alive, i] = model.warp.inverse(upper)
+    cost.predict += time.perf_counter() - started
+    return bounds

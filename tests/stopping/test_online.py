@@ -1,0 +1,113 @@
+"""The online search, and the calibration of its bounds."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from curvecast import DataError
+from curvecast.stopping.accounting import Record, outcome
+from curvecast.stopping.calibration import Trajectories, width
+from curvecast.stopping.online import OnlineSetting, chunks, replay_online
+
+LOOKS = np.array([1, 2, 4, 8, 13])
+
+
+def test_chunks_cover_every_run_once():
+    ranges = list(chunks(1000, 20, 2.0))
+    assert ranges[0] == (20, 40)
+    assert ranges[-1] == (640, 1000)
+    assert all(a[1] == b[0] for a, b in pairwise(ranges))
+    assert list(chunks(20, 20, 2.0)) == []
+    assert [e - s for s, e in chunks(8, 3, 1.1)] == [1] * 5
+
+
+def test_it_finds_the_best_run_and_always_finishes_a_share(make_curves):
+    curves = make_curves(300, noise=0.002, seed=9)
+    record = Record.of(curves)
+    replay, cost = replay_online(curves, 0, LOOKS, OnlineSetting(n_full=15))
+    result = outcome(record, replay)
+    assert result.regret < 0.05
+    assert result.speedup > 3
+    unjudged = ~replay.judged
+    assert replay.finished[unjudged].all()
+    assert replay.finished[replay.order[:15]].all()
+    assert 15 + 3 <= unjudged.sum() <= 15 + 30
+    assert cost.fits == 5
+    assert cost.fit > 0
+
+
+def test_delta_one_trains_everything(make_curves):
+    curves = make_curves(60, seed=1)
+    replay, cost = replay_online(curves, 0, LOOKS, OnlineSetting(delta=1.0))
+    assert outcome(Record.of(curves), replay).speedup == 1.0
+    assert cost.fits == 0
+
+
+def test_first_look_is_respected(make_curves):
+    curves = make_curves(80, noise=0.01, seed=1)
+    replay, _ = replay_online(curves, 0, np.array([6, 9]), OnlineSetting())
+    assert set(curves.epochs[replay.ended].tolist()) <= {6, 9, 20}
+    assert (~replay.finished).any()
+
+
+def test_minimised_metric_is_searched_like_its_negated_copy(make_curves):
+    up = make_curves(120, noise=0.01, seed=3)
+    a, _ = replay_online(up, 2, LOOKS, OnlineSetting())
+    b, _ = replay_online(up.negated(), 2, LOOKS, OnlineSetting())
+    np.testing.assert_array_equal(a.ended, b.ended)
+    assert (~a.finished).any()
+
+
+def test_a_diverged_run_ends_and_is_never_the_best(make_curves):
+    curves = make_curves(80, noise=0.01, seed=3)
+    curves.values[::7, 3:] = np.nan
+    curves.values[::9, 0:] = np.nan
+    record = Record.of(curves)
+    replay, _ = replay_online(curves, 0, LOOKS, OnlineSetting())
+    broken = ~record.complete
+    assert not replay.finished[broken].any()
+    assert (replay.ended[broken] <= record.end[broken]).all()
+
+
+def test_only_completed_runs_are_learnt_from(make_curves):
+    """What a stopped run would have become must not change a single decision."""
+    curves = make_curves(120, noise=0.01, seed=3)
+    first, _ = replay_online(curves, 0, LOOKS, OnlineSetting())
+    changed = make_curves(120, noise=0.01, seed=3)
+    for run in np.flatnonzero(~first.finished):
+        changed.values[run, first.ended[run] + 1 :] += 5.0
+    second, _ = replay_online(changed, 0, LOOKS, OnlineSetting())
+    np.testing.assert_array_equal(first.ended, second.ended)
+
+
+def test_options_and_sizes_are_checked(make_curves):
+    with pytest.raises(DataError, match="too few for 20"):
+        replay_online(make_curves(20), 0, LOOKS, OnlineSetting())
+    with pytest.raises(DataError, match="out of range"):
+        OnlineSetting(delta=0.0)
+    with pytest.raises(DataError, match="growth"):
+        OnlineSetting(growth=1.0)
+
+
+def trajectories(n, seed, shrink=0.0, looks=4):
+    rng = np.random.default_rng(seed)
+    final = rng.normal(size=n)
+    residual = rng.normal(size=(n, looks)) + shrink * final[:, None]
+    return Trajectories(final[:, None] - residual, np.ones((n, looks)), final, np.ones(n))
+
+
+@pytest.mark.parametrize("delta", [0.8, 0.95])
+def test_the_share_of_lost_trajectories_is_what_was_asked_for(delta):
+    lost = []
+    for seed in range(400):
+        calibration = trajectories(60, seed)
+        fresh = trajectories(50, seed + 10_000)
+        lost.append((fresh.scores() > width(calibration, delta, 30)).mean())
+    assert np.mean(lost) <= 1 - delta + 0.03
+
+
+def test_shrunken_predictions_get_wider_bounds_at_the_top():
+    plain = np.mean([width(trajectories(80, s), 0.9, 40) for s in range(50)])
+    shrunken = np.mean([width(trajectories(80, s, shrink=1.0), 0.9, 40) for s in range(50)])
+    assert shrunken > plain + 1.0
