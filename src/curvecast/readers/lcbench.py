@@ -70,12 +70,14 @@ def _n_epochs(stanza: Mapping[str, Any]) -> int:
 
 def _read_npz(path: Path, stanza: Mapping[str, Any]) -> tuple[list[str], np.ndarray, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            X, Y = arrays["X"], arrays["Y"]
-    except KeyError as error:
-        raise DataError("the file has no array of this name", file=path, column=error) from error
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
     except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
         raise DataError(f"not a complete npz file ({error})", file=path) from error
+    for name in ("X", "Y"):
+        if name not in arrays:
+            raise DataError(f"the file has no array {name!r}", file=path)
+    X, Y = arrays["X"], arrays["Y"]
     n_epochs = _n_epochs(stanza)
     if X.ndim != 2 or X.shape[1] != len(stanza["columns"]):
         raise DataError(
