@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from curvecast import jobs
-from curvecast.plots import calibration, style
+from curvecast.plots import coverage, style
 
 with jobs.logged(snakemake.log[0]):
-    figure = calibration.coverage(pd.read_csv(snakemake.input.summary))
+    figure = coverage.over_fraction(pd.read_csv(snakemake.input.summary))
     style.save(figure, Path(snakemake.output[0]).with_suffix(""))

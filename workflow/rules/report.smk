@@ -173,7 +173,7 @@ rule r2_figure:
 rule coverage_figure:
     input:
         summary=f"{TABLE}/r2.csv",
-        code=code_of("curvecast.plots.calibration"),
+        code=code_of("curvecast.plots.coverage"),
     output:
         multiext(f"{FIGURE}/coverage", ".svg", ".png"),
     log:
