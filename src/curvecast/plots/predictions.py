@@ -26,11 +26,14 @@ def at_fraction(predictions: pd.DataFrame, tau: int, n_train: int) -> pd.DataFra
     return rows
 
 
+_MOST_COLUMNS = 5
+
+
 @style.styled
 def predicted_against_true(
     predictions: Mapping[tuple[str, str], pd.DataFrame], metrics: Mapping[str, str]
 ) -> Figure:
-    """Predicted over true final values: a row per data set, a column per model.
+    """Predicted over true final values: a row per data set, a panel per model.
 
     Clouds of points are rasterised. Axes of a row span the central 99 % of its true values (with
     a margin), for a few diverged runs would flatten the rest; the share of points outside is
@@ -44,56 +47,56 @@ def predicted_against_true(
     datasets = sorted({dataset for dataset, _ in predictions})
     models = in_order((model for _, model in predictions), MODEL_ORDER)
     looks = style.looks(models)
+    # The models of a single data set go on over several rows.
+    rows = 1 if len(datasets) > 1 else -(-len(models) // _MOST_COLUMNS)
+    columns = -(-len(models) // rows)
+    cells = [(dataset, model) for dataset in datasets for model in models]
     figure, axes = style.panels(
-        len(datasets) * len(models),
-        columns=len(models),
+        len(cells),
+        columns=columns,
         label="true final value",
-        width=min(style.WIDTH, 2.4 * len(models) + 0.6),
-        height=2.2,
+        width=min(style.WIDTH, 2.4 * columns + 0.6),
+        height=min(2.4, style.WIDTH / columns + 0.2),
     )
-    grid = np.array(axes, dtype=object).reshape(len(datasets), len(models))
-    for row, dataset in enumerate(datasets):
-        present = [predictions[dataset, m] for m in models if (dataset, m) in predictions]
-        limits = _limits(np.concatenate([frame["y_true"].to_numpy() for frame in present]))
-        for column, model in enumerate(models):
-            axis = grid[row, column]
-            if (dataset, model) not in predictions:
-                axis.set_visible(False)
-                continue
-            frame = predictions[dataset, model]
-            true, mean = frame["y_true"].to_numpy(), frame["y_mean"].to_numpy()
-            axis.plot(limits, limits, color="#444444", linewidth=0.8, zorder=1)
-            axis.plot(
-                true,
-                mean,
-                ".",
-                color=looks[model].colour,
-                markersize=2.5,
-                markeredgewidth=0,
-                alpha=_opacity(len(true)),
-                rasterized=True,
-                zorder=2,
+    limits_of = {dataset: _limits(predictions, dataset) for dataset in datasets}
+    for i, (axis, (dataset, model)) in enumerate(zip(axes, cells, strict=True)):
+        limits = limits_of[dataset]
+        axis.set_title(model)
+        if i % columns == 0:
+            axis.set_ylabel(f"{style.short(dataset)}\npredicted {metrics[dataset]}")
+        if (dataset, model) not in predictions:
+            axis.set_visible(False)
+            continue
+        frame = predictions[dataset, model]
+        true, mean = frame["y_true"].to_numpy(), frame["y_mean"].to_numpy()
+        axis.plot(limits, limits, color="#444444", linewidth=0.8, zorder=1)
+        axis.plot(
+            true,
+            mean,
+            ".",
+            color=looks[model].colour,
+            markersize=2.5,
+            markeredgewidth=0,
+            alpha=_opacity(len(true)),
+            rasterized=True,
+            zorder=2,
+        )
+        inside = np.all([(limits[0] <= v) & (v <= limits[1]) for v in (true, mean)], axis=0)
+        outside = 1 - inside.mean()
+        if outside > 0:
+            axis.text(
+                0.97,
+                0.03,
+                f"{100 * outside:.1f} % outside",
+                transform=axis.transAxes,
+                ha="right",
+                fontsize=7,
+                color="#444444",
             )
-            inside = np.all([(limits[0] <= v) & (v <= limits[1]) for v in (true, mean)], axis=0)
-            outside = 1 - inside.mean()
-            if outside > 0:
-                axis.text(
-                    0.97,
-                    0.03,
-                    f"{100 * outside:.1f} % outside",
-                    transform=axis.transAxes,
-                    ha="right",
-                    fontsize=7,
-                    color="#444444",
-                )
-            axis.set_xlim(*limits)
-            axis.set_ylim(*limits)
-            axis.set_aspect("equal", adjustable="box")
-            axis.locator_params(nbins=5)
-            if row == 0:
-                axis.set_title(model)
-            if column == 0:
-                axis.set_ylabel(f"{style.short(dataset)}\npredicted {metrics[dataset]}")
+        axis.set_xlim(*limits)
+        axis.set_ylim(*limits)
+        axis.set_aspect("equal", adjustable="box")
+        axis.locator_params(nbins=5)
     return figure
 
 
@@ -102,7 +105,11 @@ def _opacity(n: int) -> float:
     return float(np.clip(1500 / max(n, 1), 0.12, 0.7))
 
 
-def _limits(true: np.ndarray) -> tuple[float, float]:
+def _limits(
+    predictions: Mapping[tuple[str, str], pd.DataFrame], dataset: str
+) -> tuple[float, float]:
+    frames = [frame for (name, _), frame in predictions.items() if name == dataset]
+    true = np.concatenate([frame["y_true"].to_numpy() for frame in frames])
     low, high = np.quantile(true, [0.005, 0.995])
     margin = 0.06 * (high - low) or 0.5
     return float(low - margin), float(high + margin)
@@ -115,8 +122,9 @@ def gallery(
     """Curves with the prediction made at tau and its 80 % interval.
 
     The seen part is solid, the rest pale; the bar at the last epoch is q10..q90, the point on it
-    the mean. The runs are test runs of the first repeat, evenly spaced in the order of their true
-    final values.
+    the mean. Each axis shows what the curve does from the middle of the seen part on: the first
+    epochs of a steep curve may lie outside. The runs are test runs of the first repeat, evenly
+    spaced in the order of their true final values.
 
     Parameters
     ----------
@@ -155,6 +163,10 @@ def gallery(
             markeredgewidth=1.3,
             clip_on=False,
         )
+        late = values[curves.epochs >= (tau + 1) // 2]
+        shown = [*late[np.isfinite(late)], row["q10"], row["q90"], row["y_true"], row["y_mean"]]
+        margin = 0.08 * (max(shown) - min(shown)) or 0.5
+        axis.set_ylim(min(shown) - margin, max(shown) + margin)
         axis.set_title(f"run {curves.configs['id'].iloc[int(row['configuration'])]}", fontsize=8)
     figure.supylabel(f"{style.short(curves.name)}: {curves.metric}", fontsize=8.5)
     style.legend(
