@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pooch
 import requests
@@ -32,7 +33,8 @@ REGISTRY = REPOSITORY / "resources" / "datasets.yaml"
 
 _FILE_KEYS = {"path", "local", "urls", "checksum", "bytes", "page"}
 _ALGORITHMS = {"sha256": 64, "md5": 32, "gitblob": 40}
-_CHUNK = 1 << 18
+# What a broken connection loses at most; a smaller read is slower.
+_CHUNK = 1 << 14
 
 Stanza = dict[str, Any]
 _Stanzas = dict[str, Stanza]
@@ -130,6 +132,8 @@ def _filled(value: Any, name: str) -> Any:
 
 
 def _with_like(name: str, stanza: Mapping[str, Any], known: Mapping[str, Stanza]) -> Stanza:
+    if not isinstance(stanza, Mapping):
+        raise DataError(f"data set {name!r}: the stanza is {stanza!r}, not a mapping")
     stanza = dict(stanza)
     if "like" not in stanza:
         return stanza
@@ -157,6 +161,8 @@ def _normalised(name: str, stanza: Stanza) -> Stanza:
 
 
 def _file_entry(name: str, entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, str | Mapping):
+        raise DataError(f"data set {name!r}: a file's entry is {entry!r}, neither path nor mapping")
     entry = {"local": entry} if isinstance(entry, str) else dict(entry)
     unknown = sorted(set(entry) - _FILE_KEYS - {"url"})
     if unknown:
@@ -273,6 +279,8 @@ class Preflight:
     left_out : names of the data sets that cannot be had, with their missing files.
     raw, mirrored, download : files that lie in place, that a mirror has (with its path), and
         that will be downloaded.
+    raw_dir : where the files belong.
+    unreachable : hosts that did not answer when they were asked.
     """
 
     usable: list[str]
@@ -281,20 +289,24 @@ class Preflight:
     mirrored: dict[str, Path] = field(default_factory=dict)
     download: list[RawFile] = field(default_factory=list)
     raw_dir: Path = Path("raw")
+    unreachable: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The report for people; names every missing file, its url and where to put it."""
         total = sum(file.bytes for file in self.download)
         unknown = sum(not file.bytes for file in self.download)
+        more = f" and {unknown} of unknown size" if total and unknown else ""
         lines = [
             f"Data: {len(self.usable)} data sets; {len(self.raw)} files are in place, "
             f"{len(self.mirrored)} come from a mirror, {len(self.download)} will be downloaded"
-            + (f" ({_size(total)}{' and more' if unknown else ''})" if self.download else "")
+            + (f" ({_size(total)}{more})" if self.download else "")
         ]
         lines += [
             f"  download {file.path} ({_size(file.bytes)}) from {file.urls[0]}"
             for file in self.download
         ]
+        if self.unreachable:
+            lines.append(f"The network does not reach {', '.join(self.unreachable)}")
         if self.left_out:
             lines.append(f"LEFT OUT, because files are missing: {', '.join(self.left_out)}")
             missing = {file.path: file for files in self.left_out.values() for file in files}
@@ -310,11 +322,18 @@ def preflight(
     mirrors: Sequence[str | Path] = (),
     offline: bool = False,
     on_missing: str = "skip",
+    probe: bool = False,
 ) -> Preflight:
-    """Say what is present, what would be downloaded and what is missing; no network, no reading.
+    """Say what is present, what would be downloaded and what is missing; nothing is read.
 
     A file is missing where it is neither in `raw_dir` nor in a mirror and either `offline` is
     true or it has no address.
+
+    Parameters
+    ----------
+    probe : ask each host once whether it can be reached at all, if there is something to
+        download and `on_missing` is "skip"; files of hosts that do not answer are missing. The
+        only use of the network here, off by default.
 
     Raises
     ------
@@ -323,35 +342,56 @@ def preflight(
     """
     if on_missing not in ("skip", "fail"):
         raise DataError(f"data.on_missing is {on_missing!r}, not skip or fail")
-    usable: list[str] = []
-    left_out: dict[str, list[RawFile]] = {}
-    raw: dict[str, RawFile] = {}
-    mirrored: dict[str, Path] = {}
-    download: dict[str, RawFile] = {}
-    for name in expand(names, registry):
-        missing = []
-        for file in files_of(registry[name]):
-            place = locate(file, raw_dir, mirrors)
-            if place is not None and (file.local or place == file.destination(raw_dir)):
-                raw[file.path] = file
-            elif place is not None:
-                mirrored[file.path] = place
-            elif file.local:
-                raise DataError(f"the file of data set {name!r} does not exist", file=file.path)
-            elif file.urls and not offline:
-                download[file.path] = file
-            else:
-                missing.append(file)
-        if missing:
-            left_out[name] = missing
-        else:
-            usable.append(name)
+    files = {name: files_of(registry[name]) for name in expand(names, registry)}
+    every = {file.path: file for wanted in files.values() for file in wanted}
+    places = {path: locate(file, raw_dir, mirrors) for path, file in every.items()}
+    absent = [file for path, file in every.items() if places[path] is None]
+    for file in absent:
+        if file.local:
+            raise DataError("the file of a data set in the config does not exist", file=file.path)
+    download = [] if offline else [file for file in absent if file.urls]
+    unreachable = _silent_hosts(download) if probe and on_missing == "skip" else ()
+    download = [f for f in download if any(_host(url) not in unreachable for url in f.urls)]
+    missing = {file.path for file in absent} - {file.path for file in download}
+    left_out = {
+        name: [file for file in wanted if file.path in missing]
+        for name, wanted in files.items()
+        if any(file.path in missing for file in wanted)
+    }
+    needed = {f.path for name, wanted in files.items() if name not in left_out for f in wanted}
+    in_place = [file for path, file in every.items() if places[path] == file.destination(raw_dir)]
     report = Preflight(
-        usable, left_out, list(raw.values()), mirrored, list(download.values()), Path(raw_dir)
+        usable=[name for name in files if name not in left_out],
+        left_out=left_out,
+        raw=in_place,
+        mirrored={
+            path: place
+            for path, place in places.items()
+            if place is not None and every[path] not in in_place
+        },
+        download=[file for file in download if file.path in needed],
+        raw_dir=Path(raw_dir),
+        unreachable=unreachable,
     )
     if left_out and on_missing == "fail":
         raise DataError(f"files are missing and data.on_missing is fail\n{report.text()}")
     return report
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc
+
+
+def _silent_hosts(files: Iterable[RawFile], timeout: float = 5.0) -> tuple[str, ...]:
+    """Hosts of the files' urls that give no answer at all (a refusal is an answer)."""
+    example = {_host(url): url for file in files for url in file.urls}
+    silent = []
+    for host, url in sorted(example.items()):
+        try:
+            requests.head(url, timeout=timeout).close()
+        except (requests.ConnectionError, requests.Timeout):
+            silent.append(host)
+    return tuple(silent)
 
 
 def _size(n: int) -> str:
@@ -527,13 +567,5 @@ def _continue_download(url: str, part: Path, timeout: float) -> None:
             raise ConnectionError(f"the server answers {response.status_code} without the file")
         goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         with part.open("ab" if start and goes_on else "wb") as stream:
-            received = 0
             for chunk in response.iter_content(_CHUNK):
                 stream.write(chunk)
-                received += len(chunk)
-    expected = int(response.headers.get("Content-Length", received))
-    if received < expected:
-        raise ConnectionError(
-            f"truncated: the connection ended after {received} of {expected} bytes; "
-            f"{part} keeps what arrived"
-        )
