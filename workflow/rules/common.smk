@@ -28,6 +28,8 @@ os.environ.update(
     CURVECAST_MIRROR=os.pathsep.join(map(str, datasets.mirrors(config["data"]["mirrors"]))),
 )
 
+# A job's own process must not ask the network again, nor stop for what others still fetch.
+MAIN_PROCESS = workflow.is_main_process
 try:
     REGISTRY = datasets.load_registry(config["dataset_definitions"])
     plan.check(config, REGISTRY)
@@ -36,15 +38,16 @@ try:
         REGISTRY,
         f"{RESULTS}/raw",
         mirrors=datasets.mirrors(),
-        offline=config["data"]["offline"],
-        on_missing=config["data"]["on_missing"],
+        offline=config["data"]["offline"] or not MAIN_PROCESS,
+        on_missing=config["data"]["on_missing"] if MAIN_PROCESS else "skip",
+        probe=MAIN_PROCESS,
     )
     JOBS = plan.jobs(config, PREFLIGHT.usable, REGISTRY)
     ASKED = [name for name in plan.EXPERIMENTS if any(job.experiment == name for job in JOBS)]
 except DataError as error:
     raise WorkflowError(f"{error}") from None
 
-if workflow.is_main_process:
+if MAIN_PROCESS:
     print(PREFLIGHT.text(), plan.words(config, JOBS), sep="\n", file=sys.stderr)
 
 
