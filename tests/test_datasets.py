@@ -103,6 +103,7 @@ def own(**changes: Any) -> dict[str, Any]:
         (own(file={"path": "../b.csv", "checksum": SHA256}), "leaves the raw folder"),
         ({"mine/runs": {"like": "baker/lstm"}}, "unknown data set 'baker/lstm'; did you mean"),
         ({"mine/runs": {"reader": "table", "direction": "maximize"}}, "'mine/runs': no `file`"),
+        ({"../runs": own()["mine/runs"]}, r"'../runs': a name has letters"),
         ({"mine/runs": "runs.csv"}, "'mine/runs': the stanza is 'runs.csv', not a mapping"),
     ],
 )
@@ -209,16 +210,34 @@ def test_preflight_fails_on_request(registry: dict[str, Any], tmp_path: Path) ->
         preflight(OWN_NAMES, registry, tmp_path / "raw", on_missing="ask")
 
 
-def test_preflight_leaves_out_what_the_network_does_not_reach(
-    registry: dict[str, Any], tmp_path: Path
+def test_what_the_network_does_not_reach_is_left_out(
+    registry: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CURVECAST_UNREACHABLE", "left.over")
     # nothing listens on port 9
     report = preflight(OWN_NAMES, registry, tmp_path / "raw", probe=True)
     assert report.unreachable == ("127.0.0.1:9",)
     assert report.usable == ["a/raw"]
     assert "The network does not reach 127.0.0.1:9" in report.text()
-    asked = preflight(OWN_NAMES[:1], registry, tmp_path / "raw", probe=True)
-    assert asked.unreachable == ()
+
+    # the processes that the first one starts do not ask, and plan the same
+    monkeypatch.setattr(datasets, "silent_hosts", None)
+    assert preflight(OWN_NAMES, registry, tmp_path / "raw") == report
+
+
+def test_the_network_is_asked_only_for_what_could_be_skipped(
+    registry: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[RawFile]] = []
+    monkeypatch.setattr(datasets, "silent_hosts", lambda files: asked.append(list(files)) or [])
+    monkeypatch.delenv("CURVECAST_UNREACHABLE", raising=False)
+    names = OWN_NAMES[:3]
+    report = preflight(names, registry, tmp_path / "raw", probe=True, on_missing="fail")
+    assert asked == []
+    assert report.usable == ["a/raw", "b/mirror", "c/server"]
+    report = preflight(names, registry, tmp_path / "raw", probe=True)
+    assert [file.path for file in asked[0]] == ["in_mirror.csv", "on_server.csv"]
+    assert report.usable == ["a/raw", "b/mirror", "c/server"]
 
 
 def test_a_missing_file_of_the_user_is_an_error(tmp_path: Path) -> None:
@@ -345,6 +364,12 @@ def test_a_broken_connection_is_taken_up_again(server: Server, tmp_path: Path) -
     assert target.read_bytes() == CONTENT
     # whole chunks are kept
     assert [wanted for _, wanted in server.requests] == [None, "bytes=393216-", "bytes=786432-"]
+
+
+def test_a_server_that_refuses_is_not_silent(server: Server) -> None:
+    assert datasets.silent_hosts([at(server, "ok")]) == []
+    nobody = RawFile("x", urls=("http://127.0.0.1:9/x",), checksum=SHA256)
+    assert datasets.silent_hosts([nobody, at(server, "ok")]) == ["127.0.0.1:9"]
 
 
 def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import difflib
 import fnmatch
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ import yaml
 from curvecast.curves import DataError
 
 MIRROR_VARIABLE = "CURVECAST_MIRROR"
+_UNREACHABLE_VARIABLE = "CURVECAST_UNREACHABLE"
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGISTRY = REPOSITORY / "resources" / "datasets.yaml"
 
@@ -35,6 +37,8 @@ _FILE_KEYS = {"path", "local", "urls", "checksum", "bytes", "page"}
 _ALGORITHMS = {"sha256": 64, "md5": 32, "gitblob": 40}
 # What a broken connection loses at most; a smaller read is slower.
 _CHUNK = 1 << 14
+
+_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 
 Stanza = dict[str, Any]
 _Stanzas = dict[str, Stanza]
@@ -132,6 +136,11 @@ def _filled(value: Any, name: str) -> Any:
 
 
 def _with_like(name: str, stanza: Mapping[str, Any], known: Mapping[str, Stanza]) -> Stanza:
+    if not _NAME.fullmatch(name):
+        raise DataError(
+            f"data set {name!r}: a name has letters, digits, `_`, `-` and `.`, with single slashes "
+            "between its parts"
+        )
     if not isinstance(stanza, Mapping):
         raise DataError(f"data set {name!r}: the stanza is {stanza!r}, not a mapping")
     stanza = dict(stanza)
@@ -327,13 +336,14 @@ def preflight(
     """Say what is present, what would be downloaded and what is missing; nothing is read.
 
     A file is missing where it is neither in `raw_dir` nor in a mirror and either `offline` is
-    true or it has no address.
+    true, or it has no address, or all of its addresses are on hosts that are known to be silent.
 
     Parameters
     ----------
-    probe : ask each host once whether it can be reached at all, if there is something to
-        download and `on_missing` is "skip"; files of hosts that do not answer are missing. The
-        only use of the network here, off by default.
+    probe : where something is to be downloaded and could be skipped, ask each host once for a
+        sign of life, so that a set that cannot be had is left out instead of ending the run
+        hours later. This is the only use of the network. What is found travels to the processes
+        that this one starts in CURVECAST_UNREACHABLE; they do not probe, and plan the same jobs.
 
     Raises
     ------
@@ -343,6 +353,25 @@ def preflight(
     if on_missing not in ("skip", "fail"):
         raise DataError(f"data.on_missing is {on_missing!r}, not skip or fail")
     files = {name: files_of(registry[name]) for name in expand(names, registry)}
+    known = [] if probe else os.environ.get(_UNREACHABLE_VARIABLE, "").split()
+    report = _look(files, raw_dir, mirrors, offline, known)
+    if probe:
+        silent = silent_hosts(report.download) if on_missing == "skip" else []
+        os.environ[_UNREACHABLE_VARIABLE] = " ".join(silent)
+        if silent:
+            report = _look(files, raw_dir, mirrors, offline, silent)
+    if report.left_out and on_missing == "fail":
+        raise DataError(f"files are missing and data.on_missing is fail\n{report.text()}")
+    return report
+
+
+def _look(
+    files: Mapping[str, Sequence[RawFile]],
+    raw_dir: str | Path,
+    mirrors: Sequence[str | Path],
+    offline: bool,
+    unreachable: Sequence[str],
+) -> Preflight:
     every = {file.path: file for wanted in files.values() for file in wanted}
     places = {path: locate(file, raw_dir, mirrors) for path, file in every.items()}
     absent = [file for path, file in every.items() if places[path] is None]
@@ -350,7 +379,6 @@ def preflight(
         if file.local:
             raise DataError("the file of a data set in the config does not exist", file=file.path)
     download = [] if offline else [file for file in absent if file.urls]
-    unreachable = _silent_hosts(download) if probe and on_missing == "skip" else ()
     download = [f for f in download if any(_host(url) not in unreachable for url in f.urls)]
     missing = {file.path for file in absent} - {file.path for file in download}
     left_out = {
@@ -360,7 +388,7 @@ def preflight(
     }
     needed = {f.path for name, wanted in files.items() if name not in left_out for f in wanted}
     in_place = [file for path, file in every.items() if places[path] == file.destination(raw_dir)]
-    report = Preflight(
+    return Preflight(
         usable=[name for name in files if name not in left_out],
         left_out=left_out,
         raw=in_place,
@@ -371,18 +399,15 @@ def preflight(
         },
         download=[file for file in download if file.path in needed],
         raw_dir=Path(raw_dir),
-        unreachable=unreachable,
+        unreachable=tuple(unreachable),
     )
-    if left_out and on_missing == "fail":
-        raise DataError(f"files are missing and data.on_missing is fail\n{report.text()}")
-    return report
 
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc
 
 
-def _silent_hosts(files: Iterable[RawFile], timeout: float = 5.0) -> tuple[str, ...]:
+def silent_hosts(files: Iterable[RawFile], timeout: float = 5.0) -> list[str]:
     """Hosts of the files' urls that give no answer at all (a refusal is an answer)."""
     example = {_host(url): url for file in files for url in file.urls}
     silent = []
@@ -391,7 +416,7 @@ def _silent_hosts(files: Iterable[RawFile], timeout: float = 5.0) -> tuple[str, 
             requests.head(url, timeout=timeout).close()
         except (requests.ConnectionError, requests.Timeout):
             silent.append(host)
-    return tuple(silent)
+    return silent
 
 
 def _size(n: int) -> str:
