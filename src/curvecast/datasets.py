@@ -372,6 +372,7 @@ def _look(
     offline: bool,
     unreachable: Sequence[str],
 ) -> Preflight:
+    """Sort the files by where they are, and the sets by whether all of theirs can be had."""
     every = {file.path: file for wanted in files.values() for file in wanted}
     places = {path: locate(file, raw_dir, mirrors) for path, file in every.items()}
     absent = [file for path, file in every.items() if places[path] is None]
