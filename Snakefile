@@ -26,3 +26,7 @@ rule all:
         tables(),
         figures(),
     localrule: True
+
+
+onsuccess:
+    print(summary.closing_words(RESULTS, plan.headline_fraction(config)), file=sys.stderr)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from curvecast import DataError, datasets, plan, sources
+from curvecast import DataError, datasets, plan, sources, summary
 from curvecast.predictors import module_of
 
 RESULTS = config["results"].rstrip("/")

@@ -1,0 +1,29 @@
+"""What a run says when it is done: where its results lie, and the best few models."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+
+def closing_words(results: str | Path, fraction: float, best: int = 5) -> str:
+    """Headline numbers of a finished run, for the terminal.
+
+    Parameters
+    ----------
+    results : the run's folder, with `tables/averages.csv`.
+    fraction : of the curve, at which the numbers are.
+    best : number of models per collection.
+    """
+    with Path(results, "tables", "averages.csv").open(encoding="utf-8", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if float(row["fraction"]) == fraction]
+    lines = [f"Done. Tables are in {results}/tables, figures in {results}/figures."]
+    for collection in sorted({row["collection"] for row in rows}):
+        mine = [row for row in rows if row["collection"] == collection and row["r2_median"]]
+        mine.sort(key=lambda row: -float(row["r2_median"]))
+        sets = mine[0]["datasets"] if mine else "0"
+        lines.append(
+            f"{collection}: R² at {100 * fraction:g} % of the curve, median over {sets} data sets"
+        )
+        lines += [f"  {row['model']:<18} {float(row['r2_median']):6.3f}" for row in mine[:best]]
+    return "\n".join(lines)
