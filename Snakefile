@@ -26,6 +26,8 @@ rule all:
         tables(),
         figures(),
     localrule: True
+    message:
+        "tables and figures"
 
 
 onsuccess:

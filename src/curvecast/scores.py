@@ -37,18 +37,9 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import kendalltau, rankdata
 
 from curvecast import protocol
+from curvecast.benchmark import LEVELS
 from curvecast.curves import DataError, read_parquet, write_parquet
 
-LEVELS: Mapping[str, float] = {
-    "q025": 0.025,
-    "q05": 0.05,
-    "q10": 0.10,
-    "q25": 0.25,
-    "q75": 0.75,
-    "q90": 0.90,
-    "q95": 0.95,
-    "q975": 0.975,
-}
 INTERVALS: Mapping[str, tuple[str, str]] = {
     "cover50": ("q25", "q75"),
     "cover80": ("q10", "q90"),
