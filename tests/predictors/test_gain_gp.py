@@ -46,7 +46,7 @@ def test_left_out_predictions_are_those_of_a_refit(make_curves):
     curves = make_curves(30, noise=0.01, seed=1)
     model = fitted(curves, [5], np.arange(30))
     left_out = model.predict_left_out(5)
-    process = model._at[5]
+    process = model._model._at[5]
     kept = np.arange(30) != 11
     curve, hp, y = process._curve, process._hp, process._y
     theta = process._theta

@@ -112,24 +112,12 @@ class GainGPPredictor(Predictor):
 
     def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         usable = curves.take(np.isfinite(curves.final))
-        if len(usable) < 2:
-            raise DataError(f"{len(usable)} runs with a final value are too few to fit on")
         self._sign = curves.sign
-        final = self._sign * usable.final
-        self.warp = Warp.of(final)
-        static = _static(usable)
+        static = static_features(usable)
         self._static_columns = static.columns
-        self._scale_static = _Standardiser(static.to_numpy(dtype=np.float64))
-        hp = self._scale_static(static.to_numpy(dtype=np.float64))
-        warped = self.warp(self._sign * feature_blocks.forward_fill(usable.values))
-        target = self.warp(final)
-        self._at: dict[int, _Process] = {}
-        theta = _PRIOR_MEAN
-        for tau in sorted(int(t) for t in taus):
-            seen = usable.seen(tau)
-            process = _Process(warped[:, seen], usable.epochs[seen], hp, target)
-            theta = process.tune(theta, self.n_tune)
-            self._at[tau] = process.condition(theta)
+        self._model = GainProcesses(
+            self._sign * usable.values, usable.epochs, static.to_numpy(), taus, self.n_tune
+        )
         return self
 
     def predict(self, curves: CurveSet, tau: int) -> WarpedPrediction:
@@ -139,26 +127,80 @@ class GainGPPredictor(Predictor):
 
     def predict_left_out(self, tau: int) -> WarpedPrediction:
         """Predict every training run from the other ones, in the order of the training runs."""
-        location, spread = self._at[tau].leave_one_out()
-        return WarpedPrediction.of(location, spread, self.warp, self._sign)
+        return WarpedPrediction.of(*self._model.left_out(tau), self._model.warp, self._sign)
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> WarpedPrediction:
+        static = static_features(curves).reindex(columns=self._static_columns, fill_value=0.0)
+        moments = self._model.predict(self._sign * curves.values, static.to_numpy(), tau)
+        return WarpedPrediction.of(*moments, self._model.warp, self._sign)
+
+
+def static_features(curves: CurveSet) -> pd.DataFrame:
+    """AP and HP columns as features, shape (n_configs, n_columns)."""
+    first = int(curves.epochs[0])
+    blocks = feature_blocks.build(curves, [first])[first]
+    return feature_blocks.select(blocks, "AP+HP").astype(np.float64)
+
+
+class GainProcesses:
+    """The processes of all taus, on arrays.
+
+    Parameters
+    ----------
+    gain : complete runs, larger is better, shape (n_runs, n_epochs); the last column is finite.
+    epochs : shape (n_epochs,).
+    static : shape (n_runs, n_static), NaN where unknown.
+    taus, n_tune : see `GainGPPredictor`.
+
+    Raises
+    ------
+    DataError : fewer than two runs.
+    """
+
+    def __init__(
+        self,
+        gain: np.ndarray,
+        epochs: np.ndarray,
+        static: np.ndarray,
+        taus: Iterable[int],
+        n_tune: int = 96,
+    ) -> None:
+        if len(gain) < 2:
+            raise DataError(f"{len(gain)} runs with a final value are too few to fit on")
+        self._epochs = epochs
+        self.warp = Warp.of(gain[:, -1])
+        self._scale_static = _Standardiser(static)
+        hp = self._scale_static(static)
+        warped = self.warp(feature_blocks.forward_fill(gain))
+        self._at: dict[int, _Process] = {}
+        theta = _PRIOR_MEAN
+        for tau in sorted(int(t) for t in taus):
+            seen = epochs <= tau
+            process = _Process(warped[:, seen], epochs[seen], hp, warped[:, -1])
+            theta = process.tune(theta, n_tune)
+            self._at[tau] = process.condition(theta)
+
+    def left_out(self, tau: int) -> tuple[np.ndarray, np.ndarray]:
+        """Location and spread of every training run given the other ones; warped gain."""
+        return self._process(tau).leave_one_out()
+
+    def predict(
+        self, gain: np.ndarray, static: np.ndarray, tau: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Location and spread of the warped final gain, from the columns up to `tau`.
+
+        Raises
+        ------
+        DataError : `tau` was not fitted.
+        """
+        process, seen = self._process(tau), self._epochs <= tau
+        warped = self.warp(feature_blocks.forward_fill(gain[:, seen]))
+        return process.predict(warped, self._epochs[seen], self._scale_static(static))
+
+    def _process(self, tau: int) -> _Process:
         if tau not in self._at:
             raise DataError(f"not fitted for tau {tau}, only for {sorted(self._at)}")
-        static = _static(curves).reindex(columns=self._static_columns, fill_value=0.0)
-        seen = curves.seen(tau)
-        filled = feature_blocks.forward_fill(curves.values[:, seen])
-        location, spread = self._at[tau].predict(
-            self.warp(self._sign * filled),
-            curves.epochs[seen],
-            self._scale_static(static.to_numpy(dtype=np.float64)),
-        )
-        return WarpedPrediction.of(location, spread, self.warp, self._sign)
-
-
-def _static(curves: CurveSet) -> pd.DataFrame:
-    first = int(curves.epochs[0])
-    return feature_blocks.select(feature_blocks.build(curves, [first])[first], "AP+HP")
+        return self._at[tau]
 
 
 class _Standardiser:

@@ -36,7 +36,7 @@ class Trajectories:
         return ((self.final[:, None] - self.location) / self.spread).max(axis=1)
 
 
-def width(held_out: Trajectories, delta: float, n_near: int) -> float:
+def width(held_out: Trajectories, delta: float, n_near: int, slope_share: float = 1.0) -> float:
     """How many spreads above its location the bound of a run has to lie.
 
     The upper prediction limit at probability `delta` of a weighted regression of the score on
@@ -48,7 +48,7 @@ def width(held_out: Trajectories, delta: float, n_near: int) -> float:
     center = np.average(x, weights=weight)
     ss = float(weight @ (x - center) ** 2)
     slope = float(weight @ ((x - center) * score)) / ss if ss > 0 else 0.0
-    slope = max(slope, 0.0)
+    slope = slope_share * max(slope, 0.0)
     mean = np.average(score, weights=weight)
     residual = score - mean - slope * (x - center)
     n = weight.sum() ** 2 / (weight**2).sum()

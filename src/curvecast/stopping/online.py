@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors.gain_gp import GainGPPredictor
+from curvecast.predictors.gain_gp import GainProcesses, static_features
 from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record, Replay
 from curvecast.stopping.calibration import Trajectories, width
@@ -38,6 +38,8 @@ class OnlineSetting:
     always: float = 0.05
     growth: float = 2.0
     n_near: int = 20
+    late: float = 0.0
+    slope: float = 1.0
     n_looks: int = 14
 
     def __post_init__(self) -> None:
@@ -84,6 +86,7 @@ def replay_online(
     forced[order] = rng.random(n) < setting.always
     forced[order[: setting.n_full]] = False
     columns = record.columns(looks)
+    static = static_features(curves).to_numpy()
     ended, finished = record.end.copy(), np.zeros(n, dtype=bool)
     finished[order[: setting.n_full]] = record.complete[order[: setting.n_full]]
     weight = np.ones(n)
@@ -91,7 +94,7 @@ def replay_online(
     cost = Cost()
     for start, end in chunks(n, setting.n_full, setting.growth):
         rows = order[start:end]
-        bounds = _bounds(curves, record, finished, weight, rows, looks, setting, cost)
+        bounds = _bounds(record, static, finished, weight, rows, looks, setting, best, cost)
         lowest = np.fmin.reduce(bounds, axis=1, initial=np.inf)
         for i, run in enumerate(rows.tolist()):
             below = lowest[i] <= best
@@ -109,38 +112,47 @@ def replay_online(
 
 
 def _bounds(
-    curves: CurveSet,
     record: Record,
+    static: np.ndarray,
     finished: np.ndarray,
     weight: np.ndarray,
     rows: np.ndarray,
     looks: np.ndarray,
     setting: OnlineSetting,
+    best: float,
     cost: Cost,
 ) -> np.ndarray:
-    """Gain that each of `rows` stays below with the wanted confidence, shape (n_rows, n_looks)."""
+    """Gain that each of `rows` stays below with the wanted confidence, shape (n_rows, n_looks).
+
+    NaN after a look at which the run cannot beat the `best` gain of now.
+    """
     if setting.delta >= 1:
         return np.full((len(rows), len(looks)), np.inf)
     train = np.flatnonzero(finished)
     started = time.perf_counter()
-    model = GainGPPredictor(seed=0).fit(curves.take(train), looks.tolist())
-    left_out = [model.predict_left_out(int(tau)) for tau in looks]
+    model = GainProcesses(record.gain[train], record.epochs, static[train], looks)
+    left_out = [model.left_out(int(tau)) for tau in looks]
+    wide = 1 + setting.late * looks / record.epochs[-1]
     held_out = Trajectories(
-        location=np.column_stack([p.location for p in left_out]),
-        spread=np.column_stack([p.spread for p in left_out]),
+        location=np.column_stack([m[0] for m in left_out]),
+        spread=np.column_stack([m[1] for m in left_out]) * wide,
         final=model.warp(record.final[train]),
         weight=weight[train],
     )
-    q = width(held_out, setting.delta, setting.n_near)
+    q = width(held_out, setting.delta, setting.n_near, setting.slope)
     cost.fit += time.perf_counter() - started
     cost.fits += 1
     started = time.perf_counter()
     bounds = np.full((len(rows), len(looks)), np.nan)
+    going = np.ones(len(rows), dtype=bool)
     for i, tau in enumerate(looks):
-        alive = record.epochs[record.end[rows]] > tau
-        if alive.any():
-            prediction = model.predict(curves.take(rows[alive]), int(tau))
-            upper = prediction.location + q * prediction.spread
-            bounds[alive, i] = model.warp.inverse(upper)
+        going &= record.epochs[record.end[rows]] > tau
+        if not going.any():
+            break
+        asked = rows[going]
+        location, spread = model.predict(record.gain[asked], static[asked], int(tau))
+        bounds[going, i] = model.warp.inverse(location + q * wide[i] * spread)
+        # the best only rises: these are stopped here at the latest, whatever happens before
+        going &= ~(bounds[:, i] <= best)
     cost.predict += time.perf_counter() - started
     return bounds
