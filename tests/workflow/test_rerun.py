@@ -52,7 +52,9 @@ def test_editing_a_predictor_plans_its_jobs_and_what_follows(project: Project) -
 
 def test_a_new_model_plans_its_own_jobs_and_what_follows(project: Project) -> None:
     naive = (project.folder / "src/curvecast/predictors/naive.py").read_text(encoding="utf-8")
-    new = naive.replace('"mean": {', '"other_mean": {').replace('"last_value": {', '"other_last": {')
+    new = naive.replace('"mean": {', '"other_mean": {').replace(
+        '"last_value": {', '"other_last": {'
+    )
     new_file = project.folder / "src/curvecast/predictors/other.py"
     new_file.write_text(new, encoding="utf-8")
     project.edit("tiny.yaml", "models: [ols, nusvr_rbf]", "models: [ols, nusvr_rbf, other_mean]")

@@ -1,0 +1,53 @@
+"""Which files a rule lists as its code: exactly those that can change its result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curvecast import DataError, sources
+from curvecast.predictors import registry
+
+
+def names(paths: list[str]) -> set[str]:
+    package = Path(sources.__file__).parent
+    return {Path(path).relative_to(package).as_posix() for path in paths}
+
+
+def test_a_module_brings_what_it_imports_directly_or_not() -> None:
+    assert names(sources.of("curvecast.features")) == {"features.py", "curves.py"}
+    found = names(sources.of("curvecast.benchmark"))
+    assert {"benchmark.py", "protocol.py", "features.py", "predictors/base.py"} <= found
+
+
+def test_no_registry_and_no_other_model_is_among_the_sources_of_a_model() -> None:
+    found = names(sources.of_model("ols"))
+    assert "predictors/linear.py" in found
+    assert "predictors/nusvr.py" not in found
+    assert not any(path.endswith("__init__.py") for path in found)
+
+
+def test_every_model_is_trained_by_its_own_file() -> None:
+    for model, (module, _) in registry().items():
+        assert f"predictors/{module}.py" in names(sources.of_model(model))
+
+
+def test_scores_and_tables_do_not_depend_on_a_model() -> None:
+    models = {f"predictors/{module}.py" for module, _ in registry().values()}
+    for module in ("benchmark", "scores", "tables", "markdown", "published", "plots.r2"):
+        assert not names(sources.of(f"curvecast.{module}")) & models
+
+
+def test_models_that_a_model_uses_by_name_are_followed(tmp_path: Path) -> None:
+    path = tmp_path / "ensemble.py"
+    path.write_text('USES = ("ridge", "nusvr_rbf")\n', encoding="utf-8")
+    assert names([str(p) for p in sources._imports(path)]) == {
+        "predictors/linear.py",
+        "predictors/nusvr.py",
+    }
+
+
+def test_an_unknown_model_is_named() -> None:
+    with pytest.raises(DataError, match="unknown model 'olz'"):
+        sources.of_model("olz")
