@@ -206,21 +206,24 @@ def train(
     and validation samples after the epoch, without dropout; `gradient_norm`, the norm of the
     gradient of the cross-entropy over the first `PROBE_SIZE` training samples there, without
     dropout and weight decay; `learning_rate`, that of the epoch just trained; `seconds`,
-    cumulative: the measured time of the group, shared out among its runs in proportion to their
-    multiply-adds without padding (so it is what a run costs as a part of the batch, evaluation
-    included). A diverged run is kept, as `mark_diverged` says.
+    cumulative: the time of the group (of the processor on a CPU, of the clock on a GPU), shared
+    out among its runs in proportion to their multiply-adds without padding (so it is what a run
+    costs as a part of the batch, evaluation included). A diverged run is kept: see
+    `mark_diverged`.
     """
     sizes = np.array([run.batch_size for run in runs])
     order = np.argsort(np.minimum(sizes, len(data.y_train)), kind="stable")
     group = _Group(data, [runs[i] for i in order], device)
     rates = np.array([learning_rates(run, n_epochs) for run in group.runs])
     logs: list[dict[str, np.ndarray]] = []
-    started = time.perf_counter()
+    # On the CPU others may share the core: only the processor's seconds are those of the training.
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    started = clock()
     for epoch in range(n_epochs + 1):
         if epoch:
             group.train_epoch(rates[:, epoch])
         log = group.evaluate()
-        elapsed = time.perf_counter() - started
+        elapsed = clock() - started
         logs.append(
             {**log, "learning_rate": rates[:, epoch], "seconds": elapsed * group.work_shares}
         )
