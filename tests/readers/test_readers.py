@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curvecast import CurveSet, DataError, readers
+from curvecast import CurveSet, DataError, datasets, readers
 from curvecast.datasets import checksum
 
 TABLE = {
@@ -64,3 +64,17 @@ def test_files_are_verified_before_they_are_read(tmp_path: Path) -> None:
     assert len(readers.read("mine", stanza, [path])) == 2
     with pytest.raises(DataError, match=r"absent\.csv: the file does not exist"):
         readers.read("mine", stanza, [tmp_path / "absent.csv"])
+
+
+@pytest.mark.parametrize("name", ["breast_cancer_mlp", "digits_mlp", "digits_small_mlp"])
+def test_the_embedded_collections_are_read(name: str) -> None:
+    registry = datasets.load_registry()
+    stanza = registry[f"embedded/{name}"]
+    curves = readers.read(
+        f"embedded/{name}", stanza, [file.path for file in datasets.files_of(stanza)]
+    )
+    assert len(curves) >= 500
+    assert curves.epochs.tolist() == list(range(51))
+    assert (curves.metric, curves.direction) == ("validation cross-entropy", "minimize")
+    assert {"hp_learning_rate", "ap_num_layers"} <= set(curves.configs.columns)
+    assert "seconds" in curves.series
