@@ -31,4 +31,7 @@ rule all:
 
 
 onsuccess:
-    print(summary.closing_words(RESULTS, plan.headline_fraction(config)), file=sys.stderr)
+    words = summary.closing_words(
+        RESULTS, plan.headline_fraction(config), left_out=PREFLIGHT.left_out
+    )
+    print(words, file=sys.stderr)

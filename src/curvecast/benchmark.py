@@ -111,7 +111,7 @@ def run(
         `n_train`, `repeat`, `tau`, `depth` (only where cells have one), `configuration` (row
         position in `curves`), then float32 `y_true, y_mean, y_std` and the quantiles `LEVELS`,
         which are null for Gaussian predictions.
-    timings : a row per cell with its keys, `seconds_fit`, `seconds_predict` (wall clock) and what
+    timings : a row per cell with its keys, `seconds_fit`, `seconds_predict` (of processor time) and what
         the fitted model reports about itself, for instance the share of draws that did not
         converge. A fit that serves several taus is charged to them in equal parts.
 
@@ -171,11 +171,11 @@ def _tabular(
         if blocks not in (ALL_BLOCKS, "+".join(present)):
             continue
         X = select(features[cell.tau], "+".join(present))
-        start = time.perf_counter()
+        start = time.process_time()
         fitted = make().fit_xy(X.iloc[split.train], y, groups)
-        middle = time.perf_counter()
+        middle = time.process_time()
         prediction = fitted.predict_xy(X.iloc[split.test])
-        end = time.perf_counter()
+        end = time.process_time()
         yield cell, prediction, _report(fitted, middle - start, end - middle)
 
 
@@ -192,14 +192,14 @@ def _from_curves(
         raise DataError(
             f"{type(predictor).__name__} reads whole curves, it cannot be restricted to {blocks}"
         )
-    start = time.perf_counter()
+    start = time.process_time()
     predictor.fit(curves.take(split.train), [cell.tau for cell in todo])
-    share = (time.perf_counter() - start) / len(todo)
+    share = (time.process_time() - start) / len(todo)
     test = curves.take(split.test)
     for cell in todo:
-        start = time.perf_counter()
+        start = time.process_time()
         prediction = predictor.predict(test, cell.tau)
-        yield cell, prediction, _report(predictor, share, time.perf_counter() - start)
+        yield cell, prediction, _report(predictor, share, time.process_time() - start)
 
 
 def _report(predictor: Predictor, fit: float, predict: float) -> dict[str, Any]:

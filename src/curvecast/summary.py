@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def closing_words(results: str | Path, fraction: float, best: int = 5) -> str:
+def closing_words(
+    results: str | Path, fraction: float, *, left_out: Iterable[str] = (), best: int = 5
+) -> str:
     """Headline numbers of a finished run, for the terminal.
 
     Parameters
     ----------
     results : the run's folder, with `tables/averages.csv`.
     fraction : of the curve, at which the numbers are.
+    left_out : data sets that the run had to do without.
     best : number of models per collection.
     """
     with Path(results, "tables", "averages.csv").open(encoding="utf-8", newline="") as stream:
@@ -26,4 +30,5 @@ def closing_words(results: str | Path, fraction: float, best: int = 5) -> str:
             f"{collection}: R² at {100 * fraction:g} % of the curve, median over {sets} data sets"
         )
         lines += [f"  {row['model']:<18} {float(row['r2_median']):6.3f}" for row in mine[:best]]
-    return "\n".join(lines)
+    missing = ", ".join(left_out)
+    return "\n".join([*lines, f"LEFT OUT: {missing}"] if missing else lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
 
@@ -95,6 +97,41 @@ def test_bad_data_fail_with_one_line_and_leave_nothing(project: Project) -> None
     assert "Traceback" not in text
     assert not (project.folder / "out/curves/mine.parquet").exists()
     assert list((project.folder / "out/curves").glob(".*")) == []
+
+
+def fetched(project: Project, content: bytes, **data: object) -> str:
+    """Turn the table into a file that has to be fetched; what making its curves printed."""
+    digest = hashlib.sha256((project.folder / "mine.csv").read_bytes()).hexdigest()
+    entry = f"{{path: own/mine.csv, checksum: sha256:{digest}}}"
+    project.edit("tiny.yaml", "file: mine.csv", f"file: {entry}")
+    project.edit("tiny.yaml", "results: out", f"results: new\ndata: {json.dumps(data)}")
+    mirror = project.folder / "mirror/own"
+    mirror.mkdir(parents=True)
+    (mirror / "mine.csv").write_bytes(content)
+    done = project.snakemake("--cores", "1", "new/curves/mine.parquet")
+    return done.stdout + done.stderr
+
+
+def test_a_mirror_is_asked_and_its_file_verified(project: Project) -> None:
+    content = (project.folder / "mine.csv").read_bytes()
+    text = fetched(project, content, mirrors=["mirror"], offline=True)
+    assert "0 files are in place, 1 come from a mirror" in text
+    assert (project.folder / "new/raw/own/mine.csv").read_bytes() == content
+    ours, theirs = (project.folder / f"{run}/curves/mine.parquet" for run in ("new", "out"))
+    pd.testing.assert_frame_equal(read_parquet(ours)[0], read_parquet(theirs)[0])
+
+
+def test_a_wrong_file_in_a_mirror_is_refused(project: Project) -> None:
+    text = fetched(project, b"run,acc_1\n", mirrors=["mirror"], offline=True)
+    assert "Error: file mirror/own/mine.csv: wrong checksum" in text
+    assert not (project.folder / "new/raw/own/mine.csv").exists()
+    assert not (project.folder / "new/curves/mine.parquet").exists()
+
+
+def test_without_any_data_set_the_run_says_what_to_put_where(project: Project) -> None:
+    text = fetched(project, b"", offline=True, on_missing="skip")
+    assert "no data set is left" in text
+    assert "put it at new/raw/own/mine.csv" in text
 
 
 @pytest.mark.parametrize(

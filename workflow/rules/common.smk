@@ -47,6 +47,8 @@ try:
 except DataError as error:
     raise WorkflowError(f"{error}") from None
 
+if MAIN_PROCESS and not PREFLIGHT.usable:
+    raise WorkflowError(f"no data set is left\n{PREFLIGHT.text()}")
 if MAIN_PROCESS:
     print(PREFLIGHT.text(), plan.words(config, JOBS), sep="\n", file=sys.stderr)
 
