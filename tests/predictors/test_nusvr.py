@@ -133,7 +133,8 @@ def test_diagnostics_report_the_draws_that_met_the_cap() -> None:
     assert capped * 40 == pytest.approx(round(capped * 40))
     free = make_predictor("nusvr_linear", draws=40, max_iter=10**6).fit_xy(pd.DataFrame(X), y)
     assert free.diagnostics()["unconverged_draws"] == 0
-    assert free.diagnostics()["unconverged_refits"] == 0
+    assert free.diagnostics()["unconverged_loo"] == 0
+    assert free.diagnostics()["unconverged_final"] == 0
 
 
 def test_folds_respect_repeated_configurations() -> None:
