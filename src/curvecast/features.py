@@ -6,6 +6,7 @@ parameters; HP: training hyper-parameters. This is the only feature code of the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -78,6 +79,22 @@ def _time_series(curves: CurveSet, tau: int) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+_VALUE = re.compile(r"ts_y_(\d+)")
+
+
+def last_value_column(features: pd.DataFrame) -> str:
+    """Name of the column `ts_y_{epoch}` of the latest epoch.
+
+    Raises
+    ------
+    DataError : no such column, for instance because the block TS was left out.
+    """
+    epochs = [int(match[1]) for column in features if (match := _VALUE.fullmatch(str(column)))]
+    if not epochs:
+        raise DataError("the value at tau is needed, the block TS is not there", column="ts_y_*")
+    return f"ts_y_{max(epochs)}"
+
+
 def forward_fill(values: np.ndarray) -> np.ndarray:
     """Replace what is not finite by the last finite value of the same row; leading gaps: NaN."""
     finite = np.isfinite(values)
@@ -110,3 +127,38 @@ def _static(curves: CurveSet) -> pd.DataFrame:
             numbers = np.log(numbers)
         parts.append(pd.DataFrame({column: numbers}))
     return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=curves.configs.index)
+
+
+def summarise(features: pd.DataFrame) -> pd.DataFrame:
+    """Replace the TS block by nine summaries of the curve, for models that weigh distances.
+
+    `features` is a frame of `build` at one tau. The columns `ts_y_*` give way to `ts_last`,
+    `ts_late` (mean of the last quarter), `ts_middle`, `ts_first`, `ts_slope` (change over the
+    last quarter), `ts_max`, `ts_min`, `ts_mean` and `ts_noise` (log of the mean absolute second
+    difference); a further series keeps its last value. Everything else stays, differences go.
+    """
+    names = [c for c in features.columns if c.startswith("ts_y_")]
+    kept = [c for c in features.columns if not c.startswith("ts_") or c == "ts_diverged"]
+    if not names:
+        return features[kept]
+    y = features[names].to_numpy(dtype=np.float64)
+    n = y.shape[1]
+    quarter = max(1, n // 4)
+    before = y[:, -1 - quarter] if n > quarter else y[:, 0]
+    rough = np.abs(np.diff(y, n=2, axis=1)).mean(axis=1) if n > 2 else np.zeros(len(y))
+    floor = 1e-9 + 1e-6 * float(np.nanmedian(np.abs(y)))
+    summaries = {
+        "ts_last": y[:, -1],
+        "ts_late": y[:, -quarter:].mean(axis=1),
+        "ts_middle": y[:, n // 2],
+        "ts_first": y[:, 0],
+        "ts_slope": y[:, -1] - before,
+        "ts_max": y.max(axis=1),
+        "ts_min": y.min(axis=1),
+        "ts_mean": y.mean(axis=1),
+        "ts_noise": np.log(rough + floor),
+    }
+    latest = names[-1].removeprefix("ts_y_")
+    series = [c for c in features.columns if c.startswith("ts_") and c.endswith(f"_y_{latest}")]
+    frame = pd.DataFrame(summaries, index=features.index)
+    return pd.concat([frame, features[[c for c in series if c not in names] + kept]], axis=1)

@@ -30,7 +30,7 @@ def test_affine_moves_mean_and_scales_std() -> None:
 
 
 def test_options_are_the_keywords_without_seed() -> None:
-    assert options_of(OLS) == {}
+    assert options_of(OLS) == {"target": "level"}
     assert options_of(NuSVRSearch)["draws"] == 200
     with pytest.raises(DataError, match="no option 'drawz'"):
         make_predictor("nusvr_rbf", drawz=3)

@@ -5,44 +5,17 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr, ndtri
 
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
+from curvecast.predictors import targets
+from curvecast.predictors.prediction import Prediction
 from curvecast.protocol import grouped_folds
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """Predictive distributions of final values, Gaussian unless a subclass knows better.
-
-    Attributes
-    ----------
-    mean, std : float64 arrays of shape (n_configs,), in the unit of the curve.
-    """
-
-    mean: np.ndarray
-    std: np.ndarray
-
-    def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Quantiles at levels in (0, 1), shape (n_configs, n_levels)."""
-        return self.mean[:, None] + self.std[:, None] * ndtri(np.asarray(levels, dtype=np.float64))
-
-    def cdf(self, value: float | np.ndarray) -> np.ndarray:
-        """P(final value <= value) for a scalar or one value per run; shape (n_configs,)."""
-        gap = np.asarray(value, dtype=np.float64) - self.mean
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.std > 0, ndtr(gap / self.std), (gap >= 0).astype(np.float64))
-
-    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
-        """Distribution of `shift + scale * y`; `scale` > 0, `shift` a scalar or one per run."""
-        return Prediction(shift + scale * self.mean, scale * self.std)
 
 
 class Predictor(ABC):
@@ -89,14 +62,9 @@ class Predictor(ABC):
 
 
 class TabularPredictor(Predictor):
-    """One regressor per tau on feature frames.
+    """One regressor per tau on feature frames: a subclass implements `fit_xy` and `predict_xy`.
 
-    A subclass implements `_fit(X, y)` and `_predict(X)` on finite, standardised arrays: the
-    columns of X and y have mean 0 and standard deviation 1 over the training runs (constant
-    columns are dropped). Results are given back in the unit of the curve. Nothing is clipped to
-    the training range. NaN cells take the median of the training runs. A constant target, or
-    features that are all constant, give the mean of the training runs with its leave-one-out
-    standard deviation. What `_fit` puts into `self._found` comes out of `diagnostics`.
+    What `fit_xy` puts into `self._found` comes out of `diagnostics`.
     """
 
     blocks = "TS+AP+HP"
@@ -131,6 +99,7 @@ class TabularPredictor(Predictor):
         names = dict.fromkeys(name for one in found for name in one)
         return {name: float(np.mean([one[name] for one in found if name in one])) for name in names}
 
+    @abstractmethod
     def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
         """Fit one tau.
 
@@ -145,6 +114,46 @@ class TabularPredictor(Predictor):
         DataError : fewer than two finite targets, no column, or numbers so large that their
             variance overflows.
         """
+
+    @abstractmethod
+    def predict_xy(self, X: pd.DataFrame) -> Prediction:
+        """Predict for rows of features in the unit of the curve; extra columns are ignored.
+
+        Raises
+        ------
+        DataError : a column that was fitted on is missing, unless it only marks something that
+            need not occur here (a category, a diverged run).
+        """
+
+
+class Regressor(TabularPredictor):
+    """A tabular predictor on standardised arrays that knows its errors on runs it did not see.
+
+    A subclass implements `_fit(X, y)` and `_predict(X)` on finite arrays: the columns of X and y
+    have mean 0 and standard deviation 1 over the training runs (constant columns are dropped).
+    Results are given back in the unit of the curve. Nothing is clipped to the training range.
+    NaN cells take the median of the training runs. A constant target, or features that are all
+    constant, give the mean of the training runs with its leave-one-out standard deviation.
+
+    Options
+    -------
+    target : what is regressed, one of `targets.FORMS`, or "auto": the form with the smallest
+        error on runs that a fit did not see, within the training runs.
+
+    Attributes
+    ----------
+    unseen : after `fit_xy`, predictions for its finite training rows by fits that did not see
+        them (leave-one-out, out-of-bag or cross-validated, as the subclass says), in the unit of
+        the curve; the mean is NaN where no such fit exists.
+    """
+
+    def __init__(self, *, seed: int = 0, target: str = "level") -> None:
+        super().__init__(seed=seed)
+        if target not in (*targets.FORMS, "auto"):
+            raise DataError(f"target is {target!r}, not auto or one of {', '.join(targets.FORMS)}")
+        self.target = target
+
+    def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
         y = np.asarray(y, dtype=np.float64)
         groups = np.arange(len(y)) if groups is None else np.asarray(groups)
         usable = np.isfinite(y)
@@ -154,7 +163,25 @@ class TabularPredictor(Predictor):
                 f"{len(y)} runs with a final value and {len(X.columns)} feature columns are too "
                 "few to fit on"
             )
-        matrix = X.to_numpy(dtype=np.float64)
+        if self.target != "auto":
+            self._fit_form(targets.make(self.target, X, y), X, y, groups)
+            return self
+        tried = [copy.deepcopy(self) for _ in targets.FORMS]
+        for model, name in zip(tried, targets.FORMS, strict=True):
+            model._fit_form(targets.make(name, X, y), X, y, groups)
+        errors = [float(np.nanmean((model.unseen.mean - y) ** 2)) for model in tried]
+        best = int(np.argmin(errors))
+        self.__dict__.update(tried[best].__dict__)
+        self._found = {**self._found, "target": float(best)}
+        return self
+
+    def _fit_form(
+        self, form: targets.Form, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray
+    ) -> None:
+        seen = form.seen(X)
+        z = form.forward(y, seen)
+        inputs = self._inputs(X)
+        matrix = inputs.to_numpy(dtype=np.float64)
         observed = np.isfinite(matrix)
         counted = observed.any(axis=0)
         medians = np.zeros(matrix.shape[1])
@@ -162,34 +189,39 @@ class TabularPredictor(Predictor):
         matrix = np.where(observed, matrix, medians)
         with np.errstate(over="ignore", invalid="ignore"):
             scale = matrix.std(axis=0)
-            self._y_center, self._y_scale = float(y.mean()), float(y.std())
-        for column, spread in (*zip(X.columns, scale, strict=True), ("target", self._y_scale)):
+            self._z_center, self._z_scale = float(z.mean()), float(z.std())
+        for column, spread in (*zip(inputs.columns, scale, strict=True), ("target", self._z_scale)):
             if not np.isfinite(spread):
                 raise DataError("values so large that their variance overflows", column=column)
         kept = scale > 1e-12 * np.maximum(1.0, np.abs(matrix).max(axis=0))
-        self._columns = list(X.columns[kept])
+        self._form = form
+        self._columns = list(inputs.columns[kept])
         self._medians, self._scale = medians[kept], scale[kept]
         self._center = matrix.mean(axis=0)[kept]
-        # the mean without run i misses y_i by n / (n - 1) times what the mean of all misses it by
-        self._mean_std = self._y_scale * len(y) / (len(y) - 1)
-        self._constant = self._y_scale <= 1e-12 * max(1.0, abs(self._y_center)) or not kept.any()
+        self._constant = self._z_scale <= 1e-12 * max(1.0, abs(self._z_center)) or not kept.any()
         self._found = {}
-        if not self._constant:
-            self._groups = groups
-            self._fit(self._standardise(X), (y - self._y_center) / self._y_scale)
-        return self
+        self._groups = groups
+        if self._constant:
+            # the mean without run i misses z_i by n / (n - 1) times what the mean of all misses
+            residuals = (z - self._z_center) * len(z) / (len(z) - 1)
+            self._mean_std = self._z_scale * len(z) / (len(z) - 1)
+        else:
+            standard = (z - self._z_center) / self._z_scale
+            residuals = self._z_scale * self._fit(self._standardise(inputs), standard)
+        known = np.isfinite(residuals)
+        spread = np.sqrt(np.mean(residuals[known] ** 2)) if known.any() else self._z_scale
+        self.unseen = form.back(Prediction(z - residuals, np.full(len(z), spread)), seen)
 
     def predict_xy(self, X: pd.DataFrame) -> Prediction:
-        """Predict for rows of features in the unit of the curve; extra columns are ignored.
-
-        Raises
-        ------
-        DataError : a column that was fitted on is missing, unless it only marks something that
-            need not occur here (a category, a diverged run).
-        """
         if self._constant:
-            return Prediction(np.full(len(X), self._y_center), np.full(len(X), self._mean_std))
-        return self._predict(self._standardise(X)).affine(self._y_center, self._y_scale)
+            center, std = np.full(len(X), self._z_center), np.full(len(X), self._mean_std)
+            return self._form.back(Prediction(center, std), self._form.seen(X))
+        standard = self._predict(self._standardise(self._inputs(X)))
+        return self._form.back(standard.affine(self._z_center, self._z_scale), self._form.seen(X))
+
+    def _inputs(self, X: pd.DataFrame) -> pd.DataFrame:
+        """The columns to regress on, made from those of `features.build`; by default these."""
+        return X
 
     def _standardise(self, X: pd.DataFrame) -> np.ndarray:
         missing = [c for c in self._columns if c not in X.columns and not _is_marker(c)]
@@ -200,8 +232,12 @@ class TabularPredictor(Predictor):
         return (matrix - self._center) / self._scale
 
     @abstractmethod
-    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
-        """Fit on standardised arrays of shapes (n, p) and (n,); `self._groups` has shape (n,)."""
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Fit on standardised arrays of shapes (n, p) and (n,); `self._groups` has shape (n,).
+
+        Returns y minus predictions of fits that did not see the run, shape (n,); NaN where there
+        is no such fit.
+        """
 
     @abstractmethod
     def _predict(self, X: np.ndarray) -> Prediction:
@@ -231,10 +267,14 @@ def inner_folds(groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
 
 
 def options_of(model: type[Predictor]) -> dict[str, Any]:
-    """Names and defaults of the options that a predictor class takes, `seed` left out."""
-    parameters = inspect.signature(model.__init__).parameters
-    return {
-        name: p.default
-        for name, p in parameters.items()
-        if p.kind is inspect.Parameter.KEYWORD_ONLY and name != "seed"
-    }
+    """Names and defaults of the options that a class and its bases take, `seed` left out."""
+    found: dict[str, Any] = {}
+    for cls in reversed(model.__mro__):
+        init = vars(cls).get("__init__")
+        if init is not None and cls is not object:
+            found |= {
+                name: parameter.default
+                for name, parameter in inspect.signature(init).parameters.items()
+                if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "seed"
+            }
+    return found

@@ -7,7 +7,7 @@ from sklearn.tree._tree import Tree
 
 from curvecast.curves import DataError
 from curvecast.predictors import trees
-from curvecast.predictors.base import Prediction, TabularPredictor, inner_folds
+from curvecast.predictors.base import Prediction, Regressor, inner_folds
 
 MODELS = {"gradient_boosting": {"class": "GradientBoosting"}}
 
@@ -65,7 +65,7 @@ def boost(
     return grown, staged
 
 
-class GradientBoosting(TabularPredictor):
+class GradientBoosting(Regressor):
     """Gradient boosting; 10-fold cross-validation chooses the number of stages.
 
     Each tree sees a random half of the runs, each cut 30 % of the columns. The folds respect
@@ -92,8 +92,9 @@ class GradientBoosting(TabularPredictor):
         learning_rate: float = 0.1,
         max_depth: int = 3,
         seed: int = 0,
+        target: str = "level",
     ) -> None:
-        super().__init__(seed=seed)
+        super().__init__(seed=seed, target=target)
         if stages < 1 or max_depth < 1 or not 0 < learning_rate <= 1:
             raise DataError(
                 f"stages is {stages}, max_depth {max_depth}, learning_rate {learning_rate}; they "
@@ -101,18 +102,19 @@ class GradientBoosting(TabularPredictor):
             )
         self.stages, self.learning_rate, self.max_depth = stages, learning_rate, max_depth
 
-    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         X = trees.as_tree_input(X)
         folds = inner_folds(self._groups, N_FOLDS, self.seed)
-        errors = np.empty((self.stages, len(y)))
+        residuals = np.empty((self.stages, len(y)))
         for fold in range(folds.max() + 1):
             _, staged = self._boost(X, y, folds != fold, self.stages)
-            errors[:, folds == fold] = (y - staged)[:, folds == fold] ** 2
-        mean_errors = errors.mean(axis=1)
+            residuals[:, folds == fold] = (y - staged)[:, folds == fold]
+        mean_errors = (residuals**2).mean(axis=1)
         best = int(np.argmin(mean_errors))
         self._trees, _ = self._boost(X, y, np.ones(len(y), dtype=bool), best + 1)
         self._std = float(np.sqrt(mean_errors[best]))
         self._found = {"stages": float(best + 1), "cv_r2": 1.0 - float(mean_errors[best])}
+        return residuals[best]
 
     def _boost(
         self, X: np.ndarray, y: np.ndarray, train: np.ndarray, stages: int

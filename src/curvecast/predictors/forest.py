@@ -9,7 +9,7 @@ from sklearn.tree._tree import Tree
 
 from curvecast.curves import DataError
 from curvecast.predictors import trees
-from curvecast.predictors.base import Prediction, TabularPredictor, require_groups
+from curvecast.predictors.base import Prediction, Regressor, require_groups
 
 MODELS = {
     "random_forest": {"class": "Forest", "splitter": "best"},
@@ -80,7 +80,7 @@ def bag(
     return Bagged(grown, predictions, weights == 0)
 
 
-class Forest(TabularPredictor):
+class Forest(Regressor):
     """A forest whose number of trees and features per cut come from a random search.
 
     The search draws n_estimators uniformly from 10..max_trees and max_features from .1, .2,
@@ -108,9 +108,15 @@ class Forest(TabularPredictor):
     """
 
     def __init__(
-        self, *, splitter: str = "best", draws: int = 20, max_trees: int = 200, seed: int = 0
+        self,
+        *,
+        splitter: str = "best",
+        draws: int = 20,
+        max_trees: int = 200,
+        seed: int = 0,
+        target: str = "level",
     ) -> None:
-        super().__init__(seed=seed)
+        super().__init__(seed=seed, target=target)
         if splitter not in trees.SPLITTERS:
             raise DataError(f"splitter is {splitter!r}, not one of {', '.join(trees.SPLITTERS)}")
         if draws < 1 or max_trees < MIN_TREES:
@@ -120,7 +126,7 @@ class Forest(TabularPredictor):
             )
         self.splitter, self.draws, self.max_trees = splitter, draws, max_trees
 
-    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         require_groups(self._groups)
         X = trees.as_tree_input(X)
         rng = np.random.default_rng(self.seed)
@@ -138,10 +144,12 @@ class Forest(TabularPredictor):
                 splitter=self.splitter,
                 seed=self.seed,
             )
-            errors = np.nanmean(forest.residuals(y)[candidates - 1] ** 2, axis=1)
+            residuals = forest.residuals(y)[candidates - 1]
+            errors = np.nanmean(residuals**2, axis=1)
             winner = int(np.argmin(errors))
             if errors[winner] < best:
                 best, n_trees = float(errors[winner]), int(candidates[winner])
+                unseen = residuals[winner]
                 self._trees = forest.trees[:n_trees]
                 self._found = {
                     "n_estimators": float(n_trees),
@@ -149,6 +157,7 @@ class Forest(TabularPredictor):
                     "oob_r2": 1.0 - best,
                 }
         self._std = float(np.sqrt(best))
+        return unseen
 
     def _predict(self, X: np.ndarray) -> Prediction:
         X = trees.as_tree_input(X)

@@ -11,8 +11,10 @@ Least squares is the limit a -> 0.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
-from curvecast.predictors.base import Prediction, TabularPredictor
+from curvecast.features import summarise
+from curvecast.predictors.base import Prediction, Regressor
 
 MODELS = {"ols": {"class": "OLS"}, "ridge": {"class": "Ridge"}}
 
@@ -65,38 +67,49 @@ def ridge_loo(U: np.ndarray, s: np.ndarray, y: np.ndarray, penalties: np.ndarray
     return residuals / (1.0 - leverage)
 
 
-class OLS(TabularPredictor):
+class OLS(Regressor):
     """Ordinary least squares; of minimum norm where the columns are dependent or outnumber runs.
 
     The standard deviation is the root mean square of the exact leave-one-out residuals. Takes
-    no options. Diagnostics: `rank` of the design.
+    the option `target` alone. Diagnostics: `rank` of the design.
     """
 
-    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         U, s, V = thin_svd(X)
         self._weights = V @ ((U.T @ y) / s)
-        self._std = float(np.sqrt(np.mean(least_squares_loo(U, s, y) ** 2)))
+        residuals = least_squares_loo(U, s, y)
+        self._std = float(np.sqrt(np.mean(residuals**2)))
         self._found = {"rank": float(len(s))}
+        return residuals
 
     def _predict(self, X: np.ndarray) -> Prediction:
         return Prediction(X @ self._weights, np.full(len(X), self._std))
 
 
-class Ridge(TabularPredictor):
+class Ridge(Regressor):
     """Ridge regression; the penalty is the one of smallest leave-one-out error (PRESS).
 
     The penalty a is n times one of 37 values from 1e-6 to 1e3, equally spaced in the logarithm.
     The standard deviation is the root mean square of the leave-one-out residuals at the chosen
-    penalty. Takes no options. Diagnostics: `penalty` / n as chosen.
+    penalty. Takes the option `target` alone. Diagnostics: `penalty` / n as chosen.
     """
 
-    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+    def __init__(self, *, summaries: bool = False, seed: int = 0, target: str = "level") -> None:
+        super().__init__(seed=seed, target=target)
+        self.summaries = summaries
+
+    def _inputs(self, X: pd.DataFrame) -> pd.DataFrame:
+        return summarise(X) if self.summaries else X
+
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         U, s, V = thin_svd(X)
-        errors = (ridge_loo(U, s, y, len(y) * PENALTIES) ** 2).mean(axis=1)
+        residuals = ridge_loo(U, s, y, len(y) * PENALTIES)
+        errors = (residuals**2).mean(axis=1)
         best = int(np.argmin(errors))
         self._weights = V @ (s * (U.T @ y) / (s**2 + len(y) * PENALTIES[best]))
         self._std = float(np.sqrt(errors[best]))
         self._found = {"penalty": float(PENALTIES[best])}
+        return residuals[best]
 
     def _predict(self, X: np.ndarray) -> Prediction:
         return Prediction(X @ self._weights, np.full(len(X), self._std))

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Self
 
 import numpy as np
 import pandas as pd
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, TabularPredictor
+from curvecast.features import last_value_column
+from curvecast.predictors.base import Prediction, Regressor, TabularPredictor
 
 MODELS = {"last_value": {"class": "LastValue"}, "mean": {"class": "Mean"}}
-
-_VALUE = re.compile(r"ts_y_(\d+)")
-
-
-def last_value_column(X: pd.DataFrame) -> str:
-    """Name of the column `ts_y_{epoch}` of the latest epoch.
-
-    Raises
-    ------
-    DataError : no such column, for instance because the block TS was left out.
-    """
-    epochs = [int(match[1]) for column in X.columns if (match := _VALUE.fullmatch(column))]
-    if not epochs:
-        raise DataError("last_value needs the features of the block TS", column="ts_y_{epoch}")
-    return f"ts_y_{max(epochs)}"
 
 
 class LastValue(TabularPredictor):
@@ -64,22 +49,17 @@ class LastValue(TabularPredictor):
         mean = np.where(np.isfinite(seen), seen, self._median)
         return Prediction(mean, np.full(len(X), self._std))
 
-    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
-        raise AssertionError("fit_xy does not standardise")
 
-    def _predict(self, X: np.ndarray) -> Prediction:
-        raise AssertionError("predict_xy does not standardise")
-
-
-class Mean(TabularPredictor):
+class Mean(Regressor):
     """The mean of the training runs, whatever a run looks like; R² is zero by construction.
 
     The standard deviation is that of the leave-one-out residuals, (y_i - mean) * n / (n - 1).
-    Takes no options.
+    Takes the option `target` alone.
     """
 
-    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         self._std = len(y) / (len(y) - 1)
+        return y * self._std
 
     def _predict(self, X: np.ndarray) -> Prediction:
         return Prediction(np.zeros(len(X)), np.full(len(X), self._std))

@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 from sklearn.svm import _libsvm
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, TabularPredictor, inner_folds
+from curvecast.predictors.base import Prediction, Regressor, inner_folds
 
 MODELS = {
     "nusvr_linear": {"class": "NuSVRSearch", "kernel": "linear"},
@@ -204,7 +204,7 @@ def leave_one_out(
     return residuals, converged / len(y)
 
 
-class NuSVRSearch(TabularPredictor):
+class NuSVRSearch(Regressor):
     """ν-SVR with Baker's random search; folds respect repeated configurations.
 
     The standard deviation is the root mean square of the exact leave-one-out residuals: the
@@ -228,14 +228,20 @@ class NuSVRSearch(TabularPredictor):
     """
 
     def __init__(
-        self, *, kernel: str = "rbf", draws: int = 200, max_iter: int = 2000, seed: int = 0
+        self,
+        *,
+        kernel: str = "rbf",
+        draws: int = 200,
+        max_iter: int = 2000,
+        seed: int = 0,
+        target: str = "level",
     ) -> None:
-        super().__init__(seed=seed)
+        super().__init__(seed=seed, target=target)
         if draws < 1 or max_iter < 1:
             raise DataError(f"draws is {draws} and max_iter {max_iter}; both must be at least 1")
         self.kernel, self.draws, self.max_iter = kernel, draws, max_iter
 
-    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         folds = inner_folds(self._groups, N_FOLDS, self.seed)
         self._kernel = Kernel(X, self.kernel)
         draws = draw(self.draws, self.seed)
@@ -257,6 +263,7 @@ class NuSVRSearch(TabularPredictor):
             "unconverged_loo": 1.0 - converged,
             "unconverged_final": float(not self._solution.converged),
         }
+        return residuals
 
     def _predict(self, X: np.ndarray) -> Prediction:
         mean = self._kernel.predict(X, self._solution, self._gamma)

@@ -1,0 +1,139 @@
+"""Predictive distributions of final values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Predictive distributions of final values, Gaussian unless a subclass knows better.
+
+    Attributes
+    ----------
+    mean, std : float64 arrays of shape (n_configs,), in the unit of the curve.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Quantiles at levels in (0, 1), shape (n_configs, n_levels)."""
+        return self.mean[:, None] + self.std[:, None] * ndtri(np.asarray(levels, dtype=np.float64))
+
+    def cdf(self, value: float | np.ndarray) -> np.ndarray:
+        """P(final value <= value) for a scalar or one value per run; shape (n_configs,)."""
+        gap = np.asarray(value, dtype=np.float64) - self.mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.std > 0, ndtr(gap / self.std), (gap >= 0).astype(np.float64))
+
+    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
+        """Distribution of `shift + scale * y`; `scale` > 0, `shift` a scalar or one per run."""
+        return Prediction(shift + scale * self.mean, scale * self.std)
+
+
+@dataclass(frozen=True, eq=False)
+class WarpedPrediction(Prediction):
+    """A Gaussian seen through an increasing map.
+
+    Its median and half of its central 68 % stand for `mean` and `std`: the moments of a heavy
+    tail would be those of values that no run ever takes.
+
+    Attributes
+    ----------
+    inner : the Gaussian before the map.
+    forward, inverse : the map from values to the scale of `inner`, and back.
+    """
+
+    inner: Prediction
+    forward: Callable[[np.ndarray], np.ndarray]
+    inverse: Callable[[np.ndarray], np.ndarray]
+
+    @classmethod
+    def of(
+        cls,
+        inner: Prediction,
+        forward: Callable[[np.ndarray], np.ndarray],
+        inverse: Callable[[np.ndarray], np.ndarray],
+    ) -> WarpedPrediction:
+        """The distribution of inverse(z) for a Gaussian z."""
+        half = (inverse(inner.mean + inner.std) - inverse(inner.mean - inner.std)) / 2
+        return cls(inverse(inner.mean), half, inner, forward, inverse)
+
+    def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        return self.inverse(self.inner.quantile(levels))
+
+    def cdf(self, value: float | np.ndarray) -> np.ndarray:
+        return self.inner.cdf(self.forward(np.asarray(value, dtype=np.float64)))
+
+    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
+        column = np.asarray(shift)[..., None] if np.ndim(shift) else shift
+        return WarpedPrediction(
+            shift + scale * self.mean,
+            scale * self.std,
+            self.inner,
+            lambda value: self.forward((value - shift) / scale),
+            lambda z: (column if np.ndim(z) == 2 else shift) + scale * self.inverse(z),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualPrediction(Prediction):
+    """Location and scale per run with one shape for all: that of standardised residuals.
+
+    Attributes
+    ----------
+    scale : float64 array of shape (n_configs,).
+    residuals : sorted standardised residuals of runs that a fit did not see, shape (n,).
+        Between them the distribution function is linear, residual i having the level
+        i / (n + 1) of split-conformal prediction (Vovk, Gammerman, Shafer 2005); beyond the
+        outermost ones it goes on as a Gaussian that passes through them.
+    """
+
+    scale: np.ndarray
+    residuals: np.ndarray
+
+    @classmethod
+    def of(cls, mean: np.ndarray, scale: np.ndarray, residuals: np.ndarray) -> ResidualPrediction:
+        """From residuals in any order; the standard deviation is their root mean square."""
+        residuals = np.sort(residuals)
+        return cls(mean, scale * np.sqrt(np.mean(residuals**2)), scale, residuals)
+
+    @property
+    def _levels(self) -> np.ndarray:
+        n = len(self.residuals)
+        return np.arange(1, n + 1) / (n + 1)
+
+    def _tail(self) -> float:
+        """Standard deviation of the Gaussian tails; they start at levels 1/(n+1), n/(n+1)."""
+        reach = max(-self.residuals[0], self.residuals[-1], 1e-300)
+        return float(reach / -ndtri(self._levels[0]))
+
+    def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        levels = np.asarray(levels, dtype=np.float64)
+        known = self._levels
+        inside = np.interp(levels, known, self.residuals)
+        below = self.residuals[0] + self._tail() * (ndtri(levels) - ndtri(known[0]))
+        above = self.residuals[-1] + self._tail() * (ndtri(levels) - ndtri(known[-1]))
+        shape = np.where(levels < known[0], below, np.where(levels > known[-1], above, inside))
+        return self.mean[:, None] + self.scale[:, None] * shape
+
+    def cdf(self, value: float | np.ndarray) -> np.ndarray:
+        gap = np.asarray(value, dtype=np.float64) - self.mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u = np.where(self.scale > 0, gap / self.scale, np.where(gap >= 0, np.inf, -np.inf))
+        known, tail = self._levels, self._tail()
+        inside = np.interp(u, self.residuals, known)
+        below = ndtr((u - self.residuals[0]) / tail + ndtri(known[0]))
+        above = ndtr((u - self.residuals[-1]) / tail + ndtri(known[-1]))
+        outside = np.where(u > self.residuals[-1], above, inside)
+        return np.where(u < self.residuals[0], below, outside)
+
+    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
+        return ResidualPrediction(
+            shift + scale * self.mean, scale * self.std, scale * self.scale, self.residuals
+        )
