@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import fcntl
-import hashlib
 import json
 import logging
 import math
@@ -50,9 +49,9 @@ from hpbandster.optimizers.config_generators.bohb import BOHB
 from hpbandster.optimizers.iterations import SuccessiveHalving
 from scipy.special import log_ndtr, logsumexp, ndtr, ndtri_exp
 
-from curvecast import sources
 from curvecast.curves import DataError
 from curvecast.protocol import seed_from
+from curvecast.studies import identity
 from curvecast.studies.evaluation import (
     Config,
     ConfigId,
@@ -256,7 +255,7 @@ class StudyLog(json_result_logger):
             return False
         job.timestamps = dict(known.seconds)
         job.exception = known.reason
-        if known.reason is None:
+        if known.reason is None or known.info:
             job.result = {"loss": known.loss, "info": dict(known.info)}
         return True
 
@@ -484,6 +483,7 @@ class _Course:
             seed=seed_from("trial", self.settings.seed, *config_id),
             budget=budget,
             trained=max((trained_of(e) for e in below if e is not None), default=0),
+            width=counts[rung],
             keep=1 if top else counts[rung + 1],
             top=top,
             directory=directory,
@@ -569,6 +569,7 @@ class _Master(Master):
             return
         if job.exception is not None:
             job.exception = job.exception.split(f"{EvaluationError.__name__}: ", 1)[-1].strip()
+        _note_divergence(job)
         try:
             super().job_callback(job)
         except BaseException as error:
@@ -609,6 +610,12 @@ class _Master(Master):
         """Stop the watch and hpbandster's threads."""
         self._ended.set()
         self.shutdown(shutdown_workers=True)
+
+
+def _note_divergence(job: Job) -> None:
+    """Make the reason of a result without a finite loss the job's exception."""
+    if job.result is not None and not math.isfinite(job.result["loss"]):
+        job.exception = job.result["info"]["reason"]
 
 
 def _run_distributed(course: _Course, objective: Objective, directory: Path | None) -> None:
@@ -662,6 +669,7 @@ def _run_here(course: _Course, objective: Objective, directory: Path | None) -> 
                 except EvaluationError as error:
                     job.exception = str(error)
                 job.time_it("finished")
+                _note_divergence(job)
             course.log(job)
             bracket.register_result(job)
             course.new_result(job)
@@ -693,7 +701,9 @@ def run(
     DataError : a log that cannot be read.
     """
     folder = None if directory is None else Path(directory)
-    space = copy.deepcopy(objective.space)
+    # What an objective learns in one study must not reach another one.
+    objective = copy.deepcopy(objective)
+    space = objective.space
     if settings.optimizer == "bohb":
         _check_space(space)
     earlier = [Path(p) for p in previous]
@@ -748,26 +758,21 @@ def _identity(
     space: ConfigSpace.ConfigurationSpace,
     previous: Sequence[Path],
 ) -> dict[str, Any]:
-    modules = ["curvecast.studies.bohb", type(objective).__module__]
-    files = sources.of(*(m for m in modules if m.startswith("curvecast.")))
-    files += [str(p / "results.json") for p in previous]
-    code = hashlib.sha256()
-    for path in files:
-        code.update(Path(path).read_bytes())
     return native(
         {
             "settings": settings.identity,
             "objective": objective.identity(),
             "space": space.to_serialized_dict(),
-            "code": code.hexdigest(),
+            "code": identity.of_code(__name__, type(objective).__module__),
+            "previous": identity.of_files(p / "results.json" for p in previous),
         }
     )
 
 
-def _take_up(folder: Path, identity: dict[str, Any]) -> None:
+def _take_up(folder: Path, described: dict[str, Any]) -> None:
     """Keep the folder's logs if they are of this very study, otherwise move them aside."""
     file = folder / "study.json"
-    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != identity:
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != described:
         aside = folder / "superseded"
         if aside.exists():
             shutil.rmtree(aside)
@@ -776,5 +781,5 @@ def _take_up(folder: Path, identity: dict[str, Any]) -> None:
             if (folder / name).exists():
                 (folder / name).rename(aside / name)
     temporary = folder / f".study.json.{os.getpid()}"
-    temporary.write_text(json.dumps(identity, indent=1, sort_keys=True), encoding="utf-8")
+    temporary.write_text(json.dumps(described, indent=1, sort_keys=True), encoding="utf-8")
     temporary.replace(file)

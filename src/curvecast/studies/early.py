@@ -3,8 +3,9 @@
 Baker et al. (2018, section 4.2) put their stopping rule into Hyperband; here the same is done
 inside BOHB, and the predictor learns from the study's own runs while it goes on. On a rung with
 budget r the predictor targets the value at r. A run is compared with the k-th best of its
-bracket's rung, k being how many go on, and on the highest rung with the best run of the study. A
-run that is ended counts with its predicted value.
+bracket's rung, k being how many go on (while fewer are known, with the same quantile of the
+earlier brackets), and on the highest rung with the best run of the study. A run that is ended
+counts with its predicted value.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor, module_of
 from curvecast.predictors.base import Predictor
+from curvecast.studies import identity
 from curvecast.studies.evaluation import Evaluation, Trial, trained_of
 
 
@@ -41,7 +43,8 @@ class EarlyEnd:
     offset : the comparison is shifted by this much in favour of the run, in the unit of the curve.
     min_runs : a rung's predictor starts once so many runs have reached it.
     growth : it is fitted again whenever the number of these runs has grown by this factor.
-    n_looks : about so many epochs per rung at which a run is judged, denser at the beginning.
+    n_looks : at most so many epochs per rung at which a run is judged, denser at the beginning.
+    min_saving : a run is not judged where fewer epochs than this are left.
     options : of the predictor.
     """
 
@@ -50,7 +53,8 @@ class EarlyEnd:
     offset: float = 0.0
     min_runs: int = 12
     growth: float = 1.5
-    n_looks: int = 8
+    n_looks: int = 6
+    min_saving: int = 3
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,55 +64,54 @@ class EarlyEnd:
                 f"stopping: Delta {self.Delta} must be in (0, 1], min_runs {self.min_runs} at "
                 f"least 3 and growth {self.growth} above 1"
             )
-        self._fitted: dict[tuple[float, int, int | None], Predictor] = {}
+        self._fitted: dict[tuple[float, int, int], Predictor] = {}
 
     def identity(self) -> dict[str, Any]:
-        """JSON of the options."""
-        return {k: v for k, v in vars(self).items() if not k.startswith("_")}
+        """JSON of the options and of the predictor's code."""
+        options = {k: v for k, v in vars(self).items() if not k.startswith("_")}
+        return {**options, "code": identity.of_model(self.predictor)}
 
     def judge(
         self,
         trial: Trial,
         observed: Callable[[Sequence[Evaluation]], CurveSet],
-        run: int | None = None,
-    ) -> Judge:
-        """Prepare the judgement of one evaluation.
+    ) -> Judge | None:
+        """Prepare the judgement of one evaluation; None where it may not be ended.
 
         Parameters
         ----------
         observed : makes the curves of evaluations, one row each, with values up to the epoch
             that each of them reached.
-        run : recorded run behind this evaluation (`info["row"]`); what was learned from the very
-            same run before is left out.
         """
-        rung = int(trial.budget)
+        rung = round(trial.budget)
+        looks = look_epochs(round(trial.trained), rung, self.n_looks, self.min_saving)
         reached = _first_to_reach(trial.history, rung)
         threshold = self._threshold(trial)
         n_fit = _milestone(len(reached), self.min_runs, self.growth)
-        if self.Delta >= 1 or n_fit is None or threshold is None:
-            return Judge((), None, None, 0.0, self.Delta)
-        looks = [tau for tau in look_epochs(rung, self.n_looks) if tau >= trial.trained]
+        if self.Delta >= 1 or n_fit is None or threshold is None or not looks:
+            return None
         known = reached[:n_fit]
-        others = [e for e in known if run is None or e.info["row"] != run]
-        key = (trial.budget, n_fit, None if len(others) == len(known) else run)
-        model = self._fitted.get(key)
-        if model is None:
-            model = make_predictor(self.predictor, **self.options)
-            model.fit(up_to(observed(others), rung), look_epochs(rung, self.n_looks))
-            self._fitted[key] = model
-        return Judge(tuple(looks), model, rung, threshold + self.offset, self.Delta)
+
+        def fitted(tau: int) -> Predictor:
+            key = (trial.budget, len(known), tau)
+            if key not in self._fitted:
+                model = make_predictor(self.predictor, **self.options)
+                self._fitted[key] = model.fit(up_to(observed(known), rung), [tau])
+            return self._fitted[key]
+
+        return Judge(tuple(looks), rung, threshold + self.offset, self.Delta, fitted)
 
     def _threshold(self, trial: Trial) -> float | None:
-        """Loss that a run must beat; None while too few are known."""
-        rivals = [
-            e.loss
-            for e in trial.history
-            if e.budget == trial.budget
-            and (trial.top or e.id[0] == trial.id[0])
-            and (not trial.top or "stopped" not in e.info)
-            and math.isfinite(e.loss)
-        ]
-        return sorted(rivals)[trial.keep - 1] if len(rivals) >= trial.keep else None
+        """Loss that a run must beat to go on, or to be the best; None while nothing is known."""
+        at_rung = [e for e in trial.history if e.budget == trial.budget and math.isfinite(e.loss)]
+        if trial.top:
+            finished = [e.loss for e in at_rung if "stopped" not in e.info]
+            return min(finished, default=None)
+        rivals = sorted(e.loss for e in at_rung if e.id[0] == trial.id[0])
+        if len(rivals) >= trial.keep:
+            return rivals[trial.keep - 1]
+        earlier = [e.loss for e in at_rung if e.id[0] != trial.id[0]]
+        return float(np.quantile(earlier, trial.keep / trial.width)) if earlier else None
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,10 @@ class Judge:
     """Judges one run; `looks` are the epochs at which it wants to see it."""
 
     looks: tuple[int, ...]
-    _model: Predictor | None
-    _rung: int | None
+    _rung: int
     _threshold: float
     _Delta: float
+    _fitted: Callable[[int], Predictor]
 
     def ends(self, curves: CurveSet, epoch: int) -> Ended | None:
         """Whether to end the single run of `curves` after `epoch`.
@@ -127,12 +130,12 @@ class Judge:
         Its values after `epoch` are not looked at. A run without a finite value is left to the
         objective.
         """
-        if epoch not in self.looks or self._model is None or self._rung is None:
+        if epoch not in self.looks:
             return None
         curves = up_to(curves, self._rung)
         if not np.isfinite(curves.values[0, curves.seen(epoch)][-1]):
             return None
-        prediction = self._model.predict(curves, epoch)
+        prediction = self._fitted(epoch).predict(curves, epoch)
         below = float(prediction.cdf(-curves.sign * self._threshold)[0])
         worse = below if curves.sign > 0 else 1 - below
         if worse < self._Delta:
@@ -140,11 +143,17 @@ class Judge:
         return Ended(epoch, float(-curves.sign * prediction.mean[0]))
 
 
-def look_epochs(rung: int, n_looks: int) -> list[int]:
-    """At most `n_looks` epochs from 1 to rung - 1, evenly spaced on a log scale."""
-    if rung < 2:
+def look_epochs(trained: int, rung: int, n_looks: int, min_saving: int) -> list[int]:
+    """Epochs at which a run is judged that was trained for `trained` epochs before this rung.
+
+    At most `n_looks` from 1 to `rung - min_saving`, evenly spaced on a log scale; what lies
+    before `trained` is judged there, before anything new is trained.
+    """
+    last = rung - min_saving
+    if last < max(1, trained):
         return []
-    return np.unique(np.geomspace(1, rung - 1, n_looks).round().astype(int)).tolist()
+    spaced = np.geomspace(1, last, n_looks).round().astype(int)
+    return np.unique(np.maximum(spaced, trained)).tolist()
 
 
 def up_to(curves: CurveSet, epoch: int) -> CurveSet:
@@ -166,8 +175,8 @@ def _first_to_reach(history: Sequence[Evaluation], rung: int) -> list[Evaluation
     """One evaluation per configuration that was trained for `rung` epochs or more, in order."""
     found: dict[tuple[int, int, int], Evaluation] = {}
     for evaluation in history:
-        if evaluation.id not in found and trained_of(evaluation) >= rung:
-            found[evaluation.id] = evaluation
+        if trained_of(evaluation) >= rung:
+            found.setdefault(evaluation.id, evaluation)
     return list(found.values())
 
 

@@ -40,7 +40,7 @@ class Evaluation:
     config : hyper-parameters, native Python values.
     budget : budget of the rung.
     loss : what is minimised; inf where the evaluation failed.
-    info : what the objective reports (curve, cost, scores, ...); empty where it failed.
+    info : what the objective reports (curve, cost, scores, ...); empty where it raised.
     reason : why it failed, otherwise None.
     seconds : times since the epoch under `submitted`, `started`, `finished`.
     model_based : whether the configuration came from BOHB's model.
@@ -66,7 +66,8 @@ class Trial:
     seed : for everything random in this configuration's training; the same on every rung.
     budget : of this rung.
     trained : budget that this configuration already used on lower rungs.
-    keep : how many configurations of this rung go on (1 on the highest rung).
+    width, keep : how many configurations this rung has, and how many of them go on (1 on the
+        highest rung).
     top : whether this is the highest rung.
     directory : folder for checkpoints, None where the study keeps no files.
     history : the evaluations that the study has finished so far, in order.
@@ -76,6 +77,7 @@ class Trial:
     seed: int
     budget: float
     trained: float
+    width: int
     keep: int
     top: bool
     directory: Path | None
@@ -88,7 +90,8 @@ class Objective(Protocol):
     `evaluate` returns `{"loss": float, "info": {...}}`. Known keys of `info` are `cost` (budget
     used by this call, default: the budget), `trained` (budget used by this configuration so far,
     default: the budget), `stopped` (epoch at which a rule ended it), `curve` and `epochs` (the
-    whole learning curve so far), `validation` and `test`.
+    whole learning curve so far), `series` (further curves by name), `validation` and `test`, and
+    `reason` beside a loss that is not finite.
     """
 
     space: ConfigSpace.ConfigurationSpace
@@ -128,14 +131,19 @@ def cost_of(evaluation: Evaluation) -> float:
 
 
 def checked(result: Any) -> dict[str, Any]:
-    """The objective's result in native types. Raises EvaluationError without a finite loss."""
+    """The objective's result in native types; a loss that is not finite becomes inf.
+
+    What the objective reports about a diverged run is kept, and `info["reason"]` says why it has
+    failed. Raises EvaluationError where there is no number at all.
+    """
     result = native(result)
-    if not isinstance(result, dict) or "loss" not in result:
+    loss = result.get("loss") if isinstance(result, dict) else None
+    if isinstance(loss, bool) or not isinstance(loss, int | float):
         raise EvaluationError("the objective returned no loss")
-    loss = result["loss"]
-    if isinstance(loss, bool) or not isinstance(loss, int | float) or not math.isfinite(loss):
-        raise EvaluationError(f"the loss is {loss}")
-    return {"loss": float(loss), "info": result.get("info", {})}
+    info = result.get("info", {})
+    if not math.isfinite(loss):
+        return {"loss": math.inf, "info": {"reason": f"the loss is {loss}", **info}}
+    return {"loss": float(loss), "info": info}
 
 
 class Evaluator:

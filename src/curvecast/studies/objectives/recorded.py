@@ -1,24 +1,25 @@
 """Recorded curves as a tabular benchmark: an evaluation looks a run up instead of training it.
 
-Budgets are epochs. A configuration that was not recorded is answered by the nearest recorded
-one; every evaluation says how far away that was.
+Budgets are epochs. A configuration that was not recorded is answered by the nearest recorded one
+that the study has not used yet, and every evaluation says how far away that was. (Where repeats
+were allowed, a search that has found a good region would look up one and the same run again and
+again, which no real training does, and a stopping rule would know its end beforehand.)
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ConfigSpace
 import numpy as np
 import pandas as pd
 from ConfigSpace import UniformFloatHyperparameter, UniformIntegerHyperparameter
-from scipy.spatial import cKDTree
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd, Ended
-from curvecast.studies.evaluation import Config, Evaluation, EvaluationError, Trial
+from curvecast.studies.evaluation import Config, Evaluation, Trial
 from curvecast.studies.spaces import of_curves
 
 
@@ -46,38 +47,47 @@ class Recorded:
         self.losses = -curves.sign * curves.values
         self._columns = [_column_of(curves, name) for name in self.space]
         recorded = curves.configs[self._columns].set_axis(list(self.space), axis=1)
-        self._tree = cKDTree(scaled(self.space, recorded))
+        self._points = scaled(self.space, recorded)
 
     def identity(self) -> dict[str, Any]:
         """Name and content of the collection, and the rule."""
-        content = hashlib.sha256(np.ascontiguousarray(self.curves.values).tobytes())
-        content.update(self.curves.configs.to_csv(index=False).encode())
         return {
             "recorded": self.curves.name,
-            "content": content.hexdigest(),
+            "content": identity.of_curves(self.curves),
             "early": None if self.early is None else self.early.identity(),
         }
 
-    def nearest(self, config: Config) -> tuple[int, float]:
-        """Row of the nearest recorded configuration and its distance in the scaled space.
+    def nearest(self, config: Config, used: Collection[int] = ()) -> tuple[int, float]:
+        """Row of the nearest unused recorded configuration and its distance in the scaled space.
 
         Every parameter spans 0..1 (logarithms on a log scale), a different category is at
-        distance 1, and of equally near rows the first one counts.
+        distance 1, and of equally near rows the first one counts. Once all rows are used, all
+        may be used again.
         """
         point = scaled(self.space, pd.DataFrame([config], columns=list(self.space)))
-        distance, row = self._tree.query(point[0])
-        return int(row), float(distance)
+        distances = np.sqrt(((self._points - point) ** 2).sum(axis=1))
+        free = np.ones(len(distances), dtype=bool)
+        free[list(used)] = False
+        row = int(np.argmin(np.where(free | ~free.any(), distances, np.inf)))
+        return row, float(distances[row])
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
-        """Look up the loss; see `evaluation.Objective` for the information that comes with it."""
-        row, distance = self.nearest(config)
+        """Look up the loss; see `evaluation.Objective` for the information that comes with it.
+
+        `row` and `distance` are added; a run that is not finite at the budget has diverged.
+        """
         end = int(np.searchsorted(self.curves.epochs, trial.budget, side="right")) - 1
         if end < 0:
             raise DataError(
                 f"budget {trial.budget:g} lies before the first recorded epoch",
                 file=self.curves.name,
             )
-        info = {"row": row, "distance": distance, "trained": trial.budget}
+        rows = {e.id: e.info["row"] for e in trial.history}
+        used = set(rows.values())
+        if trial.id in rows:
+            used = set(range(len(self.curves))) - {rows[trial.id]}
+        row, distance = self.nearest(config, used)
+        info: dict[str, Any] = {"row": row, "distance": distance, "trained": trial.budget}
         ended = self._ended(row, trial)
         if ended is not None:
             info |= {"trained": max(ended.epoch, trial.trained), "stopped": ended.epoch}
@@ -85,18 +95,20 @@ class Recorded:
         else:
             loss = float(self.losses[row, end])
             if not np.isfinite(loss):
-                raise EvaluationError(f"run {self.curves.configs['id'].iloc[row]} diverged")
+                info["reason"] = f"run {self.curves.configs['id'].iloc[row]} diverged"
         return {"loss": loss, "info": {**info, "cost": info["trained"] - trial.trained}}
 
     def _ended(self, row: int, trial: Trial) -> Ended | None:
         if self.early is None:
             return None
-        judge = self.early.judge(trial, self._observed, run=row)
+        judge = self.early.judge(trial, self._observed)
+        if judge is None:
+            return None
         run = self.curves.take([row])
         return next(filter(None, (judge.ends(run, epoch) for epoch in judge.looks)), None)
 
     def _observed(self, evaluations: Sequence[Evaluation]) -> CurveSet:
-        """The recorded runs behind evaluations, each once."""
+        """The recorded runs behind evaluations."""
         return self.curves.take(list(dict.fromkeys(e.info["row"] for e in evaluations)))
 
 

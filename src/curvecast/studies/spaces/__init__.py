@@ -47,11 +47,14 @@ def load_space(name: str | Path) -> ConfigSpace.ConfigurationSpace:
 
 def _from_json(path: Path) -> ConfigSpace.ConfigurationSpace:
     try:
-        return ConfigSpace.ConfigurationSpace.from_json(path)
+        space = ConfigSpace.ConfigurationSpace.from_json(path)
     except FileNotFoundError as error:
         raise DataError("no such search space", file=path) from error
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"not a ConfigSpace JSON ({error!r})", file=path) from error
+    if not len(space):
+        raise DataError("not a ConfigSpace JSON (it has no hyper-parameter)", file=path)
+    return space
 
 
 def _load_file(path: Path) -> ModuleType:

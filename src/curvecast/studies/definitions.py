@@ -1,0 +1,122 @@
+"""Studies as they are written in a config, made into settings and objectives.
+
+study_definitions:
+  digits_mlp:
+    objective: training            # or prediction, recorded
+    task: digits_mlp               # or package.module:Class
+    optimizers: [bohb]
+    eta: 3
+    min_budget: 1
+    max_budget: 27
+    iterations: 4
+    workers: 1
+    seeds: 2
+    timeout: 120
+    stopping: {predictor: gain_gp, Delta: 0.95}
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from curvecast.curves import CurveSet, DataError
+from curvecast.studies.bohb import Settings
+from curvecast.studies.early import EarlyEnd
+from curvecast.studies.evaluation import Objective
+from curvecast.studies.objectives.prediction import Parts, Prediction
+from curvecast.studies.objectives.recorded import Recorded
+from curvecast.studies.spaces import load_space
+
+TASKS = {"digits_mlp": "curvecast.studies.objectives.digits:DigitsMLP"}
+
+_SEARCH = {f.name for f in fields(Settings)} - {"name", "optimizer", "seed"}
+_COMMON = {"objective", "optimizers", "seeds", "space", *_SEARCH}
+_OWN = {
+    "training": {"task", "task_options", "stopping"},
+    "prediction": {"model", "dataset", "parts", "fixed"},
+    "recorded": {"datasets", "stopping"},
+}
+
+
+def check(name: str, definition: Mapping[str, Any]) -> None:
+    """Raise DataError for an unknown objective or key, or a missing one."""
+    kind = definition.get("objective")
+    if kind not in _OWN:
+        raise DataError(f"study {name!r}: objective {kind!r} is not one of {', '.join(_OWN)}")
+    unknown = sorted(set(definition) - _COMMON - _OWN[kind])
+    if unknown:
+        raise DataError(f"study {name!r}: unknown key {unknown[0]!r} for objective {kind}")
+    needed = _OWN[kind] - {"stopping", "task_options", "fixed"}
+    needed |= {"space"} if kind == "prediction" else set()
+    missing = sorted(needed - set(definition))
+    if missing:
+        raise DataError(f"study {name!r}: key {missing[0]!r} is missing")
+
+
+def settings_of(
+    name: str, definition: Mapping[str, Any], optimizer: str = "bohb", seed: int = 0
+) -> Settings:
+    """Settings of one search. Raises DataError, see `check` and `Settings`."""
+    check(name, definition)
+    search = {key: value for key, value in definition.items() if key in _SEARCH}
+    if definition["objective"] == "recorded":
+        search["workers"] = 0
+    if "total_budget" in search:
+        search.setdefault("iterations", None)
+    return Settings(name=name, optimizer=optimizer, seed=seed, **search)
+
+
+def early_of(definition: Mapping[str, Any]) -> EarlyEnd | None:
+    """The rule under `stopping`, None where there is none."""
+    stopping = definition.get("stopping")
+    if stopping is None:
+        return None
+    unknown = sorted(set(stopping) - {f.name for f in fields(EarlyEnd)})
+    if unknown:
+        raise DataError(f"stopping: unknown key {unknown[0]!r}")
+    return EarlyEnd(**stopping)
+
+
+def objective_of(
+    name: str, definition: Mapping[str, Any], curves: CurveSet | None = None
+) -> Objective:
+    """The objective of a study.
+
+    Parameters
+    ----------
+    curves : the collection, for the objectives `prediction` and `recorded`.
+
+    Raises
+    ------
+    DataError : see `check`; no such task or space; a collection is missing.
+    """
+    check(name, definition)
+    space = load_space(definition["space"]) if "space" in definition else None
+    kind = definition["objective"]
+    if kind == "training":
+        # Imported here because it imports torch, which the other objectives do without.
+        from curvecast.studies.objectives.training import Training
+
+        task = _task(definition["task"], definition.get("task_options", {}))
+        return Training(task, space, early_of(definition))
+    if curves is None:
+        raise DataError(f"study {name!r}: objective {kind} needs a collection of curves")
+    if kind == "recorded":
+        return Recorded(curves, space, early_of(definition))
+    assert space is not None
+    parts = Parts(**definition["parts"])
+    return Prediction(definition["model"], curves, parts, space, definition.get("fixed"))
+
+
+def _task(name: str, options: Mapping[str, Any]) -> Any:
+    path = TASKS.get(name, name)
+    module, _, cls = path.partition(":")
+    if not cls:
+        raise DataError(f"unknown task {name!r}: write package.module:Class or {sorted(TASKS)}")
+    try:
+        return getattr(importlib.import_module(module), cls)(**options)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise DataError(f"no such task {name!r} ({error})") from error

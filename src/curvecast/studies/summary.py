@@ -1,0 +1,194 @@
+"""Studies as tables: every evaluation, the incumbent over the budget, one row per study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from curvecast.curves import CurveSet, DataError
+from curvecast.studies.evaluation import Evaluation, cost_of, trained_of
+
+KEYS = ["study", "optimizer"]
+
+
+def evaluations_frame(
+    evaluations: Sequence[Evaluation], study: str, optimizer: str, seed: int
+) -> pd.DataFrame:
+    """One row per evaluation, in the order in which they finished.
+
+    Columns: `study, optimizer, seed, configuration` (id as text), `bracket, budget, loss` (inf
+    where it failed), `reason, model_based, cost` (budget that this evaluation used), `used`
+    (running sum), `trained, stopped` (epoch at which a rule ended it, missing otherwise),
+    `started, finished` (seconds since the epoch), `validation, test, row, distance` (missing
+    where the objective does not report them) and `config` (JSON).
+    """
+    rows = [
+        {
+            "study": study,
+            "optimizer": optimizer,
+            "seed": seed,
+            "configuration": "-".join(map(str, e.id)),
+            "bracket": e.id[0],
+            "budget": float(e.budget),
+            "loss": e.loss,
+            "reason": e.reason,
+            "model_based": e.model_based,
+            "cost": float(cost_of(e)),
+            "trained": float(trained_of(e)),
+            "started": e.seconds["started"],
+            "finished": e.seconds["finished"],
+            **{
+                name: e.info.get(name, np.nan)
+                for name in ("stopped", "validation", "test", "row", "distance")
+            },
+            "config": json.dumps(e.config, sort_keys=True),
+        }
+        for e in evaluations
+    ]
+    frame = pd.DataFrame(rows).astype({"reason": "string"})
+    frame.insert(list(frame).index("cost") + 1, "used", frame["cost"].cumsum())
+    return frame
+
+
+def incumbents(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one study and seed at which the best known configuration changed.
+
+    The incumbent is the evaluation with the lowest loss on the highest budget reached so far;
+    what failed or was ended early is none.
+
+    Raises
+    ------
+    DataError : no evaluation has a loss.
+    """
+    whole = frame[frame["stopped"].isna() & np.isfinite(frame["loss"])]
+    if whole.empty:
+        raise DataError(f"study {frame['study'].iloc[0]!r}: no evaluation has a loss")
+    kept, best = [], (0.0, np.inf)
+    for budget, loss in zip(whole["budget"], whole["loss"], strict=True):
+        better = budget > best[0] or (budget == best[0] and loss < best[1])
+        best = (budget, loss) if better else best
+        kept.append(better)
+    return whole[np.array(kept)]
+
+
+def regret(frame: pd.DataFrame, curves: CurveSet) -> pd.Series:
+    """Normalised regret of the incumbent after every evaluation of one study on recorded curves.
+
+    Its recorded final value against the best one of the collection, in units of the distance
+    from there to the median run: 0 is the best recorded run, 1 a typical one. Missing until
+    there is an incumbent.
+    """
+    losses = -curves.sign * curves.final
+    losses = np.where(np.isfinite(losses), losses, np.nan)
+    best, median = np.nanmin(losses), np.nanmedian(losses)
+    known = incumbents(frame)
+    final = pd.Series(losses[known["row"].astype(int)], index=known.index)
+    return (final.reindex(frame.index).ffill() - best) / (median - best)
+
+
+def at_budgets(used: pd.Series, values: pd.Series, budgets: np.ndarray) -> np.ndarray:
+    """A step function over the used budget, read off at `budgets`; NaN before its first value."""
+    position = np.searchsorted(used.to_numpy(), budgets, side="right") - 1
+    return np.where(position >= 0, values.to_numpy()[np.maximum(position, 0)], np.nan)
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean by Student's t, as (low, high); NaN for a single value."""
+    values = np.asarray(values, dtype=np.float64)
+    n = len(values)
+    if n < 2:
+        return np.nan, np.nan
+    half = stats.t.ppf(0.5 + level / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def study_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """`studies.csv`: one row per study and optimiser, means over its seeds.
+
+    Columns: `study, optimizer, seeds, unique_configurations, evaluations, failed, stopped,
+    budget_used, seconds, loss, loss_low, loss_high` (incumbents' mean and 95 % interval over
+    seeds), `validation, test` (of the best seed's incumbent), `best_loss, incumbent` (JSON),
+    `model_based_share` (of the configurations drawn).
+    """
+    return pd.DataFrame(
+        [
+            {**dict(zip(KEYS, key, strict=True)), **_study_row(part)}
+            for key, part in frame.groupby(KEYS, sort=False)
+        ]
+    )
+
+
+def _study_row(frame: pd.DataFrame) -> dict[str, object]:
+    by_seed = [part for _, part in frame.groupby("seed")]
+    last = pd.DataFrame([incumbents(part).iloc[-1] for part in by_seed])
+    best = last.iloc[int(last["loss"].to_numpy().argmin())]
+    drawn = pd.concat([part.drop_duplicates("configuration") for part in by_seed])
+    low, high = interval(last["loss"].to_numpy())
+    n = len(by_seed)
+    return {
+        "seeds": n,
+        "unique_configurations": len(drawn) / n,
+        "evaluations": len(frame) / n,
+        "failed": frame["reason"].notna().sum() / n,
+        "stopped": frame["stopped"].notna().sum() / n,
+        "budget_used": frame["cost"].sum() / n,
+        "seconds": np.mean([p["finished"].max() - p["started"].min() for p in by_seed]),
+        "loss": last["loss"].mean(),
+        "loss_low": low,
+        "loss_high": high,
+        "best_loss": best["loss"],
+        "validation": best["validation"],
+        "test": best["test"],
+        "model_based_share": drawn["model_based"].mean(),
+        "incumbent": best["config"],
+    }
+
+
+def regret_rows(regrets: pd.DataFrame) -> pd.DataFrame:
+    """Regret over budget: mean and 95 % interval over seeds.
+
+    Parameters
+    ----------
+    regrets : columns `study, optimizer, seed, share` (of the total budget), `regret`.
+    """
+    grouped = regrets.groupby([*KEYS, "share"], sort=False)["regret"]
+    rows = [
+        {**dict(zip([*KEYS, "share"], key, strict=True)), "seeds": len(values)}
+        | dict(zip(("low", "high"), interval(values.to_numpy()), strict=True))
+        | {"regret": values.mean()}
+        for key, values in grouped
+    ]
+    return pd.DataFrame(rows)[[*KEYS, "share", "seeds", "regret", "low", "high"]]
+
+
+def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
+    """Differences of the final regret, `optimizer` minus every other one, paired.
+
+    Differences are taken per study and seed, averaged per study, and the interval is Student's t
+    over studies, which are the replicates. Columns: `optimizer, other, studies, seeds,
+    difference, low, high, studies_ahead` (a lower regret is better).
+    """
+    final = regrets[regrets["share"] == regrets["share"].max()]
+    table = final.pivot(index=["study", "seed"], columns="optimizer", values="regret")
+    rows = []
+    for other in table.columns.drop(optimizer):
+        pairs = (table[optimizer] - table[other]).dropna().groupby("study")
+        gaps, seeds = pairs.mean(), pairs.size()
+        low, high = interval(gaps.to_numpy())
+        rows.append(
+            {
+                "optimizer": optimizer,
+                "other": other,
+                "studies": len(gaps),
+                "seeds": int(seeds.min()),
+                "difference": gaps.mean(),
+                "low": low,
+                "high": high,
+                "studies_ahead": int((gaps < 0).sum()),
+            }
+        )
+    return pd.DataFrame(rows)
