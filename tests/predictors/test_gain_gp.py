@@ -49,7 +49,7 @@ def test_left_out_predictions_are_those_of_a_refit(make_curves):
     process = model._model._at[5]
     kept = np.arange(30) != 11
     curve, hp, y = process._curve, process._hp, process._y
-    theta = process._theta
+    theta = process.theta
     from curvecast.predictors.gain_gp import _NUGGET, _kernel
 
     K = _kernel(theta, _parts(curve, hp, curve, hp)) + (np.exp(theta[4]) + _NUGGET) * np.eye(30)

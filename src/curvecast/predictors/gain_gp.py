@@ -30,6 +30,7 @@ MODELS = {"gain_gp": {"class": "GainGPPredictor"}}
 _PRIOR_MEAN = np.log([0.5, 0.5, 1.5, 1.5, 0.2])
 _PRIOR_STD = np.array([1.5, 1.5, 0.7, 0.7, 1.0])
 _NUGGET = 1e-6
+_ITERATIONS = 20
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ class GainProcesses:
     epochs : shape (n_epochs,).
     static : shape (n_runs, n_static), NaN where unknown.
     taus, n_tune : see `GainGPPredictor`.
+    start : processes of the same taus on fewer runs; the search for hyper-parameters starts at
+        theirs and is short.
 
     Raises
     ------
@@ -164,6 +167,7 @@ class GainProcesses:
         static: np.ndarray,
         taus: Iterable[int],
         n_tune: int = 96,
+        start: GainProcesses | None = None,
     ) -> None:
         if len(gain) < 2:
             raise DataError(f"{len(gain)} runs with a final value are too few to fit on")
@@ -177,7 +181,10 @@ class GainProcesses:
         for tau in sorted(int(t) for t in taus):
             seen = epochs <= tau
             process = _Process(warped[:, seen], epochs[seen], hp, warped[:, -1])
-            theta = process.tune(theta, n_tune)
+            if start is None:
+                theta = process.tune(theta, n_tune, _ITERATIONS)
+            else:
+                theta = process.tune(start._process(tau).theta, n_tune, _ITERATIONS // 4)
             self._at[tau] = process.condition(theta)
 
     def left_out(self, tau: int) -> tuple[np.ndarray, np.ndarray]:
@@ -279,7 +286,7 @@ class _Process:
         self._order = np.argsort(target, kind="stable")
         self._curve, self._hp = self._scale_curve(curve), hp
 
-    def tune(self, start: np.ndarray, n_tune: int) -> np.ndarray:
+    def tune(self, start: np.ndarray, n_tune: int, iterations: int) -> np.ndarray:
         """Hyper-parameters of the largest posterior density, found from `start`."""
         n = len(self._y)
         rows = self._order[np.unique(np.linspace(0, n - 1, min(n, n_tune)).round().astype(int))]
@@ -291,12 +298,12 @@ class _Process:
             jac=True,
             method="L-BFGS-B",
             bounds=list(zip(_PRIOR_MEAN - 6, _PRIOR_MEAN + 6, strict=True)),
-            options={"maxiter": 20, "ftol": 1e-4},
+            options={"maxiter": iterations, "ftol": 1e-3},
         )
         return found.x
 
     def condition(self, theta: np.ndarray) -> Self:
-        self._theta = theta
+        self.theta = theta
         K = _kernel(theta, _parts(self._curve, self._hp, self._curve, self._hp))
         K[np.diag_indices_from(K)] += np.exp(theta[4]) + _NUGGET
         self._factor = cho_factor(K, lower=True)
@@ -316,10 +323,10 @@ class _Process:
     ) -> tuple[np.ndarray, np.ndarray]:
         curve = self._scale_curve(summaries(warped, epochs))
         linear, near_curve, near_hp = _parts(curve, hp, self._curve, self._hp)
-        cross = _kernel(self._theta, (linear, near_curve, near_hp))
-        prior = np.exp(self._theta[0]) * _linear_diagonal(curve, hp) + np.exp(self._theta[1])
+        cross = _kernel(self.theta, (linear, near_curve, near_hp))
+        prior = np.exp(self.theta[0]) * _linear_diagonal(curve, hp) + np.exp(self.theta[1])
         explained = np.einsum("ij,ji->i", cross, cho_solve(self._factor, cross.T))
-        noise = np.exp(self._theta[4])
+        noise = np.exp(self.theta[4])
         variance = np.maximum(prior - explained, 0.0) + noise
         location = _base(warped, epochs) + self._shift + self._spread * (cross @ self._alpha)
         return location, self._spread * np.sqrt(variance)

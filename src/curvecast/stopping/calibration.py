@@ -42,9 +42,10 @@ def width(held_out: Trajectories, delta: float, n_near: int, slope_share: float 
     The upper prediction limit at probability `delta` of a weighted regression of the score on
     the final value, at the best final value, over the `n_near` best completed runs.
     """
-    near = np.argsort(-held_out.final, kind="stable")[:n_near]
+    near = np.argsort(-held_out.final, kind="stable")
+    near = near[held_out.weight[near] > 0][:n_near]
     score, weight = held_out.scores()[near], held_out.weight[near]
-    x = held_out.final[near] - held_out.final[near[0]]
+    x = held_out.final[near] - held_out.final.max()
     center = np.average(x, weights=weight)
     ss = float(weight @ (x - center) ** 2)
     slope = float(weight @ ((x - center) * score)) / ss if ss > 0 else 0.0

@@ -40,7 +40,9 @@ class OnlineSetting:
     n_near: int = 20
     late: float = 0.0
     slope: float = 1.0
-    n_looks: int = 14
+    heavy: float = 1.0
+    survivors: float = 1.0
+    n_looks: int = 12
 
     def __post_init__(self) -> None:
         if not (0 < self.delta <= 1 and self.n_full >= 3 and 0 <= self.always <= 1):
@@ -56,6 +58,17 @@ class Cost:
     fit: float = 0.0
     predict: float = 0.0
     fits: int = field(default=0)
+
+
+def online_looks(epochs: np.ndarray, setting: OnlineSetting | None = None) -> np.ndarray:
+    """About `n_looks` epochs spaced evenly in log(epoch), from the first to 85 % of the last.
+
+    Fewer than a rule could use: every look is one more chance to stop a winner by mistake.
+    """
+    n_looks = (setting or OnlineSetting()).n_looks
+    allowed = epochs[(epochs >= 1) & (epochs < epochs[-1])]
+    wanted = np.unique(np.geomspace(1, max(1.0, 0.85 * allowed[-1]), n_looks).round())
+    return np.unique(allowed[np.searchsorted(allowed, wanted)])
 
 
 def chunks(n: int, n_full: int, growth: float) -> Iterator[tuple[int, int]]:
@@ -91,20 +104,24 @@ def replay_online(
     finished[order[: setting.n_full]] = record.complete[order[: setting.n_full]]
     weight = np.ones(n)
     best = float(np.where(finished, record.final, -np.inf).max())
-    cost = Cost()
+    cost, model = Cost(), None
     for start, end in chunks(n, setting.n_full, setting.growth):
         rows = order[start:end]
-        bounds = _bounds(record, static, finished, weight, rows, looks, setting, best, cost)
+        bounds, model = _bounds(
+            record, static, finished, weight, rows, looks, setting, best, model, cost
+        )
         lowest = np.fmin.reduce(bounds, axis=1, initial=np.inf)
         for i, run in enumerate(rows.tolist()):
             below = lowest[i] <= best
             if below and forced[run]:
-                weight[run] = 1 / setting.always
+                weight[run] = setting.heavy
             if below and not forced[run]:
                 first = columns[int(np.argmax(bounds[i] <= best))]
                 ended[run] = min(int(ended[run]), int(first))
             elif record.complete[run]:
                 finished[run] = True
+                if not forced[run]:
+                    weight[run] = setting.survivors
                 best = max(best, float(record.final[run]))
     judged = ~forced
     judged[order[: setting.n_full]] = False
@@ -120,17 +137,18 @@ def _bounds(
     looks: np.ndarray,
     setting: OnlineSetting,
     best: float,
+    earlier: GainProcesses | None,
     cost: Cost,
-) -> np.ndarray:
+) -> tuple[np.ndarray, GainProcesses | None]:
     """Gain that each of `rows` stays below with the wanted confidence, shape (n_rows, n_looks).
 
     NaN after a look at which the run cannot beat the `best` gain of now.
     """
     if setting.delta >= 1:
-        return np.full((len(rows), len(looks)), np.inf)
+        return np.full((len(rows), len(looks)), np.inf), None
     train = np.flatnonzero(finished)
     started = time.perf_counter()
-    model = GainProcesses(record.gain[train], record.epochs, static[train], looks)
+    model = GainProcesses(record.gain[train], record.epochs, static[train], looks, start=earlier)
     left_out = [model.left_out(int(tau)) for tau in looks]
     wide = 1 + setting.late * looks / record.epochs[-1]
     held_out = Trajectories(
@@ -155,4 +173,4 @@ def _bounds(
         # the best only rises: these are stopped here at the latest, whatever happens before
         going &= ~(bounds[:, i] <= best)
     cost.predict += time.perf_counter() - started
-    return bounds
+    return bounds, model

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,11 +94,15 @@ def forecast(
     model: str,
     looks: np.ndarray,
     seed: int,
+    **options: Any,
 ) -> Forecasts:
-    """Fit `model` on the runs `train` and predict the runs `judged` at every look."""
+    """Fit `model` on the runs `train` and predict the runs `judged` at every look.
+
+    `options` are passed to `make_predictor`.
+    """
     record_ends = Record.of(curves).end
     started = time.perf_counter()
-    predictor = make_predictor(model, seed=seed).fit(curves.take(train), looks.tolist())
+    predictor = make_predictor(model, seed=seed, **options).fit(curves.take(train), looks.tolist())
     fitted = time.perf_counter()
     rows, predictions = [], []
     for tau in looks:
@@ -258,14 +263,3 @@ def _replay_among_peers(
     judged = np.ones(len(record), dtype=bool)
     judged[order[:n_full]] = False
     return Replay(order, ended, ~stopped & record.complete, judged)
-
-
-def published_speedups(rows: Sequence[dict[str, str]]) -> dict[tuple[str, str, float], float]:
-    """Map (data set, setting, Delta) to the published speedup, from the rows of the csv."""
-    found = {}
-    for row in rows:
-        for column, value in row.items():
-            if column.startswith("delta_") and value:
-                key = (row["dataset"], row["method"], float(column.removeprefix("delta_")))
-                found[key] = float(value)
-    return found
