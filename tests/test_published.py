@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curvecast import DataError, markdown, published, tables
+from curvecast import DataError, datasets, markdown, published, readers, scores, tables
+from curvecast.protocol import tau_of
 
 FOLDER = Path(__file__).parents[1] / "resources" / "published"
 HEAD = "dataset,model,features,fraction,depth,n_train,r2,r2_se,reading_error,source\n"
@@ -154,3 +155,22 @@ def test_notes_of_the_project_name_known_sources() -> None:
     notes, frame = published.load_notes(FOLDER), published.load(FOLDER)
     for key in ("dataset", "source"):
         assert set(notes[key]) - {""} <= set(frame[key])
+
+
+@pytest.mark.real_data
+def test_published_figures_of_metaqnn_svhn_are_of_its_first_1000_runs(mirror: Path) -> None:
+    """What notes.csv says about this data set: the last seen value needs no training to check."""
+    name = "baker/metaqnn_svhn"
+    stanza = datasets.load_registry({})[name]
+    paths = [mirror / file.path for file in datasets.files_of(stanza)]
+    curves = readers.read(name, datasets.for_reader(stanza), paths)
+    assert len(curves) == 1300
+    frame = published.load(FOLDER)
+    theirs = frame[(frame["dataset"] == name) & (frame["model"] == "last_value")]
+    for runs, matches in ((slice(0, 1000), True), (slice(0, 1300), False)):
+        ours = [
+            scores.r2(curves.final[runs], curves.values[runs, tau_of(fraction, 20) - 1])
+            for fraction in theirs["fraction"]
+        ]
+        close = np.abs(np.array(ours) - theirs["r2"].to_numpy()) < 0.005
+        assert close.all() == matches

@@ -274,6 +274,9 @@ def published(frame: pd.DataFrame, missing: pd.DataFrame) -> str:
         sections.append("## Not compared\n\n" + text + "\n".join(lines) + "\n")
     return _document(
         "Published R² and ours",
+        f"{int(frame['beyond_2se'].sum())} of {len(frame)} differences are beyond two standard "
+        "errors; about one in twenty would be by chance alone. A note says what is known about the "
+        'cell; "not explained" where a difference is beyond two standard errors and nothing is.\n\n'
         "Difference: ours minus published, ± its standard error. Where no standard error was "
         "published, the published mean is given ours; a value read from a figure carries its "
         "reading error. Both means are over repeated splits of the same runs.",

@@ -88,7 +88,7 @@ def _lines(scores: pd.DataFrame, x: str, label: str, published: pd.DataFrame | N
     figure, axes = style.panels(
         len(datasets),
         columns=5 if many else 3,
-        height=1.45 if many else 2.4,
+        height=1.45 if many else 2.4 if len(datasets) > 2 else 3.2,
         label=label if not many else label.split(" (")[0].replace(" of the curve seen", " seen"),
         sharex=True,
     )
