@@ -34,10 +34,10 @@ class Member:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-# Straight lines in a warped target leave the data exponentially: only models that fall back to
-# the mean are asked for it.
+# Straight lines in a warped target leave the data exponentially, and a warped level falls back to
+# the median where it knows nothing: only models that fall back to "no further gain" are asked.
 LIBRARY = (
-    *(Member("gp", target) for target in ("level", "gain", "warped_level", "warped_gain")),
+    *(Member("gp", target) for target in ("level", "gain", "warped_gain")),
     *(Member("gp", target, {"kernel": "matern+linear"}) for target in ("level", "gain")),
     *(
         Member("ridge", target, {"summaries": summaries})
@@ -49,9 +49,9 @@ LIBRARY = (
     Member("nusvr_linear", "level"),
 )
 # A level shrinks to the mean where it knows nothing, which is the safer error: it counts twice.
-PRIOR = {"level": 2.0, "gain": 1.0, "warped_level": 1.0, "warped_gain": 1.0}
+PRIOR = {"level": 2.0, "gain": 1.0, "warped_gain": 1.0}
 POWER = 2.0
-TRIM = 0.25
+TRIM = 0.35
 
 
 def weigh(errors: np.ndarray, forms: list[str]) -> np.ndarray:

@@ -1,0 +1,114 @@
+"""The robust ensemble: weights, trimmed combination, calibrated distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from curvecast import CurveSet, make_predictor
+from curvecast.features import build
+from curvecast.predictors.ensemble import LIBRARY, trimmed_mean, weigh
+from curvecast.predictors.targets import FORMS
+
+
+def test_trimmed_mean_is_the_mean_of_the_middle_half() -> None:
+    values = np.array([[1.0], [2.0], [4.0], [1e9]])
+    assert trimmed_mean(values, np.full(4, 0.25), 0.25) == pytest.approx([3.0])
+
+
+def test_trimmed_mean_cuts_inside_a_member() -> None:
+    # of the weights .5, .3, .2 the middle 80 % keeps .4, .3 and .1
+    values = np.array([[0.0], [1.0], [10.0]])
+    weights = np.array([0.5, 0.3, 0.2])
+    assert trimmed_mean(values, weights, 0.1) == pytest.approx([(0.3 + 1.0) / 0.8])
+
+
+def test_trimmed_mean_does_not_depend_on_the_order_of_members() -> None:
+    rng = np.random.default_rng(0)
+    values, weights = rng.normal(size=(6, 9)), rng.dirichlet(np.ones(6))
+    order = rng.permutation(6)
+    np.testing.assert_allclose(
+        trimmed_mean(values, weights, 0.35), trimmed_mean(values[order], weights[order], 0.35)
+    )
+
+
+def test_weights_follow_the_errors_and_the_prior() -> None:
+    # equal errors everywhere: a form weighs its prior, shared evenly within the form
+    errors = np.tile([1.0, -1.0], (3, 5))
+    np.testing.assert_allclose(weigh(errors, ["level", "level", "gain"]), [1 / 3, 1 / 3, 1 / 3])
+    # twice the error is a quarter of the weight
+    scaled = errors * np.array([1.0, 2.0, 1.0])[:, None]
+    weights = weigh(scaled, ["level", "level", "gain"])
+    assert weights[0] / weights[1] == pytest.approx(4.0)
+    assert weights.sum() == pytest.approx(1.0)
+
+
+def test_every_member_asks_for_a_known_form() -> None:
+    assert {member.target for member in LIBRARY} <= set(FORMS)
+
+
+def test_finds_the_limit_of_saturating_curves(make_curves: Callable[..., CurveSet]) -> None:
+    curves = make_curves(160, noise=0.01, seed=3)
+    train, test = curves.take(np.arange(80)), curves.take(np.arange(80, 160))
+    prediction = make_predictor("ensemble", seed=1, draws=10).fit(train, [5]).predict(test, 5)
+    error = np.sum((prediction.mean - test.final) ** 2)
+    assert 1 - error / np.sum((test.final - test.final.mean()) ** 2) > 0.8
+    low, high = prediction.quantile([0.1, 0.9]).T
+    assert 0.65 <= np.mean((low <= test.final) & (test.final <= high)) <= 0.95
+
+
+def test_a_curve_far_outside_does_not_run_away(make_curves: Callable[..., CurveSet]) -> None:
+    curves = make_curves(60, noise=0.005)
+    far = curves.values.copy()
+    far[0] = 50.0
+    model = make_predictor("ensemble", draws=10).fit(curves, [6])
+    one = CurveSet(curves.configs, far, curves.epochs, curves.metric, curves.direction, curves.name)
+    assert -50 < model.predict(one, 6).mean[0] < 150
+
+
+def test_the_unit_does_not_matter(make_curves: Callable[..., CurveSet]) -> None:
+    curves = make_curves(50, noise=0.01)
+    percent = CurveSet(
+        curves.configs,
+        100 * curves.values - 7,
+        curves.epochs,
+        curves.metric,
+        curves.direction,
+        curves.name,
+        log_columns=curves.log_columns,
+    )
+    p = make_predictor("ensemble", draws=10).fit(curves, [6]).predict(curves, 6)
+    q = make_predictor("ensemble", draws=10).fit(percent, [6]).predict(percent, 6)
+    np.testing.assert_allclose(q.mean, 100 * p.mean - 7, rtol=1e-3)
+    np.testing.assert_allclose(q.std, 100 * p.std, rtol=2e-2)
+
+
+def test_the_same_seed_gives_the_same_bytes(make_curves: Callable[..., CurveSet]) -> None:
+    X = build(make_curves(40, noise=0.02), [4])[4]
+    y = make_curves(40, noise=0.02).final
+    a, b = (make_predictor("ensemble", seed=5, draws=8).fit_xy(X, y).predict_xy(X) for _ in "ab")
+    assert a.quantile([0.1, 0.5]).tobytes() == b.quantile([0.1, 0.5]).tobytes()
+
+
+def test_without_curves_only_levels_are_left(make_curves: Callable[..., CurveSet]) -> None:
+    curves = make_curves(40)
+    X = build(curves, [4])[4].filter(regex="^(hp|ap)_")
+    model = make_predictor("ensemble", draws=8).fit_xy(X, curves.final)
+    assert model.diagnostics()["weight_level"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_diverged_and_constant_curves_are_legal(
+    make_curves: Callable[..., CurveSet], direction: str
+) -> None:
+    curves = make_curves(40, noise=0.01, direction=direction)
+    values = curves.values.copy()
+    values[0, 3:] = np.nan
+    values[1, 4:] = np.inf
+    values[2] = values[2, 0]
+    broken = CurveSet(curves.configs, values, curves.epochs, curves.metric, direction, curves.name)
+    prediction = make_predictor("ensemble", draws=8).fit(broken, [2, 5]).predict(broken, 5)
+    assert np.isfinite(prediction.mean).all()
+    assert (prediction.std > 0).all()
