@@ -8,7 +8,7 @@ again, which no real training does, and a stopping rule would know its end befor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import ConfigSpace
@@ -64,7 +64,7 @@ class Recorded:
         distance 1, and of equally near rows the first one counts. Once all rows are used, all
         may be used again.
         """
-        point = scaled(self.space, pd.DataFrame([config], columns=list(self.space)))
+        point = scaled(self.space, {name: [config.get(name)] for name in self.space})
         distances = np.sqrt(((self._points - point) ** 2).sum(axis=1))
         free = np.ones(len(distances), dtype=bool)
         free[list(used)] = False
@@ -112,7 +112,9 @@ class Recorded:
         return self.curves.take(list(dict.fromkeys(e.info["row"] for e in evaluations)))
 
 
-def scaled(space: ConfigSpace.ConfigurationSpace, configs: pd.DataFrame) -> np.ndarray:
+def scaled(
+    space: ConfigSpace.ConfigurationSpace, configs: Mapping[str, Any] | pd.DataFrame
+) -> np.ndarray:
     """Configurations as points in which every parameter spans 0..1, shape (n, n_coordinates).
 
     Categories are one-hot over the root of 2, so that two of them are at distance 1. A parameter
@@ -120,14 +122,14 @@ def scaled(space: ConfigSpace.ConfigurationSpace, configs: pd.DataFrame) -> np.n
     """
     parts = []
     for name, parameter in space.items():
-        values = configs[name]
+        values = np.asarray(configs[name])
         if isinstance(parameter, ConfigSpace.CategoricalHyperparameter):
-            same = values.to_numpy()[:, None] == np.array(parameter.choices, dtype=object)
+            same = values[:, None] == np.array(parameter.choices, dtype=object)
             parts.append(same / np.sqrt(2))
             continue
         if not isinstance(parameter, UniformFloatHyperparameter | UniformIntegerHyperparameter):
             raise DataError("neither a number nor a category", column=name)
-        low, high, numbers = parameter.lower, parameter.upper, values.to_numpy(dtype=np.float64)
+        low, high, numbers = parameter.lower, parameter.upper, values.astype(np.float64)
         if parameter.log:
             low, high, numbers = np.log(low), np.log(high), np.log(numbers)
         unit = (numbers - low) / (high - low)

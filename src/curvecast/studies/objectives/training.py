@@ -112,14 +112,15 @@ class Training:
         if not logs:
             logs = {name: [value] for name, value in session.evaluate().items()}
         curve = logs[self.task.target]
-        begun = len(curve) - 1
         ended = self._train(session, logs, budget, config, trial)
         if checkpoint is not None:
             _save(checkpoint, session, logs)
         trained = len(curve) - 1 if ended is None else ended.epoch
-        info = {
+        # What the log knows, not the checkpoint: after a kill that may be a rung ahead.
+        begun = 0 if checkpoint is None else trial.trained
+        info: dict[str, Any] = {
             "trained": trained,
-            "cost": trained - min(begun, trained),
+            "cost": max(trained - begun, 0),
             "epochs": list(range(len(curve))),
             "curve": curve,
             "series": {name: log for name, log in logs.items() if name != self.task.target},

@@ -1,0 +1,119 @@
+"""Studies as written in a config, and a predictor's own error as their objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curvecast import CurveSet, DataError
+from curvecast.predictors.base import Prediction as Predicted
+from curvecast.studies.bohb import Settings, run
+from curvecast.studies.definitions import objective_of, settings_of
+from curvecast.studies.objectives import prediction
+from curvecast.studies.objectives.prediction import Parts, Prediction
+from curvecast.studies.objectives.recorded import Recorded
+from curvecast.studies.objectives.training import Training
+from curvecast.studies.spaces import load_space
+
+Make = Callable[..., CurveSet]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+TRAINING = {
+    "objective": "training", "task": "digits_mlp", "task_options": {"n_epochs": 9},
+    "eta": 3, "min_budget": 1, "max_budget": 9, "iterations": 2, "workers": 1, "seeds": 2,
+    "stopping": {"predictor": "ridge", "Delta": 0.9},
+}  # fmt: skip
+PREDICTION = {
+    "objective": "prediction", "model": "ridge", "dataset": "x", "space": "predictors.lstm",
+    "parts": {"n_train": 10, "n_validation": 5, "n_test": 5, "tau": 3},
+}  # fmt: skip
+RECORDED = {"objective": "recorded", "datasets": ["x"], "total_budget": 50, "max_budget": 9}
+
+
+def test_a_definition_becomes_settings_and_an_objective(make_curves: Make) -> None:
+    settings = settings_of("digits", TRAINING, "hyperband", 3)
+    assert settings == Settings(
+        "digits", "hyperband", eta=3, min_budget=1, max_budget=9, iterations=2, workers=1, seed=3
+    )
+    objective = objective_of("digits", TRAINING)
+    assert isinstance(objective, Training)
+    assert (objective.early.predictor, objective.early.Delta) == ("ridge", 0.9)
+    settings = settings_of("tab", RECORDED)
+    assert (settings.workers, settings.iterations, settings.total_budget) == (0, None, 50)
+    assert isinstance(objective_of("tab", RECORDED, make_curves(20)), Recorded)
+    assert isinstance(objective_of("tune", PREDICTION, make_curves(30)), Prediction)
+
+
+@pytest.mark.parametrize(
+    ("definition", "problem"),
+    [
+        ({"objective": "guess"}, "objective 'guess' is not one of"),
+        ({**TRAINING, "modle": 1}, "unknown key 'modle' for objective training"),
+        ({"objective": "prediction", "model": "cnn"}, "key 'dataset' is missing"),
+        ({**TRAINING, "task": "nonsense"}, "unknown task 'nonsense'"),
+        ({**TRAINING, "task": "curvecast.curves:Nothing"}, "no such task"),
+        ({**TRAINING, "stopping": {"delta": 1}}, "stopping: unknown key 'delta'"),
+        (RECORDED, "objective recorded needs a collection"),
+    ],
+)
+def test_mistakes_are_named(definition: dict[str, Any], problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
+        objective_of("s", definition)
+
+
+def test_splits_share_no_configuration_and_can_follow_the_file(make_curves: Make) -> None:
+    curves = make_curves(40)
+    parts = Parts(20, 10, 10, tau=3, in_file_order=True).of(curves)
+    assert [p.configs["id"].iloc[0] for p in parts] == ["run0", "run20", "run30"]
+    drawn = Parts(20, 10, 10, tau=3).of(curves)
+    ids = [set(p.configs["id"]) for p in drawn]
+    assert [len(i) for i in ids] == [20, 10, 10]
+    assert len(set.union(*ids)) == 40
+    assert list(drawn[0].configs["id"]) != list(parts[0].configs["id"])
+    twice = replace(curves, configs=curves.configs.assign(group=np.arange(40) // 2))
+    groups = [set(p.groups) for p in Parts(19, 9, 8, tau=3).of(twice)]
+    assert [len(g) for g in groups] == [10, 5, 4]
+    assert len(set.union(*groups)) == 19
+    with pytest.raises(DataError, match="40 usable runs, the splits need 41"):
+        Parts(20, 10, 11, tau=3).of(curves)
+
+
+class LineFit:
+    """Predicts final = last + slope, best at slope = the mean gain; better with more epochs."""
+
+    def __init__(self, *, seed: int, lr: float, epochs: int = 27, **other: Any) -> None:
+        self.gain, self.noise = lr, 0.1 / epochs
+
+    def fit(self, curves: CurveSet, taus: list[int]) -> LineFit:
+        return self
+
+    def predict(self, curves: CurveSet, tau: int) -> Predicted:
+        last = curves.values[:, curves.seen(tau)][:, -1]
+        mean = last + 5 * self.gain + self.noise
+        return Predicted(mean, np.ones(len(mean)))
+
+
+def test_tuning_beats_the_untuned_predictor(
+    make_curves: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "make_predictor", lambda model, **options: LineFit(**options))
+    objective = Prediction(
+        "ridge", make_curves(60), Parts(30, 15, 15, tau=5), load_space("predictors.lstm")
+    )
+    evaluations = run(Settings("s", max_budget=27, iterations=8, workers=0), objective)
+    best = min((e for e in evaluations if e.budget == 27), key=lambda e: e.loss)
+    untuned = objective.score({"lr": 0.01}, seed=0)
+    assert best.info["validation_mse"] == best.loss < untuned["validation_mse"]
+    assert best.info["test"] == best.info["test_mse"] < untuned["test_mse"]
+    assert best.info["cost"] == 27
+    by_hand = objective.score({**best.config, "epochs": 27}, seed=0)
+    assert by_hand["validation_mse"] == pytest.approx(best.loss)
+    truth = objective._validation.final
+    guess = LineFit(seed=0, **{**best.config, "epochs": 27}).predict(objective._validation, 5).mean
+    assert by_hand["validation_r2"] == pytest.approx(
+        1 - np.sum((guess - truth) ** 2) / np.sum((truth - truth.mean()) ** 2)
+    )

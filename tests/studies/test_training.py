@@ -1,0 +1,210 @@
+"""Real training inside a study: checkpoints, curves, divergence, and the network itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ConfigSpace
+import numpy as np
+import pytest
+from toys import conditional_space
+
+from curvecast import CurveSet
+from curvecast.protocol import seed_from
+from curvecast.studies.bohb import Settings, read_evaluations, run
+from curvecast.studies.early import EarlyEnd
+from curvecast.studies.evaluation import Config
+from curvecast.studies.objectives.digits import DigitsMLP
+from curvecast.studies.objectives.training import Training
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@dataclass
+class Decay:
+    """Loss 2 * exp(-lr * 30 * epoch) + (layers - 1); the state is the epoch. Counts its epochs."""
+
+    diverge_at: int | None = None
+    epochs_trained: list[int] = field(default_factory=list)
+    name: str = "trained/decay"
+    source: str = "made for a test"
+    target: str = "loss"
+    metric: str = "loss"
+    direction: str = "minimize"
+    n_epochs: int = 9
+    architecture: tuple[str, ...] = ("layers",)
+
+    def space(self) -> ConfigSpace.ConfigurationSpace:
+        return conditional_space()
+
+    def start(self, config: Config, seed: int) -> Session:
+        return Session(self, config)
+
+
+class Session:
+    def __init__(self, task: Decay, config: Config) -> None:
+        self.task, self.config, self.epoch = task, config, 0
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"epoch": np.array(self.epoch)}
+
+    def resume(self, epoch: int, state: Mapping[str, np.ndarray]) -> None:
+        assert int(state["epoch"]) == epoch
+        self.epoch = epoch
+
+    def train_epoch(self) -> None:
+        self.epoch += 1
+        self.task.epochs_trained.append(self.epoch)
+
+    def evaluate(self) -> dict[str, float]:
+        loss = 2 * math.exp(-30 * self.config["lr"] * self.epoch) + self.config["layers"] - 1
+        if self.task.diverge_at is not None and self.epoch >= self.task.diverge_at:
+            loss = math.inf if self.config["layers"] == 1 else loss
+        return {"loss": loss, "twice": 2 * loss}
+
+    def scores(self) -> dict[str, float]:
+        return {"validation": 1.0, "test": float(self.epoch)}
+
+
+def study(objective: Training, directory: Path | None, **settings: Any) -> list:
+    return run(Settings("s", workers=0, **{"iterations": 2, **settings}), objective, directory)
+
+
+def epochs_of(evaluations: list) -> float:
+    return sum(e.info["cost"] for e in evaluations)
+
+
+def test_rungs_go_on_from_the_checkpoint_below(tmp_path: Path) -> None:
+    with_files = study(Training(Decay()), tmp_path)
+    without = study(Training(Decay()), None)
+    assert [(e.config, e.loss) for e in with_files] == [(e.config, e.loss) for e in without]
+    assert epochs_of(with_files) == 9 + 3 * 2 + 6 + 9 + 6
+    assert epochs_of(without) == 9 + 3 * 3 + 9 + 9 + 9
+    top = next(e for e in with_files if e.budget == 9)
+    assert (top.info["trained"], top.info["cost"], top.info["test"]) == (9, 6, 9.0)
+    assert top.info["epochs"] == list(range(10))
+    assert top.info["series"]["twice"] == [2 * v for v in top.info["curve"]]
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_checkpoint_ahead_of_the_log_gives_the_same_result(tmp_path: Path) -> None:
+    """A kill after the checkpoint was written and before the evaluation was logged."""
+    objective = Training(Decay())
+    whole = study(objective, tmp_path / "whole", iterations=1)
+    halted = tmp_path / "halted"
+
+    class Killed(BaseException):
+        pass
+
+    class Halting(Training):
+        def evaluate(self, config: Config, trial: Any) -> dict[str, Any]:
+            result = super().evaluate(config, trial)
+            if trial.budget == 9:
+                raise Killed
+            return result
+
+    task = Halting(Decay())
+    task.identity = objective.identity  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        study(task, halted, iterations=1)
+    assert len(read_evaluations(halted)) == len(whole) - 1
+    again = Training(Decay())
+    resumed = study(again, halted, iterations=1)
+    assert [(e.config, e.loss, e.info) for e in resumed] == [
+        (e.config, e.loss, e.info) for e in whole
+    ]
+
+
+def test_a_diverged_run_keeps_its_curve(tmp_path: Path) -> None:
+    objective = Training(Decay(diverge_at=2))
+    evaluations = study(objective, tmp_path, iterations=6)
+    failed = [e for e in evaluations if e.reason is not None]
+    assert failed
+    assert {e.config["layers"] for e in failed} == {1}
+    assert {e.reason for e in failed} == {"diverged in epoch 2"}
+    curves = objective.collect(evaluations)
+    rows = curves.configs["ap_layers"].to_numpy() == 1
+    diverged = rows & np.isinf(curves.values[:, 2])
+    assert diverged.any()
+    assert np.isnan(curves.values[diverged][:, 3:]).all()
+
+
+def test_the_runs_of_a_study_are_a_collection(tmp_path: Path) -> None:
+    objective = Training(Decay())
+    evaluations = study(objective, None)
+    curves = objective.collect(evaluations)
+    assert len(curves) == len({e.id for e in evaluations})
+    assert curves.epochs.tolist() == list(range(10))
+    assert set(curves.configs) == {
+        "id",
+        "group",
+        "hp_lr",
+        "hp_momentum",
+        "hp_optimizer",
+        "ap_layers",
+    }
+    assert curves.log_columns == ("hp_lr",)
+    inactive = curves.configs["hp_optimizer"] == "adam"
+    assert curves.configs["hp_momentum"].isna().equals(inactive)
+    reached = np.isfinite(curves.values).sum(axis=1) - 1
+    longest = {e.id: 0.0 for e in evaluations}
+    for e in evaluations:
+        longest[e.id] = max(longest[e.id], e.budget)
+    assert sorted(reached) == sorted(longest.values())
+    curves.to_parquet(tmp_path / "curves.parquet")
+    again = CurveSet.from_parquet(tmp_path / "curves.parquet")
+    np.testing.assert_array_equal(again.series["twice"], curves.series["twice"])
+
+
+def test_a_rule_ends_real_training(tmp_path: Path) -> None:
+    settings = {"iterations": 12}
+    plain = study(Training(Decay()), tmp_path / "plain", **settings)
+    rule = EarlyEnd(predictor="ridge", min_runs=5, Delta=0.8)
+    early = study(Training(Decay(), early=rule), tmp_path / "early", **settings)
+    stopped = [e for e in early if "stopped" in e.info]
+    assert stopped
+    for e in stopped:
+        assert e.info["stopped"] < e.budget
+        assert len(e.info["curve"]) >= e.info["stopped"] + 1
+    assert epochs_of(early) < epochs_of(plain)
+
+
+def test_the_network_resumes_exactly() -> None:
+    """Digits: 2 + 1 epochs through a checkpoint against 3 epochs at once; dropout included."""
+    task = DigitsMLP(n_epochs=3)
+    config = {
+        "batch_size": 16, "learning_rate": 0.05, "momentum": 0.5, "weight_decay": 1e-4,
+        "num_layers": 3, "max_units": 64, "max_dropout": 0.3,
+    }  # fmt: skip
+    seed = seed_from("test")
+    whole, first, second = (task.start(config, seed) for _ in range(3))
+    untrained = whole.evaluate()
+    for _ in range(3):
+        whole.train_epoch()
+    for _ in range(2):
+        first.train_epoch()
+    second.resume(2, {name: array.copy() for name, array in first.state().items()})
+    second.train_epoch()
+    assert whole.evaluate() == second.evaluate()
+    assert whole.scores() == second.scores()
+    assert whole.evaluate()["val_cross_entropy"] < 0.5 * untrained["val_cross_entropy"]
+    assert whole.scores()["test"] > 0.8
+    linear = {k: v for k, v in config.items() if not k.startswith("max_")} | {"num_layers": 1}
+    session = task.start(linear, seed)
+    session.train_epoch()
+    assert session.scores()["test"] > 0.7
+
+
+def test_a_study_on_digits_in_processes(tmp_path: Path) -> None:
+    objective = Training(DigitsMLP(n_epochs=4))
+    settings = Settings("digits", max_budget=4, eta=4, iterations=1, workers=2, time_limit=120)
+    evaluations = run(settings, objective, tmp_path)
+    assert [e.reason for e in evaluations] == [None] * 5
+    top = next(e for e in evaluations if e.budget == 4)
+    assert top.info["cost"] == 3
+    assert np.isfinite(top.info["curve"]).all()
+    assert 0 < top.info["test"] <= 1
