@@ -95,7 +95,10 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{options.runs} runs, {options.epochs} epochs and epoch 0, device {options.device}")
     print("processor seconds of all runs:")
-    print("| collection | hidden layers | runs | groups | plain | batched | ratio | loss | loss |")
+    print(
+        "| collection | hidden layers | runs | groups | plain | batched | ratio "
+        "| mean loss plain | mean loss batched |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.collections:
         collection = embedded.COLLECTIONS[name]
