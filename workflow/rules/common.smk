@@ -93,7 +93,7 @@ def raw_files_of(wildcards):
 
 def reader_of(wildcards):
     reader = REGISTRY[wildcards.dataset]["reader"]
-    return code_of("curvecast.curves" if reader == "curveset" else f"curvecast.readers.{reader}")
+    return code_of(f"curvecast.readers.{reader}")
 
 
 def cells_of(wildcards):

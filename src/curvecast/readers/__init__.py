@@ -5,14 +5,13 @@ A reader is a module of this folder with
     REQUIRED, OPTIONAL : the keys that its stanzas must and may have beside the common ones
     read(name, stanza, files) -> CurveSet
 
-and is imported when it is used. `curveset` reads back what `CurveSet.to_parquet` wrote.
+and is imported when it is used.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from curvecast.curves import CurveSet, DataError
 COMMON = frozenset(
     {"reader", "files", "kind", "licence", "citation", "description", "metric", "direction"}
 )
-_MODULES = {"baker": "baker", "lcbench": "lcbench", "table": "table"}
-NAMES = (*_MODULES, "curveset")
+NAMES = ("baker", "curveset", "lcbench", "table")
 
 
 def check(name: str, stanza: Mapping[str, Any]) -> None:
@@ -41,9 +39,7 @@ def check(name: str, stanza: Mapping[str, Any]) -> None:
 
 
 def _keys(reader: str) -> tuple[frozenset[str], frozenset[str]]:
-    if reader not in _MODULES:
-        return frozenset(), frozenset()
-    module = importlib.import_module(f"{__name__}.{_MODULES[reader]}")
+    module = importlib.import_module(f"{__name__}.{reader}")
     return module.REQUIRED, module.OPTIONAL
 
 
@@ -69,16 +65,6 @@ def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> C
             raise DataError("the file does not exist", file=path)
         if entry.get("checksum"):
             datasets.verify(path, entry["checksum"])
-    if stanza["reader"] == "curveset":
-        return _read_curveset(name, stanza, files[0])
-    module = importlib.import_module(f"{__name__}.{_MODULES[stanza['reader']]}")
+    module = importlib.import_module(f"{__name__}.{stanza['reader']}")
     curves: CurveSet = module.read(name, stanza, files)
     return curves
-
-
-def _read_curveset(name: str, stanza: Mapping[str, Any], path: str | Path) -> CurveSet:
-    curves = CurveSet.from_parquet(path)
-    for key, found in (("metric", curves.metric), ("direction", curves.direction)):
-        if stanza.get(key, found) != found:
-            raise DataError(f"{key} is {found!r}, its stanza says {stanza[key]!r}", file=path)
-    return replace(curves, name=name)

@@ -1,0 +1,52 @@
+"""What `CurveSet.to_parquet` wrote: collections that this project trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from curvecast.curves import CurveSet, DataError
+
+REQUIRED: frozenset[str] = frozenset()
+OPTIONAL = frozenset({"target", "series"})
+
+
+def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> CurveSet:
+    """Read a curve file back under the name of the data set.
+
+    Parameters
+    ----------
+    stanza : `target` names a logged series to predict instead of the values of the file (the
+        stanza's `metric` and `direction` then are that series'); `series` lists the series that
+        become features beside the target, by default none. `seconds` is always kept.
+
+    Raises
+    ------
+    DataError : not a whole curve file, or a series that it does not hold.
+    """
+    path = files[0]
+    curves = CurveSet.from_parquet(path)
+    target = stanza.get("target")
+    wanted = [*stanza.get("series", ()), *([target] if target else [])]
+    for series in wanted:
+        if series not in curves.series:
+            known = ", ".join(sorted(curves.series))
+            raise DataError(f"no such series, there are {known}", file=path, column=series)
+    if not target:
+        for key, found in (("metric", curves.metric), ("direction", curves.direction)):
+            if stanza.get(key, found) != found:
+                raise DataError(f"{key} is {found!r}, its stanza says {stanza[key]!r}", file=path)
+    return replace(
+        curves,
+        name=name,
+        values=curves.series[target] if target else curves.values,
+        series={
+            key: array
+            for key, array in curves.series.items()
+            if key == "seconds" or key in stanza.get("series", ())
+        },
+        metric=stanza.get("metric", target or curves.metric),
+        direction=stanza.get("direction", curves.direction),
+    )
