@@ -1,0 +1,103 @@
+"""The workflow's jobs: seeds of a study, their collection, the incumbent, and the tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curvecast import CurveSet, DataError
+from curvecast.predictors.base import Prediction as Predicted
+from curvecast.studies import jobs
+from curvecast.studies.objectives import prediction
+
+Make = Callable[..., CurveSet]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+DIGITS = {
+    "objective": "training", "task": "digits_mlp", "task_options": {"n_epochs": 3},
+    "min_budget": 1, "max_budget": 3, "iterations": 2, "workers": 0, "seeds": 2,
+}  # fmt: skip
+RECORDED = {
+    "objective": "recorded", "datasets": ["x"], "total_budget": 60, "max_budget": 9, "seeds": 2,
+}  # fmt: skip
+TUNING = {
+    "objective": "prediction", "model": "ridge", "dataset": "x", "space": "predictors.lstm",
+    "parts": {"n_train": 30, "n_validation": 15, "n_test": 15, "tau": 5}, "workers": 0,
+    "max_budget": 9, "iterations": 3, "seeds": 1,
+}  # fmt: skip
+
+
+def test_a_study_of_real_training_becomes_a_collection(tmp_path: Path) -> None:
+    done = [jobs.run_study("d", DIGITS, "bohb", k, tmp_path / str(k)) for k in range(2)]
+    again, _ = jobs.run_study("d", DIGITS, "bohb", 0, tmp_path / "0")
+    pd.testing.assert_frame_equal(again, done[0][0])
+    together = jobs.gather_curves([curves for _, curves in done])
+    assert together.name == "trained/d"
+    assert len(together) == len(done[0][1]) + len(done[1][1])
+    assert {key.split("-")[0] for key in together.configs["id"]} == {"0", "1"}
+    assert together.configs["group"].nunique() == len(together)
+    assert together.epochs.tolist() == [0, 1, 2, 3]
+    frame = pd.concat([f for f, _ in done])
+    found = jobs.incumbent(frame)
+    whole = frame[(frame["budget"] == 3) & frame["stopped"].isna()]
+    assert found["loss"] == whole["loss"].min()
+    assert json.dumps(found["config"], sort_keys=True) in set(whole["config"])
+    tables = jobs.tables([frame], [])
+    assert list(tables) == ["studies"]
+    row = tables["studies"].iloc[0]
+    assert (row["study"], row["optimizer"], row["seeds"]) == ("d", "bohb", 2)
+    assert 0 < row["test"] <= 1
+    assert row["loss_low"] < row["loss"] < row["loss_high"]
+
+
+def test_replays_of_several_optimisers_make_the_comparison(make_curves: Make) -> None:
+    curves = make_curves(60)
+    done = [jobs.run_replays("tab", RECORDED, o, curves) for o in ("bohb", "random")]
+    tables = jobs.tables([f for f, _ in done], [r for _, r in done])
+    assert set(tables) == {"studies", "study_regret", "study_comparison"}
+    assert tables["studies"]["study"].unique().tolist() == [curves.name]
+    assert (tables["studies"]["budget_used"] >= 60).all()
+    assert tables["study_comparison"]["other"].tolist() == ["random"]
+    final = tables["study_regret"].query("share == 1").set_index("optimizer")["regret"]
+    assert tables["study_comparison"]["difference"].iloc[0] == pytest.approx(
+        final["bohb"] - final["random"]
+    )
+    assert jobs.label("bohb", {**RECORDED, "stopping": {"Delta": 0.9}}) == "f-bohb"
+
+
+class Shift:
+    """Predicts the last value plus 5 lr; the seed adds noise that more epochs take away."""
+
+    def __init__(self, *, seed: int = 0, lr: float = 0.01, epochs: int = 1, **other: Any) -> None:
+        self.shift = 5 * lr + 1e-3 * np.random.default_rng(seed).standard_normal() / epochs
+
+    def fit(self, curves: CurveSet, taus: list[int]) -> Shift:
+        return self
+
+    def predict(self, curves: CurveSet, tau: int) -> Predicted:
+        mean = curves.values[:, curves.seen(tau)][:, -1] + self.shift
+        return Predicted(mean, np.ones(len(mean)))
+
+
+def test_the_tuned_predictor_is_compared_with_the_untuned_one(
+    make_curves: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(prediction, "make_predictor", lambda model, **options: Shift(**options))
+    curves = make_curves(60)
+    frame, trained = jobs.run_study("tune", TUNING, "bohb", 0, tmp_path, curves)
+    assert trained is None
+    found = jobs.incumbent(frame)
+    options = jobs.tuned_options(found)
+    assert options["epochs"] == 9
+    assert set(options) == {"epochs", *found["config"]}
+    rows = jobs.tuning_rows("tune", TUNING, curves, found, repeats=3).set_index("variant")
+    assert rows.loc["tuned", "validation_mse"] < rows.loc["untuned", "validation_mse"]
+    assert rows.loc["tuned", "validation_mse_se"] > 0
+    assert set(rows["repeats"]) == {3}
+    with pytest.raises(DataError, match="does not tune a predictor"):
+        jobs.tuning_rows("tab", RECORDED, curves, found)
