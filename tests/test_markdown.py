@@ -69,6 +69,7 @@ def test_ablation_and_training_size_and_depth(make_scores: MakeScores) -> None:
     assert "| baker/a | 0.500 ± 0.000 | 0.100 ± 0.000 | **0.700 ± 0.000** |" in text
     sizes = [make_scores({("baker/a", "ols"): [v, v]}, n_train=n) for n, v in ((20, 0.1), (9, 0))]
     text = markdown.training_size(tables.summarise(pd.concat(sizes)))
+    assert "## fraction 0.25, baker/a\n" in text
     assert "| model | 9 | 20 |\n| --- | --- | --- |\n| ols | 0.000 ± 0.000 | 0.100" in text
     depths = [make_scores({("baker/a", "ols"): [v, v]}, depth=d) for d, v in ((32, 0.1), (62, 0.2))]
     text = markdown.depth(tables.summarise(pd.concat(depths)))

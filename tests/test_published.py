@@ -102,7 +102,9 @@ def test_nothing_to_compare_gives_an_empty_table(folder: Path, make_scores: Make
     frame = published.compare(other, folder)
     assert frame.empty
     assert list(frame.columns) == list(published.COLUMNS)
-    assert "Not compared" in markdown.published(frame, published.missing(other, folder))
+    text = markdown.published(frame, published.missing(other, folder))
+    assert "This run has computed nothing that was published." in text
+    assert "- paper: lcnet on x/a (1), nusvr_linear on x/a (1)" in text
 
 
 @pytest.mark.parametrize(

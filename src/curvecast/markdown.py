@@ -93,20 +93,20 @@ def _grids(
     across: str,
     bold: bool = False,
 ) -> list[str]:
-    """A heading and a table per combination of `sections` and collection."""
+    """A heading and a table per combination of `sections`, the collection among them."""
     spread = [
         column
         for column in ("n_train", "features")
         if column not in (*sections, *rows, across) and summary[column].nunique() > 1
     ]
-    sections = [*sections, *spread]
+    sections = [*sections, *spread, *(() if "dataset" in sections else ["collection"])]
     frame = summary.assign(
         collection=[COLLECTIONS.get(group_of(d), group_of(d)) for d in summary["dataset"]],
         cell=[_cell(row) for row in summary.itertuples()],
     )
     columns = _values_in_order(frame, across)
     result = []
-    for key, part in _ordered_groups(frame, [*sections, "collection"]):
+    for key, part in _ordered_groups(frame, sections):
         lines = []
         for label, of_row in _ordered_groups(part, rows):
             cells = dict(zip(of_row[across], of_row["cell"], strict=True))
@@ -117,7 +117,7 @@ def _grids(
         names = [c if across != "depth" else f"d = {c}" for c in columns]
         heading = ", ".join(
             str(value) if name in ("collection", "model", "dataset") else f"{name} {value}"
-            for name, value in zip([*sections, "collection"], key, strict=True)
+            for name, value in zip(sections, key, strict=True)
         )
         result.append(f"## {heading}\n\n" + table(pd.DataFrame(lines, columns=[*rows, *names])))
     return result
@@ -266,22 +266,26 @@ def published(frame: pd.DataFrame, missing: pd.DataFrame) -> str:
         )
         sections.append(f"## {source}\n\n" + table(shown))
     if len(missing):
-        counts = missing.groupby(["source", "model", "dataset"]).size().reset_index(name="values")
-        lines = [
-            f"- {r.source}: {r.model} on {r.dataset} ({r.values})" for r in counts.itertuples()
-        ]
-        text = "Published values of what this run did not compute (how many):\n\n"
+        counts = missing.groupby(["source", "dataset", "model"]).size().reset_index(name="values")
+        lines = []
+        for source, part in counts.groupby("source", sort=True):
+            named = [f"{r.model} on {r.dataset} ({r.values})" for r in part.itertuples()]
+            lines.append(f"- {source}: {', '.join(named)}")
+        text = "Published values of what this run did not compute, with their number:\n\n"
         sections.append("## Not compared\n\n" + text + "\n".join(lines) + "\n")
-    return _document(
-        "Published R² and ours",
-        f"{int(frame['beyond_2se'].sum())} of {len(frame)} differences are beyond two standard "
-        "errors; about one in twenty would be by chance alone. A note says what is known about the "
-        'cell; "not explained" where a difference is beyond two standard errors and nothing is.\n\n'
-        "Difference: ours minus published, ± its standard error. Where no standard error was "
-        "published, the published mean is given ours; a value read from a figure carries its "
-        "reading error. Both means are over repeated splits of the same runs.",
-        sections,
-    )
+    if frame.empty:
+        note = "This run has computed nothing that was published."
+    else:
+        note = (
+            f"{int(frame['beyond_2se'].sum())} of {len(frame)} differences are beyond two standard "
+            "errors; about one in twenty would be by chance alone. A note says what is known about "
+            'the cell; "not explained": a difference is beyond two standard errors and nothing is '
+            "known.\n\n"
+            "Difference: ours minus published, ± its standard error. Where no standard error was "
+            "published, the published mean is given ours; a value read from a figure carries its "
+            "reading error. Both means are over repeated splits of the same runs."
+        )
+    return _document("Published R² and ours", note, sections)
 
 
 def _with_se(values: pd.Series, errors: pd.Series) -> list[str]:

@@ -167,7 +167,7 @@ def gallery(
         shown = [*late[np.isfinite(late)], row["q10"], row["q90"], row["y_true"], row["y_mean"]]
         margin = 0.08 * (max(shown) - min(shown)) or 0.5
         axis.set_ylim(min(shown) - margin, max(shown) + margin)
-        axis.set_title(f"run {curves.configs['id'].iloc[int(row['configuration'])]}", fontsize=8)
+        axis.set_title(str(curves.configs["id"].iloc[int(row["configuration"])]), fontsize=8)
     figure.supylabel(f"{style.short(curves.name)}: {curves.metric}", fontsize=8.5)
     style.legend(
         figure,
