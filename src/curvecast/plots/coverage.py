@@ -32,15 +32,22 @@ def over_fraction(summary: pd.DataFrame) -> Figure:
         columns=len(_NOMINAL),
         label="fraction of the curve seen",
         sharex=True,
-        sharey="col",
     )
     cells = [(collection, column) for collection in collections for column in _NOMINAL]
+    # Panels reach at least .1 below and .05 above the nominal level, or small departures would
+    # look large.
+    ends = {
+        column: (min(level - 0.1, frame[column].min()), max(level + 0.05, frame[column].max()))
+        for column, level in _NOMINAL.items()
+    }
     for axis, (collection, column) in zip(axes, cells, strict=True):
         part = frame[frame["collection"] == collection]
         axis.axhline(_NOMINAL[column], color="#444444", linewidth=1.2)
         for model in models:
             mean = part[part["model"] == model].groupby("fraction", sort=True)[column].mean()
             axis.plot(mean.index, mean, **{**looks[model].line(), "linewidth": 1.0})
+        low, high = ends[column]
+        axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         name = COLLECTIONS.get(collection, collection)
         axis.set_title(f"{name}, {style.percent(_NOMINAL[column])} intervals")
     figure.supylabel("observed coverage (mean over data sets)", fontsize=8.5)
