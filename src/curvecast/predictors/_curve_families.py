@@ -1,0 +1,239 @@
+"""The eleven parametric families of learning curves of Domhan et al. (2015, table 1).
+
+Every family is used in its affine closure c + m g(x; theta), x the number of trained epochs: a
+curve keeps its family when the unit of the metric, its zero or its sign change. Only the one or
+two parameters theta inside g are nonlinear. In the closure some of the published formulas span
+the same curves (Hill3, log power and MMF; exp4, Janoschek and Weibull); there the families
+differ in the range of the exponent, that is, in what they hold to be plausible: a slow
+heavy-tailed approach, a sigmoid, or both. All theta are logarithms except those of vapor
+pressure, so that ranges and grids are invariant under a change of scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+Shape = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+_LARGEST_EXPONENT = 500.0
+_KNOTS = 9
+_FLAT = 1e-9
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family c + m g(x; theta).
+
+    Attributes
+    ----------
+    name, formula : as published; `formula` in the published parameters.
+    parameters : names of the nonlinear parameters theta, length d in {0, 1, 2}.
+    shape : maps x of shape (T,) and theta of shape (..., d) to g of shape (..., T) and its
+        derivatives by theta of shape (..., T, d).
+    lower, upper : bounds of theta, functions of the last epoch E.
+    nodes : grid points per parameter.
+    """
+
+    name: str
+    formula: str
+    parameters: tuple[str, ...]
+    shape: Shape
+    lower: Callable[[float], tuple[float, ...]]
+    upper: Callable[[float], tuple[float, ...]]
+    nodes: tuple[int, ...]
+
+    def bounds(self, last_epoch: float) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds of theta, two arrays of shape (d,)."""
+        return np.array(self.lower(last_epoch)), np.array(self.upper(last_epoch))
+
+    def grid(self, last_epoch: float) -> np.ndarray:
+        """Centres of a regular division of the box into cells, shape (prod(nodes), d)."""
+        lower, upper = self.bounds(last_epoch)
+        axes = [
+            low + (np.arange(n) + 0.5) * (high - low) / n
+            for low, high, n in zip(lower, upper, self.nodes, strict=True)
+        ]
+        mesh = np.meshgrid(*axes, indexing="ij")
+        return np.stack([m.ravel() for m in mesh], axis=-1) if axes else np.zeros((1, 0))
+
+    def cell_sides(self, last_epoch: float) -> np.ndarray:
+        """Lengths of the sides of a cell of the grid, shape (d,)."""
+        lower, upper = self.bounds(last_epoch)
+        return (upper - lower) / np.array(self.nodes)
+
+    def cell_of(self, theta: np.ndarray, last_epoch: float) -> np.ndarray:
+        """Number of the cell that holds theta of shape (..., d), an int array of shape (...)."""
+        lower, upper = self.bounds(last_epoch)
+        nodes = np.array(self.nodes, dtype=np.int64)
+        position = ((theta - lower) / (upper - lower) * nodes).astype(np.int64)
+        strides = np.cumprod(np.append(1, nodes[:0:-1]))[::-1][: len(nodes)]
+        return (np.clip(position, 0, nodes - 1) * strides).sum(axis=-1, dtype=np.int64)
+
+
+def _ilog2(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    g = np.broadcast_to(-1.0 / np.log1p(x), (*theta.shape[:-1], len(x)))
+    return g, np.empty((*g.shape, 0))
+
+
+def _pow3(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    t = np.exp(theta) * np.log(x)
+    return -np.expm1(-t), (t * np.exp(-t))[..., None]
+
+
+def _loglog_linear(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    t = np.exp(theta) * np.log(x)
+    return np.log1p(t), (t / (1.0 + t))[..., None]
+
+
+def _vapor_pressure(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    log_x = np.log(x)
+    g = np.exp(theta[..., :1] / x + theta[..., 1:] * log_x)
+    return g, np.stack([g / x, g * log_x], axis=-1)
+
+
+def _pow4(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    ratio = (x - 1.0) * np.exp(-theta[..., :1])
+    exponent = np.exp(theta[..., 1:])
+    t = exponent * np.log1p(ratio)
+    power = np.exp(-t)
+    return -np.expm1(-t), np.stack([-exponent * power * ratio / (1.0 + ratio), t * power], axis=-1)
+
+
+def _hill(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    exponent = np.exp(theta[..., 1:])
+    t = exponent * (np.log(x) - theta[..., :1])
+    g = 1.0 / (1.0 + np.exp(-t))
+    slope = g * (1.0 - g)
+    return g, np.stack([-exponent * slope, t * slope], axis=-1)
+
+
+def _stretched_exponential(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    exponent = np.exp(theta[..., 1:])
+    t = exponent * (np.log(x) + theta[..., :1])
+    q = np.minimum(np.exp(np.minimum(t, _LARGEST_EXPONENT)), _LARGEST_EXPONENT)
+    slope = q * np.exp(-q)
+    return -np.expm1(-q), np.stack([exponent * slope, t * slope], axis=-1)
+
+
+def _box(*sides: tuple[float, float] | str) -> dict[str, Callable[[float], tuple[float, ...]]]:
+    """Bounds from (low, high) of the plain parameter, on a log scale; "time" and "rate" are
+    scales of time between a tenth of an epoch and twice the curve."""
+
+    def side(end: int, limit: tuple[float, float] | str, last_epoch: float) -> float:
+        if limit == "time":
+            return float(np.log((0.1, 2.0 * last_epoch)[end]))
+        if limit == "rate":
+            return float(np.log((0.5 / last_epoch, 4.0)[end]))
+        return float(np.log(limit[end]))
+
+    return {
+        "lower": lambda last_epoch: tuple(side(0, s, last_epoch) for s in sides),
+        "upper": lambda last_epoch: tuple(side(1, s, last_epoch) for s in sides),
+    }
+
+
+_SLOW, _STEEP, _ANY = (0.1, 1.0), (1.0, 6.0), (0.2, 4.0)
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "vapor_pressure",
+        "exp(a + b / x + c log x)",
+        ("b", "c"),
+        _vapor_pressure,
+        lambda last_epoch: (-8.0, -1.5),
+        lambda last_epoch: (8.0, 0.75),
+        (10, 9),
+    ),
+    Family("pow3", "c - a x^-alpha", ("log alpha",), _pow3, **_box((0.02, 5.0)), nodes=(20,)),
+    Family(
+        "loglog_linear",
+        "log(a log x + b)",
+        ("log a/b",),
+        _loglog_linear,
+        **_box((0.01, 1000.0)),
+        nodes=(16,),
+    ),
+    Family(
+        "hill3",
+        "ymax x^eta / (kappa^eta + x^eta), eta >= 1",
+        ("log kappa", "log eta"),
+        _hill,
+        **_box("time", _STEEP),
+        nodes=(9, 5),
+    ),
+    Family(
+        "log_power",
+        "a / (1 + (x / e^b)^c), |c| <= 1",
+        ("b", "log |c|"),
+        _hill,
+        **_box("time", _SLOW),
+        nodes=(9, 5),
+    ),
+    Family(
+        "pow4",
+        "c - (a x + b)^-alpha",
+        ("log (a + b) / a", "log alpha"),
+        _pow4,
+        lambda last_epoch: (float(np.log(0.05)), float(np.log(0.05))),
+        lambda last_epoch: (float(np.log(2.0 * last_epoch)), float(np.log(8.0))),
+        (9, 9),
+    ),
+    Family(
+        "mmf",
+        "alpha - (alpha - beta) / (1 + (kappa x)^delta)",
+        ("-log kappa", "log delta"),
+        _hill,
+        **_box("time", _ANY),
+        nodes=(9, 7),
+    ),
+    Family(
+        "exp4",
+        "c - exp(-a x^alpha + b), alpha <= 1",
+        ("log a / alpha", "log alpha"),
+        _stretched_exponential,
+        **_box("rate", _SLOW),
+        nodes=(9, 5),
+    ),
+    Family(
+        "janoschek",
+        "alpha - (alpha - beta) exp(-kappa x^delta), delta >= 1",
+        ("log kappa / delta", "log delta"),
+        _stretched_exponential,
+        **_box("rate", _STEEP),
+        nodes=(9, 5),
+    ),
+    Family(
+        "weibull",
+        "alpha - (alpha - beta) exp(-(kappa x)^delta)",
+        ("log kappa", "log delta"),
+        _stretched_exponential,
+        **_box("rate", _ANY),
+        nodes=(9, 7),
+    ),
+    Family("ilog2", "c - a / log(x + 1)", (), _ilog2, **_box(), nodes=()),
+)
+
+
+def scaled(
+    family: Family, theta: np.ndarray, x: np.ndarray, last_epoch: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shapes with g(1) = 0, g(E) >= 0 and a span of one between epochs 1 and E.
+
+    Parameters
+    ----------
+    theta : shape (..., d). x : epochs, shape (T,).
+
+    Returns
+    -------
+    g at x, shape (..., T), and at E, shape (...); zero where g does not vary.
+    """
+    knots = np.geomspace(1.0, last_epoch, _KNOTS)
+    g, _ = family.shape(np.concatenate([knots, x]), theta)
+    whole = g[..., :_KNOTS]
+    span = np.ptp(whole, axis=-1, keepdims=True)
+    flat = span <= _FLAT * np.abs(whole).max(axis=-1, keepdims=True)
+    factor = np.where(whole[..., -1:] >= whole[..., :1], 1.0, -1.0) / np.where(flat, np.inf, span)
+    g = (g - whole[..., :1]) * factor
+    return g[..., _KNOTS:], g[..., _KNOTS - 1]

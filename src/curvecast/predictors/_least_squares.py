@@ -1,0 +1,184 @@
+"""Least-squares fits of one curve family to many curves in one batch of array operations.
+
+Variable projection (Golub and Pereyra 1973): offset and amplitude of c + m g(x; theta) are
+eliminated in closed form, which leaves one or two nonlinear parameters. They are found by a
+bounded, multi-start Levenberg-Marquardt iteration with Kaufman's (1975) Jacobian that runs on
+all curves and starts at once. The starts come from a grid over the whole box, on which the
+closed form costs one matrix product for all curves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from curvecast.predictors._curve_families import Family
+
+MAX_ITERATIONS = 60
+_TOLERANCE = 1e-8
+_FLAT = 1e-20
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Least-squares fits of one family to n curves.
+
+    Attributes
+    ----------
+    theta : nonlinear parameters, shape (n, d).
+    offset, amplitude : c and m, shape (n,).
+    rss : residual sum of squares, shape (n,).
+    information : J'J of the residuals by theta after elimination of c and m, shape (n, d, d);
+        zero in the rows and columns of parameters that a bound holds.
+    """
+
+    theta: np.ndarray
+    offset: np.ndarray
+    amplitude: np.ndarray
+    rss: np.ndarray
+    information: np.ndarray
+
+
+@dataclass
+class _State:
+    """Where the iteration stands at theta: residuals' moments and the linear parameters."""
+
+    theta: np.ndarray
+    rss: np.ndarray
+    gradient: np.ndarray
+    information: np.ndarray
+    amplitude: np.ndarray
+    offset: np.ndarray
+
+    def take(self, rows: np.ndarray) -> _State:
+        return _State(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def put(self, rows: np.ndarray, other: _State, chosen: np.ndarray) -> None:
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[rows[chosen]] = getattr(other, name)[chosen]
+
+
+def fit(
+    family: Family, x: np.ndarray, curves: np.ndarray, last_epoch: float, n_starts: int = 3
+) -> Fits:
+    """Fit one family to every curve.
+
+    Parameters
+    ----------
+    x : epochs >= 1, shape (T,).
+    curves : finite values of the order of one, shape (n, T).
+    last_epoch : E, on which the bounds depend.
+    n_starts : the grid is cut into so many slabs along its first parameter; the best node of
+        each is a start.
+    """
+    means = curves.mean(axis=1)
+    centred = curves - means[:, None]
+    starts = _starts(family, x, centred, last_epoch, n_starts)
+    n, n_starts, d = starts.shape
+    owner = np.repeat(np.arange(n), n_starts)
+    state = _evaluate(family, x, centred, means, owner, starts.reshape(n * n_starts, d))
+    if d:
+        _minimise(family, x, centred, means, owner, state, family.bounds(last_epoch))
+    best = np.arange(n) * n_starts + state.rss.reshape(n, n_starts).argmin(axis=1)
+    end = state.take(best)
+    free = ~_held(end, family.bounds(last_epoch))
+    end.information *= free[:, :, None] & free[:, None, :]
+    return Fits(end.theta, end.offset, end.amplitude, end.rss, end.information)
+
+
+def _starts(
+    family: Family, x: np.ndarray, centred: np.ndarray, last_epoch: float, n_starts: int
+) -> np.ndarray:
+    """Best grid node of each slab by residual sum of squares, shape (n, n_starts, d)."""
+    grid = family.grid(last_epoch)
+    g, _ = family.shape(x, grid)
+    g = g - g.mean(axis=1, keepdims=True)
+    norm = np.sqrt((g * g).sum(axis=1, keepdims=True))
+    gain = (centred @ np.divide(g, norm, out=np.zeros_like(g), where=norm > _FLAT).T) ** 2
+    slabs = np.array_split(np.arange(len(grid)), min(n_starts, len(grid)))
+    return np.stack([grid[slab[gain[:, slab].argmax(axis=1)]] for slab in slabs], axis=1)
+
+
+def _evaluate(
+    family: Family,
+    x: np.ndarray,
+    centred: np.ndarray,
+    means: np.ndarray,
+    owner: np.ndarray,
+    theta: np.ndarray,
+) -> _State:
+    g, slopes = family.shape(x, theta)
+    y = centred[owner]
+    g_mean = g.mean(axis=1)
+    g = g - g_mean[:, None]
+    norm = np.einsum("nt,nt->n", g, g)
+    flat = norm <= _FLAT
+    norm = np.where(flat, 1.0, norm)
+    amplitude = np.where(flat, 0.0, np.einsum("nt,nt->n", g, y) / norm)
+    residual = y - amplitude[:, None] * g
+    slopes = slopes - slopes.mean(axis=1, keepdims=True)
+    along = np.einsum("nt,ntd->nd", g, slopes) / norm[:, None]
+    jacobian = -amplitude[:, None, None] * (slopes - g[:, :, None] * along[:, None, :])
+    return _State(
+        theta=theta,
+        rss=np.einsum("nt,nt->n", residual, residual),
+        gradient=np.einsum("ntd,nt->nd", jacobian, residual),
+        information=np.einsum("ntd,nte->nde", jacobian, jacobian),
+        amplitude=amplitude,
+        offset=means[owner] - amplitude * g_mean,
+    )
+
+
+def _held(state: _State, bounds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Which parameters push against a bound, shape (n, d)."""
+    lower, upper = bounds
+    return ((state.theta <= lower) & (state.gradient > 0)) | (
+        (state.theta >= upper) & (state.gradient < 0)
+    )
+
+
+def _minimise(
+    family: Family,
+    x: np.ndarray,
+    centred: np.ndarray,
+    means: np.ndarray,
+    owner: np.ndarray,
+    state: _State,
+    bounds: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Move `state` to local minima in place; curves leave the batch as they converge."""
+    damping = np.full(len(owner), 1e-2)
+    negligible = 1e-22 * np.einsum("nt,nt->n", centred, centred)[owner]
+    active = np.flatnonzero(state.rss > negligible)
+    for _ in range(MAX_ITERATIONS):
+        if not len(active):
+            break
+        now = state.take(active)
+        held = _held(now, bounds)
+        gradient = np.where(held, 0.0, now.gradient)
+        information = now.information * (~held[:, :, None] & ~held[:, None, :])
+        step = _damped_step(gradient, information, damping[active])
+        theta = np.clip(now.theta + step, *bounds)
+        trial = _evaluate(family, x, centred, means, owner[active], theta)
+        better = trial.rss < now.rss
+        small = np.abs(theta - now.theta).max(axis=1) <= _TOLERANCE
+        settled = better & (now.rss - trial.rss <= _TOLERANCE * now.rss)
+        state.put(active, trial, better)
+        damping[active] *= np.where(better, 0.2, 5.0)
+        damping[active] = np.maximum(damping[active], 1e-10)
+        done = small | settled | (trial.rss <= negligible[active])
+        active = active[~done]
+
+
+def _damped_step(gradient: np.ndarray, information: np.ndarray, damping: np.ndarray) -> np.ndarray:
+    """Solve (J'J + damping (diag(J'J) + its mean)) step = -gradient for d = 1 or 2."""
+    diagonal = np.einsum("ndd->nd", information)
+    extra = damping[:, None] * (diagonal + diagonal.mean(axis=1, keepdims=True)) + 1e-300
+    diagonal = diagonal + extra
+    if gradient.shape[1] == 1:
+        return -gradient / diagonal
+    off = information[:, 0, 1]
+    determinant = np.maximum(diagonal[:, 0] * diagonal[:, 1] - off * off, 1e-300)
+    swapped = gradient[:, ::-1]
+    return (off[:, None] * swapped - diagonal[:, ::-1] * gradient) / determinant[:, None]
