@@ -415,7 +415,9 @@ def _density(kde: Any, points: np.ndarray) -> np.ndarray:
                 other = kde.bw[j] / np.float64(len(np.unique(kde.data[:, j])) - 1)
             kernels[..., j] = np.where(gap == 0, 1 - kde.bw[j], other)
     continuous = np.array([kind == "c" for kind in kde.var_type])
-    return kernels.prod(axis=2).sum(axis=1) / np.prod(kde.bw[continuous]) / kde.nobs
+    with np.errstate(invalid="ignore"):  # an infinite kernel times one that underflowed
+        together = kernels.prod(axis=2).sum(axis=1)
+    return together / np.prod(kde.bw[continuous]) / kde.nobs
 
 
 def _quiet_logger() -> logging.Logger:
