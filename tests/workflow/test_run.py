@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -132,6 +133,20 @@ def test_without_any_data_set_the_run_says_what_to_put_where(project: Project) -
     text = fetched(project, b"", offline=True, on_missing="skip")
     assert "no data set is left" in text
     assert "put it at new/raw/own/mine.csv" in text
+
+
+@pytest.mark.real_data
+def test_the_full_reproduction_leaves_out_what_cannot_be_had(
+    fresh: Callable[[], Project], mirror: Path
+) -> None:
+    project = fresh()
+    data = json.dumps({"data": {"offline": True, "mirrors": [str(mirror)]}})
+    (project.folder / "tiny.yaml").write_text(data, encoding="utf-8")
+    text = project.run("--dry-run", "--quiet")
+    assert "main: 41 data sets x 9 models x 6 fractions x 10 repeats = 22140 cells" in text
+    absent = ("baker/cudaconvnet_cifar10", "baker/cudaconvnet_svhn")
+    assert f"LEFT OUT, because files are missing: {', '.join(absent)}" in text
+    assert "put it at results/raw/baker/cudaconvnet_svhn.csv" in text
 
 
 @pytest.mark.parametrize(
