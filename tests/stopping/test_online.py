@@ -83,7 +83,7 @@ def test_only_completed_runs_are_learnt_from(make_curves):
 
 def test_options_and_sizes_are_checked(make_curves):
     with pytest.raises(DataError, match="too few for 20"):
-        replay_online(make_curves(20), 0, LOOKS, OnlineSetting())
+        replay_online(make_curves(20), 0, LOOKS, OnlineSetting(n_full=20))
     with pytest.raises(DataError, match="out of range"):
         OnlineSetting(delta=0.0)
     with pytest.raises(DataError, match="growth"):

@@ -11,7 +11,7 @@ leave-one-out moments are closed-form (ibid. equations 5.10 to 5.12).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -137,7 +137,17 @@ class GainGPPredictor(Predictor):
 
 
 def static_features(curves: CurveSet) -> pd.DataFrame:
-    """AP and HP columns as features, shape (n_configs, n_columns)."""
+    """What is known of a run before it starts, shape (n_configs, n_columns).
+
+    AP and HP columns as the feature blocks hold them, and the `info_*` columns, which belong to
+    no published block, in the same way.
+    """
+    names = {c: f"ap_{c}" for c in curves.configs.columns if c.startswith("info_")}
+    curves = replace(
+        curves,
+        configs=curves.configs.rename(columns=names),
+        log_columns=tuple(names.get(c, c) for c in curves.log_columns),
+    )
     first = int(curves.epochs[0])
     blocks = feature_blocks.build(curves, [first])[first]
     return feature_blocks.select(blocks, "AP+HP").astype(np.float64)

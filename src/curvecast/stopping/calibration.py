@@ -36,20 +36,19 @@ class Trajectories:
         return ((self.final[:, None] - self.location) / self.spread).max(axis=1)
 
 
-def width(held_out: Trajectories, delta: float, n_near: int, slope_share: float = 1.0) -> float:
+def width(held_out: Trajectories, delta: float, n_near: int) -> float:
     """How many spreads above its location the bound of a run has to lie.
 
     The upper prediction limit at probability `delta` of a weighted regression of the score on
     the final value, at the best final value, over the `n_near` best completed runs.
     """
-    near = np.argsort(-held_out.final, kind="stable")
-    near = near[held_out.weight[near] > 0][:n_near]
+    near = np.argsort(-held_out.final, kind="stable")[:n_near]
     score, weight = held_out.scores()[near], held_out.weight[near]
-    x = held_out.final[near] - held_out.final.max()
+    x = held_out.final[near] - held_out.final[near[0]]
     center = np.average(x, weights=weight)
     ss = float(weight @ (x - center) ** 2)
     slope = float(weight @ ((x - center) * score)) / ss if ss > 0 else 0.0
-    slope = slope_share * max(slope, 0.0)
+    slope = max(slope, 0.0)
     mean = np.average(score, weights=weight)
     residual = score - mean - slope * (x - center)
     n = weight.sum() ** 2 / (weight**2).sum()

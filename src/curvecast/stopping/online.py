@@ -30,18 +30,17 @@ class OnlineSetting:
     n_full : runs trained to the end before the first fit.
     always : share of the later runs that is finished whatever the rule says.
     growth : fit again whenever the number of started runs has grown by this factor.
-    n_near : calibrate on about so many of the best completed runs.
+    n_near : calibrate on so many of the best completed runs.
+    memory : weight of the earlier looks in a run's forecast, in [0, 1).
+    n_looks : see `online_looks`.
     """
 
-    delta: float = 0.95
-    n_full: int = 20
+    delta: float = 0.9
+    n_full: int = 12
     always: float = 0.05
     growth: float = 2.0
-    n_near: int = 20
-    late: float = 0.0
-    slope: float = 1.0
-    heavy: float = 1.0
-    survivors: float = 1.0
+    n_near: int = 30
+    memory: float = 0.5
     n_looks: int = 12
 
     def __post_init__(self) -> None:
@@ -49,6 +48,8 @@ class OnlineSetting:
             raise DataError(f"delta, n_full or always is out of range in {self}")
         if self.growth <= 1 or self.n_near < 2:
             raise DataError(f"growth must exceed 1 and n_near 1 in {self}")
+        if not 0 <= self.memory < 1 or self.n_looks < 1:
+            raise DataError(f"memory or n_looks is out of range in {self}")
 
 
 @dataclass
@@ -85,9 +86,13 @@ def replay_online(
 ) -> tuple[Replay, Cost]:
     """Replay the online search in ordering `repeat`.
 
+    What a stopped run would have become is only known from those that would have been stopped
+    but were always finished, and from the first full runs; in the calibration these stand for
+    all stopped ones.
+
     Raises
     ------
-    DataError : not more than `setting.n_full` runs, or fewer than three of these complete.
+    DataError : not more than `setting.n_full` runs, or fewer than two of these complete.
     """
     record = Record.of(curves)
     n = len(record)
@@ -102,30 +107,50 @@ def replay_online(
     static = static_features(curves).to_numpy()
     ended, finished = record.end.copy(), np.zeros(n, dtype=bool)
     finished[order[: setting.n_full]] = record.complete[order[: setting.n_full]]
-    weight = np.ones(n)
+    sample, n_stopped = ~forced, 0
+    sample[order[setting.n_full :]] = False
     best = float(np.where(finished, record.final, -np.inf).max())
     cost, model = Cost(), None
     for start, end in chunks(n, setting.n_full, setting.growth):
         rows = order[start:end]
+        weight = np.where(sample, 1 + n_stopped / max(1, int((sample & finished).sum())), 1.0)
         bounds, model = _bounds(
             record, static, finished, weight, rows, looks, setting, best, model, cost
         )
         lowest = np.fmin.reduce(bounds, axis=1, initial=np.inf)
         for i, run in enumerate(rows.tolist()):
             below = lowest[i] <= best
-            if below and forced[run]:
-                weight[run] = setting.heavy
+            sample[run] = below and forced[run]
             if below and not forced[run]:
+                n_stopped += 1
                 first = columns[int(np.argmax(bounds[i] <= best))]
                 ended[run] = min(int(ended[run]), int(first))
             elif record.complete[run]:
                 finished[run] = True
-                if not forced[run]:
-                    weight[run] = setting.survivors
                 best = max(best, float(record.final[run]))
     judged = ~forced
     judged[order[: setting.n_full]] = False
     return Replay(order, ended, finished, judged), cost
+
+
+class Smoothed:
+    """Forecasts of successive looks, smoothed exponentially: one noisy epoch stops no winner.
+
+    The spreads are smoothed like the locations, as if successive forecasts erred together; the
+    calibration puts right what is too wide.
+    """
+
+    def __init__(self, memory: float) -> None:
+        self._memory = memory
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
+
+    def update(self, location: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Smoothed location and spread of this look, each of shape (n_runs,)."""
+        if self._last is not None:
+            location = self._memory * self._last[0] + (1 - self._memory) * location
+            spread = self._memory * self._last[1] + (1 - self._memory) * spread
+        self._last = location, spread
+        return location, spread
 
 
 def _bounds(
@@ -150,26 +175,30 @@ def _bounds(
     started = time.perf_counter()
     model = GainProcesses(record.gain[train], record.epochs, static[train], looks, start=earlier)
     left_out = [model.left_out(int(tau)) for tau in looks]
-    wide = 1 + setting.late * looks / record.epochs[-1]
+    track = Smoothed(setting.memory)
+    smooth = [track.update(*moments) for moments in left_out]
     held_out = Trajectories(
-        location=np.column_stack([m[0] for m in left_out]),
-        spread=np.column_stack([m[1] for m in left_out]) * wide,
+        location=np.column_stack([m[0] for m in smooth]),
+        spread=np.column_stack([m[1] for m in smooth]),
         final=model.warp(record.final[train]),
         weight=weight[train],
     )
-    q = width(held_out, setting.delta, setting.n_near, setting.slope)
+    q = width(held_out, setting.delta, setting.n_near)
     cost.fit += time.perf_counter() - started
     cost.fits += 1
     started = time.perf_counter()
     bounds = np.full((len(rows), len(looks)), np.nan)
     going = np.ones(len(rows), dtype=bool)
+    track = Smoothed(setting.memory)
     for i, tau in enumerate(looks):
         going &= record.epochs[record.end[rows]] > tau
         if not going.any():
             break
         asked = rows[going]
-        location, spread = model.predict(record.gain[asked], static[asked], int(tau))
-        bounds[going, i] = model.warp.inverse(location + q * wide[i] * spread)
+        moments = np.full((2, len(rows)), np.nan)
+        moments[:, going] = model.predict(record.gain[asked], static[asked], int(tau))
+        location, spread = (m[going] for m in track.update(*moments))
+        bounds[going, i] = model.warp.inverse(location + q * spread)
         # the best only rises: these are stopped here at the latest, whatever happens before
         going &= ~(bounds[:, i] <= best)
     cost.predict += time.perf_counter() - started
