@@ -57,6 +57,12 @@ def test_sequential_study_and_its_table(curves):
     assert (lossless["speedup"] <= lossless["oracle_speedup"]).all()
 
 
+def test_large_collections_are_looked_at_log_spaced_epochs():
+    epochs = np.arange(51)
+    assert len(SequentialPlan().looks(epochs)) == 49
+    assert 10 <= len(SequentialPlan(all_up_to=0).looks(epochs)) <= 14
+
+
 def test_a_model_that_learns_nothing_is_asked_once(curves):
     outcomes, timings = sequential_study(curves, "lce", PLAN)
     assert len(timings) == 1

@@ -75,12 +75,19 @@ class SequentialPlan:
     n_full : runs trained to the end before anything is stopped, in Baker's protocol.
     orderings : random orders of the runs.
     deltas, settings : the grid of Baker's rule.
+    all_up_to : look at every epoch of curves up to this length (Baker's sets), else at 14
+        log-spaced ones; 0 keeps large collections cheap.
     """
 
     n_full: int = 100
     orderings: int = 10
     deltas: tuple[float, ...] = DELTAS
     settings: tuple[Setting, ...] = BAKER_SETTINGS
+    all_up_to: int = 60
+
+    def looks(self, epochs: np.ndarray) -> np.ndarray:
+        """Epochs at which runs are judged; see `rule.look_epochs`."""
+        return look_epochs(epochs, all_up_to=self.all_up_to)
 
 
 def _row(
@@ -100,7 +107,7 @@ def sequential_study(
     DataError : not more than `plan.n_full` runs; an unknown model.
     """
     plan = plan or SequentialPlan()
-    record, looks = Record.of(curves), look_epochs(curves.epochs)
+    record, looks = Record.of(curves), plan.looks(curves.epochs)
     rows, timings = [], []
     for repeat, forecasts in enumerate(_forecasts(curves, model, looks, plan)):
         order = ordering(curves, repeat)
@@ -139,7 +146,7 @@ def _oracle_speedup(record: Record, order: np.ndarray, looks: np.ndarray, n_full
 def rules_study(curves: CurveSet, plan: SequentialPlan | None = None) -> pd.DataFrame:
     """Rules without a model, in the orderings of `sequential_study` and with its full runs."""
     plan = plan or SequentialPlan()
-    record, looks = Record.of(curves), look_epochs(curves.epochs)
+    record, looks = Record.of(curves), plan.looks(curves.epochs)
     if len(record) <= plan.n_full:
         raise DataError(
             f"{len(record)} runs are too few for {plan.n_full} full ones (lower stopping.n_full)",
@@ -414,7 +421,7 @@ def reliability(
     (share that did end worse) and `looks` (how many).
     """
     plan = plan or SequentialPlan()
-    record, looks = Record.of(curves), look_epochs(curves.epochs)
+    record, looks = Record.of(curves), plan.looks(curves.epochs)
     said, was = [], []
     for repeat, forecasts in enumerate(_forecasts(curves, model, looks, plan)):
         order = ordering(curves, repeat)
