@@ -65,12 +65,18 @@ def available(names: list[str]) -> Iterator[CurveSet]:
             print(f"left out, its files are not here: {name}", file=sys.stderr)
 
 
+def varying(X: np.ndarray) -> np.ndarray:
+    """Mask of the columns that are not constant, as `base.Regressor` has it."""
+    mask: np.ndarray = X.std(axis=0) > 1e-12 * np.maximum(1.0, np.abs(X).max(axis=0))
+    return mask
+
+
 def problem(curves: CurveSet, repeat: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Standardised features and targets of 100 training runs at a quarter, and their folds."""
     tau = protocol.tau_of(0.25, curves.last_epoch)
     train = curves.take(protocol.split(curves, 100, repeat).train)
     X = features.build(train, [tau])[tau].to_numpy(dtype=np.float64)
-    X = X[:, X.std(axis=0) > 1e-12 * np.maximum(1.0, np.abs(X).max(axis=0))]
+    X = X[:, varying(X)]
     y = train.final
     folds = protocol.grouped_folds(train.groups, nusvr.N_FOLDS, repeat)
     return (X - X.mean(axis=0)) / X.std(axis=0), (y - y.mean()) / y.std(), folds
