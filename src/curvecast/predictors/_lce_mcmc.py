@@ -19,7 +19,7 @@ from curvecast.predictors._curve_families import FAMILIES, scaled
 
 _LINEAR_BOUND = 10.0
 _LOG_SIGMA_BOUNDS = (np.log(1e-4), np.log(2.0))
-_SAMPLES = 400
+SAMPLES = 400
 _N_STARTS = 3
 
 
@@ -119,5 +119,5 @@ def sample(
     start = emcee.State(target.start(walkers, rng), random_state=rng.get_state())
     sampler.run_mcmc(start, steps)
     draws = sampler.get_chain(discard=steps // 2, flat=True)
-    draws = draws[np.linspace(0, len(draws) - 1, _SAMPLES).astype(np.int64)]
+    draws = draws[np.linspace(0, len(draws) - 1, SAMPLES).astype(np.int64)]
     return target.curves(draws)[2], np.exp(draws[:, -1])
