@@ -62,27 +62,38 @@ def scipy_rss(family: Family, x: np.ndarray, y: np.ndarray, last: float, starts:
     def residual(p: np.ndarray) -> np.ndarray:
         return p[0] + p[1] * family.shape(x, p[2:])[0] - y
 
+    def jacobian(p: np.ndarray) -> np.ndarray:
+        g, slopes = family.shape(x, p[2:])
+        return np.column_stack([np.ones(len(x)), g, p[1] * slopes])
+
     best = np.inf
     for _ in range(starts if len(lower) else 1):
         theta = rng.uniform(lower, upper)
         design = np.stack([np.ones(len(x)), family.shape(x, theta)[0]], axis=1)
         start = np.concatenate([np.linalg.lstsq(design, y, rcond=None)[0], theta])
         bounds = (np.append([-np.inf] * 2, lower), np.append([np.inf] * 2, upper))
-        found = least_squares(residual, start, bounds=bounds, x_scale="jac", max_nfev=300)
+        found = least_squares(
+            residual, start, jac=jacobian, bounds=bounds, x_scale="jac", max_nfev=300
+        )
         best = min(best, 2.0 * found.cost)
     return best
 
 
 def against_scipy(curves: np.ndarray, last: float, starts: int) -> None:
     x = np.arange(1.0, TAU + 1)
-    ours = [_least_squares.fit(f, x, curves, last, lce.N_STARTS).rss for f in FAMILIES]
-    theirs = [[scipy_rss(f, x, y, last, starts) for y in curves] for f in FAMILIES]
     print("\n| family | median RMS, lce | scipy | ratio |\n|---|---:|---:|---:|")
-    rows = [(f.name, a, np.array(b)) for f, a, b in zip(FAMILIES, ours, theirs, strict=True)]
-    rows.append(("best of all", np.min(ours, axis=0), np.min(theirs, axis=0)))
-    for name, a, b in rows:
-        a, b = (float(np.median(np.sqrt(rss / TAU))) for rss in (a, b))
-        print(f"| {name} | {a:.6f} | {b:.6f} | {a / b:.4f} |")
+    best = np.full((2, len(curves)), np.inf)
+    for family in FAMILIES:
+        ours = _least_squares.fit(family, x, curves, last, lce.N_STARTS).rss
+        theirs = np.array([scipy_rss(family, x, y, last, starts) for y in curves])
+        best = np.minimum(best, [ours, theirs])
+        report(family.name, ours, theirs)
+    report("best of all", *best)
+
+
+def report(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
+    a, b = (float(np.median(np.sqrt(rss / TAU))) for rss in (ours, theirs))
+    print(f"| {name} | {a:.6f} | {b:.6f} | {a / b:.4f} |", flush=True)
 
 
 def speed(curves: np.ndarray, last: float) -> None:

@@ -64,7 +64,6 @@ UNIT_OF_CONSTANT = 0.1
 COMPONENTS = 16
 MIN_CALIBRATION = 20
 SMALLEST_SHARE = 0.2
-SHARE_EXPONENT = 1.0
 _CHUNK = 512
 _BLOCK = 64
 _QUANTILE_STEPS = 80
@@ -330,7 +329,7 @@ class _Nodes:
         priors = []
         for seen, end in shapes:
             to_come = np.clip(end - seen[:, -1], 0.0, 1.0)
-            weight = (1.0 - to_come + 1e-3) ** SHARE_EXPONENT
+            weight = 1.0 - to_come + 1e-3
             priors.append(np.log(weight / weight.sum() / len(FAMILIES)))
         return cls(
             x=x,
@@ -347,16 +346,16 @@ class _Nodes:
 class _Optima:
     """The least-squares optimum of every family as a node of its own per curve.
 
-    Where a family has as many parameters as there are values, many optima fit without error and
-    rounding would choose among them; a node of the grid then takes the place, that is, its own.
+    Where a family has at least as many parameters as there are values, many optima fit without
+    error and rounding would choose among them; a node of the grid then stands in for itself.
 
     Attributes
     ----------
     seen, end : scaled shapes, shapes (n, F, T) and (n, F).
     log_prior : of the grid node that each one stands in for, shape (n, F).
     replaces : position of that node, shape (n, F).
-    information, cells : J'J of shape (n, F, 2, 2) and sides of the cells, shape (F, 2); the
-        identity and the volume 1 fill up what a family does not have.
+    information, cells : J'J of shape (n, F, 2, 2) and sides of the cells, shape (F, 2);
+        zeros and sides of one fill up what a family does not have.
     """
 
     seen: np.ndarray
