@@ -22,30 +22,6 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-embedded: $(READY)  ## trains the embedded collections again, from nothing (tens of minutes)
-	PYTHONPATH=src $(BIN)/python -m curvecast.tasks.embedded --out results/trained_embedded
-	cp results/trained_embedded/*.parquet resources/embedded/
-
-pins: a changed requirement installs again, a touched file does not.
-READY := .venv/ready-$(firstword $(shell cksum < envs/requirements.txt))
-
-.PHONY: run reproduce test embedded pins clean
-.DELETE_ON_ERROR:
-
-run: $(READY)  ## the offline run: embedded curves to tables and figures, in minutes
-	$(BIN)/snakemake --cores $(CORES) --configfile config/embedded.yaml
-
-reproduce: $(READY)  ## everything in config.yaml; downloads what no mirror has
-	$(BIN)/snakemake --cores $(CORES)
-
-test: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/snakemake --lint --configfile config/embedded.yaml
-	$(BIN)/mypy
-	$(BIN)/pytest
-
 embedded: $(READY)  ## trains the embedded collections again; copy them to resources/embedded by hand
 	PYTHONPATH=src $(BIN)/python -m curvecast.tasks.embedded --out results/make_embedded
 
