@@ -152,7 +152,7 @@ class Steps:
 
     positions: np.ndarray
     times: np.ndarray
-    warps: tuple[tuple[str, tuple[Warp, Warp, Warp]], ...]
+    warps: tuple[tuple[str, tuple[Warp, ...]], ...]
     medians: np.ndarray
 
     @classmethod
