@@ -111,9 +111,9 @@ def run(
         `n_train`, `repeat`, `tau`, `depth` (only where cells have one), `configuration` (row
         position in `curves`), then float32 `y_true, y_mean, y_std` and the quantiles `LEVELS`,
         which are null for Gaussian predictions.
-    timings : a row per cell with its keys, `seconds_fit`, `seconds_predict` (of processor time) and what
-        the fitted model reports about itself, for instance the share of draws that did not
-        converge. A fit that serves several taus is charged to them in equal parts.
+    timings : a row per cell with its keys, `seconds_fit`, `seconds_predict` (of processor time)
+        and what the fitted model reports about itself, for instance the share of draws that did
+        not converge. A fit that serves several taus is charged to them in equal parts.
 
     Raises
     ------

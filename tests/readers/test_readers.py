@@ -35,7 +35,10 @@ def test_a_written_set_is_read_back_under_its_name(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reader": "excel"}, r"'mine': reader is 'excel', not one of baker, curveset, lcbench, table"),
+        (
+            {"reader": "excel"},
+            r"'mine': reader is 'excel', not one of baker, curveset, lcbench, table",
+        ),
         ({"reader": None}, "reader is None"),
         ({"curve_column": "acc_{epoch}"}, "unknown key 'curve_column', known are architecture"),
         ({"network": "net"}, "unknown key 'network'"),
