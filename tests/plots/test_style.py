@@ -79,3 +79,8 @@ def test_png_has_report_size(tmp_path: Path) -> None:
     style.save(figure(), tmp_path / "fig")
     with Image.open(tmp_path / "fig.png") as image:
         assert image.width == 3 * style.RASTER_DPI
+
+
+def test_long_names_are_cut() -> None:
+    assert style.short("lcbench/higgs", 18) == "higgs"
+    assert style.short("lcbench/blood-transfusion-service-center", 18) == "blood-transfusion…"

@@ -108,7 +108,7 @@ def _lines(scores: pd.DataFrame, x: str, label: str, published: pd.DataFrame | N
                 )
             clipped |= style.below_axis(axis, at, y, bottom, look.colour)
         drawn |= _draw_published(axis, drawn_here[drawn_here["r2"] >= bottom], looks)
-        axis.set_title(style.short(dataset))
+        axis.set_title(style.short(dataset, 16 if many else 40))
     figure.supylabel("R² on test runs", fontsize=8.5)
     handles = [style.handle(model, **looks[model].line()) for model in models]
     style.legend(figure, [*handles, *_extra_handles(clipped, drawn)])

@@ -188,9 +188,10 @@ def below_axis_handle() -> Line2D:
     return handle("below the axis", color=GREY, marker="v", linestyle="none", markersize=5.5)
 
 
-def short(dataset: str) -> str:
-    """Name of a data set without its collection."""
-    return dataset.split("/", 1)[-1]
+def short(dataset: str, longest: int = 40) -> str:
+    """Name of a data set without its collection, cut to `longest` characters."""
+    name = dataset.split("/", 1)[-1]
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def percent(fraction: float) -> str:
