@@ -17,6 +17,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/predictors.smk"
+include: "workflow/rules/studies.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -48,7 +48,9 @@ def test_a_study_of_real_training_becomes_a_collection(tmp_path: Path) -> None:
     assert found["loss"] == whole["loss"].min()
     assert json.dumps(found["config"], sort_keys=True) in set(whole["config"])
     tables = jobs.tables([frame], [])
-    assert list(tables) == ["studies"]
+    assert list(tables) == ["studies", "study_timings"]
+    assert tables["study_timings"]["seconds"].iloc[0] > 0
+    assert "seconds" not in tables["studies"]
     row = tables["studies"].iloc[0]
     assert (row["study"], row["optimizer"], row["seeds"]) == ("d", "bohb", 2)
     assert 0 < row["test"] <= 1
@@ -59,7 +61,7 @@ def test_replays_of_several_optimisers_make_the_comparison(make_curves: Make) ->
     curves = make_curves(60)
     done = [jobs.run_replays("tab", RECORDED, o, curves) for o in ("bohb", "random")]
     tables = jobs.tables([f for f, _ in done], [r for _, r in done])
-    assert set(tables) == {"studies", "study_regret", "study_comparison"}
+    assert set(tables) == {"studies", "study_timings", "study_regret", "study_comparison"}
     assert tables["studies"]["study"].unique().tolist() == [curves.name]
     assert (tables["studies"]["budget_used"] >= 60).all()
     assert tables["study_comparison"]["other"].tolist() == ["random"]

@@ -34,6 +34,24 @@ protocol: {fractions: [0.25, 0.5], n_train: 30, repeats: 2}
 ablation: {datasets: [mine], models: [nusvr_rbf], features: [TS, TS+HP]}
 training_size: {datasets: []}
 depth: {datasets: [mine], models: [ols], column: ap_layers, thresholds: [3], n_train: 10}
+studies: [toy, tabular]
+study_definitions:
+  toy:
+    objective: training
+    task: digits_mlp
+    task_options: {n_epochs: 3}
+    space: mlp.lcbench_256
+    max_budget: 3
+    iterations: 1
+    workers: 0
+    seeds: 2
+  tabular:
+    objective: recorded
+    datasets: [mine]
+    optimizers: [bohb, random]
+    max_budget: 9
+    total_budget: 60
+    seeds: 2
 """
 
 

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from curvecast import DataError, datasets, plan, sources, summary
 from curvecast.predictors import module_of
+from curvecast.studies import plan as study_plan
 
 RESULTS = config["results"].rstrip("/")
 LOGS = f"{RESULTS}/logs"
@@ -33,6 +34,7 @@ MAIN_PROCESS = workflow.is_main_process
 try:
     REGISTRY = datasets.load_registry(config["dataset_definitions"])
     plan.check(config, REGISTRY)
+    study_plan.check(config, REGISTRY)
     PREFLIGHT = datasets.preflight(
         config["datasets"],
         REGISTRY,
@@ -43,6 +45,8 @@ try:
         probe=MAIN_PROCESS,
     )
     JOBS = plan.jobs(config, PREFLIGHT.usable, REGISTRY)
+    TRAININGS = study_plan.trainings(config)
+    REPLAYS = study_plan.replays(config, PREFLIGHT.usable, REGISTRY)
     ASKED = [name for name in plan.EXPERIMENTS if any(job.experiment == name for job in JOBS)]
 except DataError as error:
     raise WorkflowError(f"{error}") from None
@@ -50,13 +54,17 @@ except DataError as error:
 if MAIN_PROCESS and not PREFLIGHT.usable:
     raise WorkflowError(f"no data set is left\n{PREFLIGHT.text()}")
 if MAIN_PROCESS:
-    print(PREFLIGHT.text(), plan.words(config, JOBS), sep="\n", file=sys.stderr)
+    amount = [plan.words(config, JOBS), study_plan.words([*TRAININGS, *REPLAYS])]
+    print(PREFLIGHT.text(), *filter(None, amount), sep="\n", file=sys.stderr)
 
 
 wildcard_constraints:
     dataset="|".join(re.escape(name) for name in REGISTRY),
     model="[a-z0-9_]+",
     experiment=rf"|\.({'|'.join(plan.EXPERIMENTS)})",
+    study=r"[\w-]+",
+    seed=r"\d+",
+    optimizer="|".join(study_plan.OPTIMIZERS),
 
 
 def collection_of(dataset):
@@ -115,12 +123,48 @@ def grid_of(wildcards):
     return {"fractions": cells["fractions"], "epochs": cells.get("taus", [])}
 
 
+def searches_of(searches, study):
+    return [search for search in searches if study in (None, search.study)]
+
+
+def trainings_of(pattern, study=None):
+    """Files of the seeds of real training; {job} in the pattern is the search's name."""
+    return [pattern.format(job=search.file) for search in searches_of(TRAININGS, study)]
+
+
+def replays_of(pattern, study=None):
+    """The same for searches on recorded curves."""
+    return [pattern.format(job=search.file) for search in searches_of(REPLAYS, study)]
+
+
+def study_definition_of(wildcards):
+    """What a job of a study must know of its definition."""
+    definition = study_plan.definition_of(config, wildcards.study)
+    return study_plan.for_job(definition, wildcards.get("dataset"))
+
+
+def study_code_of(wildcards):
+    definition = study_plan.definition_of(config, wildcards.study)
+    return [*code_of(*study_plan.modules_of(definition)), *study_plan.files_of(definition)]
+
+
+def study_threads_of(wildcards):
+    """Evaluations that a study runs at once."""
+    return max(1, study_plan.definition_of(config, wildcards.study).get("workers", 1))
+
+
 def tables():
     """The tables of the run, and its seconds."""
     names = ["r2", "averages", "differences", "published", "datasets", *ASKED]
+    seconds = ["timings"]
+    if TRAININGS or REPLAYS:
+        names.append("studies")
+        seconds.append("study_timings")
+    if REPLAYS:
+        names.append("study_comparison")
     return [
         *expand(f"{TABLE}/{{name}}.{{kind}}", name=names, kind=["csv", "md"]),
-        *multiext(f"{RESULTS}/timings", ".csv", ".md"),
+        *expand(f"{RESULTS}/{{name}}.{{kind}}", name=seconds, kind=["csv", "md"]),
     ]
 
 
@@ -141,5 +185,11 @@ def figures():
             if name != "depth"
             for fraction in config[name]["fractions"]
         ),
+        *(
+            f"studies/{study}/{name}"
+            for study in dict.fromkeys(search.study for search in TRAININGS)
+            for name in study_plan.TRAINING_FIGURES
+        ),
+        *(f"studies/{study}/regret" for study in dict.fromkeys(s.study for s in REPLAYS)),
     ]
     return expand(f"{FIGURE}/{{name}}.{{kind}}", name=names, kind=["svg", "png"])

@@ -35,7 +35,7 @@ def run_study(
     """Run one seed of a study; what `folder` has logged of it is not computed again.
 
     Returns `summary.evaluations_frame` and, for real training, the runs as the collection
-    `trained/{name}` (ids begin with the seed), otherwise None.
+    `trained/{name}` (ids begin with the seed and end with the optimiser), otherwise None.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def run_study(
     if collect is None:
         return frame, None
     trained = collect(evaluations)
-    ids = [f"{seed}-{key}" for key in trained.configs["id"]]
+    ids = [f"{seed}-{key}-{optimizer}" for key in trained.configs["id"]]
     return frame, replace(trained, name=f"trained/{name}", configs=trained.configs.assign(id=ids))
 
 
@@ -68,7 +68,7 @@ def run_replays(
 
 
 def gather_curves(sets: Sequence[CurveSet]) -> CurveSet:
-    """Runs of all seeds as one collection; equal configurations share a group."""
+    """Runs of all seeds and optimisers as one collection; equal configurations share a group."""
     together = concat(sets)
     columns = together.configs.drop(columns=["id", "group"])
     configs = together.configs.assign(group=group_equal_rows(columns))
@@ -131,8 +131,16 @@ def tuning_rows(
 def tables(
     evaluations: Iterable[pd.DataFrame], regrets: Iterable[pd.DataFrame]
 ) -> dict[str, pd.DataFrame]:
-    """`studies`, `study_regret` and `study_comparison` from the frames of all studies."""
-    result = {"studies": summary.study_rows(pd.concat(evaluations, ignore_index=True))}
+    """Tables from the frames of all studies.
+
+    `studies`, its column of seconds apart as `study_timings` (no two runs share it), and with
+    recorded curves `study_regret` and `study_comparison`.
+    """
+    rows = summary.study_rows(pd.concat(evaluations, ignore_index=True))
+    result = {
+        "studies": rows.drop(columns="seconds"),
+        "study_timings": rows[[*summary.KEYS, "seeds", "seconds"]],
+    }
     regrets = list(regrets)
     if regrets:
         together = pd.concat(regrets, ignore_index=True)

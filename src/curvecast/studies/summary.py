@@ -170,12 +170,13 @@ def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
 
     Differences are taken per study and seed, averaged per study, and the interval is Student's t
     over studies, which are the replicates. Columns: `optimizer, other, studies, seeds,
-    difference, low, high, studies_ahead` (a lower regret is better).
+    difference, low, high, studies_ahead` (a lower regret is better); no row without `optimizer`.
     """
     final = regrets[regrets["share"] == regrets["share"].max()]
     table = final.pivot(index=["study", "seed"], columns="optimizer", values="regret")
+    others = [other for other in table.columns if other != optimizer and optimizer in table]
     rows = []
-    for other in table.columns.drop(optimizer):
+    for other in others:
         pairs = (table[optimizer] - table[other]).dropna().groupby("study")
         gaps, seeds = pairs.mean(), pairs.size()
         low, high = interval(gaps.to_numpy())
@@ -191,4 +192,5 @@ def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
                 "studies_ahead": int((gaps < 0).sum()),
             }
         )
-    return pd.DataFrame(rows)
+    columns = ["optimizer", "other", "studies", "seeds", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=[*columns, "studies_ahead"])

@@ -10,9 +10,18 @@ def lcbench() -> ConfigSpace.ConfigurationSpace:
 
     `max_dropout` acts between layers, so a network of one layer has none.
     """
-    space = ConfigSpace.ConfigurationSpace(name="lcbench")
+    return _funnels("lcbench", 1024)
+
+
+def lcbench_256() -> ConfigSpace.ConfigurationSpace:
+    """The same with at most 256 units, for quick studies."""
+    return _funnels("lcbench_256", 256)
+
+
+def _funnels(name: str, most_units: int) -> ConfigSpace.ConfigurationSpace:
+    space = ConfigSpace.ConfigurationSpace(name=name)
     layers = ConfigSpace.Integer("num_layers", (1, 4))
-    units = ConfigSpace.Integer("max_units", (64, 1024), log=True)
+    units = ConfigSpace.Integer("max_units", (64, most_units), log=True)
     dropout = ConfigSpace.Float("max_dropout", (0.0, 1.0))
     space.add(
         ConfigSpace.Integer("batch_size", (16, 512), log=True),

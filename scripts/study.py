@@ -1,0 +1,19 @@
+"""Run one seed of a study with real training; a study that was cut off goes on."""
+
+from pathlib import Path
+
+from curvecast import jobs
+from curvecast.curves import write_parquet
+from curvecast.studies.jobs import run_study
+
+with jobs.logged(snakemake.log[0]):
+    wildcards, folder = snakemake.wildcards, Path(snakemake.output.evaluations).parent
+    evaluations, curves = run_study(
+        wildcards.study,
+        snakemake.params.definition,
+        wildcards.optimizer,
+        int(wildcards.seed),
+        folder,
+    )
+    write_parquet(evaluations, snakemake.output.evaluations)
+    curves.to_parquet(snakemake.output.curves)

@@ -1,0 +1,176 @@
+# Studies: one job per seed of real training, one per data set and optimiser on recorded curves.
+
+STUDY = f"{RESULTS}/studies"
+
+
+# The study's own log (configs.json, results.json, checkpoints/) lies beside the outputs and is not
+# declared: Snakemake would delete it before a rerun, which goes on where the log ends.
+rule study:
+    input:
+        code=study_code_of,
+    output:
+        evaluations=f"{STUDY}/{{study}}/seed={{seed}}/{{optimizer}}/evaluations.parquet",
+        curves=f"{STUDY}/{{study}}/seed={{seed}}/{{optimizer}}/curves.parquet",
+    log:
+        f"{LOGS}/study/{{study}}/seed={{seed}}/{{optimizer}}.log",
+    benchmark:
+        f"{BENCHMARKS}/study/{{study}}/seed={{seed}}/{{optimizer}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: study_threads_of
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(240),
+    params:
+        definition=study_definition_of,
+    message:
+        "{wildcards.optimizer} of study {wildcards.study}, seed {wildcards.seed}"
+    script:
+        "../../scripts/study.py"
+
+
+rule trained_curves:
+    input:
+        curves=lambda wildcards: trainings_of(f"{STUDY}/{{job}}/curves.parquet", wildcards.study),
+        code=code_of("curvecast.studies.jobs"),
+    output:
+        f"{STUDY}/{{study}}/curves.parquet",
+    log:
+        f"{LOGS}/trained_curves/{{study}}.log",
+    benchmark:
+        f"{BENCHMARKS}/trained_curves/{{study}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    message:
+        "runs of study {wildcards.study} as curves"
+    script:
+        "../../scripts/trained_curves.py"
+
+
+rule replay:
+    input:
+        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
+        code=study_code_of,
+    output:
+        evaluations=f"{STUDY}/{{study}}/{{dataset}}/{{optimizer}}/evaluations.parquet",
+        regret=f"{STUDY}/{{study}}/{{dataset}}/{{optimizer}}/regret.parquet",
+    log:
+        f"{LOGS}/replay/{{study}}/{{dataset}}/{{optimizer}}.log",
+    benchmark:
+        f"{BENCHMARKS}/replay/{{study}}/{{dataset}}/{{optimizer}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60),
+    params:
+        definition=study_definition_of,
+    message:
+        "{wildcards.optimizer} of study {wildcards.study} on {wildcards.dataset}"
+    script:
+        "../../scripts/replay.py"
+
+
+rule study_table:
+    input:
+        evaluations=[
+            *trainings_of(f"{STUDY}/{{job}}/evaluations.parquet"),
+            *replays_of(f"{STUDY}/{{job}}/evaluations.parquet"),
+        ],
+        code=code_of("curvecast.studies.jobs", "curvecast.studies.markdown", "curvecast.tables"),
+    output:
+        studies=multiext(f"{TABLE}/studies", ".csv", ".md"),
+        seconds=multiext(f"{RESULTS}/study_timings", ".csv", ".md"),
+    log:
+        f"{LOGS}/study_table.log",
+    benchmark:
+        f"{BENCHMARKS}/study_table.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    message:
+        "table of studies"
+    script:
+        "../../scripts/study_table.py"
+
+
+rule study_comparison_table:
+    input:
+        regret=replays_of(f"{STUDY}/{{job}}/regret.parquet"),
+        code=code_of("curvecast.studies.summary", "curvecast.studies.markdown", "curvecast.tables"),
+    output:
+        comparison=multiext(f"{TABLE}/study_comparison", ".csv", ".md"),
+        regret=f"{TABLE}/study_regret.csv",
+    log:
+        f"{LOGS}/study_comparison_table.log",
+    benchmark:
+        f"{BENCHMARKS}/study_comparison_table.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    message:
+        "table of optimisers on recorded curves"
+    script:
+        "../../scripts/study_comparison_table.py"
+
+
+rule study_figures:
+    input:
+        evaluations=lambda wildcards: trainings_of(
+            f"{STUDY}/{{job}}/evaluations.parquet", wildcards.study
+        ),
+        curves=f"{STUDY}/{{study}}/curves.parquet",
+        code=code_of("curvecast.plots.studies"),
+    output:
+        expand(
+            f"{FIGURE}/studies/{{{{study}}}}/{{name}}.{{kind}}",
+            name=study_plan.TRAINING_FIGURES,
+            kind=["svg", "png"],
+        ),
+    log:
+        f"{LOGS}/study_figures/{{study}}.log",
+    benchmark:
+        f"{BENCHMARKS}/study_figures/{{study}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    message:
+        "figures of study {wildcards.study}"
+    script:
+        "../../scripts/study_figures.py"
+
+
+rule regret_figure:
+    input:
+        regret=lambda wildcards: replays_of(f"{STUDY}/{{job}}/regret.parquet", wildcards.study),
+        code=code_of("curvecast.plots.studies"),
+    output:
+        multiext(f"{FIGURE}/studies/{{study}}/regret", ".svg", ".png"),
+    log:
+        f"{LOGS}/regret_figure/{{study}}.log",
+    benchmark:
+        f"{BENCHMARKS}/regret_figure/{{study}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    message:
+        "figure of regret in study {wildcards.study}"
+    script:
+        "../../scripts/regret_figure.py"
