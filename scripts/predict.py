@@ -2,14 +2,16 @@
 
 from curvecast import CurveSet, benchmark, jobs
 from curvecast.curves import write_parquet
+from curvecast.studies import incumbent
 
 with jobs.logged(snakemake.log[0]):
-    model, depth_column = snakemake.wildcards.model, snakemake.params.depth_column
+    model, depth_column = snakemake.params.model, snakemake.params.depth_column
+    options = incumbent.options_of(snakemake.input.incumbent, snakemake.params.options)
     curves = CurveSet.from_parquet(snakemake.input.curves)
     cells = benchmark.cells(curves.last_epoch, **snakemake.params.cells)
     features = benchmark.read_features(snakemake.input.features, {cell.tau for cell in cells})
     predictions, timings = benchmark.run(
-        model, snakemake.params.options, curves, features, cells, depth_column=depth_column
+        model, options, curves, features, cells, depth_column=depth_column
     )
     write_parquet(predictions, snakemake.output.predictions)
     timings.to_csv(snakemake.output.timings, index=False)

@@ -33,7 +33,7 @@ _UNREACHABLE_VARIABLE = "CURVECAST_UNREACHABLE"
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGISTRY = REPOSITORY / "resources" / "datasets.yaml"
 
-_FILE_KEYS = {"path", "local", "urls", "checksum", "bytes", "page"}
+_FILE_KEYS = {"path", "local", "made", "urls", "checksum", "bytes", "page"}
 _ALGORITHMS = {"sha256": 64, "md5": 32, "gitblob": 40}
 # What a broken connection loses at most; a smaller read is slower.
 _CHUNK = 1 << 14
@@ -57,7 +57,8 @@ class RawFile:
         empty for a local file, which is used as it is.
     bytes : size, 0 where it is not known.
     page : a page on which a person can get a file that has no address of its own.
-    local : the file is not fetched: it lies in the repository or belongs to the user.
+    local : the file is not fetched: it lies in the repository, belongs to the user or is made.
+    made : a rule of this run makes the file.
     """
 
     path: str
@@ -66,6 +67,7 @@ class RawFile:
     bytes: int = 0
     page: str = ""
     local: bool = False
+    made: bool = False
 
     def destination(self, raw_dir: str | Path) -> Path:
         """The path at which rules and readers find the file."""
@@ -178,7 +180,7 @@ def _file_entry(name: str, entry: Any) -> dict[str, Any]:
         raise DataError(f"data set {name!r}: unknown key {unknown[0]!r} in a file's entry")
     if "url" in entry:
         entry["urls"] = [entry.pop("url")]
-    if "local" in entry:
+    if "local" in entry or "made" in entry:
         return entry
     if "path" not in entry:
         raise DataError(f"data set {name!r}: a file's entry has neither `path` nor `local`")
@@ -200,6 +202,8 @@ def files_of(stanza: Mapping[str, Any]) -> list[RawFile]:
 
 def raw_file(entry: Mapping[str, Any]) -> RawFile:
     """A file's entry of a normalised stanza as an object."""
+    if "made" in entry:
+        return RawFile(path=entry["made"], local=True, made=True)
     if "local" in entry:
         path = Path(entry["local"])
         in_repository = REPOSITORY / path
@@ -271,9 +275,12 @@ def mirrors(configured: Sequence[str] = ()) -> list[Path]:
 
 
 def locate(file: RawFile, raw_dir: str | Path, mirrors: Sequence[str | Path] = ()) -> Path | None:
-    """Where a file is present: in `raw/`, else in the first mirror that has it, else None."""
+    """Where a file is present: in `raw/`, else in the first mirror that has it, else None.
+
+    What a rule makes counts as present.
+    """
     if file.local:
-        return Path(file.path) if Path(file.path).is_file() else None
+        return Path(file.path) if file.made or Path(file.path).is_file() else None
     candidates = [Path(raw_dir), *map(Path, mirrors)]
     return next((root / file.path for root in candidates if (root / file.path).is_file()), None)
 

@@ -45,7 +45,8 @@ def check(config: Config, registry: Mapping[str, Any]) -> None:
         experiment that the protocol does not have, or more parts than repeats.
     """
     for model in (*config["models"], *config["model_options"]):
-        module_of(model)
+        if model not in config["tuned_models"]:
+            module_of(model)
     repeats = config["protocol"]["repeats"]
     if config["parts"] > repeats:
         raise DataError(f"parts is {config['parts']}, there are only {repeats} repeats to split")
@@ -53,7 +54,8 @@ def check(config: Config, registry: Mapping[str, Any]) -> None:
         section = config[experiment] or {}
         datasets.expand(section.get("datasets", ()), registry)
         for model in section.get("models", ()):
-            module_of(model)
+            if model not in config["tuned_models"]:
+                module_of(model)
         unknown = set(section.get("fractions", ())) - set(config["protocol"]["fractions"])
         if unknown and section.get("datasets") and section.get("models"):
             raise DataError(
@@ -61,8 +63,18 @@ def check(config: Config, registry: Mapping[str, Any]) -> None:
             )
 
 
-def jobs(config: Config, usable: Sequence[str], registry: Mapping[str, Any]) -> list[Job]:
-    """All jobs of the run on the data sets `usable`, the main protocol first."""
+def jobs(
+    config: Config,
+    usable: Sequence[str],
+    registry: Mapping[str, Any],
+    left_out: Sequence[str] = (),
+) -> list[Job]:
+    """All jobs of the run on the data sets `usable`, the main protocol first.
+
+    Parameters
+    ----------
+    left_out : models that this run cannot train.
+    """
     found = [Job(dataset, model) for dataset in usable for model in config["models"]]
     for experiment in EXPERIMENTS:
         section = config[experiment] or {}
@@ -75,7 +87,7 @@ def jobs(config: Config, usable: Sequence[str], registry: Mapping[str, Any]) -> 
             if dataset in wanted
             for model in section.get("models", ())
         ]
-    return found
+    return [job for job in found if job.model not in left_out]
 
 
 def cells_of(config: Config, experiment: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from curvecast import CurveSet
 from curvecast.plots import studies
 from curvecast.studies import markdown, summary
-from curvecast.studies.plan import TRAINING_FIGURES
+from curvecast.studies.plan import FIGURES
 
 
 def evaluations(n: int = 40) -> pd.DataFrame:
@@ -40,11 +40,11 @@ def evaluations(n: int = 40) -> pd.DataFrame:
     return frame
 
 
-def test_all_figures_of_a_study_are_drawn(make_curves: Callable[..., CurveSet]) -> None:
+def test_all_figures_of_a_study_are_drawn() -> None:
     frame = evaluations()
     frame.loc[2, "loss"] = np.inf
-    figures = studies.of_training(frame, make_curves(12))
-    assert tuple(figures) == TRAINING_FIGURES
+    figures = studies.of_study(frame)
+    assert tuple(figures) == FIGURES
     titles = [axis.get_title(loc="left") for axis in figures["origin"].axes]
     assert titles == [
         "budget 1: 40 model-based, 40 random",
@@ -54,10 +54,13 @@ def test_all_figures_of_a_study_are_drawn(make_curves: Callable[..., CurveSet]) 
     # One of the 20 random ones failed, and counts.
     assert len(random.get_ydata()) == 19
     assert max(random.get_ydata()) == pytest.approx(19 / 20)
-    assert len(figures["learning_curves"].axes[0].lines) == 12 + 1
     lines = figures["incumbent"].axes[0].lines
     assert len(lines) == 2
     assert all(line.get_xdata()[-1] == 40 * 1 + 20 * 3 for line in lines)
+
+
+def test_every_run_is_a_line_and_the_best_one_another(make_curves: Callable[..., CurveSet]) -> None:
+    assert len(studies.learning_curves(make_curves(12)).axes[0].lines) == 12 + 1
 
 
 def test_evaluations_at_once_are_counted() -> None:

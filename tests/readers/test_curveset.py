@@ -38,3 +38,22 @@ def test_another_series_can_be_the_target(written: Path) -> None:
 def test_an_unknown_series_is_named_with_what_there_is(written: Path) -> None:
     with pytest.raises(DataError, match=r"column los: no such series, there are loss, norm"):
         curveset.read("my/set", {"series": ["los"]}, [written])
+
+
+def test_runs_that_were_not_trained_to_the_end_can_be_left_out(
+    make_curves: Callable[..., CurveSet], tmp_path: Path
+) -> None:
+    curves = make_curves(4)
+    values = curves.values.copy()
+    values[1, 5:] = np.nan
+    values[2, 4:] = [np.inf, *[np.nan] * (values.shape[1] - 5)]
+    path = tmp_path / "set.parquet"
+    replace(curves, values=values).to_parquet(path)
+    assert len(curveset.read("my/set", {}, [path])) == 4
+    kept = curveset.read("my/set", {"complete": True}, [path])
+    assert kept.configs["id"].tolist() == ["run0", "run2", "run3"]
+    assert kept.notes[-1] == "1 runs that were not trained to the end are left out"
+    values[:, -1] = np.nan
+    replace(curves, values=values).take([0, 1]).to_parquet(path)
+    with pytest.raises(DataError, match="no run was trained to the end"):
+        curveset.read("my/set", {"complete": True}, [path])

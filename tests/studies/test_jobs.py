@@ -13,7 +13,7 @@ import pytest
 
 from curvecast import CurveSet, DataError
 from curvecast.predictors.base import Prediction as Predicted
-from curvecast.studies import jobs
+from curvecast.studies import incumbent, jobs
 from curvecast.studies.objectives import prediction
 
 Make = Callable[..., CurveSet]
@@ -93,13 +93,27 @@ def test_the_tuned_predictor_is_compared_with_the_untuned_one(
     curves = make_curves(60)
     frame, trained = jobs.run_study("tune", TUNING, "bohb", 0, tmp_path, curves)
     assert trained is None
-    found = jobs.incumbent(frame)
-    options = jobs.tuned_options(found)
-    assert options["epochs"] == 9
-    assert set(options) == {"epochs", *found["config"]}
-    rows = jobs.tuning_rows("tune", TUNING, curves, found, repeats=3).set_index("variant")
-    assert rows.loc["tuned", "validation_mse"] < rows.loc["untuned", "validation_mse"]
-    assert rows.loc["tuned", "validation_mse_se"] > 0
+    incumbent.write(jobs.incumbent(frame), {**TUNING, "fixed": {"lr": 9}}, tmp_path / "found.json")
+    found = incumbent.read(tmp_path / "found.json")
+    assert (found["model"], found["dataset"], found["seed"]) == ("ridge", "x", 0)
+    options = incumbent.options_of([tmp_path / "found.json"], {})
+    assert options == {**found["config"], "epochs": 9}
+    assert incumbent.options_of([tmp_path / "found.json"], {"lr": 1})["lr"] == 1
+    rows = jobs.tuning_rows("tune", TUNING, curves, options, repeats=3)
+    assert rows[["variant", "epochs"]].to_numpy().tolist() == [
+        ["untuned", 1], ["untuned", 9], ["tuned", 9],
+    ]  # fmt: skip
+    errors = rows["validation_mse"].to_numpy()
+    assert errors[2] < errors[1]
+    assert (rows["validation_mse_se"] > 0).all()
     assert set(rows["repeats"]) == {3}
+    assert json.loads(rows["options"].iloc[2]) == options
     with pytest.raises(DataError, match="does not tune a predictor"):
-        jobs.tuning_rows("tab", RECORDED, curves, found)
+        jobs.tuning_rows("tab", RECORDED, curves, options)
+
+
+def test_options_that_are_no_incumbent_are_named(tmp_path: Path) -> None:
+    for content, said in (("{", "not JSON"), ("[]", "not the incumbent of a study")):
+        (tmp_path / "x.json").write_text(content)
+        with pytest.raises(DataError, match=said):
+            incumbent.read(tmp_path / "x.json")

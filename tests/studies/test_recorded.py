@@ -30,7 +30,7 @@ def parallel(make_curves: Make) -> CurveSet:
 
 
 def trial(budget: float, *, trained: float = 0, history: tuple[Evaluation, ...] = ()) -> Trial:
-    return Trial((0, 0, 0), 1, budget, trained, 3, 1, True, None, history)
+    return Trial((0, 0, 0), 1, budget, trained, 3, 1, budget, None, history)
 
 
 def test_a_recorded_configuration_is_itself(make_curves: Make) -> None:

@@ -10,6 +10,8 @@ from curvecast.studies import plan
 
 REGISTRY = {name: {"kind": "curves"} for name in ("lcbench/a", "lcbench/b", "mine")}
 CONFIG: dict[str, Any] = {
+    "datasets": ["lcbench/*"],
+    "tuned_models": {},
     "studies": ["real", "tab"],
     "study_definitions": {
         "real": {"objective": "training", "task": "digits_mlp", "seeds": 2},
@@ -20,6 +22,13 @@ CONFIG: dict[str, Any] = {
             "seeds": 10,
         },
         "other": {"objective": "recorded", "datasets": ["lcbench/b"]},
+        "tune": {
+            "objective": "prediction",
+            "model": "cnn",
+            "dataset": "lcbench/a",
+            "space": "predictors.cnn",
+            "parts": {"n_train": 3, "n_validation": 2, "n_test": 2, "tau": 1},
+        },
     },
 }
 
@@ -44,6 +53,28 @@ def test_jobs_are_seeds_of_training_and_data_sets_of_replays() -> None:
         "study real: 2 seeds x 1 optimisers = 2 jobs",
         "study tab: 1 data sets x 2 optimisers = 2 jobs",
     ]
+
+
+def test_a_tuned_model_is_that_of_its_study() -> None:
+    config = {**CONFIG, "studies": ["tune"], "tuned_models": {"cnn_tuned": "tune"}}
+    plan.check(config, REGISTRY)
+    assert [s.file for s in plan.tunings(config, ["lcbench/a"])] == ["tune/seed=0/bohb"]
+    assert plan.tunings(config, ["lcbench/b"]) == []
+    assert plan.models_without_study(config, ["lcbench/b"]) == ["cnn_tuned"]
+    assert plan.models_without_study(config, ["lcbench/a"]) == []
+    assert plan.base_model(config, "cnn_tuned") == "cnn"
+    assert plan.base_model(config, "ols") == "ols"
+    assert plan.modules_of(plan.definition_of(config, "tune")) == [
+        "curvecast.studies.jobs",
+        "curvecast.predictors.networks",
+        "curvecast.studies.spaces.predictors",
+    ]
+
+
+def test_real_training_leaves_a_collection() -> None:
+    found = plan.trained_stanzas(CONFIG, "out/studies")
+    assert list(found) == ["trained/real"]
+    assert found["trained/real"]["file"] == {"made": "out/studies/real/curves.parquet"}
 
 
 def test_a_job_knows_its_own_part_of_the_definition() -> None:
@@ -78,6 +109,13 @@ def test_the_code_behind_a_study_is_its_task_space_and_predictor() -> None:
         (changed(real={"eta": 1}), "eta is below 2"),
         (changed(real={"tusk": 1}), "unknown key 'tusk'"),
         (changed(real={"stopping": {"predictor": "olz"}}), "olz"),
+        (
+            {**CONFIG, "studies": ["tune"], "datasets": ["mine"]},
+            "study 'tune' tunes on 'lcbench/a', which is not in datasets",
+        ),
+        ({**CONFIG, "tuned_models": {"cnn": "tune"}}, "'cnn' is a model already"),
+        ({**CONFIG, "tuned_models": {"x": "tune"}}, "'x' needs 'tune' among the studies"),
+        ({**CONFIG, "tuned_models": {"x": "tab"}}, "study 'tab' does not tune a predictor"),
         ({**CONFIG, "studies": ["none"]}, "unknown study 'none'"),
         ({**CONFIG, "studies": ["tab", "other"]}, "both have bohb on lcbench/b"),
     ],

@@ -140,7 +140,7 @@ def test_a_run_gives_the_same_curve_alone_and_within_a_group(data, run):
 
 def test_padding_stays_zero(data):
     runs = sorted([RUN, DROPPING, *MATES], key=lambda run: run.batch_size)
-    group = mlp._Group(data, runs, "cpu")
+    group = mlp.Group(data, runs, "cpu")
     for _ in range(3):
         group.train_epoch(np.full(len(runs), 0.05))
     for row, run in enumerate(runs):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from curvecast import CurveSet
 from curvecast.curves import read_parquet
-from curvecast.studies.plan import TRAINING_FIGURES
+from curvecast.studies.plan import FIGURES
 
 from .conftest import Project
 
-TOY_FOLLOWS = {"runs of study toy as curves", "figures of study toy", "table of studies"}
+TOY_FOLLOWS = {
+    "runs of study toy as curves",
+    "learning curves of study toy",
+    "figures of study toy",
+    "table of studies",
+}
 TABULAR_FOLLOWS = {
     "table of studies",
     "table of optimisers on recorded curves",
@@ -42,7 +49,8 @@ def test_studies_leave_tables_figures_and_curves(finished: Project) -> None:
     assert regret["share"].max() == 1
     comparison = pd.read_csv(out / "tables/study_comparison.csv")
     assert comparison[["optimizer", "other"]].to_numpy().tolist() == [["bohb", "random"]]
-    for name in (*(f"toy/{figure}" for figure in TRAINING_FIGURES), "tabular/regret"):
+    toys = (f"toy/{figure}" for figure in (*FIGURES, "learning_curves"))
+    for name in (*toys, "tabular/regret"):
         assert (out / f"figures/studies/{name}.svg").read_bytes().startswith(b"<?xml")
         assert (out / f"figures/studies/{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -79,3 +87,59 @@ def test_a_study_without_a_definition_is_named(project: Project) -> None:
     done = project.snakemake("--cores", "1", "--dry-run")
     assert done.returncode != 0
     assert "unknown study 'toi'" in done.stdout + done.stderr
+
+
+TUNE = """  tune:
+    objective: prediction
+    model: cnn
+    dataset: mine
+    space: predictors.cnn
+    fixed: {members: 2}
+    parts: {n_train: 30, n_validation: 10, n_test: 10, tau: 3}
+    max_budget: 3
+    iterations: 1
+    workers: 0
+"""
+TUNED = "tuned_models: {cnn_tuned: tune}\n"
+
+
+def test_a_tuned_model_waits_for_its_study_and_reruns_no_other(project: Project) -> None:
+    project.edit("tiny.yaml", "studies: [toy, tabular]", "studies: [toy, tabular, tune]")
+    project.edit("tiny.yaml", "  tabular:\n", TUNE + "  tabular:\n")
+    project.edit("tiny.yaml", "models: [ols,", TUNED + "models: [ols, cnn_tuned,")
+    planned = project.planned()
+    assert {
+        "bohb of study tune, seed 0",
+        "what study tune found",
+        "tuned against untuned predictor of study tune",
+        "table of tuned predictors",
+        "cnn_tuned on mine",
+    } <= planned
+    assert not {"ols on mine", "bohb of study toy, seed 0", "curves of mine"} & planned
+    out = project.folder / "out"
+    wanted = ["predictions/mine/cnn_tuned.parquet", "tables/tuning.md", "tables/studies.csv"]
+    project.run(*(f"out/{name}" for name in wanted))
+    found = json.loads((out / "studies/tune/incumbent.json").read_text(encoding="utf-8"))
+    assert found["options"] == {"members": 2, "epochs": 3, **found["config"]}
+    table = pd.read_csv(out / "tables/tuning.csv")
+    ours = table[table["study"] == "tune"]
+    assert ours["variant"].tolist() == ["untuned", "untuned", "tuned"]
+    assert ours["epochs"].tolist() == [100, 3, 3]
+    assert "Singh poster" in set(table["study"])
+    assert "tune" in set(pd.read_csv(out / "tables/studies.csv")["study"])
+    project.edit("tiny.yaml", "fixed: {members: 2}", "fixed: {members: 3}")
+    planned = project.planned("out/predictions/mine/cnn_tuned.parquet")
+    assert planned == {"bohb of study tune, seed 0", "what study tune found", "cnn_tuned on mine"}
+
+
+def test_the_runs_of_a_study_are_a_data_set(project: Project) -> None:
+    project.edit("tiny.yaml", "datasets: [mine]", "datasets: [mine, trained/toy]")
+    project.edit("tiny.yaml", "iterations: 1", "iterations: 6")
+    project.edit("tiny.yaml", "n_train: 30", "n_train: 6")
+    project.run("out/scores/trained/toy/ols.parquet")
+    curves = CurveSet.from_parquet(project.folder / "out/curves/trained/toy.parquet")
+    # Six brackets of each seed train 1, 2, 1, 2, 1 and 2 networks to the end.
+    assert len(curves) == 2 * 9
+    assert np.isfinite(curves.final).all()
+    scores = read_parquet(project.folder / "out/scores/trained/toy/ols.parquet")[0]
+    assert (scores["n_test"] == 12).all()

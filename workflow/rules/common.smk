@@ -16,9 +16,12 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 TABLE = f"{RESULTS}/tables"
 FIGURE = f"{RESULTS}/figures"
 SCORES = f"{RESULTS}/scores/{{job}}.parquet"
+STUDY = f"{RESULTS}/studies"
 PUBLISHED = sorted(
     os.path.relpath(path) for path in Path(workflow.basedir, "resources/published").glob("*.csv")
 )
+
+TASK_A = os.path.relpath(Path(workflow.basedir, "resources/published/lcbench_task_a_mse.csv"))
 
 os.environ.update(
     # Jobs run side by side: one thread each for BLAS and torch.
@@ -32,7 +35,9 @@ os.environ.update(
 # A job's own process must not ask the network again, nor stop for what others still fetch.
 MAIN_PROCESS = workflow.is_main_process
 try:
-    REGISTRY = datasets.load_registry(config["dataset_definitions"])
+    REGISTRY = datasets.load_registry(
+        {**study_plan.trained_stanzas(config, STUDY), **config["dataset_definitions"]}
+    )
     plan.check(config, REGISTRY)
     study_plan.check(config, REGISTRY)
     PREFLIGHT = datasets.preflight(
@@ -44,8 +49,10 @@ try:
         on_missing=config["data"]["on_missing"] if MAIN_PROCESS else "skip",
         probe=MAIN_PROCESS,
     )
-    JOBS = plan.jobs(config, PREFLIGHT.usable, REGISTRY)
+    UNTUNED = study_plan.models_without_study(config, PREFLIGHT.usable)
+    JOBS = plan.jobs(config, PREFLIGHT.usable, REGISTRY, left_out=UNTUNED)
     TRAININGS = study_plan.trainings(config)
+    TUNINGS = study_plan.tunings(config, PREFLIGHT.usable)
     REPLAYS = study_plan.replays(config, PREFLIGHT.usable, REGISTRY)
     ASKED = [name for name in plan.EXPERIMENTS if any(job.experiment == name for job in JOBS)]
 except DataError as error:
@@ -53,8 +60,10 @@ except DataError as error:
 
 if MAIN_PROCESS and not PREFLIGHT.usable:
     raise WorkflowError(f"no data set is left\n{PREFLIGHT.text()}")
+if MAIN_PROCESS and UNTUNED:
+    print(f"LEFT OUT, because their studies lack data: {', '.join(UNTUNED)}", file=sys.stderr)
 if MAIN_PROCESS:
-    amount = [plan.words(config, JOBS), study_plan.words([*TRAININGS, *REPLAYS])]
+    amount = [plan.words(config, JOBS), study_plan.words([*TRAININGS, *TUNINGS, *REPLAYS])]
     print(PREFLIGHT.text(), *filter(None, amount), sep="\n", file=sys.stderr)
 
 
@@ -123,24 +132,47 @@ def grid_of(wildcards):
     return {"fractions": cells["fractions"], "epochs": cells.get("taus", [])}
 
 
-def searches_of(searches, study):
-    return [search for search in searches if study in (None, search.study)]
+def searches_files(searches, pattern, study=None):
+    """Files of the searches of a study or of all; {job} in the pattern is the search's name."""
+    return [pattern.format(job=s.file) for s in searches if study in (None, s.study)]
 
 
-def trainings_of(pattern, study=None):
-    """Files of the seeds of real training; {job} in the pattern is the search's name."""
-    return [pattern.format(job=search.file) for search in searches_of(TRAININGS, study)]
+def studies_in(searches):
+    """Names of the studies that searches belong to."""
+    return list(dict.fromkeys(search.study for search in searches))
 
 
-def replays_of(pattern, study=None):
-    """The same for searches on recorded curves."""
-    return [pattern.format(job=search.file) for search in searches_of(REPLAYS, study)]
+def study_names(objective):
+    """Regular expression of the studies with an objective; of none where there is none."""
+    names = study_plan.of_objective(config, objective)
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def study_definition_of(wildcards):
     """What a job of a study must know of its definition."""
     definition = study_plan.definition_of(config, wildcards.study)
     return study_plan.for_job(definition, wildcards.get("dataset"))
+
+
+def tuning_curves_of(wildcards):
+    definition = study_plan.definition_of(config, wildcards.study)
+    return f"{RESULTS}/curves/{definition['dataset']}.parquet"
+
+
+def incumbent_of(wildcards):
+    """The incumbent that a tuned model's options come from; nothing for other models."""
+    study = config["tuned_models"].get(wildcards.model)
+    return [] if study is None else [f"{STUDY}/{study}/incumbent.json"]
+
+
+def base_model_of(wildcards):
+    """The model that is trained: that of its study for a tuned one."""
+    return study_plan.base_model(config, wildcards.model)
+
+
+def predictor_code_of(wildcards):
+    tuned = ["curvecast.studies.incumbent"] * bool(incumbent_of(wildcards))
+    return code_of("curvecast.benchmark", module_of(base_model_of(wildcards)), *tuned)
 
 
 def study_code_of(wildcards):
@@ -157,9 +189,11 @@ def tables():
     """The tables of the run, and its seconds."""
     names = ["r2", "averages", "differences", "published", "datasets", *ASKED]
     seconds = ["timings"]
-    if TRAININGS or REPLAYS:
+    if TRAININGS or TUNINGS or REPLAYS:
         names.append("studies")
         seconds.append("study_timings")
+    if TUNINGS:
+        names.append("tuning")
     if REPLAYS:
         names.append("study_comparison")
     return [
@@ -187,9 +221,10 @@ def figures():
         ),
         *(
             f"studies/{study}/{name}"
-            for study in dict.fromkeys(search.study for search in TRAININGS)
-            for name in study_plan.TRAINING_FIGURES
+            for study in studies_in([*TRAININGS, *TUNINGS])
+            for name in study_plan.FIGURES
         ),
-        *(f"studies/{study}/regret" for study in dict.fromkeys(s.study for s in REPLAYS)),
+        *(f"studies/{study}/learning_curves" for study in studies_in(TRAININGS)),
+        *(f"studies/{study}/regret" for study in studies_in(REPLAYS)),
     ]
     return expand(f"{FIGURE}/{{name}}.{{kind}}", name=names, kind=["svg", "png"])

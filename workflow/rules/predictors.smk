@@ -14,7 +14,8 @@ rule predict:
     input:
         curves=f"{RESULTS}/curves/{{dataset}}.parquet",
         features=f"{RESULTS}/features/{{dataset}}",
-        code=lambda wildcards: code_of("curvecast.benchmark", module_of(wildcards.model)),
+        incumbent=incumbent_of,
+        code=predictor_code_of,
     output:
         predictions=passing(
             f"{RESULTS}/predictions/{{dataset}}/{{model}}{{experiment}}{PART}.parquet"
@@ -31,6 +32,7 @@ rule predict:
         mem_mb=growing(2000),
         runtime=growing(240),
     params:
+        model=base_model_of,
         options=lambda wildcards: config["model_options"].get(wildcards.model, {}),
         cells=cells_of,
         depth_column=depth_column_of,

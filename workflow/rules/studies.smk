@@ -1,6 +1,5 @@
-# Studies: one job per seed of real training, one per data set and optimiser on recorded curves.
-
-STUDY = f"{RESULTS}/studies"
+# Studies: one job per seed of real training or of tuning a predictor, one per data set and
+# optimiser on recorded curves.
 
 
 # The study's own log (configs.json, results.json, checkpoints/) lies beside the outputs and is not
@@ -15,6 +14,8 @@ rule study:
         f"{LOGS}/study/{{study}}/seed={{seed}}/{{optimizer}}.log",
     benchmark:
         f"{BENCHMARKS}/study/{{study}}/seed={{seed}}/{{optimizer}}.tsv"
+    wildcard_constraints:
+        study=study_names("training"),
     conda:
         "../../envs/environment.yaml"
     threads: study_threads_of
@@ -29,9 +30,112 @@ rule study:
         "../../scripts/study.py"
 
 
+# The same for the error of a predictor: what it is trained on comes from the curves of a data set.
+rule tuning:
+    input:
+        curves=tuning_curves_of,
+        code=study_code_of,
+    output:
+        evaluations=f"{STUDY}/{{study}}/seed={{seed}}/{{optimizer}}/evaluations.parquet",
+    log:
+        f"{LOGS}/tuning/{{study}}/seed={{seed}}/{{optimizer}}.log",
+    benchmark:
+        f"{BENCHMARKS}/tuning/{{study}}/seed={{seed}}/{{optimizer}}.tsv"
+    wildcard_constraints:
+        study=study_names("prediction"),
+    conda:
+        "../../envs/environment.yaml"
+    threads: study_threads_of
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(240),
+    params:
+        definition=study_definition_of,
+    message:
+        "{wildcards.optimizer} of study {wildcards.study}, seed {wildcards.seed}"
+    script:
+        "../../scripts/tuning.py"
+
+
+rule incumbent:
+    input:
+        evaluations=lambda wildcards: searches_files(
+            TUNINGS, f"{STUDY}/{{job}}/evaluations.parquet", wildcards.study
+        ),
+        code=code_of("curvecast.studies.incumbent", "curvecast.studies.jobs"),
+    output:
+        f"{STUDY}/{{study}}/incumbent.json",
+    log:
+        f"{LOGS}/incumbent/{{study}}.log",
+    benchmark:
+        f"{BENCHMARKS}/incumbent/{{study}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        definition=study_definition_of,
+    message:
+        "what study {wildcards.study} found"
+    script:
+        "../../scripts/incumbent.py"
+
+
+rule tuned_and_untuned:
+    input:
+        curves=tuning_curves_of,
+        incumbent=f"{STUDY}/{{study}}/incumbent.json",
+        code=study_code_of,
+    output:
+        f"{STUDY}/{{study}}/tuning.parquet",
+    log:
+        f"{LOGS}/tuned_and_untuned/{{study}}.log",
+    benchmark:
+        f"{BENCHMARKS}/tuned_and_untuned/{{study}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(120),
+    params:
+        definition=study_definition_of,
+    message:
+        "tuned against untuned predictor of study {wildcards.study}"
+    script:
+        "../../scripts/tuned_and_untuned.py"
+
+
+rule tuning_table:
+    input:
+        tunings=expand(f"{STUDY}/{{study}}/tuning.parquet", study=studies_in(TUNINGS)),
+        published=TASK_A,
+        code=code_of("curvecast.studies.tuning", "curvecast.tables"),
+    output:
+        multiext(f"{TABLE}/tuning", ".csv", ".md"),
+    log:
+        f"{LOGS}/tuning_table.log",
+    benchmark:
+        f"{BENCHMARKS}/tuning_table.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    message:
+        "table of tuned predictors"
+    script:
+        "../../scripts/tuning_table.py"
+
+
 rule trained_curves:
     input:
-        curves=lambda wildcards: trainings_of(f"{STUDY}/{{job}}/curves.parquet", wildcards.study),
+        curves=lambda wildcards: searches_files(
+            TRAININGS, f"{STUDY}/{{job}}/curves.parquet", wildcards.study
+        ),
         code=code_of("curvecast.studies.jobs"),
     output:
         f"{STUDY}/{{study}}/curves.parquet",
@@ -78,10 +182,9 @@ rule replay:
 
 rule study_table:
     input:
-        evaluations=[
-            *trainings_of(f"{STUDY}/{{job}}/evaluations.parquet"),
-            *replays_of(f"{STUDY}/{{job}}/evaluations.parquet"),
-        ],
+        evaluations=searches_files(
+            [*TRAININGS, *TUNINGS, *REPLAYS], f"{STUDY}/{{job}}/evaluations.parquet"
+        ),
         code=code_of("curvecast.studies.jobs", "curvecast.studies.markdown", "curvecast.tables"),
     output:
         studies=multiext(f"{TABLE}/studies", ".csv", ".md"),
@@ -104,7 +207,7 @@ rule study_table:
 
 rule study_comparison_table:
     input:
-        regret=replays_of(f"{STUDY}/{{job}}/regret.parquet"),
+        regret=searches_files(REPLAYS, f"{STUDY}/{{job}}/regret.parquet"),
         code=code_of("curvecast.studies.summary", "curvecast.studies.markdown", "curvecast.tables"),
     output:
         comparison=multiext(f"{TABLE}/study_comparison", ".csv", ".md"),
@@ -127,15 +230,14 @@ rule study_comparison_table:
 
 rule study_figures:
     input:
-        evaluations=lambda wildcards: trainings_of(
-            f"{STUDY}/{{job}}/evaluations.parquet", wildcards.study
+        evaluations=lambda wildcards: searches_files(
+            [*TRAININGS, *TUNINGS], f"{STUDY}/{{job}}/evaluations.parquet", wildcards.study
         ),
-        curves=f"{STUDY}/{{study}}/curves.parquet",
         code=code_of("curvecast.plots.studies"),
     output:
         expand(
             f"{FIGURE}/studies/{{{{study}}}}/{{name}}.{{kind}}",
-            name=study_plan.TRAINING_FIGURES,
+            name=study_plan.FIGURES,
             kind=["svg", "png"],
         ),
     log:
@@ -154,9 +256,33 @@ rule study_figures:
         "../../scripts/study_figures.py"
 
 
+rule learning_curves_figure:
+    input:
+        curves=f"{STUDY}/{{study}}/curves.parquet",
+        code=code_of("curvecast.plots.studies"),
+    output:
+        multiext(f"{FIGURE}/studies/{{study}}/learning_curves", ".svg", ".png"),
+    log:
+        f"{LOGS}/learning_curves_figure/{{study}}.log",
+    benchmark:
+        f"{BENCHMARKS}/learning_curves_figure/{{study}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    message:
+        "learning curves of study {wildcards.study}"
+    script:
+        "../../scripts/learning_curves_figure.py"
+
+
 rule regret_figure:
     input:
-        regret=lambda wildcards: replays_of(f"{STUDY}/{{job}}/regret.parquet", wildcards.study),
+        regret=lambda wildcards: searches_files(
+            REPLAYS, f"{STUDY}/{{job}}/regret.parquet", wildcards.study
+        ),
         code=code_of("curvecast.plots.studies"),
     output:
         multiext(f"{FIGURE}/studies/{{study}}/regret", ".svg", ".png"),

@@ -301,15 +301,14 @@ def _regret_lines(axis: Axes, rows: pd.DataFrame) -> None:
     axis.set_ylim(0, 1.1 * max(rows["regret"].max(), 1e-3))
 
 
-def of_training(evaluations: pd.DataFrame, curves: CurveSet) -> dict[str, Figure]:
-    """All figures of a study of real training, by the names of `studies.plan.TRAINING_FIGURES`."""
+def of_study(evaluations: pd.DataFrame) -> dict[str, Figure]:
+    """Figures of a study that trains something, by the names of `studies.plan.FIGURES`."""
     return {
         "origin": origin(evaluations),
         "losses_over_time": losses_over_time(evaluations),
         "incumbent": incumbent(evaluations),
         "concurrency": concurrency(evaluations),
         "rank_correlation": rank_correlation(evaluations),
-        "learning_curves": learning_curves(curves),
         "importance": importance(evaluations),
     }
 

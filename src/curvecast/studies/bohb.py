@@ -487,7 +487,7 @@ class _Course:
             trained=max((trained_of(e) for e in below if e is not None), default=0),
             width=counts[rung],
             keep=1 if top else counts[rung + 1],
-            top=top,
+            highest=budgets[-1],
             directory=directory,
             history=self.done,
         )

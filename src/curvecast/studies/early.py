@@ -19,7 +19,7 @@ import numpy as np
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor, module_of
-from curvecast.predictors.base import Predictor
+from curvecast.predictors.base import Prediction, Predictor
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Evaluation, Trial, trained_of
 
@@ -45,6 +45,8 @@ class EarlyEnd:
     growth : it is fitted again whenever the number of these runs has grown by this factor.
     n_looks : at most so many epochs per rung at which a run is judged, denser at the beginning.
     min_saving : a run is not judged where fewer epochs than this are left.
+    whole : below the highest rung, also end a run that will not become the best of the study,
+        judged by forecasts of its value on the highest rung.
     options : of the predictor.
     """
 
@@ -55,6 +57,7 @@ class EarlyEnd:
     growth: float = 1.5
     n_looks: int = 6
     min_saving: int = 3
+    whole: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,7 +67,7 @@ class EarlyEnd:
                 f"stopping: Delta {self.Delta} must be in (0, 1], min_runs {self.min_runs} at "
                 f"least 3 and growth {self.growth} above 1"
             )
-        self._fitted: dict[tuple[float, int, int], Predictor] = {}
+        self._fitted: dict[tuple[int, int, int], Predictor] = {}
 
     def identity(self) -> dict[str, Any]:
         """JSON of the options and of the predictor's code."""
@@ -85,33 +88,66 @@ class EarlyEnd:
         """
         rung = round(trial.budget)
         looks = look_epochs(round(trial.trained), rung, self.n_looks, self.min_saving)
-        reached = _first_to_reach(trial.history, rung)
-        threshold = self._threshold(trial)
+        own = self._forecasts(trial, rung, observed)
+        if self.Delta >= 1 or own is None or not looks:
+            return None
+        hurdles = [Hurdle(_to_go_on(trial), own)]
+        if self.whole and not trial.top:
+            whole = self._forecasts(trial, round(trial.highest), observed)
+            hurdles += [Hurdle(_best(trial), whole)] if whole is not None else []
+        hurdles = [h for h in hurdles if h.threshold is not None]
+        return (
+            Judge(tuple(looks), own, tuple(hurdles), self.Delta, self.offset) if hurdles else None
+        )
+
+    def _forecasts(
+        self,
+        trial: Trial,
+        target: int,
+        observed: Callable[[Sequence[Evaluation]], CurveSet],
+    ) -> Forecasts | None:
+        """Predictors of the value at `target`, None while too few runs have reached it."""
+        reached = _first_to_reach(trial.history, target)
         n_fit = _milestone(len(reached), self.min_runs, self.growth)
-        if self.Delta >= 1 or n_fit is None or threshold is None or not looks:
+        if n_fit is None:
             return None
         known = reached[:n_fit]
 
         def fitted(tau: int) -> Predictor:
-            key = (trial.budget, len(known), tau)
+            key = (target, len(known), tau)
             if key not in self._fitted:
                 model = make_predictor(self.predictor, **self.options)
-                self._fitted[key] = model.fit(up_to(observed(known), rung), [tau])
+                self._fitted[key] = model.fit(up_to(observed(known), target), [tau])
             return self._fitted[key]
 
-        return Judge(tuple(looks), rung, threshold + self.offset, self.Delta, fitted)
+        return Forecasts(target, fitted)
 
-    def _threshold(self, trial: Trial) -> float | None:
-        """Loss that a run must beat to go on, or to be the best; None while nothing is known."""
-        at_rung = [e for e in trial.history if e.budget == trial.budget and math.isfinite(e.loss)]
-        if trial.top:
-            finished = [e.loss for e in at_rung if "stopped" not in e.info]
-            return min(finished, default=None)
-        rivals = sorted(e.loss for e in at_rung if e.id[0] == trial.id[0])
-        if len(rivals) >= trial.keep:
-            return rivals[trial.keep - 1]
-        earlier = [e.loss for e in at_rung if e.id[0] != trial.id[0]]
-        return float(np.quantile(earlier, trial.keep / trial.width)) if earlier else None
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Forecasts of the value at the epoch `target`; `fitted` gives the predictor for a tau."""
+
+    target: int
+    fitted: Callable[[int], Predictor]
+
+    def at(self, curves: CurveSet, epoch: int) -> Prediction:
+        """From what `curves` hold up to `epoch`."""
+        return self.fitted(epoch).predict(up_to(curves, self.target), epoch)
+
+
+@dataclass(frozen=True)
+class Hurdle:
+    """A loss that a run must get below, and the forecasts of what it will get to."""
+
+    threshold: float | None
+    forecasts: Forecasts
+
+    def missed(self, curves: CurveSet, epoch: int, offset: float) -> float:
+        """P(the single run of `curves` will not get below the threshold)."""
+        assert self.threshold is not None
+        prediction = self.forecasts.at(curves, epoch)
+        below = float(prediction.cdf(-curves.sign * (self.threshold + offset))[0])
+        return below if curves.sign > 0 else 1 - below
 
 
 @dataclass(frozen=True)
@@ -119,10 +155,10 @@ class Judge:
     """Judges one run; `looks` are the epochs at which it wants to see it."""
 
     looks: tuple[int, ...]
-    _rung: int
-    _threshold: float
+    _own: Forecasts
+    _hurdles: tuple[Hurdle, ...]
     _Delta: float
-    _fitted: Callable[[int], Predictor]
+    _offset: float
 
     def ends(self, curves: CurveSet, epoch: int) -> Ended | None:
         """Whether to end the single run of `curves` after `epoch`.
@@ -130,17 +166,33 @@ class Judge:
         Its values after `epoch` are not looked at. A run without a finite value is left to the
         objective.
         """
-        if epoch not in self.looks:
+        if epoch not in self.looks or not np.isfinite(curves.values[0, curves.seen(epoch)][-1]):
             return None
-        curves = up_to(curves, self._rung)
-        if not np.isfinite(curves.values[0, curves.seen(epoch)][-1]):
+        if all(h.missed(curves, epoch, self._offset) < self._Delta for h in self._hurdles):
             return None
-        prediction = self._fitted(epoch).predict(curves, epoch)
-        below = float(prediction.cdf(-curves.sign * self._threshold)[0])
-        worse = below if curves.sign > 0 else 1 - below
-        if worse < self._Delta:
-            return None
-        return Ended(epoch, float(-curves.sign * prediction.mean[0]))
+        return Ended(epoch, float(-curves.sign * self._own.at(curves, epoch).mean[0]))
+
+
+def _to_go_on(trial: Trial) -> float | None:
+    """Loss that a run must beat to go on, or to be the best; None while nothing is known."""
+    if trial.top:
+        return _best(trial)
+    at_rung = [e for e in trial.history if e.budget == trial.budget and math.isfinite(e.loss)]
+    rivals = sorted(e.loss for e in at_rung if e.id[0] == trial.id[0])
+    if len(rivals) >= trial.keep:
+        return rivals[trial.keep - 1]
+    earlier = [e.loss for e in at_rung if e.id[0] != trial.id[0]]
+    return float(np.quantile(earlier, trial.keep / trial.width)) if earlier else None
+
+
+def _best(trial: Trial) -> float | None:
+    """The lowest loss of a complete run, None where there is none."""
+    complete = [
+        e.loss
+        for e in trial.history
+        if e.budget == trial.highest and math.isfinite(e.loss) and "stopped" not in e.info
+    ]
+    return min(complete, default=None)
 
 
 def look_epochs(trained: int, rung: int, n_looks: int, min_saving: int) -> list[int]:

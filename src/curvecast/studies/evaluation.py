@@ -68,7 +68,7 @@ class Trial:
     trained : budget that this configuration already used on lower rungs.
     width, keep : how many configurations this rung has, and how many of them go on (1 on the
         highest rung).
-    top : whether this is the highest rung.
+    highest : budget of the highest rung.
     directory : folder for checkpoints, None where the study keeps no files.
     history : the evaluations that the study has finished so far, in order.
     """
@@ -79,9 +79,14 @@ class Trial:
     trained: float
     width: int
     keep: int
-    top: bool
+    highest: float
     directory: Path | None
     history: Sequence[Evaluation]
+
+    @property
+    def top(self) -> bool:
+        """Whether this is the highest rung."""
+        return self.budget == self.highest
 
 
 class Objective(Protocol):

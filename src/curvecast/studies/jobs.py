@@ -87,39 +87,43 @@ def incumbent(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def tuned_options(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a predictor from the incumbent of its study: configuration and epochs."""
-    return {**found["config"], "epochs": round(found["budget"])}
-
-
 def tuning_rows(
     name: str,
     definition: Mapping[str, Any],
     curves: CurveSet,
-    found: Mapping[str, Any],
+    options: Mapping[str, Any],
     repeats: int = 5,
 ) -> pd.DataFrame:
     """The tuned and the untuned predictor on the validation and the test split.
 
-    Both are trained `repeats` times with other seeds, for the same number of epochs. Columns:
-    `study, model, dataset, variant, repeats` and, for both splits, mean and standard error of
-    mean squared error, mean absolute error and R².
+    Each is trained `repeats` times with seeds that the study did not use: untuned for its own
+    number of epochs and for that of the tuned one, and tuned. Columns: `study, model, dataset,
+    variant, epochs, repeats, options` (JSON) and, for both splits, mean and standard error of mean
+    squared error, mean absolute error and R².
+
+    Parameters
+    ----------
+    options : of the tuned predictor, see `studies.incumbent`.
     """
     objective = objective_of(name, definition, curves)
     if not isinstance(objective, Prediction):
         raise DataError(f"study {name!r} does not tune a predictor")
-    tuned = tuned_options(found)
+    epochs = int(options["epochs"])
+    lengths = dict.fromkeys((objective.default_epochs(), epochs))
+    variants = [("untuned", {"epochs": n}) for n in lengths]
     rows = []
-    for variant, options in (("untuned", {"epochs": tuned["epochs"]}), ("tuned", tuned)):
+    for variant, chosen in (*variants, ("tuned", dict(options))):
         scores = pd.DataFrame(
-            [objective.score(options, seed_from(name, "repeat", k)) for k in range(repeats)]
+            [objective.score(chosen, seed_from(name, "repeat", k)) for k in range(repeats)]
         )
         row: dict[str, Any] = {
             "study": name,
             "model": objective.model,
             "dataset": curves.name,
             "variant": variant,
+            "epochs": chosen["epochs"],
             "repeats": repeats,
+            "options": json.dumps(chosen, sort_keys=True),
         }
         for column in map(str, scores):
             row[column] = scores[column].mean()

@@ -55,7 +55,9 @@ def comparison(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
     """Final regret per data set and optimiser, and the paired differences."""
     note = (
         "Normalised regret of the incumbent at the end of the budget: 0 is the best recorded run, "
-        "1 the median one. Mean over seeds with the 95 % interval (Student's t)."
+        "1 the median one. Mean over seeds with the 95 % interval (Student's t). A configuration "
+        "that was not recorded is answered by the nearest recorded run that this search has not "
+        "used yet: each run serves one configuration."
     )
     final = regrets[regrets["share"] == regrets["share"].max()]
     cells = final.assign(

@@ -1,8 +1,9 @@
 """Which jobs the studies of a configuration make, and what each of them needs to know.
 
-Real training: one job per study, seed and optimiser. Recorded curves: one job per study, data set
-and optimiser, which holds all seeds. What reaches a job as `params` is its own study's definition
-without what other jobs are made of, so that a further seed or data set reruns none of them.
+Real training and the tuning of predictors: one job per study, seed and optimiser. Recorded curves:
+one job per study, data set and optimiser, which holds all seeds. What reaches a job as `params` is
+its own study's definition without what other jobs are made of, so that a further seed or data set
+reruns none of them.
 """
 
 from __future__ import annotations
@@ -15,24 +16,26 @@ from typing import Any
 from curvecast import datasets
 from curvecast.curves import DataError
 from curvecast.predictors import module_of
+from curvecast.predictors import registry as models
 
 Config = Mapping[str, Any]
 Definition = Mapping[str, Any]
 OPTIMIZERS = ("bohb", "hyperband", "random")
-TRAINING_FIGURES = (
+FIGURES = (
     "origin",
     "losses_over_time",
     "incumbent",
     "concurrency",
     "rank_correlation",
-    "learning_curves",
     "importance",
 )
+# The first part of the names of collections that studies with real training leave behind.
+TRAINED = "trained"
 
 
 @dataclass(frozen=True)
 class Search:
-    """One job: a seed of real training, or all seeds on the recorded curves of `dataset`.
+    """One job: a seed that trains something, or all seeds on the recorded curves of `dataset`.
 
     `file` is its name in the folder of studies.
     """
@@ -54,9 +57,11 @@ def check(config: Config, registry: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    DataError : a study without a definition or with a wrong one, an objective that has no job
-        yet, an unknown data set or predictor, or two studies whose rows no table could tell apart.
+    DataError : a study without a definition or with a wrong one, an unknown data set or predictor,
+        a data set to tune on that the run does not have, two studies whose rows no table could
+        tell apart, or a tuned model without its study.
     """
+    _check_tuned(config)
     if not config["studies"]:
         return
     # Imported here because it imports hpbandster, which runs without studies do without.
@@ -69,7 +74,11 @@ def check(config: Config, registry: Mapping[str, Any]) -> None:
             settings_of(name, definition, optimizer)
         early_of(definition)
         if definition["objective"] == "prediction":
-            raise DataError(f"study {name!r}: the workflow has no job for objective prediction yet")
+            module_of(definition["model"])
+            if definition["dataset"] not in datasets.expand(config["datasets"], registry):
+                raise DataError(
+                    f"study {name!r} tunes on {definition['dataset']!r}, which is not in datasets"
+                )
         ended = "f-" if definition.get("stopping") else ""
         subjects = datasets.expand(definition.get("datasets", ()), registry) or [name]
         for row in ((s, ended + o) for s in subjects for o in optimizers_of(definition)):
@@ -78,6 +87,22 @@ def check(config: Config, registry: Mapping[str, Any]) -> None:
                     f"studies {rows[row]!r} and {name!r} both have {row[1]} on {row[0]}"
                 )
             rows[row] = name
+
+
+def _check_tuned(config: Config) -> None:
+    for model, study in config["tuned_models"].items():
+        if model in models():
+            raise DataError(f"tuned_models: {model!r} is a model already, choose another name")
+        if study not in config["studies"]:
+            raise DataError(f"tuned_models: {model!r} needs {study!r} among the studies")
+        if definition_of(config, study)["objective"] != "prediction":
+            raise DataError(f"tuned_models: study {study!r} does not tune a predictor")
+
+
+def base_model(config: Config, model: str) -> str:
+    """The predictor behind a model: that of its study for a tuned one, else the model itself."""
+    study = config["tuned_models"].get(model)
+    return model if study is None else str(definition_of(config, study)["model"])
 
 
 def definition_of(config: Config, name: str) -> Definition:
@@ -95,33 +120,75 @@ def optimizers_of(definition: Definition) -> list[str]:
 
 def trainings(config: Config) -> list[Search]:
     """Jobs that really train, a study's own together."""
+    return [search for name in of_objective(config, "training") for search in _seeds(config, name)]
+
+
+def tunings(config: Config, usable: Sequence[str]) -> list[Search]:
+    """Jobs that tune a predictor on one of the data sets `usable`, a study's own together."""
+    return [
+        search
+        for name in of_objective(config, "prediction")
+        if definition_of(config, name)["dataset"] in usable
+        for search in _seeds(config, name)
+    ]
+
+
+def _seeds(config: Config, name: str) -> list[Search]:
+    definition = definition_of(config, name)
     return [
         Search(name, optimizer, seed=seed)
-        for name in _of_objective(config, "training")
-        for optimizer in optimizers_of(definition_of(config, name))
-        for seed in range(int(definition_of(config, name).get("seeds", 1)))
+        for optimizer in optimizers_of(definition)
+        for seed in range(int(definition.get("seeds", 1)))
     ]
+
+
+def models_without_study(config: Config, usable: Sequence[str]) -> list[str]:
+    """Tuned models whose study cannot run, because its data set is not among `usable`."""
+    return [
+        model
+        for model, study in config["tuned_models"].items()
+        if definition_of(config, study)["dataset"] not in usable
+    ]
+
+
+def trained_stanzas(config: Config, folder: str) -> dict[str, dict[str, Any]]:
+    """Stanzas of the collections `trained/{study}` that the studies of the run leave behind.
+
+    Parameters
+    ----------
+    folder : of the studies' results.
+    """
+    return {
+        f"{TRAINED}/{name}": {
+            "reader": "curveset",
+            "complete": True,
+            "description": f"runs of the study {name}",
+            "file": {"made": f"{folder}/{name}/curves.parquet"},
+        }
+        for name in of_objective(config, "training")
+    }
 
 
 def replays(config: Config, usable: Sequence[str], registry: Mapping[str, Any]) -> list[Search]:
     """Jobs on recorded curves, of the data sets `usable` only, a study's own together."""
     return [
         Search(name, optimizer, dataset=dataset)
-        for name in _of_objective(config, "recorded")
+        for name in of_objective(config, "recorded")
         for dataset in datasets.expand(definition_of(config, name)["datasets"], registry)
         for optimizer in optimizers_of(definition_of(config, name))
         if dataset in usable
     ]
 
 
-def _of_objective(config: Config, objective: str) -> list[str]:
+def of_objective(config: Config, objective: str) -> list[str]:
+    """Names of the run's studies with an objective."""
     return [n for n in config["studies"] if definition_of(config, n)["objective"] == objective]
 
 
 def for_job(definition: Definition, dataset: str | None = None) -> dict[str, Any]:
     """What one job has to know of a definition: its own data set, and no other optimiser.
 
-    A job on recorded curves holds all seeds; a job of real training is told its own.
+    A job on recorded curves holds all seeds; any other is told its own.
     """
     kept = {key: value for key, value in definition.items() if key != "optimizers"}
     if dataset is None:
@@ -140,6 +207,8 @@ def modules_of(definition: Definition) -> list[str]:
         task = str(definition["task"])
         module = TASKS.get(task, task).partition(":")[0]
         found += [module] if module.startswith("curvecast.") else []
+    if definition["objective"] == "prediction":
+        found.append(module_of(definition["model"]))
     space = definition.get("space", "")
     if space and not _is_file(space):
         found.append(f"curvecast.studies.spaces.{space.partition('.')[0]}")

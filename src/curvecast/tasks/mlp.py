@@ -213,7 +213,7 @@ def train(
     """
     sizes = np.array([run.batch_size for run in runs])
     order = np.argsort(np.minimum(sizes, len(data.y_train)), kind="stable")
-    group = _Group(data, [runs[i] for i in order], device)
+    group = Group(data, [runs[i] for i in order], device)
     rates = np.array([learning_rates(run, n_epochs) for run in group.runs])
     logs: list[dict[str, np.ndarray]] = []
     # On the CPU others may share the core: only the processor's seconds are those of the training.
@@ -250,11 +250,17 @@ def mark_diverged(logs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-class _Group:
+class Group:
     """Stacked parameters, momenta and data of runs ordered by ascending batch size.
 
-    The parameters of a run are one row of `weights` (runs, padded parameters), so that the
-    update is one operation over all layers; `layers` are views of it per layer.
+    Attributes
+    ----------
+    runs : in that order, of equal depth.
+    weights, momenta : state of the runs, one row each, (runs, padded parameters), so that the
+        update is one operation over all layers.
+    layers : views of the weights per layer.
+    orders, bytes : streams of `sample_orders` and `dropout_bytes` per run; an epoch takes one item
+        of each order, and of each of the bytes where there is `any_dropout`.
     """
 
     def __init__(self, data: Data, runs: Sequence[Run], device: str) -> None:

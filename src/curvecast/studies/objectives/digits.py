@@ -68,7 +68,7 @@ class _Training:
 
     def __init__(self, run: mlp.Run, data: mlp.Data, test: mlp.Data, n_epochs: int) -> None:
         self._run, self._test = run, test
-        self._group = mlp._Group(data, [run], "cpu")
+        self._group = mlp.Group(data, [run], "cpu")
         self._rates = mlp.learning_rates(run, n_epochs)
         self._epoch = 0
 
@@ -99,7 +99,7 @@ class _Training:
 
     def scores(self) -> dict[str, float]:
         """Accuracy on the validation and the test split."""
-        other = mlp._Group(self._test, [self._run], "cpu")
+        other = mlp.Group(self._test, [self._run], "cpu")
         other.weights.copy_(self._group.weights)
         return {
             "validation": float(self._group.evaluate()["val_accuracy"][0]),

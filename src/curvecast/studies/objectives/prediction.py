@@ -11,6 +11,7 @@ import numpy as np
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor
+from curvecast.predictors.base import options_of
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config, Trial
@@ -110,6 +111,10 @@ class Prediction:
                 **scores,
             },
         }
+
+    def default_epochs(self) -> int:
+        """Epochs for which the model trains unless it is told otherwise."""
+        return int(options_of(type(make_predictor(self.model)))["epochs"])
 
     def score(self, options: Mapping[str, Any], seed: int) -> dict[str, float]:
         """`{validation,test}_{mse,mae,r2}` of the model with these options (untuned: `{}`)."""

@@ -1,0 +1,13 @@
+"""Write what a study that tunes a predictor found, over all its seeds."""
+
+import pandas as pd
+
+from curvecast import jobs
+from curvecast.curves import read_parquet
+from curvecast.studies import incumbent
+from curvecast.studies import jobs as study_jobs
+
+with jobs.logged(snakemake.log[0]):
+    evaluations = pd.concat([read_parquet(path)[0] for path in snakemake.input.evaluations])
+    found = study_jobs.incumbent(evaluations)
+    incumbent.write(found, snakemake.params.definition, snakemake.output[0])

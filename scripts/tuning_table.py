@@ -1,0 +1,14 @@
+"""Tuned beside untuned predictors, and the published ones."""
+
+import pandas as pd
+
+from curvecast import jobs, tables
+from curvecast.curves import read_parquet
+from curvecast.studies import tuning
+
+with jobs.logged(snakemake.log[0]):
+    rows = pd.concat([read_parquet(path)[0] for path in snakemake.input.tunings])
+    published = tuning.published(snakemake.input.published)
+    csv, md = snakemake.output
+    tables.write_csv(pd.concat([rows, published]), csv)
+    tables.write_text(tuning.text(rows, published), md)
