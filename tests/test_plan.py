@@ -12,6 +12,7 @@ from curvecast import DataError, plan
 REGISTRY = {name: {"kind": "curves"} for name in ("baker/a", "baker/b", "mine")}
 CONFIG: dict[str, Any] = {
     "models": ["ols", "nusvr_rbf"],
+    "tuned_models": {"cnn_tuned": "tune"},
     "model_options": {},
     "protocol": {"fractions": [0.25, 0.5], "taus": [], "n_train": 100, "repeats": 5},
     "ablation": {
@@ -36,6 +37,14 @@ def changed(section: str, **values: Any) -> dict[str, Any]:
     config = copy.deepcopy(CONFIG)
     config[section] |= values
     return config
+
+
+def test_a_tuned_model_is_a_model_until_it_is_left_out() -> None:
+    config = {**CONFIG, "models": ["ols", "cnn_tuned"]}
+    plan.check(config, REGISTRY)
+    assert "mine/cnn_tuned" in [job.file for job in plan.jobs(config, ["mine"], REGISTRY)]
+    jobs = plan.jobs(config, ["mine"], REGISTRY, left_out=["cnn_tuned"])
+    assert [job.file for job in jobs] == ["mine/ols"]
 
 
 def test_jobs_are_models_times_data_sets_then_the_experiments() -> None:
