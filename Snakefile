@@ -31,6 +31,13 @@ rule all:
         "tables and figures"
 
 
+onstart:
+    # A limit on submissions per second is for clusters. Here it would only start one timer more
+    # after every job, each of which makes the scheduler look at all ready jobs every second.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 onsuccess:
     words = summary.closing_words(
         RESULTS, plan.headline_fraction(config), left_out=PREFLIGHT.left_out
