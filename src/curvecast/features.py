@@ -33,8 +33,8 @@ def build(curves: CurveSet, taus: Iterable[int]) -> dict[int, pd.DataFrame]:
     ------
     DataError : a tau that lies before the first or after the last epoch.
     """
-    static = _static(curves)
-    return {int(tau): pd.concat([_time_series(curves, int(tau)), static], axis=1) for tau in taus}
+    settings = static(curves)
+    return {int(tau): pd.concat([_time_series(curves, int(tau)), settings], axis=1) for tau in taus}
 
 
 def select(features: pd.DataFrame, blocks: str) -> pd.DataFrame:
@@ -106,14 +106,17 @@ def forward_fill(values: np.ndarray) -> np.ndarray:
     return np.where(last >= 0, filled, np.nan)
 
 
-def _static(curves: CurveSet) -> pd.DataFrame:
-    parts = []
+def static(curves: CurveSet) -> pd.DataFrame:
+    """The blocks AP and HP alone, which no tau changes; see `build`."""
+    columns: dict[str, np.ndarray] = {}
     for column in curves.configs.columns:
         if not column.startswith(("ap_", "hp_")):
             continue
         values = curves.configs[column]
         if isinstance(values.dtype, pd.CategoricalDtype):
-            parts.append(pd.get_dummies(values, prefix=column, prefix_sep="=", dtype=np.float64))
+            codes = values.cat.codes.to_numpy()
+            for code, category in enumerate(values.cat.categories):
+                columns[f"{column}={category}"] = (codes == code).astype(np.float64)
             continue
         numbers = values.to_numpy(dtype=np.float64)
         if column in curves.log_columns:
@@ -125,8 +128,8 @@ def _static(curves: CurveSet) -> pd.DataFrame:
                     column=column,
                 )
             numbers = np.log(numbers)
-        parts.append(pd.DataFrame({column: numbers}))
-    return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=curves.configs.index)
+        columns[column] = numbers
+    return pd.DataFrame(columns, index=curves.configs.index)
 
 
 def summarise(features: pd.DataFrame) -> pd.DataFrame:

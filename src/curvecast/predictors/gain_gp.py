@@ -143,14 +143,13 @@ def static_features(curves: CurveSet) -> pd.DataFrame:
     no published block, in the same way.
     """
     names = {c: f"ap_{c}" for c in curves.configs.columns if c.startswith("info_")}
-    curves = replace(
-        curves,
-        configs=curves.configs.rename(columns=names),
-        log_columns=tuple(names.get(c, c) for c in curves.log_columns),
-    )
-    first = int(curves.epochs[0])
-    blocks = feature_blocks.build(curves, [first])[first]
-    return feature_blocks.select(blocks, "AP+HP").astype(np.float64)
+    if names:
+        curves = replace(
+            curves,
+            configs=curves.configs.rename(columns=names),
+            log_columns=tuple(names.get(c, c) for c in curves.log_columns),
+        )
+    return feature_blocks.static(curves).astype(np.float64)
 
 
 class GainProcesses:
