@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from curvecast import jobs
-from curvecast.curves import write_parquet
-from curvecast.studies.jobs import run_study
+from curvecast.curves import read_parquet, write_parquet
+from curvecast.studies.jobs import found_by, run_study
 
 with jobs.logged(snakemake.log[0]):
     wildcards, folder = snakemake.wildcards, Path(snakemake.output.evaluations).parent
@@ -14,6 +14,8 @@ with jobs.logged(snakemake.log[0]):
         wildcards.optimizer,
         int(wildcards.seed),
         folder,
+        raw=list(snakemake.input.raw),
+        taken=found_by([read_parquet(path)[0] for path in snakemake.input.taken]),
     )
     write_parquet(evaluations, snakemake.output.evaluations)
     curves.to_parquet(snakemake.output.curves)

@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -227,12 +227,12 @@ def find_file(path: str, registry: Mapping[str, Stanza]) -> RawFile:
     raise DataError("no data set of the registry has this raw file", file=path)
 
 
-def expand(names: Iterable[str], registry: Mapping[str, Stanza]) -> list[str]:
+def expand(names: Iterable[str], registry: Mapping[str, Stanza], kind: str = "curves") -> list[str]:
     """Names of data sets with patterns like `lcbench/*` resolved, each once, in order.
 
-    Raises DataError for a name or pattern that fits no collection of curves.
+    Raises DataError for a name or pattern that fits no data set of this kind.
     """
-    collections = [name for name, stanza in registry.items() if stanza["kind"] == "curves"]
+    collections = [name for name, stanza in registry.items() if stanza["kind"] == kind]
     found: dict[str, None] = {}
     for name in names:
         fitting = fnmatch.filter(collections, name)
@@ -291,7 +291,8 @@ class Preflight:
 
     Attributes
     ----------
-    usable : names of the data sets that the run can use, in the order asked for.
+    usable : names of the collections of curves that the run can use, in the order asked for.
+    tasks : the same for raw data that networks are trained on.
     left_out : names of the data sets that cannot be had, with their missing files.
     raw, mirrored, download : files that lie in place, that a mirror has (with its path), and
         that will be downloaded.
@@ -301,6 +302,7 @@ class Preflight:
 
     usable: list[str]
     left_out: dict[str, list[RawFile]]
+    tasks: list[str] = field(default_factory=list)
     raw: list[RawFile] = field(default_factory=list)
     mirrored: dict[str, Path] = field(default_factory=dict)
     download: list[RawFile] = field(default_factory=list)
@@ -313,9 +315,9 @@ class Preflight:
         unknown = sum(not file.bytes for file in self.download)
         more = f" and {unknown} of unknown size" if total and unknown else ""
         lines = [
-            f"Data: {len(self.usable)} data sets; {len(self.raw)} files are in place, "
-            f"{len(self.mirrored)} come from a mirror, {len(self.download)} will be downloaded"
-            + (f" ({_size(total)}{more})" if self.download else "")
+            f"Data: {len(self.usable) + len(self.tasks)} data sets; {len(self.raw)} files are in "
+            f"place, {len(self.mirrored)} come from a mirror, {len(self.download)} will be "
+            "downloaded" + (f" ({_size(total)}{more})" if self.download else "")
         ]
         lines += [
             f"  download {file.path} ({_size(file.bytes)}) from {file.urls[0]}"
@@ -339,6 +341,7 @@ def preflight(
     offline: bool = False,
     on_missing: str = "skip",
     probe: bool = False,
+    tasks: Iterable[str] = (),
 ) -> Preflight:
     """Say what is present, what would be downloaded and what is missing; nothing is read.
 
@@ -351,6 +354,7 @@ def preflight(
         sign of life, so that a set that cannot be had is left out instead of ending the run
         hours later. This is the only use of the network. What is found travels to the processes
         that this one starts in CURVECAST_UNREACHABLE; they do not probe, and plan the same jobs.
+    tasks : names of raw data that networks are trained on.
 
     Raises
     ------
@@ -359,7 +363,8 @@ def preflight(
     """
     if on_missing not in ("skip", "fail"):
         raise DataError(f"data.on_missing is {on_missing!r}, not skip or fail")
-    files = {name: files_of(registry[name]) for name in expand(names, registry)}
+    wanted = [*expand(names, registry), *expand(tasks, registry, "task")]
+    files = {name: files_of(registry[name]) for name in wanted}
     known = [] if probe else os.environ.get(_UNREACHABLE_VARIABLE, "").split()
     report = _look(files, raw_dir, mirrors, offline, known)
     if probe:
@@ -369,7 +374,11 @@ def preflight(
             report = _look(files, raw_dir, mirrors, offline, silent)
     if report.left_out and on_missing == "fail":
         raise DataError(f"files are missing and data.on_missing is fail\n{report.text()}")
-    return report
+    return replace(
+        report,
+        usable=[name for name in report.usable if registry[name]["kind"] == "curves"],
+        tasks=[name for name in report.usable if registry[name]["kind"] == "task"],
+    )
 
 
 def _look(

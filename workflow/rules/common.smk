@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from curvecast import DataError, datasets, plan, sources, summary
 from curvecast.predictors import module_of
+from curvecast.studies import network_plan
 from curvecast.studies import plan as study_plan
 
 RESULTS = config["results"].rstrip("/")
@@ -20,6 +21,7 @@ STUDY = f"{RESULTS}/studies"
 PUBLISHED = sorted(
     os.path.relpath(path) for path in Path(workflow.basedir, "resources/published").glob("*.csv")
 )
+PUBLISHED_NETWORKS = [p for p in PUBLISHED if p.endswith(("_accuracy.csv", "_networks.csv"))]
 
 TASK_A = os.path.relpath(Path(workflow.basedir, "resources/published/lcbench_task_a_mse.csv"))
 
@@ -40,6 +42,7 @@ try:
     )
     plan.check(config, REGISTRY)
     study_plan.check(config, REGISTRY)
+    network_plan.check(config, REGISTRY)
     PREFLIGHT = datasets.preflight(
         config["datasets"],
         REGISTRY,
@@ -48,11 +51,15 @@ try:
         offline=config["data"]["offline"] or not MAIN_PROCESS,
         on_missing=config["data"]["on_missing"] if MAIN_PROCESS else "skip",
         probe=MAIN_PROCESS,
+        tasks=network_plan.task_data(config),
     )
+    UNTRAINED = network_plan.without_data(config, PREFLIGHT.tasks)
+    PREFLIGHT = network_plan.without_trained(PREFLIGHT, UNTRAINED)
     UNTUNED = study_plan.models_without_study(config, PREFLIGHT.usable)
     JOBS = plan.jobs(config, PREFLIGHT.usable, REGISTRY, left_out=UNTUNED)
-    TRAININGS = study_plan.trainings(config)
+    TRAININGS = study_plan.trainings(config, PREFLIGHT.tasks)
     TUNINGS = study_plan.tunings(config, PREFLIGHT.usable)
+    NETWORKS = network_plan.jobs(config, PREFLIGHT.tasks)
     REPLAYS = study_plan.replays(config, PREFLIGHT.usable, REGISTRY)
     ASKED = [name for name in plan.EXPERIMENTS if any(job.experiment == name for job in JOBS)]
 except DataError as error:
@@ -63,7 +70,11 @@ if MAIN_PROCESS and not PREFLIGHT.usable:
 if MAIN_PROCESS and UNTUNED:
     print(f"LEFT OUT, because their studies lack data: {', '.join(UNTUNED)}", file=sys.stderr)
 if MAIN_PROCESS:
-    amount = [plan.words(config, JOBS), study_plan.words([*TRAININGS, *TUNINGS, *REPLAYS])]
+    amount = [
+        plan.words(config, JOBS),
+        study_plan.words([*TRAININGS, *TUNINGS, *REPLAYS]),
+        network_plan.words(NETWORKS, UNTRAINED),
+    ]
     print(PREFLIGHT.text(), *filter(None, amount), sep="\n", file=sys.stderr)
 
 
@@ -72,6 +83,8 @@ wildcard_constraints:
     model="[a-z0-9_]+",
     experiment=rf"|\.({'|'.join(plan.EXPERIMENTS)})",
     study=r"[\w-]+",
+    network=r"[\w-]+",
+    repeat=r"\d+",
     seed=r"\d+",
     optimizer="|".join(study_plan.OPTIMIZERS),
 
@@ -151,7 +164,26 @@ def study_names(objective):
 def study_definition_of(wildcards):
     """What a job of a study must know of its definition."""
     definition = study_plan.definition_of(config, wildcards.study)
-    return study_plan.for_job(definition, wildcards.get("dataset"))
+    definition = study_plan.for_job(definition, wildcards.get("dataset"))
+    return network_plan.for_job(definition, REGISTRY)
+
+
+def study_raw_of(wildcards):
+    """Raw files that a study's task trains on."""
+    return raw_of(study_plan.definition_of(config, wildcards.study))
+
+
+def study_taken_of(wildcards):
+    """Evaluations of the study whose configuration another one takes over."""
+    source = study_plan.definition_of(config, wildcards.study).get("configuration_of")
+    return (
+        searches_files(TRAININGS, f"{STUDY}/{{job}}/evaluations.parquet", source) if source else []
+    )
+
+
+def raw_of(definition):
+    files = datasets.files_of(REGISTRY[definition["data"]]) if "data" in definition else []
+    return [str(file.destination(f"{RESULTS}/raw")) for file in files]
 
 
 def tuning_curves_of(wildcards):
@@ -180,6 +212,41 @@ def study_code_of(wildcards):
     return [*code_of(*study_plan.modules_of(definition)), *study_plan.files_of(definition)]
 
 
+def network_definition_of(wildcards):
+    """What a training to the end must know of its definition."""
+    definition = network_plan.definition_of(config, wildcards.network)
+    return network_plan.for_job(definition, REGISTRY)
+
+
+def network_raw_of(wildcards):
+    return raw_of(network_plan.definition_of(config, wildcards.network))
+
+
+def network_studies_of(key):
+    """Evaluations of the study that a network's definition names under `key`."""
+
+    def files(wildcards):
+        study = network_plan.definition_of(config, wildcards.network).get(key)
+        return (
+            searches_files(TRAININGS, f"{STUDY}/{{job}}/evaluations.parquet", study)
+            if study
+            else []
+        )
+
+    return files
+
+
+def network_weights_of(wildcards):
+    source = network_plan.definition_of(config, wildcards.network).get("weights")
+    return f"{NETWORK}/{source}/repeat={wildcards.repeat}/weights.npz" if source else []
+
+
+def network_code_of(wildcards):
+    definition = network_plan.definition_of(config, wildcards.network)
+    modules = study_plan.modules_of({"objective": "training", **definition})
+    return code_of("curvecast.studies.networks", *modules)
+
+
 def study_threads_of(wildcards):
     """Evaluations that a study runs at once."""
     return max(1, study_plan.definition_of(config, wildcards.study).get("workers", 1))
@@ -196,6 +263,11 @@ def tables():
         names.append("tuning")
     if REPLAYS:
         names.append("study_comparison")
+    if TRAININGS:
+        names.append("effects")
+    if NETWORKS:
+        names.append("networks")
+        seconds.append("network_timings")
     return [
         *expand(f"{TABLE}/{{name}}.{{kind}}", name=names, kind=["csv", "md"]),
         *expand(f"{RESULTS}/{{name}}.{{kind}}", name=seconds, kind=["csv", "md"]),
@@ -226,5 +298,6 @@ def figures():
         ),
         *(f"studies/{study}/learning_curves" for study in studies_in(TRAININGS)),
         *(f"studies/{study}/regret" for study in studies_in(REPLAYS)),
+        *(f"networks/{name}" for name in dict.fromkeys(job.network for job in NETWORKS)),
     ]
     return expand(f"{FIGURE}/{{name}}.{{kind}}", name=names, kind=["svg", "png"])

@@ -6,6 +6,8 @@
 # declared: Snakemake would delete it before a rerun, which goes on where the log ends.
 rule study:
     input:
+        raw=study_raw_of,
+        taken=study_taken_of,
         code=study_code_of,
     output:
         evaluations=f"{STUDY}/{{study}}/seed={{seed}}/{{optimizer}}/evaluations.parquet",

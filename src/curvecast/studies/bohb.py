@@ -29,7 +29,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -73,6 +73,7 @@ _STALLED_AFTER = 60.0
 _WORKERS_WITHIN = 60.0
 # Without a bug, as many draws all at random have a chance of random_fraction ** 30.
 _DRAWS_UNTIL_MODEL = 30
+_DRAWS_UNTIL_POSSIBLE = 1000
 
 
 class StudyError(RuntimeError):
@@ -435,8 +436,9 @@ class _Course:
         space: ConfigSpace.ConfigurationSpace,
         log: StudyLog,
         previous: Sequence[Path],
+        possible: Callable[[Config], bool] = lambda config: True,
     ) -> None:
-        self.settings, self.space, self.log = settings, space, log
+        self.settings, self.space, self.log, self.possible = settings, space, log, possible
         self.done: list[Evaluation] = []
         self._draws_with_model = self._draws_by_model = 0
         kind = _ModelSampler if settings.optimizer == "bohb" else _RandomSampler
@@ -456,16 +458,22 @@ class _Course:
         return _Bracket(number, counts, budgets, config_sampler=self.draw, result_logger=self.log)
 
     def draw(self, config_id: ConfigId, budget: float) -> tuple[Config, dict[str, Any]]:
-        """The configuration of this id: the logged one, or a new one from the id's own seed."""
+        """The configuration of this id: the logged one, or a new one from the id's own seed.
+
+        What the objective calls impossible is drawn again.
+        """
         if config_id in self.log.configs:
             return self.log.configs[config_id]
-        self._seed("draw", *config_id)
-        self._draws_with_model += bool(getattr(self.sampler, "kde_models", None))
-        config, info = self.sampler.get_config(budget)
-        self._draws_by_model += info["model_based_pick"]
-        if self._draws_with_model >= _DRAWS_UNTIL_MODEL and not self._draws_by_model:
-            raise StudyError(f"none of {self._draws_with_model} draws came from the model")
-        return native(config), info
+        for attempt in range(_DRAWS_UNTIL_POSSIBLE):
+            self._seed("draw", *config_id, *([attempt] if attempt else []))
+            self._draws_with_model += bool(getattr(self.sampler, "kde_models", None))
+            config, info = self.sampler.get_config(budget)
+            self._draws_by_model += info["model_based_pick"]
+            if self._draws_with_model >= _DRAWS_UNTIL_MODEL and not self._draws_by_model:
+                raise StudyError(f"none of {self._draws_with_model} draws came from the model")
+            if self.possible(native(config)):
+                return native(config), info
+        raise StudyError(f"none of {_DRAWS_UNTIL_POSSIBLE} drawn configurations is possible")
 
     def new_result(self, job: Job, update_model: bool = True) -> None:
         """Let the model learn; the name is hpbandster's."""
@@ -712,7 +720,8 @@ def run(
     with _alone_in(folder):
         if folder is not None:
             _take_up(folder, _identity(settings, objective, space, earlier))
-        course = _Course(settings, space, StudyLog(folder), earlier)
+        possible = getattr(objective, "possible", lambda config: True)
+        course = _Course(settings, space, StudyLog(folder), earlier, possible)
         drive = _run_distributed if settings.workers else _run_here
         drive(course, objective, folder)
         if folder is not None and (folder / CHECKPOINTS).exists():

@@ -18,8 +18,9 @@ study_definitions:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from curvecast.curves import CurveSet, DataError
@@ -30,12 +31,16 @@ from curvecast.studies.objectives.prediction import Parts, Prediction
 from curvecast.studies.objectives.recorded import Recorded
 from curvecast.studies.spaces import load_space
 
-TASKS = {"digits_mlp": "curvecast.studies.objectives.digits:DigitsMLP"}
+TASKS = {
+    "digits_mlp": "curvecast.studies.objectives.digits:DigitsMLP",
+    "images": "curvecast.studies.objectives.images:ImageTask",
+    "houses": "curvecast.studies.objectives.houses:HouseTask",
+}
 
 _SEARCH = {f.name for f in fields(Settings)} - {"name", "optimizer", "seed"}
 _COMMON = {"objective", "optimizers", "seeds", "space", *_SEARCH}
 _OWN = {
-    "training": {"task", "task_options", "stopping"},
+    "training": {"task", "task_options", "data", "configuration_of", "stopping"},
     "prediction": {"model", "dataset", "parts", "fixed"},
     "recorded": {"datasets", "stopping"},
 }
@@ -49,7 +54,7 @@ def check(name: str, definition: Mapping[str, Any]) -> None:
     unknown = sorted(set(definition) - _COMMON - _OWN[kind])
     if unknown:
         raise DataError(f"study {name!r}: unknown key {unknown[0]!r} for objective {kind}")
-    needed = _OWN[kind] - {"stopping", "task_options", "fixed"}
+    needed = _OWN[kind] - {"stopping", "task_options", "data", "configuration_of", "fixed"}
     needed |= {"space"} if kind == "prediction" else set()
     missing = sorted(needed - set(definition))
     if missing:
@@ -81,13 +86,19 @@ def early_of(definition: Mapping[str, Any]) -> EarlyEnd | None:
 
 
 def objective_of(
-    name: str, definition: Mapping[str, Any], curves: CurveSet | None = None
+    name: str,
+    definition: Mapping[str, Any],
+    curves: CurveSet | None = None,
+    raw: Sequence[str | Path] = (),
+    taken: Mapping[str, Any] | None = None,
 ) -> Objective:
     """The objective of a study.
 
     Parameters
     ----------
     curves : the collection, for the objectives `prediction` and `recorded`.
+    raw : the raw files of the stanza under `data`, for the objective `training`.
+    taken : the configuration that the study under `configuration_of` found.
 
     Raises
     ------
@@ -100,8 +111,7 @@ def objective_of(
         # Imported here because it imports torch, which the other objectives do without.
         from curvecast.studies.objectives.training import Training
 
-        task = _task(definition["task"], definition.get("task_options", {}))
-        return Training(task, space, early_of(definition))
+        return Training(task_of(definition, raw, taken), space, early_of(definition))
     if curves is None:
         raise DataError(f"study {name!r}: objective {kind} needs a collection of curves")
     if kind == "recorded":
@@ -111,7 +121,17 @@ def objective_of(
     return Prediction(definition["model"], curves, parts, space, definition.get("fixed"))
 
 
-def _task(name: str, options: Mapping[str, Any]) -> Any:
+def task_of(
+    definition: Mapping[str, Any],
+    raw: Sequence[str | Path] = (),
+    taken: Mapping[str, Any] | None = None,
+) -> Any:
+    """The task of a definition, see `objective_of`. Raises DataError where there is none."""
+    name, options = definition["task"], dict(definition.get("task_options", {}))
+    if "data" in definition:
+        options |= {"data": definition["data"], "raw": raw}
+    if taken is not None:
+        options["taken"] = taken
     path = TASKS.get(name, name)
     module, _, cls = path.partition(":")
     if not cls:

@@ -96,7 +96,8 @@ class Objective(Protocol):
     used by this call, default: the budget), `trained` (budget used by this configuration so far,
     default: the budget), `stopped` (epoch at which a rule ended it), `curve` and `epochs` (the
     whole learning curve so far), `series` (further curves by name), `validation` and `test`, and
-    `reason` beside a loss that is not finite.
+    `reason` beside a loss that is not finite. An objective may have a method `possible(config)`;
+    a configuration that it turns down is drawn again.
     """
 
     space: ConfigSpace.ConfigurationSpace

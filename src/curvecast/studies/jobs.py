@@ -31,6 +31,8 @@ def run_study(
     seed: int,
     folder: str | Path,
     curves: CurveSet | None = None,
+    raw: Sequence[str | Path] = (),
+    taken: Mapping[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, CurveSet | None]:
     """Run one seed of a study; what `folder` has logged of it is not computed again.
 
@@ -39,9 +41,9 @@ def run_study(
 
     Parameters
     ----------
-    curves : the collection, for the objective `prediction`.
+    curves, raw, taken : see `definitions.objective_of`.
     """
-    objective = objective_of(name, definition, curves)
+    objective = objective_of(name, definition, curves, raw, taken)
     evaluations = run(settings_of(name, definition, optimizer, seed), objective, folder)
     frame = summary.evaluations_frame(evaluations, name, label(optimizer, definition), seed)
     collect = getattr(objective, "collect", None)
@@ -85,6 +87,11 @@ def incumbent(frame: pd.DataFrame) -> dict[str, Any]:
         "loss": best["loss"],
         "seed": int(best["seed"]),
     }
+
+
+def found_by(frames: Sequence[pd.DataFrame]) -> dict[str, Any] | None:
+    """The configuration that a study found, from the evaluations of its jobs; None without any."""
+    return incumbent(pd.concat(frames))["config"] if frames else None
 
 
 def tuning_rows(

@@ -8,7 +8,7 @@ reruns none of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,22 @@ def optimizers_of(definition: Definition) -> list[str]:
     return list(definition.get("optimizers", ["bohb"]))
 
 
-def trainings(config: Config) -> list[Search]:
-    """Jobs that really train, a study's own together."""
-    return [search for name in of_objective(config, "training") for search in _seeds(config, name)]
+def trainings(config: Config, usable: Collection[str] = ()) -> list[Search]:
+    """Jobs that really train, a study's own together; not those whose `data` cannot be had."""
+    return [
+        search
+        for name in of_objective(config, "training")
+        if set(data_of(config, name)) <= set(usable)
+        for search in _seeds(config, name)
+    ]
+
+
+def data_of(config: Config, study: str) -> list[str]:
+    """Data sets of kind `task` that a study needs, its own and its source's."""
+    definition = definition_of(config, study)
+    source = definition.get("configuration_of")
+    found = [] if source is None else data_of(config, source)
+    return [definition["data"], *found] if "data" in definition else found
 
 
 def tunings(config: Config, usable: Sequence[str]) -> list[Search]:
@@ -190,7 +203,8 @@ def for_job(definition: Definition, dataset: str | None = None) -> dict[str, Any
 
     A job on recorded curves holds all seeds; any other is told its own.
     """
-    kept = {key: value for key, value in definition.items() if key != "optimizers"}
+    own = ("optimizers", "configuration_of")
+    kept = {key: value for key, value in definition.items() if key not in own}
     if dataset is None:
         kept.pop("seeds", None)
         return kept

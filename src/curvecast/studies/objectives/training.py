@@ -51,6 +51,10 @@ class Task(Protocol):
     metric, direction : what the target measures.
     n_epochs : length of a complete training (schedules depend on it).
     architecture : parameters that are `ap_` columns; the others are `hp_`.
+
+    A task may also have `identity()` (JSON of its options and data), `possible(config)` (False for
+    a configuration that cannot be trained and is drawn again) and `describe(config)` (further
+    `ap_` columns, such as the number of weights).
     """
 
     name: str
@@ -98,8 +102,13 @@ class Training:
             "training": self.task.name,
             "code": identity.of_code(type(self.task).__module__),
             "n_epochs": self.task.n_epochs,
+            "task": getattr(self.task, "identity", dict)(),
             "early": None if self.early is None else self.early.identity(),
         }
+
+    def possible(self, config: Config) -> bool:
+        """Whether the task can train this configuration."""
+        return getattr(self.task, "possible", lambda config: True)(config)
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Train up to the budget; see `evaluation.Objective` for what comes with the loss."""
@@ -200,7 +209,11 @@ class Training:
                 table[columns[name]] = np.array(values, dtype=np.float64)
                 if getattr(parameter, "log", False):
                     log_columns.append(columns[name])
-        configs = pd.DataFrame(table)
+        describe = getattr(self.task, "describe", None)
+        described = pd.DataFrame(
+            [] if describe is None else [describe(config) for _, config, _ in runs]
+        ).add_prefix("ap_")
+        configs = pd.concat([pd.DataFrame(table), described], axis=1)
         configs.insert(1, "group", group_equal_rows(configs.drop(columns="id")))
         series = [name for name in (runs[0][2] if runs else {}) if name != self.task.target]
         return CurveSet(

@@ -11,8 +11,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import ConfigSpace
 
@@ -43,6 +45,20 @@ def load_space(name: str | Path) -> ConfigSpace.ConfigurationSpace:
     if not isinstance(space, ConfigSpace.ConfigurationSpace):
         raise DataError(f"{function} returned no ConfigurationSpace", file=text)
     return space
+
+
+def load_configuration(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration: itself, or the constant `MODULE.NAME` of a module in this folder.
+
+    Raises DataError where there is no such constant.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    module, _, constant = given.partition(".")
+    found = getattr(_load_module(module, given), constant, None)
+    if not isinstance(found, Mapping):
+        raise DataError(f"no configuration {constant!r} in spaces/{module}.py")
+    return dict(found)
 
 
 def _from_json(path: Path) -> ConfigSpace.ConfigurationSpace:

@@ -1,0 +1,24 @@
+"""Train one repeat of a network to the end."""
+
+import pandas as pd
+
+from curvecast import jobs
+from curvecast.curves import read_parquet
+from curvecast.studies import networks
+from curvecast.studies.jobs import found_by
+from curvecast.tables import write_csv
+
+with jobs.logged(snakemake.log[0]):
+    given, out = snakemake.input, snakemake.output
+    trained = networks.train(
+        snakemake.wildcards.network,
+        snakemake.params.definition,
+        int(snakemake.wildcards.repeat),
+        list(given.get("raw", [])),
+        *(found_by([read_parquet(p)[0] for p in given.get(k, [])]) for k in ("study", "taken")),
+        start=networks.read_weights(given.get("weights")),
+    )
+    trained.curves.to_parquet(out.curves)
+    write_csv(trained.scores, out.scores)
+    networks.write_weights(trained.weights, out.weights)
+    write_csv(pd.DataFrame({"seconds": [trained.seconds]}), out.seconds)

@@ -1,0 +1,121 @@
+"""House prices from a few numbers (Ames), really trained: mean squared error or likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ConfigSpace
+import numpy as np
+import torch
+
+from curvecast.studies import identity
+from curvecast.studies.evaluation import Config
+from curvecast.studies.spaces import houses
+from curvecast.tasks import regression
+
+_NARROWEST = 8
+
+
+@dataclass
+class HouseTask:
+    """Validation error of a perceptron on sale prices.
+
+    Attributes
+    ----------
+    data : stanza of a data set of kind `task` in the format csv, with its `name`.
+    raw : its file.
+    loss : mse, or gaussian: the network gives a mean and a log variance per house.
+    n_epochs : length of a complete training.
+    division : number of the random division into training, validation and test rows.
+    fixed : parameters that are not searched.
+    """
+
+    data: Mapping[str, Any]
+    raw: Sequence[str | Path]
+    loss: str = "mse"
+    n_epochs: int = 800
+    division: int = 0
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    direction: str = "minimize"
+    architecture: tuple[str, ...] = ("depth", "width", "activation")
+
+    def __post_init__(self) -> None:
+        self.name = f"trained/{self.data['name'].rpartition('/')[2]}"
+        self.source = (
+            f"trained by curvecast on {self.data['description']} ({self.data['citation']})"
+        )
+        gaussian = self.loss == "gaussian"
+        self.target = "val_nll" if gaussian else "val_mse"
+        self.metric = f"validation {'negative log-likelihood' if gaussian else 'squared error'}"
+        self._table = regression.load(
+            self.data["name"], self.data, self.raw[0], division=self.division
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes what a training gives, with a digest of the file."""
+        options = {name: getattr(self, name) for name in ("loss", "n_epochs", "division", "fixed")}
+        facts = {name: self.data[name] for name in ("name", "features", "target", "split")}
+        return {**options, "data": facts, "files": identity.of_files(self.raw)}
+
+    def space(self) -> ConfigSpace.ConfigurationSpace:
+        """Depth, width, activation, optimiser, batch size and learning rate."""
+        return houses.perceptron()
+
+    def describe(self, config: Config) -> dict[str, float]:
+        """Number of weights."""
+        return {"num_params": self.start(config, 0).stack.n_parameters}
+
+    def start(
+        self, config: Config, seed: int, weights: Mapping[str, np.ndarray] | None = None
+    ) -> HouseTraining:
+        """A network before its first epoch; there is nothing to take `weights` over from."""
+        if weights:
+            raise ValueError("house prices have no transfer of weights")
+        torch.set_num_threads(1)
+        recipe = recipe_of({**config, **self.fixed}, self.loss)
+        return HouseTraining(regression.Stack([self._table], recipe, [seed]))
+
+
+def recipe_of(config: Config, loss: str) -> regression.Recipe:
+    """The training of a configuration; `widths` may stand for `depth` and `width`."""
+    widths = config.get("widths") or [
+        max(_NARROWEST, config["width"] // 2**i) for i in range(config["depth"])
+    ]
+    return regression.Recipe(
+        widths=tuple(widths),
+        batch_size=config["batch_size"],
+        learning_rate=config["learning_rate"],
+        activation=config["activation"],
+        optimizer=config["optimizer"],
+        loss=loss,
+    )
+
+
+class HouseTraining:
+    """One run of `regression.Stack` as a session of a study."""
+
+    def __init__(self, stack: regression.Stack) -> None:
+        self.stack = stack
+        self.state, self.resume, self.train_epoch = stack.state, stack.resume, stack.train_epoch
+
+    def evaluate(self) -> dict[str, float]:
+        """The series of the run; inf in all of them where it has diverged."""
+        return {name: float(values[0]) for name, values in self.stack.evaluate().items()}
+
+    def scores(self) -> dict[str, float]:
+        """Mean squared errors; with the likelihood also coverage of the 80 % interval."""
+        result = {}
+        for part in ("train", "validation", "test"):
+            mean, _ = self.stack.predict(part)
+            result[part] = float(np.mean((self.stack.targets[part] - mean) ** 2))
+        if self.stack.recipe.loss == "gaussian":
+            covered = self.stack.coverage("test")
+            result |= {f"test_{name}": float(values[0]) for name, values in covered.items()}
+        return result
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Weights by layer."""
+        return {name: a for name, a in self.state().items() if name.startswith("layer")}

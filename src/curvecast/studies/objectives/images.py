@@ -1,0 +1,158 @@
+"""Convolutional networks on images, really trained: Kuzushiji, USPS, scikit-learn's digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ConfigSpace
+import numpy as np
+import torch
+
+from curvecast.curves import DataError
+from curvecast.studies import identity
+from curvecast.studies.evaluation import Config
+from curvecast.studies.spaces import kuzushiji, load_configuration, usps
+from curvecast.tasks import cnn, images
+from curvecast.tasks.training import ImageTraining, Prepared, Recipe, precision_of, prepare
+
+SPACES = {"kuzushiji": kuzushiji.cnn, "usps": usps.grid}
+_RECIPE = ("batch_size", "learning_rate", "optimizer", "momentum", "amsgrad", "schedule", "loss")
+
+
+@dataclass
+class ImageTask:
+    """Accuracy of a convolutional network on the validation images.
+
+    Attributes
+    ----------
+    data : stanza of a data set of kind `task` with its `name`; None takes scikit-learn's digits.
+    raw : its files, in the stanza's order.
+    network : which function of `tasks.cnn` makes a network of a configuration.
+    n_epochs : length of a complete training, over which the learning rate falls.
+    shift : augmentation; every image is moved by up to so many pixels, 0 turns it off.
+    weighted : every class counts the same in the loss (for the unbalanced K49).
+    size : images are resampled to size x size pixels, so that weights fit another data set.
+    fixed : parameters that are not searched, or the name of a constant (`kuzushiji.QUICK`).
+    taken : a configuration that is taken over: only what `spaces.kuzushiji.transfer` lists is
+        searched again.
+    most_multiplications : a network that needs more multiply-adds per image counts as impossible,
+        which bounds what a study costs.
+    share : share of the training images.
+    all_training : train on training and validation images together, for a last training.
+    device, precision : "auto" takes a GPU where there is one, and bfloat16 where it is faster.
+    """
+
+    data: Mapping[str, Any] | None = None
+    raw: Sequence[str | Path] = ()
+    network: str = "kuzushiji"
+    n_epochs: int = 16
+    shift: int = 0
+    weighted: bool = False
+    size: int | None = None
+    fixed: str | Mapping[str, Any] = field(default_factory=dict)
+    taken: Mapping[str, Any] | None = None
+    most_multiplications: float | None = None
+    share: float = 1.0
+    all_training: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    target: str = "val_accuracy"
+    metric: str = "validation accuracy"
+    direction: str = "maximize"
+
+    def __post_init__(self) -> None:
+        if self.network not in cnn.NETWORKS:
+            raise DataError(f"network {self.network!r} is not one of {', '.join(cnn.NETWORKS)}")
+        self._fixed = load_configuration(self.fixed)
+        if self.data is None:
+            data = images.digits()
+        else:
+            data = images.load(self.data["name"], self.data, self.raw)
+        self.name, self.source = f"trained/{data.name.rpartition('/')[2]}", data.source
+        self._images = data.with_validation() if self.all_training else data
+        if self.share < 1:
+            self._images = self._images.share(self.share)
+        self._side = self._images.shape if self.size is None else (self.size, self.size)
+        self._prepared: Prepared | None = None
+        self.architecture = tuple(
+            name for name in self.space() if name not in _RECIPE and not name.startswith("dropout")
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_prepared": None}
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes what a training gives, with a digest of the files."""
+        options = {
+            name: getattr(self, name)
+            for name in (
+                "network", "n_epochs", "shift", "weighted", "size", "taken",
+                "most_multiplications", "share", "all_training", "precision",
+            )
+        }  # fmt: skip
+        return {
+            **options,
+            "fixed": self._fixed,
+            "data": self._images.name,
+            "files": identity.of_files(self.raw),
+        }
+
+    def space(self) -> ConfigSpace.ConfigurationSpace:
+        """The network's whole space, or what a transfer searches again, without what is fixed."""
+        if self.taken is not None:
+            return kuzushiji.transfer(self.taken)
+        return SPACES[self.network]()
+
+    def complete(self, config: Config) -> Config:
+        """A configuration with what is fixed or taken over."""
+        if self.taken is not None:
+            config = kuzushiji.merged(self.taken, config)
+        return {**config, **self._fixed}
+
+    def layers(self, config: Config) -> cnn.Network:
+        """The network of a configuration. Raises ImpossibleNetwork, see `tasks.cnn`."""
+        network = cnn.NETWORKS[self.network](self.complete(config), self._images.n_classes)
+        cost = cnn.n_multiplications(network, self._side)
+        if self.most_multiplications is not None and cost > self.most_multiplications:
+            raise cnn.ImpossibleNetwork(f"{cost} multiply-adds per image")
+        return network
+
+    def possible(self, config: Config) -> bool:
+        """Whether the configuration is a network that images of this size fit through."""
+        try:
+            self.layers(config)
+        except cnn.ImpossibleNetwork:
+            return False
+        return True
+
+    def describe(self, config: Config) -> dict[str, float]:
+        """Number of weights, and of layers that have some."""
+        network = self.layers(config)
+        depth = sum(layer.kind in ("conv", "dense") for layer in network)
+        return {"num_params": cnn.n_parameters(network, self._side), "depth": depth}
+
+    def start(
+        self, config: Config, seed: int, weights: Mapping[str, np.ndarray] | None = None
+    ) -> ImageTraining:
+        """A network before its first epoch, from `weights` as far as they fit."""
+        torch.set_num_threads(1)
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self._prepared is None:
+            self._prepared = prepare(self._images, device, self.size)
+        precision = (
+            precision_of(device) if self.precision == "auto" else getattr(torch, self.precision)
+        )
+        whole = self.complete(config)
+        recipe = Recipe(
+            n_epochs=self.n_epochs,
+            shift=self.shift,
+            weighted=self.weighted,
+            **{name: whole[name] for name in _RECIPE if name in whole},
+        )
+        module = cnn.build(self.layers(config), self._prepared.image, seed)
+        return ImageTraining(module, self._prepared, recipe, seed, precision, weights)

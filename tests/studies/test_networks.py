@@ -1,0 +1,292 @@
+"""Convolutional networks and perceptrons in studies, trained to the end, and transferred."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curvecast import DataError
+from curvecast.studies import network_plan, network_tables, networks
+from curvecast.studies.bohb import Settings, StudyError, run
+from curvecast.studies.definitions import task_of
+from curvecast.studies.jobs import run_study
+from curvecast.studies.objectives.houses import HouseTask
+from curvecast.studies.objectives.images import ImageTask
+from curvecast.studies.objectives.training import Training
+from curvecast.studies.spaces import kuzushiji, load_configuration
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+SMALL = {
+    **kuzushiji.DEFAULT, "optimizer": "adam", "learning_rate": 0.01, "batch_size": 50,
+    "batch_norm": True, "stride_1": 2,
+}  # fmt: skip
+
+
+def test_the_space_has_over_30_conditional_parameters() -> None:
+    space = kuzushiji.cnn()
+    assert len(space) == 38
+    assert len(space.conditional_hyperparameters) == 24
+    space.seed(0)
+    for drawn in space.sample_configuration(100):
+        assert ("kernel_3" in drawn) == (drawn["n_conv"] == 3)
+        assert ("units_2" in drawn) == (drawn["n_dense"] == 2)
+        assert ("momentum" in drawn) == (drawn["optimizer"] == "sgd")
+        assert ("pool_kernel_1" in drawn) == drawn["pool_1"]
+
+
+def test_what_a_transfer_searches_again() -> None:
+    taken = {**SMALL, "n_dense": 1, "units_1": 64, "batch_norm_dense": True, "dropout_dense": False}
+    space = kuzushiji.transfer({**taken, "n_conv": 2})
+    assert set(space) == {
+        "batch_size", "channels_1", "channels_2", "n_dense", "units_1", "units_2",
+    }  # fmt: skip
+    found = {"batch_size": 100, "channels_1": 5, "n_dense": 0}
+    both = kuzushiji.merged(taken, found)
+    assert {k: both[k] for k in found} == found
+    assert (both["kernel_1"], both["learning_rate"]) == (3, 0.01)
+    assert "units_1" not in both
+
+
+def test_impossible_networks_are_drawn_again() -> None:
+    task = ImageTask(n_epochs=1, most_multiplications=2e4)
+    evaluations = run(Settings("toy", workers=0, max_budget=1, iterations=3), Training(task))
+    assert [e.reason for e in evaluations] == [None] * 3
+    assert all(task.possible(e.config) for e in evaluations)
+    space = task.space()
+    space.seed(0)
+    drawn = [dict(c) for c in space.sample_configuration(50)]
+    assert not all(task.possible(c) for c in drawn)
+    hopeless = Training(ImageTask(most_multiplications=1))
+    with pytest.raises(StudyError, match="none of 1000 drawn configurations is possible"):
+        run(Settings("toy", "random", workers=0, max_budget=1, iterations=1), hopeless)
+
+
+def test_a_study_of_images_is_a_collection_with_sizes(tmp_path: Path) -> None:
+    definition = {
+        "objective": "training", "task": "images", "workers": 0,
+        "task_options": {"n_epochs": 2, "shift": 1, "most_multiplications": 5e4},
+        "eta": 2, "max_budget": 2, "iterations": 1,
+    }  # fmt: skip
+    frame, curves = run_study("toy", definition, "bohb", 0, tmp_path)
+    assert curves is not None
+    assert curves.name == "trained/toy"
+    assert curves.direction == "maximize"
+    assert frame["cost"].sum() == 3
+    assert (curves.configs["ap_num_params"] > 0).all()
+    assert {"ap_depth", "ap_kernel_1", "hp_batch_size", "hp_dropout_1"} <= set(curves.configs)
+    assert {"train_loss", "val_loss", "val_balanced_accuracy"} <= set(curves.series)
+
+
+def test_options_of_a_task_tell_studies_apart() -> None:
+    plain, shifted = Training(ImageTask()), Training(ImageTask(shift=1))
+    assert plain.identity() != shifted.identity()
+    assert plain.identity() == Training(ImageTask()).identity()
+    task = ImageTask(n_epochs=1)
+    task.start(SMALL, 0)
+    again = pickle.loads(pickle.dumps(task))
+    assert again._prepared is None
+    session = again.start(SMALL, 0)
+    session.train_epoch()
+    assert 0 < session.scores()["test"] <= 1
+
+
+def test_fixed_parameters_come_from_a_constant() -> None:
+    task = ImageTask(fixed="kuzushiji.QUICK", network="kuzushiji")
+    assert task.complete({"batch_size": 50})["schedule"] == "cosine"
+    with pytest.raises(DataError, match="no configuration 'SLOW'"):
+        load_configuration("kuzushiji.SLOW")
+
+
+@pytest.fixture(scope="module")
+def source() -> networks.TrainedNetwork:
+    definition = {"task": "images", "task_options": {"n_epochs": 3}, "configuration": SMALL}
+    return networks.train("source", definition, 0)
+
+
+def test_a_network_is_trained_to_the_end(source: networks.TrainedNetwork, tmp_path: Path) -> None:
+    row = source.scores.iloc[0]
+    assert (row["epochs"], row["diverged"], row["taken_over"]) == (3, False, 0)
+    assert row["test"] > 0.5
+    assert np.isfinite(source.curves.values).all()
+    assert source.curves.values[0, -1] == row["validation"]
+    path = tmp_path / "weights.npz"
+    networks.write_weights(source.weights, path)
+    again = networks.read_weights(path)
+    assert again is not None
+    np.testing.assert_array_equal(again["0.weight"], source.weights["0.weight"])
+    assert networks.read_weights(None) is None
+
+
+def test_weights_are_transferred(source: networks.TrainedNetwork) -> None:
+    definition = {"task": "images", "task_options": {"n_epochs": 1}, "configuration": SMALL}
+    plain = networks.train("target", definition, 0)
+    warm = networks.train("target", definition, 0, start=source.weights)
+    assert warm.scores["taken_over"][0] == len(source.weights)
+    assert warm.curves.values[0, 0] == source.curves.values[0, -1]
+    assert warm.scores["test"][0] > plain.scores["test"][0]
+
+
+def test_an_exploding_training_is_reported() -> None:
+    config = {**SMALL, "optimizer": "sgd", "learning_rate": 1e30, "batch_norm": False}
+    definition = {"task": "images", "task_options": {"n_epochs": 5}, "configuration": config}
+    row = networks.train("wild", definition, 0).scores.iloc[0]
+    assert row["diverged"]
+    assert row["epochs"] == 1
+    with pytest.raises(DataError, match="impossible"):
+        networks.train("none", {**definition, "configuration": {**config, "padding_1": 4}}, 0)
+
+
+HOUSES = {
+    "name": "task/toy", "description": "made for a test", "citation": "none",
+    "features": ["a"], "target": "y", "split": [60, 30, 30], "format": "csv",
+}  # fmt: skip
+
+
+def test_house_prices_in_a_study(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.uniform(0, 1, 120)
+    noise = 100 * rng.standard_normal(120)
+    pd.DataFrame({"a": a, "y": 5000 * a + noise}).to_csv(tmp_path / "h.csv", index=False)
+    raw = [tmp_path / "h.csv"]
+    definition = {"task": "houses", "data": HOUSES, "task_options": {"n_epochs": 30}}
+    objective = Training(task_of(definition, raw))
+    evaluations = run(Settings("h", workers=0, max_budget=30, min_budget=10), objective)
+    losses = [e.loss for e in evaluations if e.reason is None]
+    assert min(losses) < 0.5 * 5000**2 / 12
+    assert evaluations[0].info["validation"] == pytest.approx(evaluations[0].loss)
+    reference = {**definition, "configuration": "houses.REFERENCE"}
+    reference["task_options"] = {"n_epochs": 60, "loss": "gaussian"}
+    row = networks.train("gaussian", reference, 0, raw).scores.iloc[0]
+    assert row["validation"] < 3 * 100**2
+    assert 0.5 < row["test_calibrated_coverage"] <= 1
+    wild = {"depth": 2, "width": 32, "activation": "relu", "optimizer": "sgd",
+            "batch_size": 8, "learning_rate": 1e3}  # fmt: skip
+    wild_row = networks.train("wild", {**definition, "configuration": wild}, 0, raw).scores.iloc[0]
+    assert wild_row["diverged"]
+    assert HouseTask(HOUSES, raw).describe(wild) == {"num_params": 2 * 32 + 33 * 16 + 17}
+
+
+CONFIG: dict[str, Any] = {
+    "studies": ["s", "t"],
+    "study_definitions": {
+        "s": {"objective": "training", "task": "images", "data": "task/usps",
+              "task_options": {"n_epochs": 4, "shift": 1}},
+        "t": {"objective": "training", "task": "images", "data": "task/kmnist10k",
+              "configuration_of": "s"},
+    },
+    "networks": ["best", "moved", "given"],
+    "network_definitions": {
+        "best": {"study": "s", "task_options": {"n_epochs": 9}, "repeats": 2},
+        "moved": {"study": "t", "weights": "best"},
+        "given": {"task": "images", "configuration": "kuzushiji.DEFAULT"},
+    },
+}  # fmt: skip
+
+
+def test_a_network_inherits_from_its_study() -> None:
+    best = network_plan.definition_of(CONFIG, "best")
+    assert best["task_options"] == {"n_epochs": 9, "shift": 1}
+    assert (best["task"], best["data"]) == ("images", "task/usps")
+    assert network_plan.sources_of(CONFIG, "moved") == (["t", "s"], ["best"])
+    assert network_plan.task_data(CONFIG) == ["task/usps", "task/kmnist10k"]
+    jobs = network_plan.jobs(CONFIG, ["task/usps", "task/kmnist10k"])
+    assert [job.file for job in jobs][:2] == ["best/repeat=0", "best/repeat=1"]
+    assert len(jobs) == 4
+
+
+def test_what_cannot_be_had_is_left_out() -> None:
+    assert network_plan.without_data(CONFIG, ["task/usps"]) == ["t", "moved"]
+    assert network_plan.without_data(CONFIG, ["task/kmnist10k"]) == ["s", "best", "moved"]
+    assert [job.network for job in network_plan.jobs(CONFIG, [])] == ["given"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"study": "s", "speed": 1}, "unknown key 'speed'"),
+        ({"task": "images"}, "either a study or a configuration"),
+        ({"study": "s", "weights": "none"}, "unknown network 'none'"),
+        ({"study": "u"}, "unknown study 'u'"),
+    ],
+)
+def test_wrong_definitions_are_named(change: dict[str, Any], message: str) -> None:
+    definitions = {**CONFIG["network_definitions"], "best": change}
+    config = {**CONFIG, "network_definitions": definitions}
+    registry = {name: {"kind": "task"} for name in ("task/usps", "task/kmnist10k")}
+    network_plan.check(CONFIG, registry)
+    with pytest.raises(DataError, match=message):
+        network_plan.check(config, registry)
+    with pytest.raises(DataError, match="unknown data 'task/usps'"):
+        network_plan.check(CONFIG, {"task/usps": {"kind": "curves"}})
+
+
+def scores(network: str, repeat: int, test: float, **more: Any) -> pd.DataFrame:
+    row = {"network": network, "repeat": repeat, "seed": 0, "epochs": 20, "num_params": 100,
+           "taken_over": 0, "diverged": False, "train": 1.0, "validation": test, "test": test,
+           "n_test": 2000.0}  # fmt: skip
+    return pd.DataFrame([row | more])
+
+
+def test_the_table_has_intervals_and_published_values() -> None:
+    published = pd.DataFrame(
+        [["KMNIST", "default network", np.nan, np.nan, 69.56, "", "percent", "slides"]],
+        columns=["dataset", "what", "validation", "train", "test", "note", "unit", "source"],
+    )
+    frame = network_tables.networks(
+        [scores("a", 0, 0.96), scores("a", 1, 0.98), scores("b", 0, 0.5, diverged=True)],
+        {"a": {"published": "KMNIST: default network", "data": "task/kmnist10k"}, "b": {}},
+        published,
+    )
+    row = frame.iloc[0]
+    assert (row["repeats"], row["test"], row["published_test"]) == (2, 0.97, 0.6956)
+    assert row["test_sd"] == pytest.approx(0.01 * np.sqrt(2))
+    # Wilson's interval of 1940 of 2000 by hand: centre and half width over 1 + z²/n.
+    z, n = 1.959964, 2000
+    centre = (0.97 + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(0.97 * 0.03 / n + z**2 / (4 * n**2))
+    assert row["test_low"] == pytest.approx(centre - half)
+    assert row["test_high"] == pytest.approx(centre + half)
+    assert frame.iloc[1]["diverged"] == 1
+    text = network_tables.networks_text(frame)
+    assert "97.00 ± 1.41" in text
+    assert "69.56" in text
+    with pytest.raises(DataError, match="0 published rows"):
+        network_tables.networks([scores("a", 0, 1.0)], {"a": {"published": "x: y"}}, published)
+
+
+def test_effects_are_means_per_level() -> None:
+    def row(k: int, budget: float) -> dict[str, Any]:
+        lr, optimizer = (0.01, 0.1)[k % 2], ("adam", "sgd")[k // 30]
+        config = {"lr": lr, "optimizer": optimizer, "width": k}
+        return {
+            "study": "s",
+            "optimizer": "bohb",
+            "seed": 0,
+            "configuration": f"0-0-{k}",
+            "budget": budget,
+            "validation": 0.5 + lr + 0.1 * budget,
+            "config": json.dumps(config),
+        }
+
+    rows = [row(k, 1.0) for k in range(60)] + [row(k, 3.0) for k in range(6)]
+    rows[59]["validation"] = np.inf
+    effects = network_tables.effects(pd.DataFrame(rows))
+    assert set(effects["parameter"]) == {"lr", "optimizer", "width", "epochs"}
+    lr = effects[effects["parameter"] == "lr"].set_index("level")
+    assert lr["mean"].round(9).to_dict() == {"0.01": 0.61, "0.1": 0.7}
+    assert (lr.loc["0.1", "diverged"], lr.loc["0.1", "runs"]) == (1, 30)
+    assert (lr["budget"] == 1).all()
+    width = effects[effects["parameter"] == "width"]
+    assert width["runs"].tolist() == [20, 20, 20]
+    assert (width["low"] < width["mean"]).all()
+    epochs = effects[effects["parameter"] == "epochs"]
+    assert epochs["runs"].tolist() == [6, 6]
+    assert np.diff(epochs["mean"]) == pytest.approx(0.2)
+    assert "| lr | 0.01 | 1 | 30 | 0 |" in network_tables.effects_text(effects)
