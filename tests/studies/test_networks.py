@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from curvecast import DataError
+from curvecast.datasets import Preflight
 from curvecast.studies import network_plan, network_tables, networks
 from curvecast.studies.bohb import Settings, StudyError, run
 from curvecast.studies.definitions import task_of
@@ -203,8 +204,11 @@ def test_a_network_inherits_from_its_study() -> None:
 
 def test_what_cannot_be_had_is_left_out() -> None:
     assert network_plan.without_data(CONFIG, ["task/usps"]) == ["t", "moved"]
-    assert network_plan.without_data(CONFIG, ["task/kmnist10k"]) == ["s", "best", "moved"]
+    assert network_plan.without_data(CONFIG, ["task/kmnist10k"]) == ["s", "t", "best", "moved"]
     assert [job.network for job in network_plan.jobs(CONFIG, [])] == ["given"]
+    found = Preflight(usable=["embedded/a", "trained/s"], left_out={})
+    kept = network_plan.without_trained(found, ["s", "t"])
+    assert (kept.usable, kept.left_out) == (["embedded/a"], {"trained/s": []})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from curvecast.studies import identity
 from curvecast.studies.evaluation import Config
 from curvecast.studies.spaces import kuzushiji, load_configuration, usps
 from curvecast.tasks import cnn, images
-from curvecast.tasks.training import ImageTraining, Prepared, Recipe, precision_of, prepare
+from curvecast.tasks.image_training import ImageTraining, Prepared, Recipe, precision_of, prepare
 
 SPACES = {"kuzushiji": kuzushiji.cnn, "usps": usps.grid}
 _RECIPE = ("batch_size", "learning_rate", "optimizer", "momentum", "amsgrad", "schedule", "loss")
