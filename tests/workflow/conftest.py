@@ -52,6 +52,17 @@ study_definitions:
     max_budget: 9
     total_budget: 60
     seeds: 2
+networks: [first, second]
+network_definitions:
+  first:
+    task: images
+    configuration: kuzushiji.DEFAULT
+    task_options: {n_epochs: 1}
+  second:
+    task: images
+    configuration: kuzushiji.DEFAULT
+    task_options: {n_epochs: 2}
+    weights: first
 """
 
 

@@ -19,6 +19,7 @@ TOY_FOLLOWS = {
     "learning curves of study toy",
     "figures of study toy",
     "table of studies",
+    "table of effects",
 }
 TABULAR_FOLLOWS = {
     "table of studies",

@@ -13,6 +13,8 @@ from scipy import stats
 from curvecast.curves import DataError
 from curvecast.markdown import number, table
 
+# Numbers of so few values are levels themselves.
+_FEW = 5
 _SCORES = ("validation", "train", "test")
 
 
@@ -147,7 +149,7 @@ def effects(evaluations: pd.DataFrame, levels: int = 3) -> pd.DataFrame:
     """Mean validation score per level of every hyper-parameter, per study.
 
     Of each configuration its evaluation on one budget counts: that on which most configurations
-    were evaluated. Parameters with more than `levels` numbers are cut at the quantiles of
+    were evaluated. Parameters of many numbers are cut into `levels` ranges at the quantiles of
     what was drawn. A further parameter `epochs` compares the budgets, over the configurations
     that reached the highest one.
 
@@ -164,13 +166,12 @@ def effects(evaluations: pd.DataFrame, levels: int = 3) -> pd.DataFrame:
         budget = float(counts[counts == counts.max()].index.max())
         part = frame[frame["budget"] == budget]
         configs = pd.DataFrame([_loads(text) for text in part["config"]], index=part.index)
-        for parameter in configs:
+        for parameter in map(str, configs):
             cut = _levels(configs[parameter], levels)
-            for level, index in cut.groupby(cut, sort=True, observed=True).groups.items():
-                rows.append(
-                    {"study": study, "parameter": parameter, "level": str(level), "budget": budget}
-                    | _mean(part.loc[index, "validation"])
-                )
+            for level, members in cut.groupby(cut, sort=True, observed=True):
+                name = {"study": study, "parameter": parameter, "budget": budget}
+                name["level"] = _label(level, configs.loc[members.index, parameter])
+                rows.append(name | _mean(part.loc[members.index, "validation"]))
         rows += [{"study": study, **row} for row in _epochs(frame)]
     columns = ["study", "parameter", "level", "budget", "runs", "diverged", "mean", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
@@ -181,12 +182,16 @@ def _loads(text: str) -> dict[str, Any]:
 
 
 def _levels(values: pd.Series, levels: int) -> pd.Series:
-    """The values as they are, or numbers in `levels` ranges of equally many."""
+    """The values as they are where there are few, else numbers in ranges of equally many."""
     known = values.dropna()
-    numeric = pd.api.types.is_numeric_dtype(known.infer_objects()) and known.dtype != bool
-    if not numeric or known.nunique() <= levels:
-        return known.astype(str)
-    return pd.qcut(known.astype(float), levels, precision=3, duplicates="drop")
+    if known.nunique() <= _FEW or known.map(lambda v: isinstance(v, str | bool)).any():
+        return known.map(str)
+    return pd.qcut(known.astype(float), levels, duplicates="drop")
+
+
+def _label(level: Any, values: pd.Series) -> str:
+    """A single value, or the range of the values that were drawn."""
+    return level if isinstance(level, str) else f"{values.min():.3g} to {values.max():.3g}"
 
 
 def _mean(scores: pd.Series) -> dict[str, Any]:
