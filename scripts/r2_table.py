@@ -1,6 +1,8 @@
-"""R² of the main protocol: per cell, averaged over data sets, and against the best model."""
+"""R² of the main protocol: per cell, averaged over data sets, ranks, and against the best model."""
 
-from curvecast import jobs, markdown, tables
+from functools import partial
+
+from curvecast import jobs, markdown, ranks, tables
 
 with jobs.logged(snakemake.log[0]):
     scores = tables.load_scores(snakemake.input.scores)
@@ -10,6 +12,11 @@ with jobs.logged(snakemake.log[0]):
         (summary, markdown.r2, snakemake.output.r2),
         (averages, markdown.averages, snakemake.output.averages),
         (differences, markdown.differences, snakemake.output.differences),
+        (
+            ranks.average_ranks(summary, snakemake.params.ranked_sets),
+            partial(markdown.ranks, uncounted=ranks.uncounted(summary)),
+            snakemake.output.ranks,
+        ),
     )
     for frame, text, (csv, md) in written:
         tables.write_csv(frame, csv)

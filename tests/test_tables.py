@@ -149,6 +149,32 @@ def test_a_clear_difference_is_resolved(make_scores: MakeScores) -> None:
     assert row["resolved"]
 
 
+def test_p_values_are_adjusted_for_all_comparisons_with_the_best(make_scores: MakeScores) -> None:
+    rng = np.random.default_rng(1)
+    best = 0.9 + 0.01 * rng.normal(size=10)
+    gaps = {"far": 0.4, "near": 0.18, "nearer": 0.175}
+    noise = 0.02 * rng.normal(size=(3, 10))
+    scores = {("x", m): list(best - g + e) for (m, g), e in zip(gaps.items(), noise, strict=True)}
+    frame = tables.differences(make_scores({("x", "best"): list(best), **scores}))
+    rows = frame.set_index("model")
+    by_hand = 2 * student_t.sf(np.abs(rows["difference"] / rows["se"]), 9)
+    np.testing.assert_allclose(rows["p"], by_hand)
+    p = np.sort(rows["p"].to_numpy())
+    stepped = np.maximum.accumulate(np.minimum(p * [3, 2, 1], 1))
+    np.testing.assert_allclose(np.sort(rows["p_holm"].to_numpy()), stepped)
+    # each of the two alone would be resolved, both together are not
+    assert rows.loc["nearer", "high"] < 0
+    assert rows["resolved"].to_dict() == {"far": True, "near": False, "nearer": False}
+
+
+def test_one_repeat_or_no_difference_resolves_nothing(make_scores: MakeScores) -> None:
+    one = tables.differences(make_scores({("x", "ols"): [0.5], ("x", "mean"): [0.1]}))
+    assert one["p_holm"].isna().all()
+    assert not one["resolved"].any()
+    same = tables.differences(make_scores({("x", "ols"): [0.5, 0.6], ("x", "mean"): [0.5, 0.6]}))
+    assert list(same["p"]) == [1.0]
+
+
 def test_differences_need_the_same_repeats(make_scores: MakeScores) -> None:
     scores = make_scores({("x", "ols"): [0.1, 0.2, 0.3], ("x", "mean"): [0.0, 0.0]})
     with pytest.raises(DataError, match="mean on TS\\+AP\\+HP has no R² in a repeat"):

@@ -177,6 +177,49 @@ def averages(frame: pd.DataFrame) -> str:
     )
 
 
+def ranks(frame: pd.DataFrame, uncounted: pd.DataFrame) -> str:
+    """Average ranks for people, a table per collection and fraction.
+
+    `frame` and `uncounted` are those of `ranks.average_ranks` and `ranks.uncounted`.
+    """
+    keys = ["collection", "fraction", "n_train"]
+    result = []
+    for (collection, fraction, n_train), part in frame.groupby(keys, sort=True):
+        gap, sets = part["critical_difference"].iloc[0], int(part["sets"].iloc[0])
+        columns: dict[str, pd.Series] = {}
+        for metric, mine in part.set_index("model").groupby("metric", sort=False):
+            columns[f"rank by {metric}"] = mine["average_rank"].map(lambda v: number(v, 2))
+            if not np.isnan(gap):
+                columns[f"group by {metric}"] = mine["group"]
+        shown = pd.DataFrame(columns).loc[part["model"].unique()].reset_index()
+        said = (
+            "no critical difference: too few data sets for ranks to tell models apart"
+            if np.isnan(gap)
+            else f"critical difference {gap:.2f}"
+        )
+        name = COLLECTIONS.get(str(collection), collection)
+        counted = f"{sets} data set" + "s" * (sets != 1)
+        heading = f"## {name}, fraction {fraction}, n_train {n_train}"
+        result.append(f"{heading}\n\n{counted}; {said}.\n\n" + table(shown))
+    if len(uncounted):
+        left_out = uncounted.assign(best_r2=uncounted["best_r2"].map(number))[
+            ["dataset", "fraction", "n_train", "best_model", "best_r2"]
+        ]
+        result.append("## Not counted\n\n" + table(left_out))
+    return _document(
+        "Average ranks",
+        "Models ranked on every data set by their mean over repeats, 1 = best, and averaged over "
+        "the data sets of a collection. Models that share a letter are not told apart: their "
+        "ranks are closer than the critical difference of the Nemenyi test at the level .05 "
+        "(Demšar 2006). Data sets on which the best R² is under .1, where nobody predicts "
+        "anything, or a model has none, are listed at the end and not counted. The LCBench sets "
+        "share their 2000 configurations and are not independent: their critical difference is "
+        "too small, and says how steady ranks are over those data sets rather than over new "
+        "configurations.",
+        result,
+    )
+
+
 def differences(frame: pd.DataFrame) -> str:
     """Differences from the best model for people, a table per fraction and data set."""
     result = []
@@ -194,6 +237,7 @@ def differences(frame: pd.DataFrame) -> str:
                     "" if np.isnan(low) else f"{number(low)} .. {number(high)}"
                     for low, high in zip(ordered["low"], ordered["high"], strict=True)
                 ],
+                "p (Holm)": ordered["p_holm"].map(lambda p: number(p, 4)),
                 "resolved": ordered["resolved"].map({True: "yes", False: "no"}),
             }
         )
@@ -203,8 +247,9 @@ def differences(frame: pd.DataFrame) -> str:
     return _document(
         "Differences from the best model",
         "R² minus that of the model with the highest mean, paired over repeats, with the standard "
-        "error of Nadeau and Bengio (2003), which allows for overlapping training sets. Resolved: "
-        "the interval leaves out 0.",
+        "error of Nadeau and Bengio (2003), which allows for overlapping training sets. The "
+        "intervals are for one comparison each; p is adjusted for all comparisons with the best "
+        "model in a table (Holm). Resolved: it is under .05.",
         result,
     )
 

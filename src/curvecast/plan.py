@@ -6,6 +6,7 @@ that concern it, so that a change of the configuration reruns what it changes an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from curvecast.predictors import module_of
 Config = Mapping[str, Any]
 MAIN = "main"
 EXPERIMENTS = ("ablation", "training_size", "depth")
+# On four data sets even two models of which one always wins are barely told apart by ranks.
+RANKED_SETS = 5
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,12 @@ def words(config: Config, found: Iterable[Job]) -> str:
         text = " x ".join(f"{number} {name}" for number, name in factors)
         lines.append(f"{experiment.replace('_', ' ')}: {text} = {product} cells")
     return "\n".join(lines)
+
+
+def ranked_collections(usable: Iterable[str]) -> list[str]:
+    """Collections with enough data sets to compare the average ranks of models, sorted."""
+    sizes = Counter(dataset.split("/")[0] for dataset in usable)
+    return sorted(collection for collection, size in sizes.items() if size >= RANKED_SETS)
 
 
 def headline_fraction(config: Config) -> float:

@@ -5,6 +5,7 @@ Each name below is a CSV file and a Markdown file made of it:
 - `r2`: `summarise`; from the scores of the main protocol.
 - `averages`: `averages`; from the frame of `r2`.
 - `differences`: `differences`; from the scores of the main protocol.
+- `ranks`: `ranks.average_ranks`; from the frame of `r2`.
 - `ablation`, `training_size`, `depth`: `summarise`; from the scores of the experiment so named.
 - `published`: `published.compare`; from the frames of `r2`, `ablation` and `depth` and the folder
   resources/published.
@@ -35,6 +36,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
+from statsmodels.stats.multitest import multipletests
 
 from curvecast.curves import CurveSet, DataError, read_parquet
 
@@ -74,6 +76,8 @@ DIFFERENCE_COLUMNS = (
     "se",
     "low",
     "high",
+    "p",
+    "p_holm",
     "resolved",
 )
 
@@ -217,9 +221,11 @@ def differences(scores: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
     Returns
     -------
-    The columns `DIFFERENCE_COLUMNS`; `difference` = model - best; `low` and `high` bound its
-    interval, and `resolved` tells whether that leaves out 0. `n_test` is the mean over the
-    repeats (groups of repeated configurations make it vary a little).
+    The columns `DIFFERENCE_COLUMNS`; `difference` = model - best; `low` and `high` bound the
+    interval of this one comparison and `p` is its two-sided p-value; `p_holm` is adjusted for all
+    comparisons with the best model of the data set and fraction (Holm 1979), and `resolved` tells
+    whether it is under 1 - `level`. `n_test` is the mean over the repeats (groups of repeated
+    configurations make it vary a little).
 
     Raises
     ------
@@ -246,6 +252,10 @@ def differences(scores: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         se = np.array([corrected_se(gap, n_train=n_train, n_test=n_test) for gap in gaps])
         reach = student_t.ppf(0.5 + level / 2, repeats - 1) * se if repeats > 1 else se
         difference = gaps.mean(axis=1)
+        others = np.arange(len(means)) != best
+        p, p_holm = np.full((2, len(means)), np.nan)
+        p[others] = paired_p(difference[others], se[others], repeats)
+        p_holm[others] = holm(p[others])
         frame = labels.assign(
             **{key: part[key].iloc[0] for key in keys},
             n_test=n_test,
@@ -258,7 +268,9 @@ def differences(scores: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             se=se,
             low=difference - reach,
             high=difference + reach,
-            resolved=difference + reach < 0,
+            p=p,
+            p_holm=p_holm,
+            resolved=p_holm < 1 - level,
         )
         parts.append(frame.drop(index=best))
     return pd.concat(parts, ignore_index=True)[list(DIFFERENCE_COLUMNS)]
@@ -269,6 +281,25 @@ def corrected_se(gap: np.ndarray, *, n_train: int, n_test: float) -> float:
     if len(gap) < 2:
         return float("nan")
     return float(np.sqrt((1 / len(gap) + n_test / n_train) * np.var(gap, ddof=1)))
+
+
+def paired_p(difference: np.ndarray, se: np.ndarray, repeats: int) -> np.ndarray:
+    """Two-sided p-values of Student's t with repeats - 1 degrees of freedom; NaN for one repeat.
+
+    A difference that is the same in every repeat (`se` 0) has p = 0, or 1 where it is 0.
+    """
+    if repeats < 2:
+        return np.full(len(difference), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(difference == 0, 0.0, np.abs(difference) / se)
+    return 2 * student_t.sf(t, repeats - 1)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values adjusted by Holm's step-down method; all NaN where they are."""
+    if not len(p) or np.isnan(p).any():
+        return p
+    return multipletests(p, method="holm")[1]
 
 
 # Averages over data sets

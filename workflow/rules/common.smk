@@ -254,7 +254,7 @@ def study_threads_of(wildcards):
 
 def tables():
     """The tables of the run, and its seconds."""
-    names = ["r2", "averages", "differences", "published", "datasets", *ASKED]
+    names = ["r2", "averages", "differences", "ranks", "published", "datasets", *ASKED]
     seconds = ["timings"]
     if TRAININGS or TUNINGS or REPLAYS:
         names.append("studies")
@@ -280,6 +280,7 @@ def figures():
     names = [
         "coverage",
         *(f"{kind}/{name}" for kind in ("r2", "spread") for name in sorted(collections)),
+        *(f"ranks/{name}" for name in plan.ranked_collections(PREFLIGHT.usable)),
         *(
             f"{kind}/{dataset}"
             for kind in ("predicted_against_true", "gallery")

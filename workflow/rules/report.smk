@@ -30,11 +30,12 @@ rule scores:
 rule r2_table:
     input:
         scores=outputs(SCORES, plan.MAIN),
-        code=code_of("curvecast.tables", "curvecast.markdown"),
+        code=code_of("curvecast.tables", "curvecast.markdown", "curvecast.ranks"),
     output:
         r2=multiext(f"{TABLE}/r2", ".csv", ".md"),
         averages=multiext(f"{TABLE}/averages", ".csv", ".md"),
         differences=multiext(f"{TABLE}/differences", ".csv", ".md"),
+        ranks=multiext(f"{TABLE}/ranks", ".csv", ".md"),
     log:
         f"{LOGS}/r2_table.log",
     benchmark:
@@ -45,6 +46,8 @@ rule r2_table:
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
+    params:
+        ranked_sets=plan.RANKED_SETS,
     message:
         "R² tables"
     script:
@@ -168,6 +171,28 @@ rule r2_figure:
         "figures of R² on {wildcards.collection}"
     script:
         "../../scripts/r2_figure.py"
+
+
+rule ranks_figure:
+    input:
+        ranks=f"{TABLE}/ranks.csv",
+        code=code_of("curvecast.plots.ranks"),
+    output:
+        multiext(f"{FIGURE}/ranks/{{collection}}", ".svg", ".png"),
+    log:
+        f"{LOGS}/ranks_figure/{{collection}}.log",
+    benchmark:
+        f"{BENCHMARKS}/ranks_figure/{{collection}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    message:
+        "average ranks on {wildcards.collection}"
+    script:
+        "../../scripts/ranks_figure.py"
 
 
 rule coverage_figure:
