@@ -15,6 +15,7 @@ from curvecast.benchmark import Cell
 from curvecast.curves import write_parquet
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor
+from curvecast.scores import fill_quantiles
 
 Make = Callable[..., CurveSet]
 
@@ -45,7 +46,7 @@ def test_rows_are_the_test_runs_of_each_cell_in_order(make_curves: Make) -> None
     predictions, timings = run("ols", curves, cells)
     assert list(predictions.columns) == [
         "features", "n_train", "repeat", "tau", "configuration",
-        "y_true", "y_mean", "y_std", *benchmark.LEVELS,
+        "y_true", "y_mean", "y_std", *benchmark.LEVELS, *benchmark.SHAPES.values(),
     ]  # fmt: skip
     expected = np.concatenate(
         [protocol.split(curves, cell.n_train, cell.repeat).test for cell in cells]
@@ -70,13 +71,32 @@ def test_predictions_equal_those_of_the_predictor_itself(make_curves: Make) -> N
     np.testing.assert_allclose(predictions["y_std"], expected.std, rtol=1e-5)
 
 
-def test_gaussian_quantiles_are_left_to_the_reader(make_curves: Make, tmp_path: Path) -> None:
+def test_a_shape_that_all_runs_share_stands_for_the_quantiles(
+    make_curves: Make, tmp_path: Path
+) -> None:
+    curves = make_curves(60, noise=0.01)
+    cell = plain_cells(repeats=[1], fractions=[0.25])[0]
+    for model, options in (("ols", {}), ("ridge", {"target": "warped_level"})):
+        predictions, _ = run(model, curves, [cell], **options)
+        numbers = [*benchmark.LEVELS, *benchmark.SHAPES.values()]
+        assert set(predictions.dtypes[numbers]) == {np.dtype(np.float32)}
+        null = predictions[numbers].isna()
+        assert set(null.columns[null.all()]) | set(null.columns[~null.any()]) == set(numbers)
+        assert null[list(benchmark.LEVELS)].all(axis=None) == (model == "ols")
+        split = protocol.split(curves, 30, 1)
+        fitted = make_predictor(model, **options).fit(curves.take(split.train), [5])
+        expected = fitted.predict(curves.take(split.test), 5).quantile(
+            list(benchmark.LEVELS.values())
+        )
+        filled = fill_quantiles(predictions)[list(benchmark.LEVELS)]
+        np.testing.assert_allclose(filled, expected, atol=1e-5)
+
+
+def test_shapes_cost_next_to_nothing(make_curves: Make, tmp_path: Path) -> None:
     predictions, _ = run("ols", make_curves(60, noise=0.01), plain_cells())
-    assert predictions[list(benchmark.LEVELS)].isna().all(axis=None)
-    assert set(predictions.dtypes[list(benchmark.LEVELS)]) == {np.dtype(np.float32)}
     write_parquet(predictions, tmp_path / "p.parquet")
-    # 5 float32 columns and 5 keys of 120 rows: the eight null columns cost next to nothing
-    assert (tmp_path / "p.parquet").stat().st_size < 14_000
+    # 5 keys and 3 numbers of 120 rows, and twenty columns that are null or constant per cell
+    assert (tmp_path / "p.parquet").stat().st_size < 20_000
 
 
 class Uniform(Prediction):
@@ -115,7 +135,9 @@ def test_a_curve_predictor_is_fitted_once_per_split_for_all_taus(
     seen = curves.values[first["configuration"], curves.epochs == 10]
     np.testing.assert_allclose(first["y_mean"], seen, rtol=1e-6)
     np.testing.assert_allclose(
-        first["q975"] - first["q025"], 2 * np.sqrt(3) * 0.1 * 0.95, rtol=1e-4
+        fill_quantiles(first)["q975"] - fill_quantiles(first)["q025"],
+        2 * np.sqrt(3) * 0.1 * 0.95,
+        rtol=1e-4,
     )
     with pytest.raises(DataError, match="reads whole curves"):
         benchmark.run("last_seen", {}, curves, {}, plain_cells(features=["TS"]))

@@ -12,6 +12,7 @@ from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
 
 from curvecast import CurveSet, DataError, scores
+from curvecast.benchmark import SHAPES
 from curvecast.curves import read_parquet, write_parquet
 
 LEVELS = np.array(list(scores.LEVELS.values()))
@@ -164,7 +165,7 @@ def test_zero_standard_deviation() -> None:
 
 def test_quantiles_that_coincide_are_a_point_mass() -> None:
     y = np.array([0.0, 1.0, 2.0])
-    point = scores.score(y, y + 0.5, np.zeros(3), np.repeat(y[:, None] + 0.5, 8, axis=1))
+    point = scores.score(y, y + 0.5, np.zeros(3), np.repeat(y[:, None] + 0.5, 10, axis=1))
     assert point["crps"] == pytest.approx(0.5, abs=1e-5)
     assert np.isfinite(point["nll"])
     assert point["nll"] > 1e9
@@ -177,7 +178,6 @@ def test_reader_fills_gaussian_quantiles(tmp_path: Path) -> None:
     frame = predictions()
     write_parquet(frame, tmp_path / "p.parquet")
     filled = scores.read_predictions(tmp_path / "p.parquet")
-    assert filled["gaussian"].all()
     mean, std = frame["y_mean"].to_numpy(float), frame["y_std"].to_numpy(float)
     np.testing.assert_allclose(filled[list(scores.LEVELS)], gaussian_quantiles(mean, std))
 
@@ -188,8 +188,20 @@ def test_reader_keeps_given_quantiles(tmp_path: Path) -> None:
         frame[name] = np.float32(level)
     write_parquet(frame, tmp_path / "p.parquet")
     filled = scores.read_predictions(tmp_path / "p.parquet")
-    assert not filled["gaussian"].any()
     np.testing.assert_allclose(filled["q90"], 0.90, rtol=1e-6)
+
+
+def test_reader_fills_quantiles_from_the_shape_of_a_cell(tmp_path: Path) -> None:
+    frame = predictions(repeats=1)
+    shape = np.sinh(ndtri(LEVELS))
+    for name, value in zip(SHAPES.values(), shape, strict=True):
+        frame[name] = np.float32(value)
+    write_parquet(frame, tmp_path / "p.parquet")
+    filled = scores.read_predictions(tmp_path / "p.parquet")
+    assert not set(SHAPES.values()) & set(filled)
+    mean, std = filled["y_mean"].to_numpy(), filled["y_std"].to_numpy()
+    expected = mean[:, None] + std[:, None] * shape
+    np.testing.assert_allclose(filled[list(scores.LEVELS)], expected, atol=1e-5)
 
 
 def test_reader_names_file_row_and_column(tmp_path: Path) -> None:
@@ -197,7 +209,7 @@ def test_reader_names_file_row_and_column(tmp_path: Path) -> None:
     frame = predictions()
     frame.loc[7, "q25"] = 0.5
     write_parquet(frame, path)
-    with pytest.raises(DataError, match=r"p\.parquet, row 7, column q025"):
+    with pytest.raises(DataError, match=r"p\.parquet, row 7, column q005"):
         scores.read_predictions(path)
     frame = predictions()
     frame.loc[3, "y_mean"] = np.inf

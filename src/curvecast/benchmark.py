@@ -25,6 +25,7 @@ from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor, TabularPredictor
 
 LEVELS: Mapping[str, float] = {
+    "q005": 0.005,
     "q025": 0.025,
     "q05": 0.05,
     "q10": 0.10,
@@ -33,7 +34,10 @@ LEVELS: Mapping[str, float] = {
     "q90": 0.90,
     "q95": 0.95,
     "q975": 0.975,
+    "q995": 0.995,
 }
+# The column of (quantile - y_mean) / y_std beside that of each quantile.
+SHAPES: Mapping[str, str] = {name: f"u{name[1:]}" for name in LEVELS}
 ALL_BLOCKS = "TS+AP+HP"
 
 
@@ -109,8 +113,10 @@ def run(
     -------
     predictions : a row per cell and test run, in the order of the cells: `features` (category),
         `n_train`, `repeat`, `tau`, `depth` (only where cells have one), `configuration` (row
-        position in `curves`), then float32 `y_true, y_mean, y_std` and the quantiles `LEVELS`,
-        which are null for Gaussian predictions.
+        position in `curves`), then float32 `y_true, y_mean, y_std`, the quantiles `LEVELS` and
+        `SHAPES`. Where all runs of a cell have the same (quantile - y_mean) / y_std, as for all
+        Gaussian and conformal predictions, these numbers stand in `SHAPES` and the quantiles are
+        null, which keeps files small; else it is the other way round.
     timings : a row per cell with its keys, `seconds_fit`, `seconds_predict` (of processor time)
         and what the fitted model reports about itself, for instance the share of draws that did
         not converge. A fit that serves several taus is charged to them in equal parts.
@@ -221,11 +227,12 @@ def _keys(cell: Cell) -> dict[str, Any]:
 
 
 def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray) -> pd.DataFrame:
-    """Prediction rows of one cell; Gaussian quantiles stay null, mean and std imply them."""
-    if type(prediction) is Prediction:
-        quantiles = np.full((len(test), len(LEVELS)), np.nan)
-    else:
-        quantiles = prediction.quantile(list(LEVELS.values()))
+    """Prediction rows of one cell, see `run`."""
+    quantiles = prediction.quantile(list(LEVELS.values()))
+    shape = _common_shape(prediction, quantiles)
+    shapes = np.full_like(quantiles, np.nan)
+    if shape is not None:
+        shapes[:], quantiles = shape, shapes.copy()
     keys = _keys(cell)
     frame = pd.DataFrame(
         {
@@ -239,5 +246,16 @@ def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray
         "y_mean": prediction.mean,
         "y_std": prediction.std,
         **dict(zip(LEVELS, quantiles.T, strict=True)),
+        **dict(zip(SHAPES.values(), shapes.T, strict=True)),
     }
     return frame.assign(**{name: a.astype(np.float32) for name, a in numbers.items()})
+
+
+def _common_shape(prediction: Prediction, quantiles: np.ndarray) -> np.ndarray | None:
+    """(quantile - mean) / std where that is the same for all runs, shape (n_levels,), else None."""
+    mean, std = prediction.mean[:, None], prediction.std[:, None]
+    gaps = quantiles - mean
+    widest = int(np.argmax(prediction.std))
+    shape = gaps[widest] / std[widest] if std[widest] > 0 else np.zeros(len(LEVELS))
+    rounding = 1e-6 * std + 1e-14 * np.abs(mean)
+    return shape if (np.abs(gaps - std * shape) <= rounding).all() else None

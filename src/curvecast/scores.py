@@ -2,7 +2,7 @@
 
 `write_scores` turns `predictions/{dataset}/{model}[.{experiment}].parquet` into
 `scores/{dataset}/{model}[.{experiment}].parquet`; `read_predictions` is the only reader of
-prediction files, and the place where the quantiles of Gaussian predictions are filled in.
+prediction files, and the place where quantiles are filled in from the shape of a cell.
 
 All scores are over the test runs of a cell, in the unit of the metric where they have one:
 
@@ -16,13 +16,12 @@ All scores are over the test runs of a cell, in the unit of the metric where the
 - `cover50`, `cover80`, `cover95`: share of targets inside the closed intervals q25..q75,
   q10..q90 and q025..q975. `width80`: mean of q90 - q10.
 
-Distributions. A prediction without quantiles is Gaussian with its mean and standard deviation.
-One with quantiles is scored as the distribution whose quantile function is linear in the
-standard normal score z between the stored levels and beyond them (its tails are Gaussian). Its
-NLL and its CRPS are exact for that distribution, hence proper scores of it, and both equal the
-Gaussian ones when the quantiles are Gaussian. A standard deviation of 0 (or two equal quantiles)
-has no density: spreads are bounded below by 1e-6 of the standard deviation of the cell's targets
-in the NLL and in the CRPS of quantiles, so that a point mass that misses costs much but not
+Distributions. A prediction is scored as the distribution whose quantile function is linear in
+the standard normal score z between the stored levels and beyond them (its tails are Gaussian).
+Its NLL and its CRPS are exact for that distribution, hence proper scores of it, and both equal
+the Gaussian ones when the quantiles are Gaussian. A standard deviation of 0 (or two equal
+quantiles) has no density: spreads are bounded below by 1e-6 of the standard deviation of the
+cell's targets in the NLL and in the CRPS, so that a point mass that misses costs much but not
 infinitely. The other scores take the point mass as it is.
 """
 
@@ -37,7 +36,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import kendalltau, rankdata
 
 from curvecast import protocol
-from curvecast.benchmark import LEVELS
+from curvecast.benchmark import LEVELS, SHAPES
 from curvecast.curves import DataError, read_parquet, write_parquet
 
 INTERVALS: Mapping[str, tuple[str, str]] = {
@@ -69,13 +68,13 @@ _NUMBERS = ("y_true", "y_mean", "y_std")
 def read_predictions(path: str | Path) -> pd.DataFrame:
     """Read a prediction file with every quantile filled in.
 
-    Returns the columns of the file, floats as float64, and a boolean column `gaussian`: True
-    where the file held no quantiles, which were then computed from mean and standard deviation.
+    Returns the columns of the file but those of `SHAPES`, floats as float64. Quantiles that are
+    null are y_mean + y_std times the shape, or times the normal score where that is null too.
 
     Raises
     ------
     DataError : not a Parquet file, a missing column, a value that is not finite, a negative
-        standard deviation, or a row with some quantiles but not all.
+        standard deviation, or a row with some quantiles (or shapes) but not all.
     """
     frame, _ = read_parquet(path)
     return fill_quantiles(frame, file=path)
@@ -94,24 +93,32 @@ def fill_quantiles(frame: pd.DataFrame, file: str | Path | None = None) -> pd.Da
             row = int(np.flatnonzero(bad)[0])
             raise DataError(f"{numbers[row]} in a prediction", file=file, row=row, column=column)
         filled[column] = numbers
-    quantiles = np.full((len(frame), len(LEVELS)), np.nan)
-    for i, name in enumerate(LEVELS):
+    quantiles = _complete_or_null(frame, list(LEVELS), file)
+    shapes = _complete_or_null(frame, list(SHAPES.values()), file)
+    shapes = np.where(np.isnan(shapes), ndtri(np.array(list(LEVELS.values()))), shapes)
+    mean, std = filled["y_mean"].to_numpy()[:, None], filled["y_std"].to_numpy()[:, None]
+    filled = filled.drop(columns=list(SHAPES.values()), errors="ignore")
+    filled[list(LEVELS)] = np.where(np.isnan(quantiles), mean + std * shapes, quantiles)
+    return filled
+
+
+def _complete_or_null(
+    frame: pd.DataFrame, columns: Sequence[str], file: str | Path | None
+) -> np.ndarray:
+    """Float columns of which a row has all or none, shape (n, n_columns); NaN where it has none."""
+    values = np.full((len(frame), len(columns)), np.nan)
+    for i, name in enumerate(columns):
         if name in frame:
-            quantiles[:, i] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-    missing = np.isnan(quantiles)
-    gaussian = missing.all(axis=1)
-    partly = missing.any(axis=1) & ~gaussian
+            values[:, i] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    missing = np.isnan(values)
+    partly = missing.any(axis=1) & ~missing.all(axis=1)
     if partly.any():
         row = int(np.flatnonzero(partly)[0])
-        column = list(LEVELS)[int(np.flatnonzero(missing[row])[0])]
-        raise DataError("a quantile is missing where others are given", file=file, row=row,
-                        column=column)  # fmt: skip
-    mean, std = filled["y_mean"].to_numpy(), filled["y_std"].to_numpy()
-    scores = ndtri(np.array(list(LEVELS.values())))
-    quantiles[gaussian] = mean[gaussian, None] + std[gaussian, None] * scores
-    filled[list(LEVELS)] = quantiles
-    filled["gaussian"] = gaussian
-    return filled
+        column = columns[int(np.flatnonzero(missing[row])[0])]
+        raise DataError(
+            "a quantile is missing where others are given", file=file, row=row, column=column
+        )
+    return values
 
 
 def score(
@@ -125,8 +132,8 @@ def score(
     Parameters
     ----------
     y_true, y_mean, y_std : arrays of shape (n_test,), in the unit of the metric.
-    quantiles : array of shape (n_test, 8) at `LEVELS`, not decreasing along a row; None for
-        Gaussian predictions.
+    quantiles : array of shape (n_test, n_levels) at `LEVELS`, not decreasing along a row; None
+        for Gaussian predictions.
     """
     y_true, y_mean, y_std = (np.asarray(a, dtype=np.float64) for a in (y_true, y_mean, y_std))
     error = y_true - y_mean
@@ -257,12 +264,11 @@ def score_frame(predictions: pd.DataFrame) -> pd.DataFrame:
     )
     rows = []
     for cell, part in ordered.groupby(keys, sort=True):
-        gaussian = bool(part["gaussian"].all())
         scores = score(
             part["y_true"].to_numpy(),
             part["y_mean"].to_numpy(),
             part["y_std"].to_numpy(),
-            None if gaussian else part[list(LEVELS)].to_numpy(),
+            part[list(LEVELS)].to_numpy(),
         )
         assert isinstance(cell, tuple)
         rows.append({**dict(zip(keys, cell, strict=True)), "n_test": len(part), **scores})

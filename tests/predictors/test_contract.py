@@ -1,4 +1,4 @@
-"""What every predictor of this part promises, whatever its method."""
+"""What every predictor promises, whatever its method."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.curves import concat
 
-MODELS = (
+TABULAR = (
     "last_value",
     "mean",
     "ols",
@@ -21,13 +21,22 @@ MODELS = (
     "nusvr_linear",
     "nusvr_rbf",
 )
+# The ensemble, which holds a dozen models, has its own tests (test_ensemble.py).
+MODELS = (*TABULAR, "gp", "gain_gp", "lce", "lcnet", "cnn", "lstm", "cnn_lstm")
+NETWORK = {"epochs": 12, "members": 2}
 CHEAP = {
     "nusvr_linear": {"draws": 25},
     "nusvr_rbf": {"draws": 60},
     "random_forest": {"draws": 6, "max_trees": 30},
     "extra_trees": {"draws": 6, "max_trees": 30},
     "gradient_boosting": {"stages": 30},
+    "gp": {"target": "level"},
+    "gain_gp": {"n_tune": 40},
+    "lcnet": {"chains": 2, "epochs": 15, "burn_in": 5, "samples": 2, "every": 2},
+    **dict.fromkeys(("cnn", "lstm", "cnn_lstm"), NETWORK),
 }
+# lce extrapolates every curve by itself: nothing to forget, and no target to learn.
+LEARNED = tuple(name for name in MODELS if name != "lce")
 # Invariant up to rounding. Elsewhere rounding has larger effects: libsvm stops within a
 # tolerance or at its cap, and trees choose among equal cuts by order.
 EXACT = ("last_value", "mean", "ols", "ridge")
@@ -48,7 +57,7 @@ def curves(make_curves: Callable[..., CurveSet]) -> CurveSet:
     return make_curves(n=160, noise=0.004, seed=11)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TABULAR)
 def test_r2_and_coverage_on_saturating_curves(name: str, curves: CurveSet) -> None:
     p = fit_predict(name, curves, n_train=100)
     y = curves.final[100:]
@@ -57,9 +66,9 @@ def test_r2_and_coverage_on_saturating_curves(name: str, curves: CurveSet) -> No
         assert r2 < 0.1
     else:
         assert r2 > 0.8
-    inside = np.abs(y - p.mean) < 1.2816 * p.std
-    assert 0.6 < inside.mean() <= 1
-    np.testing.assert_allclose(p.quantile([0.5])[:, 0], p.mean)
+    low, high = p.quantile([0.1, 0.9]).T
+    assert 0.6 < np.mean((low <= y) & (y <= high)) <= 1
+    np.testing.assert_allclose(p.cdf(high), 0.9)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -69,7 +78,7 @@ def test_same_seed_gives_the_same_bytes(name: str, curves: CurveSet) -> None:
     assert first.std.tobytes() == second.std.tobytes()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", LEARNED)
 def test_fitting_again_forgets_the_first_fit(name: str, curves: CurveSet) -> None:
     model = make(name)
     model.fit(curves.take(np.arange(100, 160)), taus=[3, 6])
@@ -80,15 +89,17 @@ def test_fitting_again_forgets_the_first_fit(name: str, curves: CurveSet) -> Non
         model.predict(curves, tau=3)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", LEARNED)
 def test_constant_target_is_predicted_without_spread(name: str, curves: CurveSet) -> None:
     if name == "last_value":
         curves.values[:, 5:] = 0.7
     else:
         curves.values[:, -1] = 0.7
     p = fit_predict(name, curves)
-    np.testing.assert_allclose(p.mean, 0.7, rtol=1e-12)
-    np.testing.assert_allclose(p.std, 0.0, atol=1e-12)
+    # gain_gp knows the scale of metrics, not of this target: it keeps a noise of its own
+    tolerance = 5e-3 if name == "gain_gp" else 1e-12
+    np.testing.assert_allclose(p.mean, 0.7, rtol=tolerance)
+    np.testing.assert_allclose(p.std, 0.0, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -119,7 +130,7 @@ def test_nan_in_training_features_is_survived(name: str, curves: CurveSet) -> No
     assert (p.std > 0).all()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TABULAR)
 def test_a_doubled_unit_doubles_the_prediction(name: str, curves: CurveSet) -> None:
     """A power of two leaves standardised numbers as they are, bit by bit."""
     p = fit_predict(name, curves)
@@ -148,7 +159,7 @@ def test_negation_turns_predictions_round(name: str, curves: CurveSet) -> None:
     np.testing.assert_allclose(q.std, p.std, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - set(EXACT)))
+@pytest.mark.parametrize("name", sorted(set(TABULAR) - set(EXACT)))
 def test_affine_change_and_negation_keep_the_accuracy(name: str, curves: CurveSet) -> None:
     y = curves.final[60:]
     changed = curves.negated()
@@ -166,7 +177,8 @@ def test_nothing_after_tau_and_no_test_target_is_seen(name: str, curves: CurveSe
     changed = curves.take(np.arange(160))
     rng = np.random.default_rng(0)
     changed.values[60:, 6:] = 1e3 * rng.standard_normal((100, 14))
-    changed.values[:60, 6:-1] = rng.standard_normal((60, 13))
+    if name not in ("lce", "lcnet"):  # their training curves may be read to the end
+        changed.values[:60, 6:-1] = rng.standard_normal((60, 13))
     q = fit_predict(name, changed, tau=6)
     np.testing.assert_array_equal(q.mean, p.mean)
     np.testing.assert_array_equal(q.std, p.std)
@@ -177,4 +189,30 @@ def test_a_prediction_does_not_depend_on_the_other_test_runs(name: str, curves: 
     model = make(name).fit(curves.take(np.arange(60)), taus=[6])
     alone = model.predict(curves.take([100]), tau=6)
     among = model.predict(curves.take(np.arange(60, 160)), tau=6)
-    assert among.mean[40] == pytest.approx(alone.mean[0], rel=1e-12)
+    # networks compute in single precision, lcnet passes the result through an inverse
+    rel = {"lcnet": 1e-3, "cnn": 1e-5, "lstm": 1e-5, "cnn_lstm": 1e-5}.get(name, 1e-9)
+    assert among.mean[40] == pytest.approx(alone.mean[0], rel=rel)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("first", "last", "tau"), [(1, 2, 1), (0, 1, 1), (0, 3, 2)])
+def test_very_short_curves(
+    name: str, first: int, last: int, tau: int, make_curves: Callable[..., CurveSet]
+) -> None:
+    curves = make_curves(n=70, first_epoch=first, last_epoch=last, noise=0.01, seed=5)
+    p = fit_predict(name, curves, tau=tau, n_train=50)
+    y = curves.final[50:]
+    assert np.isfinite(p.quantile([0.05, 0.5, 0.95])).all()
+    # nothing is worse than twice the spread of what there is to predict
+    assert np.sqrt(np.mean((y - p.mean) ** 2)) < 2 * curves.final.std() + np.ptp(curves.values)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_curves_that_are_constant_and_all_alike(
+    name: str, make_curves: Callable[..., CurveSet]
+) -> None:
+    curves = make_curves(n=70)
+    curves.values[:] = 0.4
+    p = fit_predict(name, curves, n_train=50)
+    np.testing.assert_allclose(p.mean, 0.4, rtol=1e-5)
+    np.testing.assert_allclose(p.quantile([0.1, 0.9]), 0.4, atol=1e-3)

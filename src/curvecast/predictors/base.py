@@ -14,7 +14,7 @@ import pandas as pd
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import targets
-from curvecast.predictors.prediction import Prediction
+from curvecast.predictors.prediction import MIN_RESIDUALS, Prediction, ResidualPrediction
 from curvecast.protocol import grouped_folds
 
 
@@ -132,6 +132,12 @@ class Regressor(TabularPredictor):
     A subclass implements `_fit(X, y)` and `_predict(X)` on finite arrays: the columns of X and y
     have mean 0 and standard deviation 1 over the training runs (constant columns are dropped).
     Results are given back in the unit of the curve. Nothing is clipped to the training range.
+
+    The distribution around a mean has the scale that `_predict` gives and the shape of the
+    residuals of unseen training runs over their scales, at the levels of cross-conformal
+    prediction (Vovk 2015, Cross-conformal predictors); with fewer than MIN_RESIDUALS of them it
+    is Gaussian. Under a warped target that is the distribution of the warped value.
+
     NaN cells take the median of the training runs. A constant target, or features that are all
     constant, give the mean of the training runs with its leave-one-out standard deviation.
 
@@ -146,6 +152,8 @@ class Regressor(TabularPredictor):
         them (leave-one-out, out-of-bag or cross-validated, as the subclass says), in the unit of
         the curve; the mean is NaN where no such fit exists.
     """
+
+    _std: float
 
     def __init__(self, *, seed: int = 0, target: str = "level") -> None:
         super().__init__(seed=seed)
@@ -205,19 +213,25 @@ class Regressor(TabularPredictor):
             # the mean without run i misses z_i by n / (n - 1) times what the mean of all misses
             residuals = (z - self._z_center) * len(z) / (len(z) - 1)
             self._mean_std = self._z_scale * len(z) / (len(z) - 1)
+            scale = self._mean_std
         else:
             standard = (z - self._z_center) / self._z_scale
             residuals = self._z_scale * self._fit(self._standardise(inputs), standard)
+            scale = self._z_scale * self._unseen_std()
         known = np.isfinite(residuals)
         spread = np.sqrt(np.mean(residuals[known] ** 2)) if known.any() else self._z_scale
+        self._errors = (residuals / np.maximum(scale, 1e-300))[known]
         self.unseen = form.back(Prediction(z - residuals, np.full(len(z), spread)), seen)
 
     def predict_xy(self, X: pd.DataFrame) -> Prediction:
         if self._constant:
-            center, std = np.full(len(X), self._z_center), np.full(len(X), self._mean_std)
-            return self._form.back(Prediction(center, std), self._form.seen(X))
-        standard = self._predict(self._standardise(self._inputs(X)))
-        return self._form.back(standard.affine(self._z_center, self._z_scale), self._form.seen(X))
+            z = Prediction(np.full(len(X), self._z_center), np.full(len(X), self._mean_std))
+        else:
+            standard = self._predict(self._standardise(self._inputs(X)))
+            z = standard.affine(self._z_center, self._z_scale)
+        if len(self._errors) >= MIN_RESIDUALS:
+            z = ResidualPrediction.of(z.mean, z.std, self._errors)
+        return self._form.back(z, self._form.seen(X))
 
     def _inputs(self, X: pd.DataFrame) -> pd.DataFrame:
         """The columns to regress on, made from those of `features.build`; by default these."""
@@ -241,7 +255,14 @@ class Regressor(TabularPredictor):
 
     @abstractmethod
     def _predict(self, X: np.ndarray) -> Prediction:
-        """Predict on the standardised scale; X has shape (n, p)."""
+        """Mean and scale of the error on the standardised scale; X has shape (n, p)."""
+
+    def _unseen_std(self) -> np.ndarray | float:
+        """What `_predict` would have given as standard deviation where `_fit` predicts unseen runs.
+
+        Shape (n,), or one number. By default the one that a model without an idea of its own has.
+        """
+        return self._std
 
 
 def _is_marker(column: str) -> bool:

@@ -348,7 +348,8 @@ def _base(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
 
 
 def _linear_diagonal(curve: np.ndarray, hp: np.ndarray) -> np.ndarray:
-    return 1.0 + (curve**2).mean(axis=1) + (hp**2).sum(axis=1) / max(1, hp.shape[1])
+    squares = ((part**2).sum(axis=1) / max(1, part.shape[1]) for part in (curve, hp))
+    return 1.0 + sum(squares)
 
 
 def _parts(
@@ -356,10 +357,11 @@ def _parts(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Linear kernel and the mean squared distances per group, each of shape (n, m)."""
     width = max(1, hp.shape[1])
-    linear = 1.0 + curve @ other_curve.T / curve.shape[1] + hp @ other_hp.T / width
+    length = max(1, curve.shape[1])
+    linear = 1.0 + curve @ other_curve.T / length + hp @ other_hp.T / width
     return (
         linear,
-        _squared_distances(curve, other_curve) / curve.shape[1],
+        _squared_distances(curve, other_curve) / length,
         _squared_distances(hp, other_hp) / width,
     )
 

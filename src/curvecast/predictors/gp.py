@@ -34,7 +34,8 @@ class GaussianProcess(Regressor):
 
     The hyper-parameters maximise the marginal likelihood; leave-one-out predictions are the
     closed form of ibid. section 5.4.2 at those hyper-parameters. The predictive standard
-    deviation is that of a new run, noise included.
+    deviation is that of a new run, noise included, times the root mean square of the left-out
+    errors over theirs.
 
     Parameters
     ----------
@@ -58,7 +59,11 @@ class GaussianProcess(Regressor):
         covariance = self._model.kernel_(X) + 1e-8 * np.eye(len(X))
         precision = np.linalg.inv(covariance)
         self._found = {"log_marginal_likelihood": float(self._model.log_marginal_likelihood_value_)}
+        self._left_out_std = 1.0 / np.sqrt(np.diag(precision))
         return (precision @ y) / np.diag(precision)
+
+    def _unseen_std(self) -> np.ndarray:
+        return self._left_out_std
 
     def _predict(self, X: np.ndarray) -> Prediction:
         mean, std = self._model.predict(X, return_std=True)

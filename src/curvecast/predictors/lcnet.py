@@ -18,9 +18,9 @@ gradient Hamiltonian Monte Carlo with the adaptive scale of Springenberg et al. 
   prediction therefore does not depend on the other runs that are predicted, one training serves
   all taus, and predicting costs milliseconds. Lambda and the noise are estimated by expectation
   maximisation on training curves that the sample did not see: every chain leaves out a fold.
-- The standard deviations at a tau are multiplied by the root mean square of the standardised
-  errors on training curves that the samples did not see: network and noise are not all that is
-  wrong.
+- The standardised errors on training curves that the samples did not see give the distribution
+  around the mean its width and its shape (cross-conformal, Vovk 2015): network and noise are not
+  all that is wrong.
 - Several short chains run in one batch instead of a long one. They start from a maximum a
   posteriori fit, so that burn-in only has to adapt the scale of the sampler. Layers have 16 units
   instead of 64, for 100 training runs and a few seconds.
@@ -47,7 +47,8 @@ from curvecast.features import forward_fill
 from curvecast.predictors import targets
 from curvecast.predictors._batched_layers import Linear, evaluate, one_thread
 from curvecast.predictors._network_inputs import Columns, positions_of, static_frame, thin
-from curvecast.predictors.base import Prediction, Predictor, inner_folds
+from curvecast.predictors.base import Predictor, inner_folds
+from curvecast.predictors.prediction import Prediction, ResidualPrediction
 
 MODELS = {"lcnet": {"class": "LCNet"}}
 
@@ -343,11 +344,11 @@ class LCNet(Predictor):
             held = np.tile(unseen, (self.samples, 1))
             self._deviations = Deviations.of(gram[held], moment[held], square[held], n[held])
             z = (self._form.forward(y, 0.0) - self._shift) / self._scale
-            self._stretch = {}
+            self._errors = {}
             for tau in self._taus:
                 means, variances = self._by_sample(curves.hide_after(tau), tau)
                 mean, variance = _mixture(means, variances, held)
-                self._stretch[tau] = float(np.sqrt(np.mean((z - mean) ** 2 / variance)))
+                self._errors[tau] = (z - mean) / np.sqrt(variance)
         self._found = {"log_noise": float(np.log(self._deviations.noise))}
         return self
 
@@ -427,7 +428,7 @@ class LCNet(Predictor):
         with one_thread():
             means, variances = self._by_sample(curves, tau)
         mean, variance = _mixture(means, variances, np.ones(means.shape))
-        inner = Prediction(mean, self._stretch[tau] * np.sqrt(variance))
+        inner = ResidualPrediction.of(mean, np.sqrt(variance), self._errors[tau])
         return self._form.back(inner.affine(self._shift, self._scale), 0.0)
 
     def _by_sample(self, curves: CurveSet, tau: int) -> tuple[np.ndarray, np.ndarray]:

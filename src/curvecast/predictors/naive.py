@@ -9,7 +9,8 @@ import pandas as pd
 
 from curvecast.curves import DataError
 from curvecast.features import last_value_column
-from curvecast.predictors.base import Prediction, Regressor, TabularPredictor
+from curvecast.predictors.base import Regressor, TabularPredictor
+from curvecast.predictors.prediction import MIN_RESIDUALS, Prediction, ResidualPrediction
 
 MODELS = {"last_value": {"class": "LastValue"}, "mean": {"class": "Mean"}}
 
@@ -18,14 +19,14 @@ class LastValue(TabularPredictor):
     """The run stays where it is: the prediction is the value at tau, in the unit of the curve.
 
     Nothing is learnt about the mean, so the leave-one-out residuals are y_final - y_tau
-    themselves; the standard deviation is their root mean square (the drift between tau and the
-    end counts as error). Takes no options.
+    themselves; the distribution around the last value is theirs, with their root mean square as
+    standard deviation (the drift between tau and the end counts as error). Takes no options.
     """
 
     blocks = "TS"
 
     def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
-        """Measure the standard deviation; see `TabularPredictor.fit_xy` for the arguments."""
+        """Measure the residuals; see `TabularPredictor.fit_xy` for the arguments."""
         y = np.asarray(y, dtype=np.float64)
         self._column = last_value_column(X)
         seen = X[self._column].to_numpy(dtype=np.float64)
@@ -33,7 +34,7 @@ class LastValue(TabularPredictor):
         if usable.sum() < 2:
             raise DataError(f"{int(usable.sum())} runs with a final value are too few to fit on")
         self._median = float(np.median(seen[usable]))
-        self._std = float(np.sqrt(np.mean((y - seen)[usable] ** 2)))
+        self._residuals = (y - seen)[usable]
         return self
 
     def predict_xy(self, X: pd.DataFrame) -> Prediction:
@@ -47,7 +48,10 @@ class LastValue(TabularPredictor):
             raise DataError("a column that was fitted on is missing", column=self._column)
         seen = X[self._column].to_numpy(dtype=np.float64)
         mean = np.where(np.isfinite(seen), seen, self._median)
-        return Prediction(mean, np.full(len(X), self._std))
+        if len(self._residuals) < MIN_RESIDUALS:
+            std = float(np.sqrt(np.mean(self._residuals**2)))
+            return Prediction(mean, np.full(len(X), std))
+        return ResidualPrediction.of(mean, np.ones(len(X)), self._residuals)
 
 
 class Mean(Regressor):

@@ -29,7 +29,8 @@ Fashion-MNIST: the few outliers among 100 runs do not tell.
 The `members` of the ensemble are trained in one batch. They differ in their initial weights and
 in the training runs that they leave out: each one leaves out a fold (Krogh and Vedelsby 1995),
 so that every training run is predicted by members that did not see it. Their mean squared error
-at tau is the variance of a prediction, next to the variance between the members.
+at tau plus the variance between the members gives the scale of a prediction, and those errors over
+that scale the shape of its distribution (cross-conformal, Vovk 2015).
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ from curvecast.predictors import _network_shapes as shapes
 from curvecast.predictors import targets
 from curvecast.predictors._batched_layers import evaluate, one_thread, train
 from curvecast.predictors._network_inputs import Columns, Steps, positions_of, static_frame, thin
-from curvecast.predictors.base import Prediction, Predictor, inner_folds
+from curvecast.predictors.base import Predictor, inner_folds
+from curvecast.predictors.prediction import Prediction, ResidualPrediction
 
 MODELS = {
     "cnn": {"class": "CNN"},
@@ -273,6 +275,7 @@ class NetworkPredictor(Predictor):
         self._center, self._taus = float(y.mean()), positions
         self._constant = bool(y.std() <= 1e-12 * max(1.0, abs(self._center)))
         self._variance = dict.fromkeys(positions, 0.0)
+        self._errors: dict[int, np.ndarray] = {}
         self._held_out = {}
         if self._constant:
             return self
@@ -287,6 +290,7 @@ class NetworkPredictor(Predictor):
                 unseen = (values * (1 - sees)).sum(axis=0) / (1 - sees).sum(axis=0)
                 z = self._trained.form.forward(y, 0.0)
                 self._variance[tau] = float(np.mean((z - unseen) ** 2))
+                self._errors[tau] = (z - unseen) / self._spread(values, tau)
                 self._held_out[tau] = 1 - self._variance[tau] / float(z.var())
         return self
 
@@ -353,9 +357,15 @@ class NetworkPredictor(Predictor):
             return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
         with one_thread():
             values = self._trained.members(curves, tau)
-        variance = self._variance[tau] + values.var(axis=0, ddof=1)
-        inner = Prediction(values.mean(axis=0), np.sqrt(variance))
+        inner = ResidualPrediction.of(
+            values.mean(axis=0), self._spread(values, tau), self._errors[tau]
+        )
         return self._trained.form.back(inner, 0.0)
+
+    def _spread(self, values: np.ndarray, tau: int) -> np.ndarray:
+        """Scale per run of the error of predictions by member, (members, n_configs)."""
+        variance = self._variance[tau] + values.var(axis=0, ddof=1)
+        return np.maximum(np.sqrt(variance), 1e-300)
 
     def diagnostics(self) -> dict[str, float]:
         if not self._held_out:

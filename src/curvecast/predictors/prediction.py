@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+# From fewer residuals than this no shape can be told: distributions stay Gaussian.
+MIN_RESIDUALS = 5
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
