@@ -13,8 +13,8 @@ All scores are over the test runs of a cell, in the unit of the metric where the
   constant (the model `mean` always is).
 - `nll`: mean of -log p(y). `crps`: mean of the continuous ranked probability score
   (Gneiting & Raftery 2007, Strictly proper scoring rules, section 4.2).
-- `cover50`, `cover80`, `cover95`: share of targets inside the closed intervals q25..q75,
-  q10..q90 and q025..q975. `width80`: mean of q90 - q10.
+- `cover50`, `cover80`, `cover90`, `cover95`, `cover99`: share of targets inside the closed
+  intervals q25..q75, q10..q90, q05..q95, q025..q975, q005..q995. `width80`: mean of q90 - q10.
 
 Distributions. A prediction is scored as the distribution whose quantile function is linear in
 the standard normal score z between the stored levels and beyond them (its tails are Gaussian).
@@ -42,7 +42,9 @@ from curvecast.curves import DataError, read_parquet, write_parquet
 INTERVALS: Mapping[str, tuple[str, str]] = {
     "cover50": ("q25", "q75"),
     "cover80": ("q10", "q90"),
+    "cover90": ("q05", "q95"),
     "cover95": ("q025", "q975"),
+    "cover99": ("q005", "q995"),
 }
 KEYS = ("features", "n_train", "repeat", "tau")
 # The depth experiment trains on networks with fewer than `depth` layers and tests on the others;
@@ -58,7 +60,9 @@ SCORES = (
     "crps",
     "cover50",
     "cover80",
+    "cover90",
     "cover95",
+    "cover99",
     "width80",
 )
 _SMALLEST_SPREAD = 1e-6

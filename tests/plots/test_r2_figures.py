@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtr
 
 from curvecast import DataError, tables
 from curvecast.plots import coverage, r2, style
@@ -136,3 +137,17 @@ def test_coverage_is_the_mean_over_data_sets(make_scores: MakeScores) -> None:
     np.testing.assert_allclose(observed, [[0.5], [0.8], [0.95]])
     nominal = [axis.lines[0].get_ydata()[0] for axis in figure.axes]
     assert nominal == [0.5, 0.8, 0.95]
+
+
+def test_reliability_has_the_nominal_levels_against_what_was_covered(
+    make_scores: MakeScores,
+) -> None:
+    covers = {"cover50": 0.4, "cover80": 0.8, "cover90": 0.9, "cover95": 0.97, "cover99": 1.0}
+    scores = make_scores({("a", "ols"): [0.5, 0.6], ("b", "ols"): [0.5, 0.6]}, **covers)
+    scores.loc[scores["dataset"] == "b", "cover50"] = 0.6
+    figure = coverage.reliability(scores)
+    (axis,) = [a for a in figure.axes if a.get_visible()]
+    line = axis.lines[1]
+    np.testing.assert_allclose(2 * ndtr(line.get_xdata()) - 1, [0.5, 0.8, 0.9, 0.95, 0.99])
+    # what covers everything is drawn at 99.9 %
+    np.testing.assert_allclose(2 * ndtr(line.get_ydata()) - 1, [0.5, 0.8, 0.9, 0.97, 0.999])

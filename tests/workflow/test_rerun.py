@@ -17,6 +17,7 @@ SUMMARIES = {
     "seconds per model",
     "figure of interval coverage",
     "figures of R² on mine",
+    "reliability on mine",
 }
 
 

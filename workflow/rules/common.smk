@@ -279,7 +279,11 @@ def figures():
     collections = {collection_of(dataset) for dataset in PREFLIGHT.usable}
     names = [
         "coverage",
-        *(f"{kind}/{name}" for kind in ("r2", "spread") for name in sorted(collections)),
+        *(
+            f"{kind}/{name}"
+            for kind in ("r2", "spread", "reliability")
+            for name in sorted(collections)
+        ),
         *(f"ranks/{name}" for name in plan.ranked_collections(PREFLIGHT.usable)),
         *(
             f"{kind}/{dataset}"

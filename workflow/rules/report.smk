@@ -217,6 +217,28 @@ rule coverage_figure:
         "../../scripts/coverage_figure.py"
 
 
+rule reliability_figure:
+    input:
+        scores=lambda wildcards: outputs(SCORES, plan.MAIN, wildcards.collection),
+        code=code_of("curvecast.plots.coverage"),
+    output:
+        multiext(f"{FIGURE}/reliability/{{collection}}", ".svg", ".png"),
+    log:
+        f"{LOGS}/reliability_figure/{{collection}}.log",
+    benchmark:
+        f"{BENCHMARKS}/reliability_figure/{{collection}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    message:
+        "reliability on {wildcards.collection}"
+    script:
+        "../../scripts/reliability_figure.py"
+
+
 rule experiment_figure:
     input:
         scores=lambda wildcards: outputs(SCORES, wildcards.name),

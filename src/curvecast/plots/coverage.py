@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.special import ndtri
 
+from curvecast.benchmark import LEVELS
 from curvecast.plots import style
+from curvecast.scores import INTERVALS
 from curvecast.tables import COLLECTIONS, MODEL_ORDER, group_of, in_order
 
 _NOMINAL = {"cover50": 0.50, "cover80": 0.80, "cover95": 0.95}
@@ -53,3 +57,46 @@ def over_fraction(summary: pd.DataFrame) -> Figure:
     figure.supylabel("observed coverage (mean over data sets)", fontsize=8.5)
     style.legend(figure, [style.handle(model, **looks[model].line()) for model in models])
     return figure
+
+
+@style.styled
+def reliability(scores: pd.DataFrame) -> Figure:
+    """Actual against nominal coverage of the central intervals: a panel per fraction.
+
+    A point is the mean over repeats and data sets of the share of test runs inside the interval.
+    On the diagonal intervals keep what they promise; below it a model is too sure, above it too
+    careful. Both axes are in normal scores of one tail, so that .95 and .99 stand apart.
+
+    Parameters
+    ----------
+    scores : scores of the main protocol for one collection and one number of training runs.
+    """
+    nominal = {name: LEVELS[high] - LEVELS[low] for name, (low, high) in INTERVALS.items()}
+    fractions = sorted(set(scores["fraction"]))
+    models = in_order(scores["model"], MODEL_ORDER)
+    looks = style.looks(models)
+    figure, axes = style.panels(
+        len(fractions), columns=3, height=2.9, label="nominal coverage", sharey=True
+    )
+    by_set = scores.groupby(["fraction", "model", "dataset"])[list(nominal)].mean()
+    actual = by_set.groupby(level=["fraction", "model"]).mean()
+    wanted = _wide(np.array(list(nominal.values())))
+    ticks = [0.2, *nominal.values()]
+    for axis, fraction in zip(axes, fractions, strict=True):
+        axis.plot([0, 4], [0, 4], color="#444444", linewidth=1.2)
+        for model in models:
+            at = _wide(actual.loc[(fraction, model)].to_numpy())
+            axis.plot(wanted, at, **{**looks[model].line(), "linewidth": 1.0})
+        axis.set_xticks(_wide(np.array(ticks)), [style.percent(tick) for tick in ticks])
+        axis.set_yticks(_wide(np.array(ticks)), [style.percent(tick) for tick in ticks])
+        axis.set_xlim(*_wide(np.array([0.45, 0.995])))
+        axis.set_ylim(*_wide(np.array([0.15, 0.998])))
+        axis.set_title(f"{style.percent(fraction)} of the curve seen")
+    figure.supylabel("actual coverage on test runs", fontsize=8.5)
+    style.legend(figure, [style.handle(model, **looks[model].line()) for model in models])
+    return figure
+
+
+def _wide(coverage: np.ndarray) -> np.ndarray:
+    """Half-width, in standard deviations, of a Gaussian's central interval; 1 is drawn at .999."""
+    return ndtri(0.5 + np.minimum(coverage, 0.999) / 2)
