@@ -50,6 +50,10 @@ def check(config: Config, registry: Mapping[str, Any]) -> None:
     for model in (*config["models"], *config["model_options"]):
         if model not in config["tuned_models"]:
             module_of(model)
+    task_a = config.get("task_a") or {}
+    datasets.expand(task_a.get("datasets", ()), registry)
+    for model in (*task_a.get("models", ()), *_variant_models(task_a)):
+        module_of(model)
     repeats = config["protocol"]["repeats"]
     if config["parts"] > repeats:
         raise DataError(f"parts is {config['parts']}, there are only {repeats} repeats to split")
@@ -118,6 +122,40 @@ def part_of(cells: Mapping[str, Any], part: int, parts: int) -> dict[str, Any]:
     repeats = cells["repeats"]
     start, end = (len(repeats) * edge // parts for edge in (part - 1, part))
     return {**cells, "repeats": repeats[start:end]}
+
+
+def task_a_jobs(
+    config: Config, usable: Iterable[str], registry: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """(data set, model) of every job of Task A on the data sets `usable`."""
+    section = config.get("task_a") or {}
+    wanted = datasets.expand(section.get("datasets", ()), registry)
+    return [(d, model) for d in usable if d in wanted for model in section.get("models", ())]
+
+
+def task_a_variants(config: Config, model: str) -> list[dict[str, Any]]:
+    """The arguments of every `task_a.Variant` of a model, the plain one first."""
+    section = config["task_a"]
+    sizes = {key: section[key] for key in ("train", "validation", "test")}
+    plain = {
+        "name": "",
+        **sizes,
+        "test_from": sizes["train"] + sizes["validation"],
+        "options": dict(config["model_options"].get(model, {})),
+    }
+    found = [plain]
+    for variant in section["variants"]:
+        if model in variant.get("models", section["models"]):
+            changed = {
+                key: variant[key] for key in ("name", "train", "validation") if key in variant
+            }
+            options = {**plain["options"], **variant.get("options", {})}
+            found.append({**plain, **changed, "options": options})
+    return found
+
+
+def _variant_models(section: Config) -> list[str]:
+    return [model for variant in section.get("variants", ()) for model in variant.get("models", ())]
 
 
 def words(config: Config, found: Iterable[Job]) -> str:

@@ -342,3 +342,20 @@ def test_torch_is_not_imported_by_the_registry() -> None:
         check=True,
     )
     assert done.stdout.strip() == "False"
+
+
+def test_minmax_scaling_maps_training_runs_to_the_unit_interval(make_curves) -> None:
+    curves = make_curves(n=40, noise=0.01)
+    options = {"causal": False, "epochs": 3, "members": 2}
+    model = make_predictor("cnn", scaling="minmax", **options).fit(curves, [5])
+    static = model._trained.settings.tensor(curves)
+    values = networks.seen_values(model._trained.values[5], curves, 5)
+    for tensor in (static, values):
+        np.testing.assert_allclose(tensor.min(dim=0).values, 0.0, atol=1e-6)
+        np.testing.assert_allclose(tensor.max(dim=0).values, 1.0, atol=1e-6)
+    assert model._trained.center == curves.final.min()
+    assert model._trained.scale == pytest.approx(np.ptp(curves.final))
+    with pytest.raises(DataError, match="a causal network has its own"):
+        make_predictor("cnn", scaling="minmax")
+    with pytest.raises(DataError, match="scaling is 'max', not one of standard, minmax"):
+        make_predictor("cnn", scaling="max", causal=False)

@@ -34,6 +34,14 @@ protocol: {fractions: [0.25, 0.5], n_train: 30, repeats: 2}
 ablation: {datasets: [mine], models: [nusvr_rbf], features: [TS, TS+HP]}
 training_size: {datasets: []}
 depth: {datasets: [mine], models: [ols], column: ap_layers, thresholds: [3], n_train: 10}
+task_a:
+  datasets: [mine]
+  models: [ols]
+  tau: 3
+  train: 30
+  validation: 10
+  test: 20
+  variants: [{name: fewer, train: 20}]
 studies: [toy, tabular]
 study_definitions:
   toy:

@@ -86,6 +86,11 @@ def test_changing_the_ablation_plans_ablation_jobs_only(project: Project) -> Non
     }
 
 
+def test_a_new_variant_of_task_a_plans_task_a_only(project: Project) -> None:
+    project.edit("tiny.yaml", "{name: fewer, train: 20}", "{name: fewer, train: 25}")
+    assert project.planned() == {"Task A: ols on mine", "table of Task A", "seconds per model"}
+
+
 def test_options_of_one_model_plan_its_jobs_only(project: Project) -> None:
     project.edit("tiny.yaml", "nusvr_linear: {draws: 3}", "nusvr_linear: {draws: 4}")
     assert project.planned() == set()

@@ -39,6 +39,15 @@ def test_tables_hold_what_the_configuration_asks_for(finished: Project) -> None:
     assert set(depth["n_train"]) == {10}
 
 
+def test_task_a_has_a_row_per_variant_beside_the_published_ones(finished: Project) -> None:
+    table = pd.read_csv(finished.folder / "out/tables/task_a.csv")
+    ours = table[table["source"] == "this run"]
+    assert list(ours["variant"].fillna("")) == ["", "fewer"]
+    assert list(ours["n_train"]) == [30, 20]
+    assert (ours["test_mse"] < 0.01).all()
+    assert len(table) > len(ours)
+
+
 def test_predictions_are_of_test_runs_of_the_shared_splits(finished: Project) -> None:
     folder = finished.folder / "out/predictions/mine"
     frames = {m: read_parquet(folder / f"{m}.parquet")[0] for m in ("ols", "nusvr_rbf")}
@@ -63,7 +72,7 @@ def test_every_rule_left_its_log_and_benchmark(finished: Project) -> None:
 
 def test_figures_are_there_in_both_formats(finished: Project) -> None:
     figures = finished.folder / "out/figures"
-    for name in ("r2/mine", "ablation/25", "coverage", "gallery/mine"):
+    for name in ("r2/mine", "ablation/25", "coverage", "reliability/mine", "gallery/mine"):
         assert (figures / f"{name}.svg").read_bytes().startswith(b"<?xml")
         assert (figures / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 

@@ -61,6 +61,7 @@ try:
     TUNINGS = study_plan.tunings(config, PREFLIGHT.usable)
     NETWORKS = network_plan.jobs(config, PREFLIGHT.tasks)
     REPLAYS = study_plan.replays(config, PREFLIGHT.usable, REGISTRY)
+    TASK_A = plan.task_a_jobs(config, PREFLIGHT.usable, REGISTRY)
     ASKED = [name for name in plan.EXPERIMENTS if any(job.experiment == name for job in JOBS)]
 except DataError as error:
     raise WorkflowError(f"{error}") from None
@@ -252,10 +253,17 @@ def study_threads_of(wildcards):
     return max(1, study_plan.definition_of(config, wildcards.study).get("workers", 1))
 
 
+def task_a_of(pattern):
+    """Files of the jobs of Task A."""
+    return [pattern.format(dataset=dataset, model=model) for dataset, model in TASK_A]
+
+
 def tables():
     """The tables of the run, and its seconds."""
     names = ["r2", "averages", "differences", "ranks", "published", "datasets", *ASKED]
     seconds = ["timings"]
+    if TASK_A:
+        names.append("task_a")
     if TRAININGS or TUNINGS or REPLAYS:
         names.append("studies")
         seconds.append("study_timings")

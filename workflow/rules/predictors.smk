@@ -42,6 +42,32 @@ rule predict:
         "../../scripts/predict.py"
 
 
+rule task_a:
+    input:
+        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
+        code=lambda wildcards: code_of("curvecast.task_a", module_of(wildcards.model)),
+    output:
+        predictions=f"{RESULTS}/predictions/{{dataset}}/{{model}}.task_a.parquet",
+        timings=f"{RESULTS}/timings/{{dataset}}/{{model}}.task_a.csv",
+    log:
+        f"{LOGS}/task_a/{{dataset}}/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/task_a/{{dataset}}/{{model}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(240),
+    params:
+        tau=lambda wildcards: config["task_a"]["tau"],
+        variants=lambda wildcards: plan.task_a_variants(config, wildcards.model),
+    message:
+        "Task A: {wildcards.model} on {wildcards.dataset}"
+    script:
+        "../../scripts/task_a.py"
+
+
 if config["parts"] > 1:
 
     rule gather:

@@ -78,6 +78,31 @@ rule experiment_table:
         "../../scripts/experiment_table.py"
 
 
+rule task_a_table:
+    input:
+        predictions=task_a_of(f"{RESULTS}/predictions/{{dataset}}/{{model}}.task_a.parquet"),
+        published=[path for path in PUBLISHED if path.endswith("lcbench_task_a_mse.csv")],
+        code=code_of("curvecast.task_a"),
+    output:
+        multiext(f"{TABLE}/task_a", ".csv", ".md"),
+    log:
+        f"{LOGS}/task_a_table.log",
+    benchmark:
+        f"{BENCHMARKS}/task_a_table.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        folder=f"{RESULTS}/predictions",
+    message:
+        "table of Task A"
+    script:
+        "../../scripts/task_a_table.py"
+
+
 rule published_table:
     input:
         ours=expand(f"{TABLE}/{{name}}.csv", name=["r2", *ASKED]),
@@ -127,7 +152,10 @@ rule datasets_table:
 
 rule timings:
     input:
-        timings=outputs(f"{RESULTS}/timings/{{job}}.csv"),
+        timings=[
+            *outputs(f"{RESULTS}/timings/{{job}}.csv"),
+            *task_a_of(f"{RESULTS}/timings/{{dataset}}/{{model}}.task_a.csv"),
+        ],
         code=code_of("curvecast.tables", "curvecast.markdown"),
     output:
         multiext(f"{RESULTS}/timings", ".csv", ".md"),

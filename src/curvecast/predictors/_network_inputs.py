@@ -14,6 +14,7 @@ from curvecast.curves import CurveSet, DataError
 
 _SMALL = 1e-12
 _NORMAL_IQR = 1.349
+SCALINGS = ("standard", "minmax")
 
 
 def positions_of(curves: CurveSet, taus: Iterable[int]) -> dict[int, int]:
@@ -52,9 +53,10 @@ def static_frame(curves: CurveSet) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Columns:
-    """Standardisation of feature columns, learned on training runs; constant ones are dropped.
+    """Scaling of feature columns, learned on training runs; constant ones are dropped.
 
-    Cells that are not finite take the median of the training runs.
+    "standard": to mean 0 and standard deviation 1; "minmax": to 0..1. Cells that are not finite
+    take the median of the training runs.
     """
 
     names: tuple[str, ...]
@@ -63,19 +65,19 @@ class Columns:
     scale: np.ndarray
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> Self:
+    def of(cls, frame: pd.DataFrame, scaling: str = "standard") -> Self:
         """Learn from training rows."""
         matrix = frame.to_numpy(dtype=np.float64)
         finite = np.where(np.isfinite(matrix), matrix, np.nan)
         medians = np.array([_median(finite[:, j]) for j in range(finite.shape[1])])
         matrix = np.where(np.isfinite(matrix), matrix, medians)
-        scale = matrix.std(axis=0)
+        center, scale = center_and_scale(matrix, scaling)
         kept = scale > _SMALL * np.maximum(1.0, np.abs(matrix).max(axis=0, initial=0.0))
         names = tuple(str(name) for name in frame.columns[kept])
-        return cls(names, medians[kept], matrix.mean(axis=0)[kept], scale[kept])
+        return cls(names, medians[kept], center[kept], scale[kept])
 
     def apply(self, frame: pd.DataFrame) -> np.ndarray:
-        """Standardised columns, shape (n_rows, n_kept_columns).
+        """Scaled columns, shape (n_rows, n_kept_columns).
 
         Raises
         ------
@@ -88,6 +90,13 @@ class Columns:
         matrix = frame.reindex(columns=list(self.names), fill_value=0.0).to_numpy(np.float64)
         matrix = np.where(np.isfinite(matrix), matrix, self.medians)
         return (matrix - self.center) / self.scale
+
+
+def center_and_scale(matrix: np.ndarray, scaling: str) -> tuple[np.ndarray, np.ndarray]:
+    """What to subtract from columns and to divide them by, shapes (n_columns,)."""
+    if scaling == "minmax":
+        return matrix.min(axis=0), np.ptp(matrix, axis=0)
+    return matrix.mean(axis=0), matrix.std(axis=0)
 
 
 def _median(values: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """cnn, lstm, cnn_lstm: the networks of Singh (LCBench Task A), and causal versions of them.
 
-`causal=False` is Singh's form: one network per tau maps the standardised settings and the values
+`causal=False` is Singh's form: one network per tau maps the scaled settings and the values
 up to tau to the final value. With p settings, n values and the defaults:
 
 - cnn: Conv1d(1, 64, 2), ReLU, MaxPool1d(2, stride 1) over the sequence of p + n numbers, linear.
@@ -50,7 +50,15 @@ from curvecast.features import forward_fill
 from curvecast.predictors import _network_shapes as shapes
 from curvecast.predictors import targets
 from curvecast.predictors._batched_layers import evaluate, one_thread, train
-from curvecast.predictors._network_inputs import Columns, Steps, positions_of, static_frame, thin
+from curvecast.predictors._network_inputs import (
+    SCALINGS,
+    Columns,
+    Steps,
+    center_and_scale,
+    positions_of,
+    static_frame,
+    thin,
+)
 from curvecast.predictors.base import Predictor, inner_folds
 from curvecast.predictors.prediction import Prediction, ResidualPrediction
 
@@ -74,13 +82,13 @@ class Trained(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """Standardised settings of the runs."""
+    """Scaled settings of the runs."""
 
     columns: Columns
 
     @classmethod
-    def of(cls, curves: CurveSet) -> Settings:
-        return cls(Columns.of(static_frame(curves)))
+    def of(cls, curves: CurveSet, scaling: str = "standard") -> Settings:
+        return cls(Columns.of(static_frame(curves), scaling))
 
     def tensor(self, curves: CurveSet) -> Tensor:
         return torch.from_numpy(self.columns.apply(static_frame(curves)).astype(np.float32))
@@ -121,7 +129,7 @@ class FixedEnsembles:
 
     Attributes
     ----------
-    networks, values : by tau, the network and the standardisation of the values up to it.
+    networks, values : by tau, the network and the scaling of the values up to it.
     form : the level as it is.
     center, scale : of the training runs' final values.
     """
@@ -147,7 +155,7 @@ def value_frame(curves: CurveSet, tau: int) -> pd.DataFrame:
 
 
 def seen_values(columns: Columns, curves: CurveSet, tau: int) -> Tensor:
-    """Standardised values up to tau, shape (n_configs, n)."""
+    """Scaled values up to tau, shape (n_configs, n)."""
     return torch.from_numpy(columns.apply(value_frame(curves, tau)).astype(np.float32))
 
 
@@ -221,6 +229,7 @@ class NetworkPredictor(Predictor):
     members : size of the ensemble, at least 2.
     max_steps : about how many steps a causal network sees.
     target : what a causal network learns, see the module's text.
+    scaling : of inputs and target in Singh's form, "standard" or "minmax".
     """
 
     def __init__(
@@ -236,8 +245,14 @@ class NetworkPredictor(Predictor):
         members: int = 5,
         max_steps: int = 16,
         target: str = "level",
+        scaling: str = "standard",
     ) -> None:
         super().__init__(seed=seed)
+        if scaling not in SCALINGS or (causal and scaling != "standard"):
+            raise DataError(
+                f"scaling is {scaling!r}, not one of {', '.join(SCALINGS)}"
+                + (" (a causal network has its own)" if causal else "")
+            )
         if members < 2:
             raise DataError(f"members is {members}, an ensemble needs at least 2")
         self.causal, self.epochs, self.n_members = causal, int(epochs), members
@@ -246,7 +261,7 @@ class NetworkPredictor(Predictor):
         self._held_out: dict[int, float] = {}
         if target not in targets.FORMS:
             raise DataError(f"target is {target!r}, not one of {', '.join(targets.FORMS)}")
-        self.target = target
+        self.target, self.scaling = target, scaling
 
     @abstractmethod
     def _causal_network(
@@ -314,15 +329,15 @@ class NetworkPredictor(Predictor):
         return CausalEnsemble(network, settings, steps, step, lines)
 
     def _fit_fixed(self, curves: CurveSet, taus: Iterable[int], sees: np.ndarray) -> FixedEnsembles:
-        settings = Settings.of(curves)
+        settings = Settings.of(curves, self.scaling)
         static = settings.tensor(curves)
         y = curves.final
-        center, scale = float(y.mean()), float(y.std())
+        center, scale = (float(x[0]) for x in center_and_scale(y[:, None], self.scaling))
         target = np.broadcast_to(((y - center) / scale)[:, None], (self.n_members, len(y), 1))
         networks, columns = {}, {}
         for tau in taus:
             generator = torch.Generator().manual_seed(self.seed)
-            columns[tau] = Columns.of(value_frame(curves, tau))
+            columns[tau] = Columns.of(value_frame(curves, tau), self.scaling)
             values = seen_values(columns[tau], curves, tau)
             networks[tau] = self._fixed_network(static.shape[1], values.shape[1], generator)
             self._train(networks[tau], (static, values), target, sees, generator)

@@ -1,0 +1,13 @@
+"""Train one model on one data set for Task A, in all its variants."""
+
+from curvecast import CurveSet, jobs, task_a
+from curvecast.curves import write_parquet
+
+with jobs.logged(snakemake.log[0]):
+    curves = CurveSet.from_parquet(snakemake.input.curves)
+    variants = [task_a.Variant(**variant) for variant in snakemake.params.variants]
+    predictions, timings = task_a.run(
+        snakemake.wildcards.model, curves, snakemake.params.tau, variants
+    )
+    write_parquet(predictions, snakemake.output.predictions, {"metric": curves.metric})
+    timings.to_csv(snakemake.output.timings, index=False)
