@@ -82,17 +82,22 @@ def _time_series(curves: CurveSet, tau: int) -> pd.DataFrame:
 _VALUE = re.compile(r"ts_y_(\d+)")
 
 
-def last_value_column(features: pd.DataFrame) -> str:
-    """Name of the column `ts_y_{epoch}` of the latest epoch.
+def value_columns(features: pd.DataFrame) -> list[str]:
+    """Names of the columns `ts_y_{epoch}` in the order of their epochs.
 
     Raises
     ------
     DataError : no such column, for instance because the block TS was left out.
     """
-    epochs = [int(match[1]) for column in features if (match := _VALUE.fullmatch(str(column)))]
-    if not epochs:
+    found = [match for column in features if (match := _VALUE.fullmatch(str(column)))]
+    if not found:
         raise DataError("the value at tau is needed, the block TS is not there", column="ts_y_*")
-    return f"ts_y_{max(epochs)}"
+    return [match[0] for match in sorted(found, key=lambda match: int(match[1]))]
+
+
+def last_value_column(features: pd.DataFrame) -> str:
+    """Name of the column of the latest epoch; raises as `value_columns`."""
+    return value_columns(features)[-1]
 
 
 def forward_fill(values: np.ndarray) -> np.ndarray:

@@ -5,11 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.optimize import check_grad
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import DotProduct, Matern, WhiteKernel
 
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.features import build, summarise
+from curvecast.predictors.gp import Kernel, negative_log_posterior
+
+
+def _toy(n: int, p: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, p))
+    return X, X[:, 0] + np.sin(X[:, 1]), (np.full(p + 3, 0.1), np.full(p + 3, 0.8))
+
+
+@pytest.mark.parametrize("linear", [0, 1])
+def test_the_gradient_is_that_of_the_value(linear: int) -> None:
+    X, y, (mean, spread) = _toy(30, 4)
+    k = 6 + linear
+    theta = 0.3 * np.random.default_rng(1).normal(size=k)
+    prior = (mean[:k], spread[:k])
+    error = check_grad(
+        lambda t: negative_log_posterior(t, X, y, prior)[0],
+        lambda t: negative_log_posterior(t, X, y, prior)[1],
+        theta,
+    )
+    assert error < 1e-5
+
+
+def test_the_kernel_is_that_of_scikit_learn() -> None:
+    X, y, _ = _toy(20, 3)
+    kernel = Kernel(np.array([0.5, 2.0, 9.0]), signal=1.3, noise=0.2, linear=0.4)
+    public = 1.3 * Matern(kernel.length, nu=2.5) + WhiteKernel(0.2)
+    public = public + 0.4 * DotProduct(0.0, "fixed")
+    np.testing.assert_allclose(kernel.of_training(X), public(X) + 1e-8 * np.eye(20), atol=1e-12)
+    np.testing.assert_allclose(kernel.variance(X), public.diag(X))
+    reference = GaussianProcessRegressor(public, alpha=1e-8, optimizer=None).fit(X, y)
+    theta = np.log([0.5, 2.0, 9.0, 1.3, 0.2, 0.4])
+    value, _ = negative_log_posterior(theta, X, y, (theta, np.ones(6)))
+    expected = reference.log_marginal_likelihood_value_ + 10 * np.log(2 * np.pi)
+    assert -value == pytest.approx(expected)
 
 
 def test_leave_one_out_equals_refits_at_the_same_kernel(
@@ -22,10 +60,18 @@ def test_leave_one_out_equals_refits_at_the_same_kernel(
     y = (curves.final - model._z_center) / model._z_scale
     for i in (0, 7, 24):
         rest = np.arange(25) != i
-        refit = GaussianProcessRegressor(model._model.kernel_, alpha=1e-8, optimizer=None)
-        alone = refit.fit(Z[rest], y[rest]).predict(Z[[i]])[0]
-        expected = model._z_center + model._z_scale * alone
+        K = model._kernel.of_training(Z[rest])
+        alone = model._kernel.between(Z[[i]], Z[rest]) @ np.linalg.solve(K, y[rest])
+        expected = model._z_center + model._z_scale * alone[0]
         assert model.unseen.mean[i] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_column_that_does_not_matter_gets_a_long_scale() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(80, 3)), columns=["hp_a", "hp_b", "hp_c"])
+    y = np.sin(2 * X["hp_a"].to_numpy())
+    length = make_predictor("gp", target="level").fit_xy(X, y)._kernel.length
+    assert 5 * length[0] < length[1:].min()
 
 
 def test_learns_the_limit(make_curves: Callable[..., CurveSet]) -> None:

@@ -17,6 +17,8 @@ from curvecast.predictors import targets
 from curvecast.predictors.prediction import MIN_RESIDUALS, Prediction, ResidualPrediction
 from curvecast.protocol import grouped_folds
 
+FORMS = (*targets.FORMS, *targets.CURVE_FORMS)
+
 
 class Predictor(ABC):
     """Predicts the final value of runs from their first tau epochs.
@@ -143,8 +145,9 @@ class Regressor(TabularPredictor):
 
     Options
     -------
-    target : what is regressed, one of `targets.FORMS`, or "auto": the form with the smallest
+    target : what is regressed, a form of `targets.Form`, or "auto": the form with the smallest
         error on runs that a fit did not see, within the training runs.
+    summaries : regress on the summaries of `features.summarise` instead of all values seen.
 
     Attributes
     ----------
@@ -155,11 +158,11 @@ class Regressor(TabularPredictor):
 
     _std: float
 
-    def __init__(self, *, seed: int = 0, target: str = "level") -> None:
+    def __init__(self, *, seed: int = 0, target: str = "level", summaries: bool = False) -> None:
         super().__init__(seed=seed)
-        if target not in (*targets.FORMS, "auto"):
-            raise DataError(f"target is {target!r}, not auto or one of {', '.join(targets.FORMS)}")
-        self.target = target
+        if target not in (*FORMS, "auto"):
+            raise DataError(f"target is {target!r}, not auto or one of {', '.join(FORMS)}")
+        self.target, self.summaries = target, summaries
 
     def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
         y = np.asarray(y, dtype=np.float64)
@@ -174,8 +177,8 @@ class Regressor(TabularPredictor):
         if self.target != "auto":
             self._fit_form(targets.make(self.target, X, y), X, y, groups)
             return self
-        tried = [copy.deepcopy(self) for _ in targets.FORMS]
-        for model, name in zip(tried, targets.FORMS, strict=True):
+        tried = [copy.deepcopy(self) for _ in FORMS]
+        for model, name in zip(tried, FORMS, strict=True):
             model._fit_form(targets.make(name, X, y), X, y, groups)
         errors = [float(np.nanmean((model.unseen.mean - y) ** 2)) for model in tried]
         best = int(np.argmin(errors))
@@ -234,8 +237,8 @@ class Regressor(TabularPredictor):
         return self._form.back(z, self._form.seen(X))
 
     def _inputs(self, X: pd.DataFrame) -> pd.DataFrame:
-        """The columns to regress on, made from those of `features.build`; by default these."""
-        return X
+        """The columns to regress on, made from those of `features.build`."""
+        return feature_blocks.summarise(X) if self.summaries else X
 
     def _standardise(self, X: pd.DataFrame) -> np.ndarray:
         missing = [c for c in self._columns if c not in X.columns and not _is_marker(c)]

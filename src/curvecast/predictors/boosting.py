@@ -93,8 +93,9 @@ class GradientBoosting(Regressor):
         max_depth: int = 3,
         seed: int = 0,
         target: str = "level",
+        summaries: bool = False,
     ) -> None:
-        super().__init__(seed=seed, target=target)
+        super().__init__(seed=seed, target=target, summaries=summaries)
         if stages < 1 or max_depth < 1 or not 0 < learning_rate <= 1:
             raise DataError(
                 f"stages is {stages}, max_depth {max_depth}, learning_rate {learning_rate}; they "

@@ -11,9 +11,7 @@ Least squares is the limit a -> 0.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
-from curvecast.features import summarise
 from curvecast.predictors.base import Prediction, Regressor
 
 MODELS = {"ols": {"class": "OLS"}, "ridge": {"class": "Ridge"}}
@@ -71,7 +69,7 @@ class OLS(Regressor):
     """Ordinary least squares; of minimum norm where the columns are dependent or outnumber runs.
 
     The standard deviation is the root mean square of the exact leave-one-out residuals. Takes
-    the option `target` alone. Diagnostics: `rank` of the design.
+    the options of every regressor. Diagnostics: `rank` of the design.
     """
 
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -91,15 +89,8 @@ class Ridge(Regressor):
 
     The penalty a is n times one of 37 values from 1e-6 to 1e3, equally spaced in the logarithm.
     The standard deviation is the root mean square of the leave-one-out residuals at the chosen
-    penalty. Takes the option `target` alone. Diagnostics: `penalty` / n as chosen.
+    penalty. Takes the options of every regressor. Diagnostics: `penalty` / n as chosen.
     """
-
-    def __init__(self, *, summaries: bool = False, seed: int = 0, target: str = "level") -> None:
-        super().__init__(seed=seed, target=target)
-        self.summaries = summaries
-
-    def _inputs(self, X: pd.DataFrame) -> pd.DataFrame:
-        return summarise(X) if self.summaries else X
 
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         U, s, V = thin_svd(X)

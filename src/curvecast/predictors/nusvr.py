@@ -236,8 +236,9 @@ class NuSVRSearch(Regressor):
         max_iter: int = 2000,
         seed: int = 0,
         target: str = "level",
+        summaries: bool = False,
     ) -> None:
-        super().__init__(seed=seed, target=target)
+        super().__init__(seed=seed, target=target, summaries=summaries)
         if draws < 1 or max_iter < 1:
             raise DataError(f"draws is {draws} and max_iter {max_iter}; both must be at least 1")
         self.kernel, self.draws, self.max_iter = kernel, draws, max_iter
