@@ -30,7 +30,7 @@ def test_affine_moves_mean_and_scales_std() -> None:
 
 
 def test_options_are_the_keywords_without_seed() -> None:
-    assert options_of(OLS) == {"target": "level"}
+    assert options_of(OLS) == {"target": "level", "summaries": False}
     assert options_of(NuSVRSearch)["draws"] == 200
     with pytest.raises(DataError, match="no option 'drawz'"):
         make_predictor("nusvr_rbf", drawz=3)
@@ -96,6 +96,15 @@ def test_fit_on_curves_equals_fit_on_feature_frames(make_curves) -> None:
     from_frames = model.predict_xy(X.iloc[30:])
     np.testing.assert_array_equal(from_curves.mean, from_frames.mean)
     np.testing.assert_array_equal(from_curves.std, from_frames.std)
+
+
+@pytest.mark.parametrize("name", ["ols", "extra_trees", "gradient_boosting", "nusvr_rbf", "gp"])
+def test_any_regressor_can_be_given_summaries_alone(name: str, make_curves) -> None:
+    X = features.build(make_curves(30, noise=0.01), [6])[6]
+    y = X["ts_y_6"].to_numpy() + 0.1
+    model = make_predictor(name, target="level", summaries=True).fit_xy(X, y)
+    jump = X.assign(ts_d1_6=99.0)  # differences are not among the summaries
+    np.testing.assert_array_equal(model.predict_xy(jump).mean, model.predict_xy(X).mean)
 
 
 def test_diagnostics_average_over_taus(make_curves) -> None:

@@ -65,6 +65,13 @@ def test_learns_steps_and_reports_its_choice(name: str) -> None:
     assert p.std[0] == pytest.approx(y.std() * np.sqrt(1 - found["oob_r2"]))
 
 
+def test_without_a_search_all_trees_are_grown_with_half_of_the_columns() -> None:
+    X, y = problem(60)
+    found = make_predictor("extra_trees", draws=0, max_trees=25).fit_xy(pd.DataFrame(X), y)
+    assert found.diagnostics()["n_estimators"] == 25
+    assert found.diagnostics()["max_features"] == MAX_FEATURES[-1]
+
+
 def test_the_mean_is_that_of_the_chosen_trees() -> None:
     X, y = problem()
     model = make_predictor("random_forest", draws=1, max_trees=10, seed=3)
