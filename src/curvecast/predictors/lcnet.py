@@ -347,7 +347,9 @@ class LCNet(Predictor):
             self._errors = {}
             for tau in self._taus:
                 means, variances = self._by_sample(curves.hide_after(tau), tau)
-                mean, variance = _mixture(means, variances, held)
+                mean, _ = _mixture(means, variances, held)
+                # the scale that a new run gets, which all samples are asked about
+                _, variance = _mixture(means, variances, np.ones(means.shape))
                 self._errors[tau] = (z - mean) / np.sqrt(variance)
         self._found = {"log_noise": float(np.log(self._deviations.noise))}
         return self

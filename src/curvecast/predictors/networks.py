@@ -30,7 +30,8 @@ The `members` of the ensemble are trained in one batch. They differ in their ini
 in the training runs that they leave out: each one leaves out a fold (Krogh and Vedelsby 1995),
 so that every training run is predicted by members that did not see it. Their mean squared error
 at tau plus the variance between the members gives the scale of a prediction, and those errors over
-that scale the shape of its distribution (cross-conformal, Vovk 2015).
+that scale the shape of its distribution (cross-conformal, Vovk 2015). The errors are shortened by
+the members' ambiguity, which their mean does not suffer from (Krogh and Vedelsby, equation 6).
 """
 
 from __future__ import annotations
@@ -305,7 +306,10 @@ class NetworkPredictor(Predictor):
                 unseen = (values * (1 - sees)).sum(axis=0) / (1 - sees).sum(axis=0)
                 z = self._trained.form.forward(y, 0.0)
                 self._variance[tau] = float(np.mean((z - unseen) ** 2))
-                self._errors[tau] = (z - unseen) / self._spread(values, tau)
+                # the mean of the members is better than one of them by what they differ
+                better = 1 - values.var(axis=0).mean() / max(self._variance[tau], 1e-300)
+                errors = (z - unseen) * np.sqrt(np.clip(better, 0.25, 1.0))
+                self._errors[tau] = errors / self._spread(values, tau)
                 self._held_out[tau] = 1 - self._variance[tau] / float(z.var())
         return self
 
