@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from curvecast.protocol import seed_from
+from curvecast.tasks import batch_last as batch_last_layout
 from curvecast.tasks.images import Images, Labelled
 
 # Images of one forward pass without gradients.
@@ -130,6 +131,7 @@ class ImageTraining:
     Parameters
     ----------
     precision : see `precision_of`.
+    batch_last : on a CPU, compute in the layout of `tasks.batch_last`; the same up to rounding.
     start : weights to start from, by name; those that do not fit (another number of classes)
         keep their initial values.
     """
@@ -142,12 +144,14 @@ class ImageTraining:
         seed: int,
         precision: torch.dtype = torch.float32,
         start: Mapping[str, np.ndarray] | None = None,
+        batch_last: bool = False,
     ) -> None:
         self.data, self.recipe, self.seed = data, recipe, seed
         self._device = data.train[0].device
         # Typed as tensors of channels last: the layout in which the kernels vectorise.
         self.network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._precision = precision
+        self._batch_last = self._device.type == "cpu" and batch_last
         self._epoch = 0
         self._losses: dict[str, float] = {}
         self._windows = _windows(data.train[0], recipe.shift, data.background)
@@ -258,6 +262,8 @@ class ImageTraining:
         }
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        if self._batch_last:
+            return batch_last_layout.forward(self.network, x, self._precision)
         lower = self._precision != torch.float32
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, self._precision, enabled=lower):

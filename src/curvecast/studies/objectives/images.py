@@ -20,6 +20,9 @@ from curvecast.tasks.image_training import ImageTraining, Prepared, Recipe, prec
 
 SPACES = {"kuzushiji": kuzushiji.cnn, "usps": usps.grid}
 _RECIPE = ("batch_size", "learning_rate", "optimizer", "momentum", "amsgrad", "schedule", "loss")
+# Networks of fewer multiply-adds per image, in batches of at least so many images, are faster in
+# the layout of tasks.batch_last (a Zen 4 core, benchmarks/images_per_second.py).
+_SMALL, _WIDE = 8e5, 50
 
 
 @dataclass
@@ -154,5 +157,15 @@ class ImageTask:
             weighted=self.weighted,
             **{name: whole[name] for name in _RECIPE if name in whole},
         )
-        module = cnn.build(self.layers(config), self._prepared.image, seed)
-        return ImageTraining(module, self._prepared, recipe, seed, precision, weights)
+        network = self.layers(config)
+        small = cnn.n_multiplications(network, self._side) < _SMALL
+        module = cnn.build(network, self._prepared.image, seed)
+        return ImageTraining(
+            module,
+            self._prepared,
+            recipe,
+            seed,
+            precision,
+            weights,
+            batch_last=small and recipe.batch_size >= _WIDE,
+        )
