@@ -20,7 +20,7 @@ test: $(READY)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --configfile config/embedded.yaml
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
 
 embedded: $(READY)  ## trains the embedded collections again; copy them to resources/embedded by hand
 	PYTHONPATH=src $(BIN)/python -m curvecast.tasks.embedded --out results/make_embedded

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +33,18 @@ def test_other_errors_keep_their_traceback(tmp_path: Path) -> None:
     log = (tmp_path / "job.log").read_text()
     assert "Traceback" in log
     assert log.endswith("ZeroDivisionError: by design\n")
+
+
+def test_a_job_ends_with_the_snakemake_that_started_it(tmp_path: Path) -> None:
+    code = "import time; from curvecast import jobs\nwith jobs.logged('job.log'): time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as scheduler:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(Path(jobs.__file__).parents[1]),
+            jobs.SCHEDULER_VARIABLE: str(scheduler.pid),
+        }
+        job = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+        with pytest.raises(subprocess.TimeoutExpired):
+            job.wait(3)
+        scheduler.kill()
+    assert job.wait(20) == -signal.SIGKILL

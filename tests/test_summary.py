@@ -20,3 +20,7 @@ def test_closing_words_name_the_best_models_of_each_collection(tmp_path: Path) -
     assert lines[4] == "mine: R² at 25 % of the curve, median over 1 data sets"
     assert [line.split() for line in lines[5:-1]] == [["ols", "0.500"]]
     assert lines[-1] == "LEFT OUT: baker/b, baker/c"
+
+
+def test_a_part_of_the_workflow_has_no_headline(tmp_path: Path) -> None:
+    assert summary.closing_words(tmp_path, 0.25) == f"Done. What was asked for is in {tmp_path}."

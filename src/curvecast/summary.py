@@ -14,12 +14,16 @@ def closing_words(
 
     Parameters
     ----------
-    results : the run's folder, with `tables/averages.csv`.
+    results : the run's folder. Without `tables/averages.csv` (only some files were asked for)
+        there is nothing to tell but where it is.
     fraction : of the curve, at which the numbers are.
     left_out : data sets that the run had to do without.
     best : number of models per collection.
     """
-    with Path(results, "tables", "averages.csv").open(encoding="utf-8", newline="") as stream:
+    averages = Path(results, "tables", "averages.csv")
+    if not averages.is_file():
+        return f"Done. What was asked for is in {results}."
+    with averages.open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if float(row["fraction"]) == fraction]
     lines = [f"Done. Tables are in {results}/tables, figures in {results}/figures."]
     for collection in sorted({row["collection"] for row in rows}):

@@ -35,8 +35,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
-from statsmodels.stats.multitest import multipletests
+from scipy.special import stdtr, stdtrit
 
 from curvecast.curves import CurveSet, DataError, read_parquet
 
@@ -250,7 +249,7 @@ def differences(scores: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         n_test = float(part.drop_duplicates("repeat")["n_test"].mean())
         repeats = r2.shape[1]
         se = np.array([corrected_se(gap, n_train=n_train, n_test=n_test) for gap in gaps])
-        reach = student_t.ppf(0.5 + level / 2, repeats - 1) * se if repeats > 1 else se
+        reach = stdtrit(repeats - 1, 0.5 + level / 2) * se if repeats > 1 else se
         difference = gaps.mean(axis=1)
         others = np.arange(len(means)) != best
         p, p_holm = np.full((2, len(means)), np.nan)
@@ -292,13 +291,16 @@ def paired_p(difference: np.ndarray, se: np.ndarray, repeats: int) -> np.ndarray
         return np.full(len(difference), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(difference == 0, 0.0, np.abs(difference) / se)
-    return 2 * student_t.sf(t, repeats - 1)
+    return 2 * stdtr(repeats - 1, -t)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
     """p-values adjusted by Holm's step-down method; all NaN where they are."""
     if not len(p) or np.isnan(p).any():
         return p
+    # Imported here: it takes a second, and every job that writes a table imports this module.
+    from statsmodels.stats.multitest import multipletests
+
     return multipletests(p, method="holm")[1]
 
 

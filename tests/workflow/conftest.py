@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -145,11 +146,23 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
 
 
 @pytest.fixture(scope="session")
-def finished(fresh: Callable[[], Project]) -> Project:
-    """A copy in which everything was made on one core. Copy it before you change it."""
-    project = fresh()
-    project.run()
-    return project
+def finished(
+    fresh: Callable[[], Project], tmp_path_factory: pytest.TempPathFactory, testrun_uid: str
+) -> Project:
+    """A copy in which everything was made on one core. Copy it before you change it.
+
+    Tests that run in several processes (pytest-xdist) share one.
+    """
+    noted = tmp_path_factory.getbasetemp().parent / f"finished-{testrun_uid}"
+    with open(noted, "a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if folder := file.read():
+            return Project(Path(folder))
+        project = fresh()
+        project.run()
+        file.write(str(project.folder))
+        return project
 
 
 @pytest.fixture

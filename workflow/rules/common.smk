@@ -1,4 +1,5 @@
 # What all rules share: names, the look at the data before the DAG, and who asks for which job.
+import functools
 import os
 import re
 import sys
@@ -6,7 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from curvecast import DataError, datasets, plan, sources, summary
+from curvecast import DataError, datasets, jobs, locks, plan, sources, summary
 from curvecast.predictors import module_of
 from curvecast.studies import network_plan
 from curvecast.studies import plan as study_plan
@@ -30,12 +31,16 @@ os.environ.update(
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     # Scripts import the library from here, without its installation.
     PYTHONPATH=f"{workflow.basedir}/src",
+    # Jobs end with this process.
+    **{jobs.SCHEDULER_VARIABLE: str(os.getpid())},
     # Jobs learn of mirrors this way: in params, a path of this machine would rerun them elsewhere.
     CURVECAST_MIRROR=os.pathsep.join(map(str, datasets.mirrors(config["data"]["mirrors"]))),
 )
 
 # A job's own process must not ask the network again, nor stop for what others still fetch.
 MAIN_PROCESS = workflow.is_main_process
+if MAIN_PROCESS:
+    RUN = locks.claim(Path(".snakemake"), Path(RESULTS))
 try:
     REGISTRY = datasets.load_registry(
         {**study_plan.trained_stanzas(config, STUDY), **config["dataset_definitions"]}
@@ -103,6 +108,7 @@ def outputs(pattern, experiment=None, collection=None):
     ]
 
 
+@functools.cache
 def code_of(*modules):
     """Source files behind modules, relative so that a clone may move without rerunning."""
     return [os.path.relpath(path) for path in sources.of(*modules)]

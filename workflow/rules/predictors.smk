@@ -30,7 +30,7 @@ rule predict:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(240),
+        runtime=growing(30),
     params:
         model=base_model_of,
         options=lambda wildcards: config["model_options"].get(wildcards.model, {}),

@@ -17,7 +17,7 @@ rule scores:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     params:
         grid=grid_of,
         experiment=experiment_of,
@@ -45,7 +45,7 @@ rule r2_table:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     params:
         ranked_sets=plan.RANKED_SETS,
     message:
@@ -71,7 +71,7 @@ rule experiment_table:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "table of {wildcards.name}"
     script:
@@ -119,7 +119,7 @@ rule published_table:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "published figures beside ours"
     script:
@@ -141,7 +141,7 @@ rule datasets_table:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(10),
+        runtime=growing(5),
     params:
         stanzas={name: {"licence": REGISTRY[name].get("licence", "")} for name in PREFLIGHT.usable},
     message:
@@ -168,7 +168,7 @@ rule timings:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     params:
         folder=lambda wildcards, output: os.path.splitext(output[0])[0],
     message:
@@ -194,7 +194,7 @@ rule r2_figure:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "figures of R² on {wildcards.collection}"
     script:
@@ -238,7 +238,7 @@ rule coverage_figure:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "figure of interval coverage"
     script:
@@ -285,7 +285,7 @@ rule experiment_figure:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     params:
         fraction=lambda wildcards: round(float(wildcards.percent) / 100, 6),
     message:
@@ -313,7 +313,7 @@ rule prediction_figures:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(10),
+        runtime=growing(5),
     params:
         models=config["models"],
         n_train=config["protocol"]["n_train"],

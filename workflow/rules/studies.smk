@@ -150,7 +150,7 @@ rule trained_curves:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "runs of study {wildcards.study} as curves"
     script:
@@ -173,7 +173,7 @@ rule replay:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(60),
+        runtime=growing(20),
     params:
         definition=study_definition_of,
     message:
@@ -200,7 +200,7 @@ rule study_table:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "table of studies"
     script:
@@ -223,7 +223,7 @@ rule study_comparison_table:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "table of optimisers on recorded curves"
     script:
@@ -251,7 +251,7 @@ rule study_figures:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "figures of study {wildcards.study}"
     script:
@@ -297,7 +297,7 @@ rule regret_figure:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "figure of regret in study {wildcards.study}"
     script:

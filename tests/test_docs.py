@@ -1,0 +1,87 @@
+"""What the pages in docs/ tell a user to write works, and what they point at is there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+
+from curvecast import datasets
+from curvecast.tables import SUMMARY_COLUMNS
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
+
+
+def blocks(page: str) -> list[str]:
+    """Indented code of a page, in order."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    found = re.findall(r"(?:^(?: {4}.*)?\n)*^ {4}.*\n", text, flags=re.MULTILINE)
+    return [textwrap.dedent(block).strip("\n") + "\n" for block in found]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_named_files_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    named = re.findall(r"`((?:src|tests|profiles|config|workflow|resources|envs)/[\w./-]+)`", text)
+    users_own = "config/mine.yaml"
+    assert [n for n in named if n != users_own and not (ROOT / n).exists()] == []
+
+
+def test_the_predictor_of_the_page_is_found_and_learns(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    code = next(block for block in blocks("predictor.md") if "class Neighbours" in block)
+    (tmp_path / "src/curvecast/predictors/neighbours.py").write_text(code, encoding="utf-8")
+    check = """
+        import sys
+        import numpy as np
+        import pandas as pd
+        from curvecast import CurveSet, make_predictor
+        rng = np.random.default_rng(0)
+        limit = rng.uniform(0.5, 0.9, 120)
+        values = limit[:, None] * (1 - np.exp(-0.2 * np.arange(1, 21)))
+        configs = pd.DataFrame({"id": range(120), "group": range(120), "hp_lr": limit})
+        curves = CurveSet(configs=configs, values=values, epochs=np.arange(1, 21), metric="a",
+                          direction="maximize", name="mine", source="made")
+        model = make_predictor("neighbours", k=3).fit(curves.take(np.arange(80)), taus=[5])
+        rest = curves.take(np.arange(80, 120))
+        error = rest.final - model.predict(rest, 5).mean
+        print(1 - (error ** 2).mean() / rest.final.var())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(check)],
+        cwd=tmp_path / "src",
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.9
+
+
+def test_the_stanzas_of_the_page_are_valid(tmp_path: Path) -> None:
+    stanza, variant = (
+        yaml.safe_load(next(block for block in blocks("data_set.md") if word in block))
+        for word in ("mine/resnets:", "dataset_definitions:")
+    )
+    (tmp_path / "registry.yaml").write_text(yaml.safe_dump({"datasets": stanza}))
+    registry = datasets.load_registry(path=tmp_path / "registry.yaml")
+    assert registry["mine/resnets"]["files"][0]["path"] == "mine/resnets.csv"
+    registry = datasets.load_registry(variant["dataset_definitions"])
+    assert registry["lstm_log_rate"]["log"] == ["base_lr"]
+    assert registry["lstm_log_rate"]["files"] == registry["baker/lstm_ptb"]["files"]
+
+
+def test_every_column_of_the_main_table_is_explained() -> None:
+    text = (ROOT / "docs/tables.md").read_text(encoding="utf-8")
+    obvious = {"dataset", "model"}
+    assert {c for c in SUMMARY_COLUMNS if f"`{c}`" not in text} <= obvious

@@ -1,0 +1,106 @@
+"""After a kill, a full disk or a damaged file, the same command ends with the same tables."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from .conftest import Project
+
+KILLS = 20
+# A part of the workflow that every kind of stage has a job in, with as few jobs as that takes.
+TARGETS = ("out/tables/r2.csv", "out/tables/studies.csv")
+SMALL = {
+    "models: [ols, nusvr_rbf]": "models: [last_value, ols]",
+    "seeds: 2\n  tabular": "seeds: 1\n  tabular",
+    "studies: [toy, tabular]": "studies: [toy]",
+}
+
+
+def start(project: Project) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2"]
+    with open(project.folder / "said.txt", "wb") as said:
+        return subprocess.Popen([*command, *TARGETS], cwd=project.folder, stdout=said, stderr=said)
+
+
+def said_in(project: Project) -> str:
+    text = (project.folder / "said.txt").read_text(errors="replace")
+    logs = (project.folder / "out/logs").rglob("*.log")
+    return text + "".join(f"\n{path}:\n{path.read_text(errors='replace')}" for path in logs)
+
+
+def jobs_of(snakemake: psutil.Process) -> list[psutil.Process]:
+    """Running scripts of a Snakemake."""
+    children = snakemake.children(recursive=True)
+    return [child for child in children if ".snakemake/scripts" in " ".join(child.cmdline())]
+
+
+def bytes_of(project: Project) -> dict[str, bytes]:
+    return {target: (project.folder / target).read_bytes() for target in TARGETS}
+
+
+def strike(process: subprocess.Popen[bytes], after: float, *, job: bool) -> str:
+    """Kill Snakemake, or else one of its jobs, `after` so many seconds; what was killed."""
+    try:
+        process.wait(after)
+        return ""
+    except subprocess.TimeoutExpired:
+        pass
+    snakemake = psutil.Process(process.pid)
+    while job and process.poll() is None:
+        try:
+            found = jobs_of(snakemake)
+            if found:
+                found[0].kill()
+                return "job"
+        except psutil.NoSuchProcess:
+            continue
+        time.sleep(0.02)
+    if process.poll() is not None:
+        return ""
+    process.kill()
+    return "snakemake"
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_no_table(fresh: Callable[[], Project]) -> None:
+    project = fresh()
+    for old, new in SMALL.items():
+        project.edit("tiny.yaml", old, new)
+    began = time.monotonic()
+    assert start(project).wait(300) == 0, said_in(project)
+    whole = time.monotonic() - began
+    expected = bytes_of(project)
+    chance = random.Random(0)
+    killed: list[str] = []
+    finished = 0
+
+    def anew() -> None:
+        """Start from nothing, so that later kills meet work to do as well."""
+        for path in sorted((project.folder / "out").rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+    anew()
+    while len(killed) < KILLS:
+        process = start(project)
+        victim = strike(process, chance.uniform(0, whole), job=chance.random() < 0.5)
+        code = process.wait(300)
+        if victim:
+            killed.append(victim)
+            assert "--unlock" not in said_in(project)
+        else:
+            assert code == 0, said_in(project)
+            assert bytes_of(project) == expected
+            finished += 1
+            anew()
+    assert start(project).wait(300) == 0, said_in(project)
+    assert bytes_of(project) == expected
+    assert {"snakemake", "job"} == set(killed)
+    half_written = [path for path in (project.folder / "out").rglob(".*") if path.name != ".lock"]
+    assert {path.name for path in half_written} <= {".snakemake_timestamp"}
