@@ -76,7 +76,7 @@ rule incumbent:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     params:
         definition=study_definition_of,
     message:
@@ -126,7 +126,7 @@ rule tuning_table:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "table of tuned predictors"
     script:
@@ -273,7 +273,7 @@ rule learning_curves_figure:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "learning curves of study {wildcards.study}"
     script:
