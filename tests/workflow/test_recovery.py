@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -104,3 +106,64 @@ def test_twenty_kills_change_no_table(fresh: Callable[[], Project]) -> None:
     assert {"snakemake", "job"} == set(killed)
     half_written = [path for path in (project.folder / "out").rglob(".*") if path.name != ".lock"]
     assert {path.name for path in half_written} <= {".snakemake_timestamp"}
+
+
+def test_a_full_disk_leaves_nothing_that_looks_whole(project: Project) -> None:
+    """No file may grow over 2 kB: whatever is larger is cut off there, as by a full disk."""
+    expected = project.tables()
+    shutil.rmtree(project.folder / "out/scores")
+    (project.folder / "out/tables/r2.csv").unlink()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--configfile",
+            "tiny.yaml",
+            "--cores",
+            "1",
+            TARGETS[0],
+        ],
+        cwd=project.folder,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "File too large" in done.stdout + done.stderr
+    assert not list((project.folder / "out/scores").rglob("*.parquet"))
+    project.run()
+    assert project.tables() == expected
+
+
+def test_removed_files_are_made_again(project: Project) -> None:
+    expected = project.tables()
+    for name in ("scores/mine/ols.parquet", "tables/r2.csv", "studies/toy/curves.parquet"):
+        (project.folder / "out" / name).unlink()
+    project.run()
+    assert project.tables() == expected
+
+
+def test_a_damaged_file_is_named(project: Project) -> None:
+    expected = project.tables()
+    name = "predictions/mine/ols.parquet"
+    path = project.folder / "out" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    done = project.snakemake("--cores", "2")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert f"Error: file out/{name}: not a complete Parquet file" in said
+    assert "Traceback" not in said
+    path.unlink()
+    project.run()
+    assert project.tables() == expected
+
+
+def test_changed_raw_data_count_and_restored_ones_do_not(project: Project) -> None:
+    raw = project.folder / "mine.csv"
+    content = raw.read_bytes()
+    raw.write_bytes(content.replace(b"r0,", b"first,"))
+    assert {"curves of mine", "features of mine", "ols on mine"} <= project.planned()
+    raw.write_bytes(content)
+    assert project.planned() == set()
