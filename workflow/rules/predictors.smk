@@ -28,6 +28,8 @@ rule predict:
     conda:
         "../../envs/environment.yaml"
     threads: 1
+    # Long jobs first: the short ones fill the cores at the end.
+    priority: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
