@@ -52,7 +52,7 @@ rule network_table:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     params:
         notes=network_plan.notes(config, NETWORKS),
     message:
@@ -76,7 +76,7 @@ rule effects_table:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "table of effects"
     script:
@@ -102,7 +102,7 @@ rule network_figure:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "losses of network {wildcards.network}"
     script:

@@ -94,7 +94,7 @@ rule task_a_table:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     params:
         folder=f"{RESULTS}/predictions",
     message:
@@ -216,7 +216,7 @@ rule ranks_figure:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "average ranks on {wildcards.collection}"
     script:
@@ -260,7 +260,7 @@ rule reliability_figure:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=growing(5),
     message:
         "reliability on {wildcards.collection}"
     script:
