@@ -49,7 +49,7 @@ def test_every_member_asks_for_a_known_form() -> None:
 def test_finds_the_limit_of_saturating_curves(make_curves: Callable[..., CurveSet]) -> None:
     curves = make_curves(160, noise=0.01, seed=3)
     train, test = curves.take(np.arange(80)), curves.take(np.arange(80, 160))
-    prediction = make_predictor("ensemble", seed=1).fit(train, [5]).predict(test, 5)
+    prediction = make_predictor("ensemble", seed=1, draws=20).fit(train, [5]).predict(test, 5)
     error = np.sum((prediction.mean - test.final) ** 2)
     assert 1 - error / np.sum((test.final - test.final.mean()) ** 2) > 0.8
     low, high = prediction.quantile([0.1, 0.9]).T
@@ -60,7 +60,7 @@ def test_a_curve_far_outside_does_not_run_away(make_curves: Callable[..., CurveS
     curves = make_curves(60, noise=0.005)
     far = curves.values.copy()
     far[0] = 50.0
-    model = make_predictor("ensemble").fit(curves, [6])
+    model = make_predictor("ensemble", draws=10).fit(curves, [6])
     one = CurveSet(curves.configs, far, curves.epochs, curves.metric, curves.direction, curves.name)
     assert -50 < model.predict(one, 6).mean[0] < 150
 
@@ -76,8 +76,8 @@ def test_the_unit_does_not_matter(make_curves: Callable[..., CurveSet]) -> None:
         curves.name,
         log_columns=curves.log_columns,
     )
-    p = make_predictor("ensemble").fit(curves, [6]).predict(curves, 6)
-    q = make_predictor("ensemble").fit(percent, [6]).predict(percent, 6)
+    p = make_predictor("ensemble", draws=10).fit(curves, [6]).predict(curves, 6)
+    q = make_predictor("ensemble", draws=10).fit(percent, [6]).predict(percent, 6)
     np.testing.assert_allclose(q.mean, 100 * p.mean - 7, rtol=1e-3)
     np.testing.assert_allclose(q.std, 100 * p.std, rtol=2e-2)
 
@@ -85,14 +85,14 @@ def test_the_unit_does_not_matter(make_curves: Callable[..., CurveSet]) -> None:
 def test_the_same_seed_gives_the_same_bytes(make_curves: Callable[..., CurveSet]) -> None:
     X = build(make_curves(40, noise=0.02), [4])[4]
     y = make_curves(40, noise=0.02).final
-    a, b = (make_predictor("ensemble", seed=5).fit_xy(X, y).predict_xy(X) for _ in "ab")
+    a, b = (make_predictor("ensemble", seed=5, draws=10).fit_xy(X, y).predict_xy(X) for _ in "ab")
     assert a.quantile([0.1, 0.5]).tobytes() == b.quantile([0.1, 0.5]).tobytes()
 
 
 def test_without_curves_only_levels_are_left(make_curves: Callable[..., CurveSet]) -> None:
     curves = make_curves(40)
     X = build(curves, [4])[4].filter(regex="^(hp|ap)_")
-    model = make_predictor("ensemble").fit_xy(X, curves.final)
+    model = make_predictor("ensemble", draws=10).fit_xy(X, curves.final)
     assert len(model._members) == sum(member.target == "level" for member in LIBRARY)
     assert np.isfinite(model.predict_xy(X).mean).all()
 
@@ -107,6 +107,6 @@ def test_diverged_and_constant_curves_are_legal(
     values[1, 4:] = np.inf
     values[2] = values[2, 0]
     broken = CurveSet(curves.configs, values, curves.epochs, curves.metric, direction, curves.name)
-    prediction = make_predictor("ensemble").fit(broken, [2, 5]).predict(broken, 5)
+    prediction = make_predictor("ensemble", draws=10).fit(broken, [2, 5]).predict(broken, 5)
     assert np.isfinite(prediction.mean).all()
     assert (prediction.std > 0).all()
