@@ -1,0 +1,197 @@
+"""lkgp: BoTorch's latent Kronecker Gaussian process over runs and epochs, as a peer.
+
+Lin, Ament, Balandat, Bakshy, "Scaling Gaussian Processes for Learning Curve Prediction via Latent
+Kronecker Structure" (2024): one Gaussian process on the curves of all runs, with the covariance
+k_X(settings, settings') k_T(epoch, epoch') + noise; epochs that are not there are left out of the
+grid, and linear systems are solved by conjugate gradients. The model and its inference are
+BoTorch's `LatentKroneckerGP`. It needs further packages, `pip install -r
+envs/requirements-lkgp.txt`.
+
+- Settings are scaled to 0..1, time is the logarithm of the epoch over that of the last one.
+- Curves are transformed (`target`), the mean curve of the training runs is taken off them, and
+  they are divided by one scale. They are read at about `max_points` epochs in geometric
+  distances, every tau among them.
+- Hyper-parameters maximise the marginal likelihood of the complete training curves. To predict,
+  the seen values of new runs join the training curves, `chunk` runs at a time: a prediction
+  depends a little on the runs beside it.
+- The distribution has the shape of the standardised errors on training curves, of which one half
+  is hidden after tau at a time (cross-conformal, Vovk 2015).
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+
+from curvecast.curves import CurveSet, DataError
+from curvecast.features import forward_fill
+from curvecast.predictors import targets
+from curvecast.predictors._batched_layers import one_thread
+from curvecast.predictors._network_inputs import Columns, positions_of, static_frame, thin
+from curvecast.predictors.base import Predictor, inner_folds
+from curvecast.predictors.prediction import Prediction, ResidualPrediction
+
+MODELS = {"lkgp": {"class": "LatentKronecker"}}
+
+N_FOLDS = 2
+
+
+def _package(name: str) -> ModuleType:
+    """Import a module of the extra packages.
+
+    Raises
+    ------
+    DataError : it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"the model lkgp needs the package {error.name!r}: "
+            "pip install -r envs/requirements-lkgp.txt"
+        ) from error
+
+
+class LatentKronecker(Predictor):
+    """BoTorch's LatentKroneckerGP; see the module's text.
+
+    A constant target gives that value without spread.
+
+    Parameters
+    ----------
+    iterations : at most so many steps of L-BFGS on the marginal likelihood.
+    max_points : about how many epochs of a curve are read.
+    chunk : new runs that are predicted at once.
+    target : "level" or "warped_level", how values are transformed (see `targets.Form`).
+
+    Raises
+    ------
+    DataError : the extra packages are not installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        iterations: int = 40,
+        max_points: int = 12,
+        chunk: int = 200,
+        target: str = "warped_level",
+    ) -> None:
+        super().__init__(seed=seed)
+        if target not in ("level", "warped_level"):
+            raise DataError(f"target is {target!r}, not level or warped_level")
+        self.iterations, self.max_points, self.chunk = iterations, max_points, chunk
+        self.target = target
+        self._gp = _package("botorch.models.latent_kronecker_gp").LatentKroneckerGP
+
+    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+        """Learn from the runs with a finite end.
+
+        Raises
+        ------
+        DataError : runs of fewer than two configurations, or a tau outside of the epochs.
+        """
+        curves = curves.take(np.isfinite(curves.final))
+        self._taus = positions_of(curves, taus)
+        folds = inner_folds(curves.groups, N_FOLDS, self.seed)
+        y = curves.final
+        self._center = float(y.mean())
+        self._constant = bool(y.std() <= 1e-12 * max(1.0, abs(self._center)))
+        if self._constant:
+            return self
+        last = len(curves.epochs) - 1
+        self._positions = thin(last, self.max_points, self._taus.values())
+        values = curves.values[:, self._positions]
+        points = values[np.isfinite(values)]
+        self._form = targets.make(self.target, pd.DataFrame(index=range(len(points))), points)
+        warped = self._form.forward(np.where(np.isfinite(values), values, np.nan), 0.0)
+        self._mean_curve = np.nan_to_num(np.nanmean(warped, axis=0))
+        self._scale = float(np.nanstd(warped - self._mean_curve))
+        self._columns = Columns.of(static_frame(curves), "minmax")
+        self._settings, self._z = self._arrays(curves)
+        time = np.log1p(curves.epochs[self._positions]) / np.log1p(curves.last_epoch)
+        self._time = torch.from_numpy(time)[:, None]
+        with one_thread(), warnings.catch_warnings():
+            # how far the likelihood was driven in `iterations` steps is not worth a warning
+            warnings.simplefilter("ignore")
+            self._tuned = self._tune()
+            self._errors = {}
+            for tau in self._taus:
+                hidden = self._arrays(curves.hide_after(tau))[1]
+                mean, std = np.empty(len(y)), np.empty(len(y))
+                for fold in range(folds.max() + 1):
+                    rows = folds == fold
+                    mean[rows], std[rows] = self._posterior(
+                        self._settings[~rows], self._z[~rows], self._settings[rows], hidden[rows]
+                    )
+                self._errors[tau] = (self._z[:, -1].numpy() - mean) / std
+        return self
+
+    def _arrays(self, curves: CurveSet) -> tuple[torch.Tensor, torch.Tensor]:
+        """Settings (n_runs, p) and standardised values (n_runs, n_points), NaN where hidden."""
+        values = np.where(np.isnan(curves.values), np.nan, forward_fill(curves.values))[
+            :, self._positions
+        ]
+        z = (self._form.forward(values, 0.0) - self._mean_curve) / self._scale
+        return torch.from_numpy(self._columns.apply(static_frame(curves))), torch.from_numpy(z)
+
+    def _model(self, settings: torch.Tensor, z: torch.Tensor, **parts: Any) -> Any:
+        return self._gp(settings, self._time, z, outcome_transform=None, **parts)
+
+    def _tune(self) -> dict[str, Any]:
+        """Noise and kernels that maximise the marginal likelihood of the training curves."""
+        fit = _package("botorch.fit").fit_gpytorch_mll
+        likelihood = _package("gpytorch.mlls").ExactMarginalLogLikelihood
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            model = self._model(self._settings, self._z)
+            with model.use_iterative_methods():
+                fit(
+                    likelihood(model.likelihood, model),
+                    optimizer_kwargs={"options": {"maxiter": self.iterations}},
+                )
+        names = ("likelihood", "covar_module_X", "covar_module_T")
+        return {name: getattr(model, name) for name in names}
+
+    def _posterior(
+        self,
+        settings: torch.Tensor,
+        z: torch.Tensor,
+        new_settings: torch.Tensor,
+        new_z: torch.Tensor,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Standardised mean and standard deviation of the final values of new runs."""
+        rows = (torch.cat([settings, new_settings]), torch.cat([z, new_z]))
+        joined = self._model(*rows, **self._tuned)
+        joined.eval()
+        with torch.no_grad(), torch.random.fork_rng(), joined.use_iterative_methods():
+            torch.manual_seed(self.seed)
+            posterior = joined.posterior(new_settings, self._time[-1:])
+            mean = posterior.mean.reshape(-1).numpy()
+            noise = float(joined.likelihood.noise)
+            variance = posterior.variance.reshape(-1).numpy() + noise
+        return mean, np.sqrt(np.maximum(variance, 1e-12))
+
+    def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
+        if tau not in self._taus:
+            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._taus)}")
+        if self._constant:
+            return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
+        settings, z = self._arrays(curves)
+        parts = []
+        with one_thread(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for start in range(0, len(curves), self.chunk):
+                rows = slice(start, start + self.chunk)
+                parts.append(self._posterior(self._settings, self._z, settings[rows], z[rows]))
+        mean, std = (np.concatenate(part) for part in zip(*parts, strict=True))
+        inner = ResidualPrediction.of(mean, std, self._errors[tau])
+        return self._form.back(inner.affine(self._mean_curve[-1], self._scale), 0.0)
