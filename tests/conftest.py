@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,25 @@ def make_scores() -> Callable[..., pd.DataFrame]:
         return pd.DataFrame(rows)
 
     return make
+
+
+@pytest.fixture
+def write_images() -> Callable[..., list[Path]]:
+    """Write images and labels as the Kuzushiji data are published: npz, or idx (gzip)."""
+
+    def write(folder: Path, format: str, x: np.ndarray, y: np.ndarray, part: str) -> list[Path]:
+        paths = []
+        for name, array in (("imgs", x), ("labels", y)):
+            path = folder / f"{part}-{name}.{format}"
+            if format == "npz":
+                np.savez_compressed(path, array)
+            else:
+                header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+                path.write_bytes(gzip.compress(header + array.tobytes()))
+            paths.append(path)
+        return paths
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ConfigSpace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from ConfigSpace.util import generate_grid
 
 from curvecast import DataError
-from curvecast.datasets import Preflight
-from curvecast.studies import network_plan, network_tables, networks
+from curvecast.datasets import REPOSITORY, Preflight, load_registry
+from curvecast.studies import bohb, network_plan, network_tables, networks, plan
 from curvecast.studies.bohb import Settings, StudyError, run
-from curvecast.studies.definitions import task_of
+from curvecast.studies.definitions import objective_of, task_of
+from curvecast.studies.evaluation import Trial
 from curvecast.studies.jobs import run_study
 from curvecast.studies.objectives.houses import HouseTask
 from curvecast.studies.objectives.images import ImageTask
 from curvecast.studies.objectives.training import Training
-from curvecast.studies.spaces import kuzushiji, load_configuration
+from curvecast.studies.spaces import kuzushiji, load_configuration, load_space
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -55,7 +60,7 @@ def test_what_a_transfer_searches_again() -> None:
     assert "units_1" not in both
 
 
-def test_impossible_networks_are_drawn_again() -> None:
+def test_impossible_networks_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     task = ImageTask(n_epochs=1, most_multiplications=2e4)
     evaluations = run(Settings("toy", workers=0, max_budget=1, iterations=3), Training(task))
     assert [e.reason for e in evaluations] == [None] * 3
@@ -64,8 +69,9 @@ def test_impossible_networks_are_drawn_again() -> None:
     space.seed(0)
     drawn = [dict(c) for c in space.sample_configuration(50)]
     assert not all(task.possible(c) for c in drawn)
+    monkeypatch.setattr(bohb, "_DRAWS_UNTIL_POSSIBLE", 20)
     hopeless = Training(ImageTask(most_multiplications=1))
-    with pytest.raises(StudyError, match="none of 1000 drawn configurations is possible"):
+    with pytest.raises(StudyError, match="none of 20 drawn configurations is possible"):
         run(Settings("toy", "random", workers=0, max_budget=1, iterations=1), hopeless)
 
 
@@ -294,3 +300,106 @@ def test_effects_are_means_per_level() -> None:
     assert epochs["runs"].tolist() == [6, 6]
     assert np.diff(epochs["mean"]) == pytest.approx(0.2)
     assert "| lr | 0.01 | 1 | 30 | 0 |" in network_tables.effects_text(effects)
+
+
+class Sum:
+    """Loss: the sum of the levels."""
+
+    def __init__(self, space: ConfigSpace.ConfigurationSpace) -> None:
+        self.space = space
+
+    def identity(self) -> dict[str, Any]:
+        return {}
+
+    def evaluate(self, config: dict[str, Any], trial: Trial) -> dict[str, Any]:
+        return {"loss": sum(config.values())}
+
+
+def test_a_grid_is_every_combination_once(tmp_path: Path) -> None:
+    levels = {"a": [1, 2, 3], "b": [10, 20]}
+    space = ConfigSpace.ConfigurationSpace()
+    space.add(*(ConfigSpace.Categorical(name, values) for name, values in levels.items()))
+    settings = Settings("grid", "grid", workers=0, max_budget=9, iterations=1)
+    evaluations = run(settings, Sum(space), tmp_path)
+    assert sorted(e.loss for e in evaluations) == [11, 12, 13, 21, 22, 23]
+    assert {e.budget for e in evaluations} == {9}
+    again = run(settings, Sum(space), tmp_path)
+    assert [(e.config, e.seconds) for e in again] == [(e.config, e.seconds) for e in evaluations]
+    space.add(ConfigSpace.Float("c", (0.0, 1.0)))
+    with pytest.raises(DataError, match="column c: a grid needs categories"):
+        run(settings, Sum(space))
+    assert len(generate_grid(load_space("usps.small_grid"))) == 24
+
+
+def test_budgets_are_shares_of_the_data() -> None:
+    definition = {
+        "objective": "training", "task": "images", "fidelity": "data", "space": "kuzushiji.quick",
+        "task_options": {"n_epochs": 2, "fixed": "kuzushiji.QUICK", "most_multiplications": 2e5},
+    }  # fmt: skip
+    objective = objective_of("s", definition)
+    settings = Settings("s", workers=0, min_budget=25, max_budget=100, eta=4, iterations=1)
+    evaluations = run(settings, objective)
+    assert [e.budget for e in evaluations] == [25, 25, 25, 25, 100]
+    assert [e.info["cost"] for e in evaluations] == [25, 25, 25, 25, 100]
+    assert all(len(e.info["curve"]) == 3 for e in evaluations)
+    assert len(objective.collect(evaluations)) == 1
+    best = min(evaluations[:4], key=lambda e: e.loss)
+    assert best.config == evaluations[4].config
+    with pytest.raises(DataError, match="neither epochs nor data"):
+        objective_of("s", {**definition, "fidelity": "time"})
+
+
+@pytest.mark.parametrize("format", ["npz", "idx"])
+def test_the_published_layouts_go_through_a_study(
+    tmp_path: Path, write_images: Callable[..., list[Path]], format: str
+) -> None:
+    """Small files in the layout of K49: unbalanced classes, npz or idx."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for part, n in (("train", 240), ("test", 80)):
+        y = np.sort(rng.choice(4, n, p=[0.55, 0.25, 0.1, 0.1])).astype(np.uint8)
+        x = rng.integers(0, 60, (n, 28, 28), dtype=np.uint8)
+        for row, label in enumerate(y):
+            x[row, 6 * label : 6 * label + 6] += 120
+        paths += write_images(tmp_path, format, x, y, part)
+    data = {"name": "task/k49", "format": format, "validation": 40, "citation": "none",
+            "description": "made for a test"}  # fmt: skip
+    definition = {
+        "objective": "training", "task": "images", "data": data, "space": "kuzushiji.quick",
+        "task_options": {"fixed": "kuzushiji.QUICK", "n_epochs": 3, "weighted": True, "shift": 1},
+        "max_budget": 3, "iterations": 1, "workers": 0,
+    }  # fmt: skip
+    frame, curves = run_study("k49", definition, "bohb", 0, tmp_path / "study", raw=paths)
+    assert curves is not None
+    assert frame.loc[frame["budget"] == 3, "validation"].max() > 0.8
+    found = json.loads(frame["config"].iloc[-1])
+    scores = networks.train("best", definition, 0, paths, found).scores
+    assert scores["n_test"][0] == 80
+    assert scores["test_balanced"][0] <= 1
+    transfer = {k: v for k, v in definition.items() if k != "space"}
+    transfer["configuration_of"] = "k49"
+    frame, _ = run_study("t", transfer, "random", 0, tmp_path / "t", raw=paths, taken=found)
+    assert np.isfinite(frame["loss"]).all()
+    searched = {name for text in frame["config"] for name in json.loads(text)}
+    assert searched <= set(kuzushiji.transfer(found))
+
+
+@pytest.mark.parametrize("name", ["tasks", "kuzushiji"])
+def test_the_configurations_of_the_repository_are_complete(name: str) -> None:
+    config = yaml.safe_load((REPOSITORY / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
+    config |= {"tuned_models": {}}
+    registry = load_registry()
+    plan.check(config, registry)
+    network_plan.check(config, registry)
+    data = network_plan.task_data(config)
+    assert network_plan.without_data(config, data) == []
+    named = {job.network for job in network_plan.jobs(config, data)}
+    assert named == set(config["networks"]) == set(config["network_definitions"])
+    published = pd.concat(
+        pd.read_csv(REPOSITORY / "resources/published" / f"{file}.csv")
+        for file in ("kuzushiji_accuracy", "sikorskyi_networks")
+    )
+    for name, note in network_plan.notes(config, network_plan.jobs(config, data)).items():
+        if "published" in note:
+            table = network_tables.networks([scores(name, 0, 0.9)], {name: note}, published)
+            assert table["published"][0] == note["published"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import struct
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -21,27 +20,15 @@ Y = np.repeat(np.arange(3, dtype=np.uint8), 40)
 STANZA = {"format": "npz", "validation": 30, "description": "made for a test", "citation": "none"}
 
 
-def write_idx(path: Path, array: np.ndarray) -> Path:
-    header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(
-        f">{array.ndim}I", *array.shape
-    )
-    path.write_bytes(gzip.compress(header + array.tobytes()))
-    return path
-
-
-def write_npz(path: Path, array: np.ndarray) -> Path:
-    np.savez_compressed(path, array)
-    return path
-
-
-def pair(folder: Path, format: str, x: np.ndarray, y: np.ndarray, part: str) -> list[Path]:
-    write, ending = {"npz": (write_npz, "npz"), "idx": (write_idx, "gz")}[format]
-    return [write(folder / f"{part}-{k}.{ending}", a) for k, a in (("imgs", x), ("labels", y))]
+Writer = Callable[..., list[Path]]
 
 
 @pytest.mark.parametrize("format", ["npz", "idx"])
-def test_pairs_of_files_are_divided_by_class(tmp_path: Path, format: str) -> None:
-    paths = pair(tmp_path, format, X, Y, "train") + pair(tmp_path, format, X[::4], Y[::4], "test")
+def test_pairs_of_files_are_divided_by_class(
+    tmp_path: Path, write_images: Writer, format: str
+) -> None:
+    paths = write_images(tmp_path, format, X, Y, "train")
+    paths += write_images(tmp_path, format, X[::4], Y[::4], "test")
     data = images.load("task/toy", {**STANZA, "format": format}, paths)
     assert (len(data.train), len(data.validation), len(data.test)) == (90, 30, 30)
     assert (data.n_classes, data.shape) == (3, (4, 4))
@@ -59,9 +46,9 @@ def test_pairs_of_files_are_divided_by_class(tmp_path: Path, format: str) -> Non
     assert (other.validation.x != data.validation.x).any()
 
 
-def test_one_file_is_divided_into_three(tmp_path: Path) -> None:
+def test_one_file_is_divided_into_three(tmp_path: Path, write_images: Writer) -> None:
     stanza = {**STANZA, "format": "idx", "split": [60, 30, 30]}
-    data = images.load("task/toy", stanza, pair(tmp_path, "idx", X, Y, "t10k"))
+    data = images.load("task/toy", stanza, write_images(tmp_path, "idx", X, Y, "t10k"))
     parts = (data.train, data.validation, data.test)
     assert [np.bincount(part.y).tolist() for part in parts] == [[20] * 3, [10] * 3, [10] * 3]
     together = np.concatenate([part.x for part in parts])
@@ -117,12 +104,12 @@ def test_class_weights_make_classes_equal() -> None:
     assert np.sum(weights[y]) == pytest.approx(40)
 
 
-def broken(tmp_path: Path, kind: str) -> tuple[dict[str, object], Sequence[Path]]:
+def broken(tmp_path: Path, pair: Writer, kind: str) -> tuple[dict[str, object], list[Path]]:
     good = pair(tmp_path, "idx", X, Y, "train") + pair(tmp_path, "idx", X, Y, "test")
     idx = {**STANZA, "format": "idx"}
     match kind:
         case "labels":
-            return idx, [good[0], write_idx(tmp_path / "l.gz", Y[:-1]), *good[2:]]
+            return idx, [good[0], pair(tmp_path, "idx", X, Y[:-1], "short")[1], *good[2:]]
         case "header":
             path = tmp_path / "h.gz"
             path.write_bytes(gzip.compress(gzip.decompress(good[0].read_bytes())[:-1]))
@@ -157,8 +144,10 @@ def broken(tmp_path: Path, kind: str) -> tuple[dict[str, object], Sequence[Path]
         ("h5", "no groups train and test"),
     ],
 )
-def test_a_broken_file_is_named(tmp_path: Path, kind: str, message: str) -> None:
-    stanza, paths = broken(tmp_path, kind)
+def test_a_broken_file_is_named(
+    tmp_path: Path, write_images: Writer, kind: str, message: str
+) -> None:
+    stanza, paths = broken(tmp_path, write_images, kind)
     with pytest.raises(DataError, match=message):
         images.load("task/toy", stanza, paths)
 

@@ -29,6 +29,7 @@ _COLOURS = {
     "hyperband": style.RED,
     "f-hyperband": style.ORANGE,
     "random": style.GREY,
+    "grid": style.PURPLE,
     "f-random": style.BLACK,
 }
 _BUDGET_COLOURS = (style.GREY, style.SKY, style.GREEN, style.ORANGE, style.RED, style.PURPLE)

@@ -30,7 +30,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from typing import Any
 import ConfigSpace
 import numpy as np
 import Pyro4
-from ConfigSpace.util import deactivate_inactive_hyperparameters
+from ConfigSpace.util import deactivate_inactive_hyperparameters, generate_grid
 from hpbandster.core.base_iteration import WarmStartIteration
 from hpbandster.core.dispatcher import Job
 from hpbandster.core.master import Master
@@ -66,7 +66,7 @@ from curvecast.studies.evaluation import (
     trained_of,
 )
 
-OPTIMIZERS = ("bohb", "hyperband", "random")
+OPTIMIZERS = ("bohb", "hyperband", "random", "grid")
 LOOPBACK = "127.0.0.1"
 CHECKPOINTS = "checkpoints"
 _STALLED_AFTER = 60.0
@@ -87,7 +87,8 @@ class Settings:
     Attributes
     ----------
     name : name of the study.
-    optimizer : "bohb", "hyperband" or "random" (full budget only).
+    optimizer : "bohb", "hyperband", "random" (full budget only) or "grid" (every combination of
+        the space's categories once, full budget only; it ends by itself).
     eta : one in eta configurations goes on to the next rung.
     min_budget, max_budget : budgets of the lowest and the highest rung; whole numbers (epochs)
         give whole rungs.
@@ -161,9 +162,11 @@ def bracket_shape(settings: Settings, number: int) -> tuple[list[int], list[floa
     """Configurations per rung and budgets of bracket `number` (Li et al. 2018, algorithm 1).
 
     The counts are hpbandster's, without its loss of one to the float power (81 of 243 / 3). A
-    bracket of random search has as many full evaluations as there are rungs.
+    bracket of random search has as many full evaluations as there are rungs, one of a grid has one.
     """
     budgets = rungs(settings.min_budget, settings.max_budget, settings.eta)
+    if settings.optimizer == "grid":
+        return [1], budgets[-1:]
     if settings.optimizer == "random":
         return [len(budgets)], budgets[-1:]
     s = len(budgets) - 1 - number % len(budgets)
@@ -391,6 +394,21 @@ class _RandomSampler:
         """Nothing to learn."""
 
 
+class _GridSampler(_RandomSampler):
+    """Every combination of categories, by the number of the bracket."""
+
+    def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
+        super().__init__(space, settings)
+        for name, parameter in space.items():
+            if not isinstance(parameter, ConfigSpace.CategoricalHyperparameter):
+                raise DataError("a grid needs categories, not a range", column=name)
+        self.grid = [dict(config) for config in generate_grid(space)]
+
+    def at(self, bracket: int) -> tuple[Config, dict[str, Any]]:
+        """The combination with this number."""
+        return self.grid[bracket], {"model_based_pick": False}
+
+
 def _truncated_normal(q: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Quantiles of normals truncated to [0, 1]: scipy.stats.truncnorm.ppf without its overhead.
 
@@ -441,8 +459,10 @@ class _Course:
         self.settings, self.space, self.log, self.possible = settings, space, log, possible
         self.done: list[Evaluation] = []
         self._draws_with_model = self._draws_by_model = 0
-        kind = _ModelSampler if settings.optimizer == "bohb" else _RandomSampler
-        self.sampler = kind(space, settings)
+        kinds: dict[str, Any] = {"bohb": _ModelSampler, "grid": _GridSampler}
+        self.sampler = kinds.get(settings.optimizer, _RandomSampler)(space, settings)
+        if isinstance(self.sampler, _GridSampler):
+            self.settings = replace(settings, iterations=len(self.sampler.grid))
         for directory in previous:
             self._seed("warm start", directory.name)
             WarmStartIteration(_finished(directory), self.sampler)
@@ -464,6 +484,9 @@ class _Course:
         """
         if config_id in self.log.configs:
             return self.log.configs[config_id]
+        if isinstance(self.sampler, _GridSampler):
+            config, info = self.sampler.at(config_id[0])
+            return native(config), info
         for attempt in range(_DRAWS_UNTIL_POSSIBLE):
             self._seed("draw", *config_id, *([attempt] if attempt else []))
             self._draws_with_model += bool(getattr(self.sampler, "kde_models", None))

@@ -13,6 +13,9 @@ study_definitions:
     seeds: 2
     timeout: 120
     stopping: {predictor: gain_gp, Delta: 0.95}
+    data: task/usps                # raw data that the task reads
+    fidelity: data                 # budgets are percent of the training data instead of epochs
+    configuration_of: other        # search only what a transfer of its configuration leaves open
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ TASKS = {
 _SEARCH = {f.name for f in fields(Settings)} - {"name", "optimizer", "seed"}
 _COMMON = {"objective", "optimizers", "seeds", "space", *_SEARCH}
 _OWN = {
-    "training": {"task", "task_options", "data", "configuration_of", "stopping"},
+    "training": {"task", "task_options", "data", "configuration_of", "fidelity", "stopping"},
     "prediction": {"model", "dataset", "parts", "fixed"},
     "recorded": {"datasets", "stopping"},
 }
@@ -54,8 +57,17 @@ def check(name: str, definition: Mapping[str, Any]) -> None:
     unknown = sorted(set(definition) - _COMMON - _OWN[kind])
     if unknown:
         raise DataError(f"study {name!r}: unknown key {unknown[0]!r} for objective {kind}")
-    needed = _OWN[kind] - {"stopping", "task_options", "data", "configuration_of", "fixed"}
+    needed = _OWN[kind] - {
+        "stopping",
+        "task_options",
+        "data",
+        "configuration_of",
+        "fidelity",
+        "fixed",
+    }
     needed |= {"space"} if kind == "prediction" else set()
+    if definition.get("fidelity", "epochs") not in ("epochs", "data"):
+        raise DataError(f"study {name!r}: fidelity is neither epochs nor data")
     missing = sorted(needed - set(definition))
     if missing:
         raise DataError(f"study {name!r}: key {missing[0]!r} is missing")
@@ -109,9 +121,11 @@ def objective_of(
     kind = definition["objective"]
     if kind == "training":
         # Imported here because it imports torch, which the other objectives do without.
+        from curvecast.studies.objectives.subsets import Subsets
         from curvecast.studies.objectives.training import Training
 
-        return Training(task_of(definition, raw, taken), space, early_of(definition))
+        kind_of_budget = Subsets if definition.get("fidelity") == "data" else Training
+        return kind_of_budget(task_of(definition, raw, taken), space, early_of(definition))
     if curves is None:
         raise DataError(f"study {name!r}: objective {kind} needs a collection of curves")
     if kind == "recorded":

@@ -20,7 +20,7 @@ from curvecast.predictors import registry as models
 
 Config = Mapping[str, Any]
 Definition = Mapping[str, Any]
-OPTIMIZERS = ("bohb", "hyperband", "random")
+OPTIMIZERS = ("bohb", "hyperband", "random", "grid")
 FIGURES = (
     "origin",
     "losses_over_time",

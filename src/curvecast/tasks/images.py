@@ -196,7 +196,7 @@ def _idx(path: Path) -> np.ndarray:
         raise DataError(
             f"{len(content) - start} values, the header says {shape.tolist()}", file=path
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 def _h5(paths: Sequence[Path]) -> list[Labelled]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,6 @@ class ImageTask:
         searched again.
     most_multiplications : a network that needs more multiply-adds per image counts as impossible,
         which bounds what a study costs.
-    share : share of the training images.
     all_training : train on training and validation images together, for a last training.
     device, precision : "auto" takes a GPU where there is one, and bfloat16 where it is faster.
     """
@@ -58,7 +58,6 @@ class ImageTask:
     fixed: str | Mapping[str, Any] = field(default_factory=dict)
     taken: Mapping[str, Any] | None = None
     most_multiplications: float | None = None
-    share: float = 1.0
     all_training: bool = False
     device: str = "auto"
     precision: str = "auto"
@@ -76,8 +75,6 @@ class ImageTask:
             data = images.load(self.data["name"], self.data, self.raw)
         self.name, self.source = f"trained/{data.name.rpartition('/')[2]}", data.source
         self._images = data.with_validation() if self.all_training else data
-        if self.share < 1:
-            self._images = self._images.share(self.share)
         self._side = self._images.shape if self.size is None else (self.size, self.size)
         self._prepared: Prepared | None = None
         self.architecture = tuple(
@@ -93,7 +90,7 @@ class ImageTask:
             name: getattr(self, name)
             for name in (
                 "network", "n_epochs", "shift", "weighted", "size", "taken",
-                "most_multiplications", "share", "all_training", "precision",
+                "most_multiplications", "all_training", "precision",
             )
         }  # fmt: skip
         return {
@@ -136,6 +133,13 @@ class ImageTask:
         network = self.layers(config)
         depth = sum(layer.kind in ("conv", "dense") for layer in network)
         return {"num_params": cnn.n_parameters(network, self._side), "depth": depth}
+
+    def at_share(self, share: float) -> ImageTask:
+        """The same task with this share of its training images."""
+        other = copy.copy(self)
+        if share < 1:
+            other._images, other._prepared = self._images.share(share), None
+        return other
 
     def start(
         self, config: Config, seed: int, weights: Mapping[str, np.ndarray] | None = None
