@@ -93,8 +93,11 @@ def test_timings_have_sums() -> None:
             "dataset": ["a", "b", "a"],
             "model": ["ols", "ols", "mean"],
             "seconds": [1.0, 2.0, 0.25],
+            "cells": [10, 10, 10],
         }
     )
     text = markdown.timings(frame)
+    assert "## main, per cell" in text
+    assert "| a | 0.025 | 0.100 |" in text
     assert "| dataset | mean | ols | sum |" in text
     assert "| sum | 0.2 | 3.0 | 3.2 |" in text

@@ -251,6 +251,7 @@ def test_timings_are_summed_per_model_and_data_set(tmp_path: Path) -> None:
     row = frame.iloc[1]
     assert (row["dataset"], row["model"], row["cells"]) == ("baker", "a", 2)
     assert (row["seconds_fit"], row["seconds_predict"], row["seconds"]) == (3.0, 0.75, 3.75)
+    assert row["seconds_per_cell"] == 1.875
     assert row["unconverged"] == pytest.approx(0.2)
     assert math.isnan(frame["unconverged"][0])
     pd.DataFrame({"tau": [5]}).to_csv(folder / "baker/b.csv", index=False)

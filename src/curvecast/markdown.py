@@ -281,9 +281,15 @@ def timings(frame: pd.DataFrame) -> str:
         wide["sum"] = wide.sum(axis=1)
         text = wide.map(lambda v: "" if np.isnan(v) else f"{v:.1f}").reset_index()
         result.append(f"## {experiment}\n\n" + table(text))
+        each = part.assign(collection=part["dataset"].map(group_of))
+        totals = each.groupby(["collection", "model"])[["seconds", "cells"]].sum()
+        per_cell = (totals["seconds"] / totals["cells"]).unstack("model")[models]
+        text = per_cell.map(lambda v: "" if np.isnan(v) else f"{v:.3f}").reset_index()
+        result.append(f"## {experiment}, per cell\n\n" + table(text))
     return _document(
         "Seconds of fitting and predicting",
-        "Seconds on one core, summed over all cells of a model on a data set.",
+        "Seconds of one core: summed over all cells of a model on a data set, and per cell (one "
+        "split at one fraction).",
         result,
     )
 

@@ -408,8 +408,8 @@ def timings(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
     Returns
     -------
     One row per (experiment, dataset, model): `cells`, the sums over cells `seconds_fit`,
-    `seconds_predict` and `seconds` (both), and the mean over cells of every further numeric
-    column (the diagnostics of a model, such as its share of unconverged draws), empty where a
+    `seconds_predict` and `seconds` (both), `seconds_per_cell`, and the mean over cells of every
+    further numeric column (the diagnostics of a model, such as its share of unconverged draws), empty where a
     model has none.
 
     Raises
@@ -432,6 +432,8 @@ def timings(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
     sums = groups[_SECONDS].sum()
     known = {"features", "n_train", "repeat", "tau", "depth", *_SECONDS}
     further = [column for column in cells.select_dtypes("number") if column not in known]
-    result = sums.assign(seconds=sums.sum(axis=1)).join(groups[further].mean())
+    seconds = sums.sum(axis=1)
+    sums = sums.assign(seconds=seconds, seconds_per_cell=seconds / groups.size())
+    result = sums.join(groups[further].mean())
     result.insert(0, "cells", groups.size())
     return result.reset_index()
