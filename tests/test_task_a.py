@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from curvecast import CurveSet, DataError, plan, task_a
+from curvecast import CurveSet, DataError, make_predictor, plan, task_a
 from curvecast.curves import write_parquet
+from curvecast.datasets import load_registry
 from curvecast.task_a import Variant
 
 Make = Callable[..., CurveSet]
@@ -132,3 +134,22 @@ def test_variants_of_a_model_change_only_what_they_name() -> None:
         {"target": "level"},
     ]
     assert [v["name"] for v in plan.task_a_variants(config, "ridge")] == ["", "few"]
+
+
+def test_the_named_run_asks_for_what_there_is() -> None:
+    root = Path(__file__).resolve().parents[1]
+    config = yaml.safe_load((root / "config/task_a.yaml").read_text(encoding="utf-8"))
+    registry = load_registry(config["dataset_definitions"])
+    section = config["task_a"]
+    assert set(section["datasets"]) <= set(registry)
+    assert len(registry["task_a/gradients"]["series"]) > 0
+    assert registry["task_a/gradients"]["dataset"] == "Fashion-MNIST"
+    for model in section["models"]:
+        for arguments in plan.task_a_variants(config, model):
+            asked = Variant(**arguments)
+            assert asked.train + asked.validation <= asked.test_from == 1500
+            assert make_predictor(model, **asked.options).seed == 0
+    assert {v["name"] for v in plan.task_a_variants(config, "cnn")} == {
+        "",
+        *(variant["name"] for variant in section["variants"]),
+    }

@@ -409,8 +409,8 @@ def timings(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
     -------
     One row per (experiment, dataset, model): `cells`, the sums over cells `seconds_fit`,
     `seconds_predict` and `seconds` (both), `seconds_per_cell`, and the mean over cells of every
-    further numeric column (the diagnostics of a model, such as its share of unconverged draws), empty where a
-    model has none.
+    further numeric column (the diagnostics of a model, such as its share of unconverged draws),
+    empty where a model has none.
 
     Raises
     ------
