@@ -19,6 +19,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/predictors.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/networks.smk"
+include: "workflow/rules/stopping.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -25,7 +25,8 @@ import pandas as pd
 from curvecast import datasets
 from curvecast.curves import CurveSet
 from curvecast.readers import read
-from curvecast.stopping import study
+from curvecast.stopping import hyperband_study, tables
+from curvecast.stopping.online_study import online_study
 
 
 def curves_of(name: str, registry: dict) -> CurveSet | None:
@@ -42,18 +43,24 @@ def curves_of(name: str, registry: dict) -> CurveSet | None:
 def measure(curves: CurveSet, search: str, args: argparse.Namespace) -> pd.DataFrame:
     started = time.process_time()
     if search == "online":
-        rows, _ = study.online_study(curves, args.deltas, args.orderings)
+        rows = online_study(curves, args.deltas, args.orderings).outcomes
     else:
-        plan = study.HyperbandPlan(settings=(), hyperbands=args.hyperbands, repeats=args.orderings)
-        rows, _ = study.hyperband_study(
-            curves, study.DEFAULT_PREDICTOR, plan, study.DEFAULT_HYPERBAND
+        plan = hyperband_study.HyperbandPlan(
+            settings=(), hyperbands=args.hyperbands, repeats=args.orderings
+        )
+        rows, _ = hyperband_study.hyperband_study(
+            curves, hyperband_study.DEFAULT_PREDICTOR, plan, hyperband_study.DEFAULT_HYPERBAND
         )
     return rows.assign(core_seconds=time.process_time() - started)
 
 
 def online_summary(rows: pd.DataFrame) -> list[str]:
-    table = study.speedup_sequential(rows)
-    text = [table.drop(columns=["published", "published_recovered", "note"]).round(4).to_string()]
+    table = tables.speedup_sequential(rows)
+    text = [
+        table.drop(columns=["published", "published_recovered", "ratio", "note"])
+        .round(4)
+        .to_string()
+    ]
     for delta, part in table.groupby("delta"):
         speed = np.exp(np.log(part["speedup_mean"]).mean())
         recovered = {
@@ -72,12 +79,11 @@ def online_summary(rows: pd.DataFrame) -> list[str]:
 
 
 def hyperband_summary(rows: pd.DataFrame) -> list[str]:
-    table = study.speedup_hyperband(rows)
+    table = tables.speedup_hyperband(rows)
     table = table[table["window"] == "settled"]
-    minimised = ~table["dataset"].str.startswith("baker/") | table["dataset"].str.contains("ptb")
-    lossless = np.where(minimised, table["loss_relative_mean"] <= 0.01, table["loss_mean"] <= 0.001)
-    table = table.assign(reached=(table["share_of_bound"] >= 0.6) & lossless)
-    shown = table.drop(columns=["published", "published_recovered", "first", "last", "predictor"])
+    table = table.assign(reached=(table["share_of_bound"] >= 0.6) & table["not_worse"])
+    hidden = ["published", "published_recovered", "ratio", "note", "first", "last", "predictor"]
+    shown = table.drop(columns=hidden)
     counts = table.groupby(table["dataset"].str.split("/").str[0])["reached"].agg(["sum", "count"])
     return [shown.round(4).to_string(), f"reached the goal:\n{counts.to_string()}"]
 

@@ -112,3 +112,16 @@ def test_diagnostics_average_over_taus(make_curves) -> None:
     ranks = [model._at_tau[tau].diagnostics()["rank"] for tau in (2, 4)]
     assert model.diagnostics() == {"rank": np.mean(ranks)}
     assert make_predictor("mean").diagnostics() == {}
+
+
+def test_left_out_predictions_are_those_of_a_fit_without_the_run(make_curves) -> None:
+    curves = make_curves(25, 8, noise=0.01)
+    model = make_predictor("ols").fit(curves, [3])
+    left_out = model.predict_left_out(3)
+    assert left_out is not None
+    for run in (0, 13, 24):
+        others = np.delete(np.arange(25), run)
+        alone = make_predictor("ols").fit(curves.take(others), [3])
+        expected = alone.predict(curves.take([run]), 3).mean[0]
+        assert left_out.mean[run] == pytest.approx(expected, abs=1e-9)
+    assert make_predictor("lce").fit(curves, [3]).predict_left_out(3) is None

@@ -1,4 +1,4 @@
-"""Studies of one data set, and the speedup tables."""
+"""Studies of one data set: what every search leaves behind."""
 
 import numpy as np
 import pandas as pd
@@ -6,31 +6,12 @@ import pytest
 
 from curvecast import DataError
 from curvecast.stopping.hyperband import HyperbandSetting
+from curvecast.stopping.hyperband_study import DEFAULT_HYPERBAND, HyperbandPlan, hyperband_study
 from curvecast.stopping.online import OnlineSetting
-from curvecast.stopping.study import (
-    DEFAULT_HYPERBAND,
-    HyperbandPlan,
-    SequentialPlan,
-    hyperband_study,
-    online_study,
-    reliability,
-    rules_study,
-    sequential_study,
-    speedup_hyperband,
-    speedup_sequential,
-)
+from curvecast.stopping.online_study import online_study
+from curvecast.stopping.study import Reliability, SequentialPlan, rules_study, sequential_study
 
 PLAN = SequentialPlan(n_full=20, orderings=3, deltas=(0.8, 0.99))
-PUBLISHED = pd.DataFrame(
-    {
-        "search": ["sequential", "sequential", "hyperband"],
-        "dataset": ["metaqnn_svhn", "metaqnn_svhn", "metaqnn_svhn"],
-        "method": ["last_value", "last_value top10", "kappa=1.0"],
-        "delta_0.80": [3.5, 3.0, 1.8],
-        "delta_0.99": [1.9, np.nan, 1.6],
-        "not_recovered_or_worse_at": ["0.80 0.95", np.nan, np.nan],
-    }
-)
 
 
 @pytest.fixture
@@ -38,23 +19,58 @@ def curves(make_curves):
     return make_curves(90, 9, noise=0.01, seed=8, name="baker/metaqnn_svhn")
 
 
-def test_sequential_study_and_its_table(curves):
-    outcomes, timings = sequential_study(curves, "last_value", PLAN)
+def test_sequential_study(curves):
+    study = sequential_study(curves, "last_value", PLAN)
+    outcomes = study.outcomes
     assert len(outcomes) == 3 * 2 * 3
-    assert list(timings["repeat"]) == [0, 1, 2]
-    table = speedup_sequential(outcomes, PUBLISHED).set_index(["setting", "delta"])
-    assert len(table) == 6
-    row = table.loc[("baker", 0.8)]
-    assert (row["published"], row["published_recovered"]) == (3.5, False)
-    assert "1300 runs" in row["note"]
-    row = table.loc[("baker", 0.99)]
-    assert (row["published"], row["published_recovered"]) == (1.9, True)
-    assert np.isnan(table.loc[("top10", 0.99), "published"])
-    assert not table["default"].any()
-    assert (table["speedup_mean"] >= 1).all()
-    assert table.loc[("baker", 0.8), "speedup_mean"] > table.loc[("baker", 0.99), "speedup_mean"]
+    assert set(outcomes["setting"]) == {"baker", "offset=0.01", "top10"}
+    assert not outcomes["default"].any()
+    assert list(study.timings["repeat"]) == [0, 1, 2]
     lossless = outcomes[outcomes["lost"] == 0]
     assert (lossless["speedup"] <= lossless["oracle_speedup"]).all()
+
+
+def test_traces_and_ends_agree_with_the_outcomes(curves):
+    study = sequential_study(curves, "last_value", PLAN)
+    shown = study.outcomes.query("setting == 'baker' and delta == 0.99").set_index("ordering")
+    assert set(study.traces["delta"]) == set(study.ends["delta"]) == {0.99}
+    for ordering, trace in study.traces.groupby("ordering"):
+        assert trace["epochs"].iloc[-1] == shown.loc[ordering, "epochs"]
+        assert trace["epochs"].is_monotonic_increasing
+        assert trace["best"].is_monotonic_increasing
+        found = trace["best"].iloc[-1]
+        assert (found == curves.final.max()) == shown.loc[ordering, "exactly"]
+    ends = study.ends
+    assert sorted(ends["run"]) == list(range(90))
+    assert ends["epoch"].sum() == shown.loc[0, "epochs"]
+    assert (ends["epoch"] == 9).equals(ends["finished"])
+    assert list(ends["judged"]) == [False] * 20 + [True] * 70
+    assert (ends["judged"] & ends["beats"]).sum() == shown.loc[0, "beating"]
+    assert (ends["beats"] & ~ends["finished"]).sum() == shown.loc[0, "lost"]
+
+
+def test_options_reach_the_predictor(curves):
+    with pytest.raises(DataError, match="no option 'depth'"):
+        sequential_study(curves, "last_value", PLAN, {"depth": 3})
+
+
+def test_what_the_configuration_says_makes_the_plan():
+    section = {
+        "n_full": 30,
+        "orderings": 2,
+        "deltas": [0.9],
+        "settings": [{"offset": 0}, {"offset": 0.01, "top_n": 5}],
+        "every_epoch_up_to": 0,
+    }
+    plan = SequentialPlan.of(section)
+    assert [s.name for s in plan.settings] == ["baker", "offset=0.01 top5"]
+    assert (plan.settings[1].offset, plan.settings[1].top_n) == (0.01, 5)
+    assert (plan.n_full, plan.orderings, plan.deltas, plan.all_up_to) == (30, 2, (0.9,), 0)
+    hyperband = HyperbandPlan.of(
+        {"eta": 2, "budget": 8, "deltas": [0.9], "settings": [{"kappa": 1}, {"kappa": 0.1}]}
+    )
+    assert hyperband.settings == (HyperbandSetting(kappa=1), HyperbandSetting(kappa=0.1))
+    assert (hyperband.eta, hyperband.budget, hyperband.repeats) == (2, 8, 10)
 
 
 def test_large_collections_are_looked_at_log_spaced_epochs():
@@ -64,32 +80,40 @@ def test_large_collections_are_looked_at_log_spaced_epochs():
 
 
 def test_a_model_that_learns_nothing_is_asked_once(curves):
-    outcomes, timings = sequential_study(curves, "lce", PLAN)
-    assert len(timings) == 1
-    assert len(outcomes) == 18
-    assert outcomes.groupby("ordering")["epochs"].sum().nunique() > 1
+    study = sequential_study(curves, "lce", PLAN)
+    assert len(study.timings) == 1
+    assert len(study.outcomes) == 18
+    assert study.outcomes.groupby("ordering")["epochs"].sum().nunique() > 1
 
 
 def test_rules_without_a_model(curves):
-    table = speedup_sequential(rules_study(curves, PLAN)).set_index("predictor")
-    assert table.loc["none", "speedup_mean"] == 1.0
-    assert table.loc["oracle", "regret_mean"] == 0.0
-    assert table.loc["oracle", "speedup_mean"] == table.loc["oracle", "oracle_bound"]
-    assert (table["speedup_mean"] <= table.loc["oracle", "speedup_mean"]).all()
+    study = rules_study(curves, PLAN)
+    mean = study.outcomes.groupby("predictor")[["speedup", "oracle_speedup", "regret"]].mean()
+    assert mean.loc["none", "speedup"] == 1.0
+    assert mean.loc["oracle", "regret"] == 0.0
+    assert mean.loc["oracle", "speedup"] == mean.loc["oracle", "oracle_speedup"]
+    assert (mean["speedup"] <= mean.loc["oracle", "speedup"]).all()
+    assert set(study.traces["predictor"]) == set(study.outcomes["predictor"])
+    assert study.reliability.empty
     with pytest.raises(DataError, match=r"stopping\.n_full"):
         rules_study(curves, SequentialPlan(n_full=90))
 
 
 def test_online_study_marks_the_fixed_setting(curves):
     fixed = OnlineSetting().delta
-    outcomes, timings = online_study(curves, [fixed, 0.5], orderings=2)
-    table = speedup_sequential(outcomes)
-    assert table["default"].tolist() == [False, True]
-    assert table["delta"].tolist() == [0.5, fixed]
-    assert timings["fits"].min() >= 1
+    study = online_study(curves, [fixed, 0.5], orderings=2)
+    marked = study.outcomes.groupby("delta")["default"].all()
+    assert marked.to_dict() == {0.5: False, fixed: True}
+    assert set(study.traces["delta"]) == {fixed}
+    assert study.timings["fits"].min() >= 1
+    lossless = study.outcomes[study.outcomes["lost"] == 0]
+    assert len(lossless) > 0
+    assert (lossless["speedup"] <= lossless["oracle_speedup"]).all()
+    other = online_study(curves, orderings=1, setting=OnlineSetting(n_full=20))
+    assert not other.outcomes["default"].any()
 
 
-def test_hyperband_study_and_its_table(curves):
+def test_hyperband_study(curves):
     plan = HyperbandPlan(
         hyperbands=24,
         settled=18,
@@ -100,21 +124,35 @@ def test_hyperband_study_and_its_table(curves):
     outcomes, timings = hyperband_study(curves, "gain_gp", plan, DEFAULT_HYPERBAND)
     assert len(outcomes) == 2 * 2 * 2
     assert (timings["fits"] >= 2).all()
-    table = speedup_hyperband(outcomes, PUBLISHED)
-    assert table["default"].sum() == 2
-    assert (table["speedup_mean"] <= table["oracle_bound"]).all()
-    settled = table[table["window"] == "settled"].set_index("default")
-    every = table[table["window"] == "all"].set_index("default")
-    assert (settled["first"] == 19).all()
-    assert settled.loc[False, "speedup_mean"] > every.loc[False, "speedup_mean"] > 1
-    assert settled.loc[False, "published"] == 1.8
-    assert table["budget"].unique().tolist() == [9]
+    assert (outcomes["speedup"] <= outcomes["oracle_speedup"]).all()
+    speedup = outcomes.groupby(["default", "window"])["speedup"].mean()
+    assert speedup[False, "settled"] > speedup[False, "all"] > 1
+    assert set(outcomes.loc[outcomes["window"] == "settled", "first"]) == {19}
+    assert set(outcomes["budget"]) == {9}
 
 
-def test_reliability_of_a_calibrated_and_of_an_unsure_predictor(make_curves):
+def test_reliability_of_a_calibrated_predictor(make_curves):
     curves = make_curves(120, 9, noise=0.01, seed=8)
-    frame = reliability(curves, "gain_gp", PLAN)
+    frame = sequential_study(curves, "gain_gp", PLAN).reliability
     assert frame["looks"].sum() == 3 * 100 * 8
     sure = frame[frame["low"] >= 0.9].iloc[0]
     assert sure["worse"] > 0.97
     assert (frame["probability"].between(frame["low"], frame["high"])).all()
+
+
+def test_reliability_counts_worked_out_by_hand():
+    reliability = Reliability()
+    reliability.add(np.array([0.0, 0.95, 1.0]), np.array([False, True, False]))
+    reliability.add(np.array([0.04]), np.array([True]))
+    expected = pd.DataFrame(
+        {
+            "dataset": "d",
+            "predictor": "p",
+            "low": [0.0, 0.9],
+            "high": [0.1, 1.0],
+            "probability": [0.02, 0.975],
+            "worse": [0.5, 0.5],
+            "looks": [2, 2],
+        }
+    )
+    pd.testing.assert_frame_equal(reliability.frame("d", "p"), expected)

@@ -43,6 +43,17 @@ task_a:
   validation: 10
   test: 20
   variants: [{name: fewer, train: 20}]
+stopping:
+  datasets: [mine]
+  predictors: [last_value]
+  n_full: 20
+  orderings: 2
+  deltas: [0.9]
+  settings: [{offset: 0}]
+  online: {deltas: [0.9]}
+  hyperband: {predictors: [last_value], budget: 9, hyperbands: 12, settled: 8, repeats: 2}
+  overrides:
+    mine: {hyperband: {deltas: [0.8], settings: [{kappa: 1}]}}
 studies: [toy, tabular]
 study_definitions:
   toy:

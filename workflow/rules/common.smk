@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from curvecast import DataError, datasets, jobs, locks, plan, sources, summary
 from curvecast.predictors import module_of
 from curvecast.studies import network_plan
+from curvecast.stopping import plan as stopping_plan
 from curvecast.studies import plan as study_plan
 
 RESULTS = config["results"].rstrip("/")
@@ -19,12 +20,21 @@ TABLE = f"{RESULTS}/tables"
 FIGURE = f"{RESULTS}/figures"
 SCORES = f"{RESULTS}/scores/{{job}}.parquet"
 STUDY = f"{RESULTS}/studies"
+# Published R²; further published figures are inputs of the rules that set ours beside them.
 PUBLISHED = sorted(
-    os.path.relpath(path) for path in Path(workflow.basedir, "resources/published").glob("*.csv")
+    os.path.relpath(path)
+    for pattern in ("*_r2.csv", "notes.csv")
+    for path in Path(workflow.basedir, "resources/published").glob(pattern)
 )
-PUBLISHED_NETWORKS = [p for p in PUBLISHED if p.endswith(("_accuracy.csv", "_networks.csv"))]
+PUBLISHED_NETWORKS = sorted(
+    os.path.relpath(path)
+    for pattern in ("*_accuracy.csv", "*_networks.csv")
+    for path in Path(workflow.basedir, "resources/published").glob(pattern)
+)
 
-TASK_A = os.path.relpath(Path(workflow.basedir, "resources/published/lcbench_task_a_mse.csv"))
+PUBLISHED_TASK_A = os.path.relpath(
+    Path(workflow.basedir, "resources/published/lcbench_task_a_mse.csv")
+)
 
 os.environ.update(
     # Jobs run side by side: one thread each for BLAS and torch.
@@ -48,6 +58,7 @@ try:
     plan.check(config, REGISTRY)
     study_plan.check(config, REGISTRY)
     network_plan.check(config, REGISTRY)
+    stopping_plan.check(config, REGISTRY)
     PREFLIGHT = datasets.preflight(
         config["datasets"],
         REGISTRY,
@@ -67,6 +78,7 @@ try:
     NETWORKS = network_plan.jobs(config, PREFLIGHT.tasks)
     REPLAYS = study_plan.replays(config, PREFLIGHT.usable, REGISTRY)
     TASK_A = plan.task_a_jobs(config, PREFLIGHT.usable, REGISTRY)
+    STOPPINGS = stopping_plan.searches(config, PREFLIGHT.usable, REGISTRY)
     ASKED = [name for name in plan.EXPERIMENTS if any(job.experiment == name for job in JOBS)]
 except DataError as error:
     raise WorkflowError(f"{error}") from None
@@ -80,6 +92,7 @@ if MAIN_PROCESS:
         plan.words(config, JOBS),
         study_plan.words([*TRAININGS, *TUNINGS, *REPLAYS]),
         network_plan.words(NETWORKS, UNTRAINED),
+        stopping_plan.words(STOPPINGS),
     ]
     print(PREFLIGHT.text(), *filter(None, amount), sep="\n", file=sys.stderr)
 
@@ -264,6 +277,20 @@ def task_a_of(pattern):
     return [pattern.format(dataset=dataset, model=model) for dataset, model in TASK_A]
 
 
+def stopping_of(file, subject="", searches=stopping_plan.SEARCHES):
+    """Files of the early-stopping jobs of a data set or collection (all, where it is empty)."""
+    return [
+        f"{RESULTS}/stopping/{job.file}/{file}"
+        for job in STOPPINGS
+        if job.search in searches and subject in ("", job.dataset, collection_of(job.dataset))
+    ]
+
+
+def with_hyperband():
+    """Data sets that Hyperband is replayed on."""
+    return [job.dataset for job in STOPPINGS if job.search == "hyperband"]
+
+
 def tables():
     """The tables of the run, and its seconds."""
     names = ["r2", "averages", "differences", "ranks", "published", "datasets", *ASKED]
@@ -282,6 +309,11 @@ def tables():
     if NETWORKS:
         names.append("networks")
         seconds.append("network_timings")
+    if STOPPINGS:
+        names.append("speedup_sequential")
+        seconds.append("stopping_timings")
+    if with_hyperband():
+        names.append("speedup_hyperband")
     return [
         *expand(f"{TABLE}/{{name}}.{{kind}}", name=names, kind=["csv", "md"]),
         *expand(f"{RESULTS}/{{name}}.{{kind}}", name=seconds, kind=["csv", "md"]),
@@ -318,5 +350,15 @@ def figures():
         *(f"studies/{study}/learning_curves" for study in studies_in(TRAININGS)),
         *(f"studies/{study}/regret" for study in studies_in(REPLAYS)),
         *(f"networks/{name}" for name in dict.fromkeys(job.network for job in NETWORKS)),
+        *(
+            f"stopping/{collection}/{name}"
+            for collection in dict.fromkeys(collection_of(job.dataset) for job in STOPPINGS)
+            for name in stopping_plan.FIGURES
+        ),
+        *(
+            f"stopping/{name}/hyperband"
+            for name in dict.fromkeys(map(collection_of, with_hyperband()))
+        ),
+        *(f"stopping/stopped/{name}" for name in dict.fromkeys(job.dataset for job in STOPPINGS)),
     ]
     return expand(f"{FIGURE}/{{name}}.{{kind}}", name=names, kind=["svg", "png"])

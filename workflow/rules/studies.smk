@@ -113,7 +113,7 @@ rule tuned_and_untuned:
 rule tuning_table:
     input:
         tunings=expand(f"{STUDY}/{{study}}/tuning.parquet", study=studies_in(TUNINGS)),
-        published=TASK_A,
+        published=PUBLISHED_TASK_A,
         code=code_of("curvecast.studies.tuning", "curvecast.tables"),
     output:
         multiext(f"{TABLE}/tuning", ".csv", ".md"),

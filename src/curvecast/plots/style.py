@@ -84,6 +84,7 @@ _LOOKS = {
     "extra_trees": Look(GREEN, "s", _DASHED),
     "gradient_boosting": Look(RED, "D"),
     "gp": Look(PURPLE, "o"),
+    "gain_gp": Look(PURPLE, "D"),
     "lce": Look(GREY, "v"),
     "lcnet": Look(PURPLE, "s", _DASHED),
     "cnn": Look(RED, "^", _DASHED),

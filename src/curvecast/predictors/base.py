@@ -50,6 +50,13 @@ class Predictor(ABC):
             )
         return self._predict_hidden(curves.hide_after(tau), tau)
 
+    def predict_left_out(self, tau: int) -> Prediction | None:
+        """Predict every training run with a finite end from the other ones, in their order.
+
+        None for a model that cannot tell without being fitted again.
+        """
+        return None
+
     def diagnostics(self) -> dict[str, float]:
         """What the last fit reports about itself: chosen hyper-parameters, unconverged shares.
 
@@ -185,6 +192,11 @@ class Regressor(TabularPredictor):
         self.__dict__.update(tried[best].__dict__)
         self._found = {**self._found, "target": float(best)}
         return self
+
+    def predict_left_out(self, tau: int) -> Prediction | None:
+        """`unseen` of that tau; None where a training run has no such fit."""
+        unseen = self._at_tau[tau].unseen
+        return unseen if np.isfinite(unseen.mean).all() else None
 
     def _fit_form(
         self, form: targets.Form, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray

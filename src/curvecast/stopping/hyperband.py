@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor
-from curvecast.predictors.gain_gp import GainGPPredictor
 from curvecast.protocol import grouped_folds, seed_from
 from curvecast.stopping.accounting import Record
 
@@ -141,11 +142,19 @@ class RungForecaster:
     Parameters
     ----------
     curves : all recorded runs.
-    model : a name for `make_predictor`.
+    model, options : what `make_predictor` takes.
     """
 
-    def __init__(self, curves: CurveSet, model: str, eta: int, repeat: int) -> None:
+    def __init__(
+        self,
+        curves: CurveSet,
+        model: str,
+        eta: int,
+        repeat: int,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self._curves, self._model, self._eta = curves, model, eta
+        self._options = dict(options or {})
         self._record = Record.of(curves)
         self._seed = seed_from(curves.name, "hyperband", repeat, model)
         self._known: dict[tuple[int, bytes], list[list[tuple[np.ndarray, Prediction]]]] = {}
@@ -177,20 +186,21 @@ class RungForecaster:
         target = until(self._curves, rung_end)
         others = np.setdiff1d(np.arange(len(target)), train)
         model = self._new().fit(target.take(train), looks.tolist())
-        exact = isinstance(model, GainGPPredictor)
-        folds = [] if exact else self._folds(target, train, looks)
+        left_out = [model.predict_left_out(tau) for tau in looks.tolist()]
+        folds = self._folds(target, train, looks) if None in left_out else []
         found = []
-        for tau in looks.tolist():
+        for tau, own in zip(looks.tolist(), left_out, strict=True):
             alive = others[self._curves.epochs[self._record.end[others]] > tau]
             parts = [(alive, model.predict(target.take(alive), tau))]
-            if isinstance(model, GainGPPredictor):
-                parts.append((train, model.predict_left_out(tau)))
-            parts += [(rows, fold.predict(target.take(rows), tau)) for rows, fold in folds]
+            if own is not None:
+                parts.append((train, own))
+            else:
+                parts += [(rows, fold.predict(target.take(rows), tau)) for rows, fold in folds]
             found.append(parts)
         return found
 
     def _new(self) -> Predictor:
-        return make_predictor(self._model, seed=self._seed)
+        return make_predictor(self._model, seed=self._seed, **self._options)
 
     def _folds(
         self, target: CurveSet, train: np.ndarray, looks: np.ndarray

@@ -61,7 +61,7 @@ class Looks:
 
 
 def look_epochs(
-    epochs: np.ndarray, looks: Looks | None = None, *, all_up_to: int = 60, n_log: int = 14
+    epochs: np.ndarray, looks: Looks | None = None, *, all_up_to: int = 60, n_log: int = 12
 ) -> np.ndarray:
     """Epochs at which a replay looks at a run; int array, increasing.
 

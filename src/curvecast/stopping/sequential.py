@@ -33,8 +33,14 @@ class Setting:
     offset: float = 0.0
     top_n: int = 1
 
+    @classmethod
+    def of(cls, offset: float = 0.0, top_n: int = 1) -> Setting:
+        """Named after what is not the published rule's own: `offset=0.01`, `top10`, or `baker`."""
+        parts = [f"offset={offset:g}"] * (offset > 0) + [f"top{top_n}"] * (top_n > 1)
+        return cls(" ".join(parts) or "baker", offset, top_n)
 
-BAKER_SETTINGS = (Setting("baker"), Setting("offset=0.01", offset=0.01), Setting("top10", top_n=10))
+
+BAKER_SETTINGS = (Setting.of(), Setting.of(offset=0.01), Setting.of(top_n=10))
 
 
 def ordering(curves: CurveSet, repeat: int) -> np.ndarray:
@@ -121,9 +127,16 @@ def forecast(
 
 
 def baker_forecast(
-    curves: CurveSet, model: str, repeat: int, looks: np.ndarray, n_full: int = 100
+    curves: CurveSet,
+    model: str,
+    repeat: int,
+    looks: np.ndarray,
+    n_full: int = 100,
+    **options: Any,
 ) -> Forecasts:
     """Baker's protocol: trained on the first `n_full` runs of ordering `repeat`, never again.
+
+    `options` are passed to `make_predictor`.
 
     Raises
     ------
@@ -136,7 +149,7 @@ def baker_forecast(
         )
     order = ordering(curves, repeat)
     seed = seed_from(curves.name, "stopping", repeat, model)
-    return forecast(curves, order[:n_full], order[n_full:], model, looks, seed)
+    return forecast(curves, order[:n_full], order[n_full:], model, looks, seed, **options)
 
 
 def walk(

@@ -1,0 +1,13 @@
+"""Speedup of f-Hyperband against its loss on the data sets of one collection."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from curvecast import jobs
+from curvecast.plots import stopping, style
+
+with jobs.logged(snakemake.log[0]):
+    speedups = pd.read_csv(snakemake.input.speedups)
+    figure = stopping.hyperband(stopping.in_collection(speedups, snakemake.wildcards.collection))
+    style.save(figure, Path(snakemake.output[0]).with_suffix(""))
