@@ -21,7 +21,7 @@ TABULAR = (
     "nusvr_linear",
     "nusvr_rbf",
 )
-# The ensemble, which holds a dozen models, has its own tests (test_ensemble.py).
+# The ensemble, which holds a dozen models, has its other tests in test_ensemble.py.
 MODELS = (*TABULAR, "gp", "gain_gp", "lce", "lcnet", "cnn", "lstm", "cnn_lstm")
 NETWORK = {"epochs": 12, "members": 2}
 CHEAP = {
@@ -31,6 +31,7 @@ CHEAP = {
     "extra_trees": {"draws": 6, "max_trees": 30},
     "gradient_boosting": {"stages": 30},
     "gp": {"target": "level"},
+    "ensemble": {"draws": 5},
     "gain_gp": {"n_tune": 40},
     "lcnet": {"chains": 2, "epochs": 15, "burn_in": 5, "samples": 2, "every": 2},
     **dict.fromkeys(("cnn", "lstm", "cnn_lstm"), NETWORK),
@@ -121,7 +122,7 @@ def test_diverged_runs_are_passed_over_in_training_and_predicted_in_testing(
     assert np.isfinite(p.std).all()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, "ensemble"])
 def test_nan_in_training_features_is_survived(name: str, curves: CurveSet) -> None:
     curves.values[::7, 0] = np.nan
     curves.values[3, 2:5] = np.inf
@@ -194,7 +195,7 @@ def test_a_prediction_does_not_depend_on_the_other_test_runs(name: str, curves: 
     assert among.mean[40] == pytest.approx(alone.mean[0], rel=rel)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, "ensemble"])
 @pytest.mark.parametrize(("first", "last", "tau"), [(1, 2, 1), (0, 1, 1), (0, 3, 2)])
 def test_very_short_curves(
     name: str, first: int, last: int, tau: int, make_curves: Callable[..., CurveSet]
@@ -207,7 +208,7 @@ def test_very_short_curves(
     assert np.sqrt(np.mean((y - p.mean) ** 2)) < 2 * curves.final.std() + np.ptp(curves.values)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, "ensemble"])
 def test_curves_that_are_constant_and_all_alike(
     name: str, make_curves: Callable[..., CurveSet]
 ) -> None:
