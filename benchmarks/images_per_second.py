@@ -88,9 +88,7 @@ def our_epoch(images: Images, config: dict, shift: int, device: str) -> Callable
     return ImageTraining(module, data, recipe, 0, precision_of(device)).train_epoch
 
 
-def images_per_second(
-    epoch: Callable[[], None], n_images: int, repeats: int, device: str
-) -> float:
+def images_per_second(epoch: Callable[[], None], n_images: int, repeats: int, device: str) -> float:
     """Of the best of `repeats` epochs, after one to warm up."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     best = np.inf

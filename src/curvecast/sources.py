@@ -10,7 +10,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from curvecast.predictors import literal, module_of
+from curvecast.predictors import literal, module_of, parsed
 
 _PACKAGE = Path(__file__).parent
 
@@ -44,7 +44,7 @@ def _path_of(module: str) -> Path:
 @cache
 def _imports(path: Path) -> tuple[Path, ...]:
     names: list[str] = [module_of(model) for model in literal(path, "USES") or ()]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

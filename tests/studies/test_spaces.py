@@ -51,7 +51,10 @@ def test_json_and_python_files_are_read(tmp_path: Path) -> None:
     ("name", "problem"),
     [
         ("predictors.mlp", "no search space 'mlp'"),
-        ("elsewhere.cnn", "unknown search space 'elsewhere.cnn', modules: mlp, predictors"),
+        (
+            "elsewhere.cnn",
+            "unknown search space 'elsewhere.cnn', modules: houses, kuzushiji, mlp, predictors",
+        ),
         ("absent.json", "no such search space"),
         ("absent.py:f", "no such search space"),
         ("predictors._training", "no search space"),

@@ -12,6 +12,7 @@ from curvecast.predictors import module_of
 from curvecast.studies import network_plan
 from curvecast.stopping import plan as stopping_plan
 from curvecast.studies import plan as study_plan
+from curvecast.studies.settings import OPTIMIZERS
 
 RESULTS = config["results"].rstrip("/")
 LOGS = f"{RESULTS}/logs"
@@ -105,7 +106,7 @@ wildcard_constraints:
     network=r"[\w-]+",
     repeat=r"\d+",
     seed=r"\d+",
-    optimizer="|".join(study_plan.OPTIMIZERS),
+    optimizer="|".join(OPTIMIZERS),
 
 
 def collection_of(dataset):

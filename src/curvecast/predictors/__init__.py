@@ -22,9 +22,15 @@ if TYPE_CHECKING:
     from curvecast.predictors.base import Predictor
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Syntax tree of a Python file; parsing is most of what reading a file costs."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def literal(path: Path, name: str) -> Any:
     """Value of the top-level literal `name` in a Python file, None where there is none."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in parsed(path).body:
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == name for target in node.targets
         ):

@@ -24,15 +24,14 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.studies.bohb import Settings
 from curvecast.studies.early import EarlyEnd
-from curvecast.studies.evaluation import Objective
-from curvecast.studies.objectives.prediction import Parts, Prediction
-from curvecast.studies.objectives.recorded import Recorded
-from curvecast.studies.spaces import load_space
+from curvecast.studies.settings import Settings
+
+if TYPE_CHECKING:
+    from curvecast.studies.evaluation import Objective
 
 TASKS = {
     "digits_mlp": "curvecast.studies.objectives.digits:DigitsMLP",
@@ -116,11 +115,14 @@ def objective_of(
     ------
     DataError : see `check`; no such task or space; a collection is missing.
     """
+    # Imports are here because a plan of studies does without ConfigSpace, and the other objectives
+    # without torch.
+    from curvecast.studies.spaces import load_space
+
     check(name, definition)
     space = load_space(definition["space"]) if "space" in definition else None
     kind = definition["objective"]
     if kind == "training":
-        # Imported here because it imports torch, which the other objectives do without.
         from curvecast.studies.objectives.subsets import Subsets
         from curvecast.studies.objectives.training import Training
 
@@ -129,7 +131,11 @@ def objective_of(
     if curves is None:
         raise DataError(f"study {name!r}: objective {kind} needs a collection of curves")
     if kind == "recorded":
+        from curvecast.studies.objectives.recorded import Recorded
+
         return Recorded(curves, space, early_of(definition))
+    from curvecast.studies.objectives.prediction import Parts, Prediction
+
     assert space is not None
     parts = Parts(**definition["parts"])
     return Prediction(definition["model"], curves, parts, space, definition.get("fixed"))

@@ -13,15 +13,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor, module_of
-from curvecast.predictors.base import Prediction, Predictor
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Evaluation, Trial, trained_of
+
+if TYPE_CHECKING:
+    from curvecast.predictors.base import Prediction, Predictor
 
 
 @dataclass(frozen=True)

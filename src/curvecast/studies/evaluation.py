@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import ConfigSpace
 import numpy as np
+
+if TYPE_CHECKING:
+    import ConfigSpace
 
 _READY_WITHIN = 300.0
 _CHILD = "from curvecast.studies.evaluation import _evaluate_for; _evaluate_for({fd}, {parent})"

@@ -17,10 +17,10 @@ from curvecast import datasets
 from curvecast.curves import DataError
 from curvecast.predictors import module_of
 from curvecast.predictors import registry as models
+from curvecast.studies.definitions import TASKS, early_of, settings_of
 
 Config = Mapping[str, Any]
 Definition = Mapping[str, Any]
-OPTIMIZERS = ("bohb", "hyperband", "random", "grid")
 FIGURES = (
     "origin",
     "losses_over_time",
@@ -64,9 +64,6 @@ def check(config: Config, registry: Mapping[str, Any]) -> None:
     _check_tuned(config)
     if not config["studies"]:
         return
-    # Imported here because it imports hpbandster, which runs without studies do without.
-    from curvecast.studies.definitions import early_of, settings_of
-
     rows: dict[tuple[str, str], str] = {}
     for name in config["studies"]:
         definition = definition_of(config, name)
@@ -213,9 +210,6 @@ def for_job(definition: Definition, dataset: str | None = None) -> dict[str, Any
 
 def modules_of(definition: Definition) -> list[str]:
     """Modules behind a study that no import of `studies.jobs` names: task, space, predictor."""
-    # Imported here for the same reason as in `check`.
-    from curvecast.studies.definitions import TASKS
-
     found = ["curvecast.studies.jobs"]
     if definition["objective"] == "training":
         task = str(definition["task"])
