@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-# Floats of one im2col block: it should stay in the second-level cache.
-_BLOCK = 2**19
+# Floats of one im2col block: it should stay in the cache.
+_BLOCK = 2**21
 
 
 def forward(

@@ -6,7 +6,9 @@ from the weights and the optimiser's state exactly as it would have gone on.
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +19,18 @@ from torch import nn
 
 from curvecast.protocol import seed_from
 from curvecast.tasks import batch_last as batch_last_layout
+from curvecast.tasks import cnn
 from curvecast.tasks.images import Images, Labelled
 
 # Images of one forward pass without gradients.
 _EVALUATED_AT_ONCE = 1000
 # Epoch 0 shows the untrained network on so many training images.
 _PROBE = 1000
+# Networks of fewer multiply-adds per image, in batches of at least so many images, are faster in
+# the layout of tasks.batch_last (a Zen 4 core, benchmarks/images_per_second.py).
+_SMALL, _WIDE = 8e5, 50
+# Parameters of mallopt(3), from malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 LOSSES = ("cross_entropy", "mse")
 OPTIMIZERS = ("sgd", "adam", "adadelta")
 SCHEDULES = ("constant", "cosine", "step")
@@ -94,6 +102,17 @@ class Prepared:
         """Height and width."""
         height, width = self.train[0].shape[2:]
         return height, width
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees, where its allocator is glibc's.
+
+    Every step frees and takes the same megabytes; by default each of them goes back to the system
+    and comes as zeroed pages, which costs a third of a small network's step.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(_M_MMAP_THRESHOLD, 2**30)
+        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def prepare(images: Images, device: str = "cpu", size: int | None = None) -> Prepared:
@@ -280,6 +299,11 @@ class ImageTraining:
     def _set_rate(self, progress: float) -> None:
         for group in self._optimizer.param_groups:
             group["lr"] = rate_at(self.recipe, progress)
+
+
+def batch_last_pays(network: cnn.Network, image: tuple[int, int], batch_size: int) -> bool:
+    """Whether `tasks.batch_last` is the faster layout on a CPU."""
+    return cnn.n_multiplications(network, image) < _SMALL and batch_size >= _WIDE
 
 
 def precision_of(device: str) -> torch.dtype:

@@ -17,13 +17,18 @@ from curvecast.studies import identity
 from curvecast.studies.evaluation import Config
 from curvecast.studies.spaces import kuzushiji, load_configuration, usps
 from curvecast.tasks import cnn, images
-from curvecast.tasks.image_training import ImageTraining, Prepared, Recipe, precision_of, prepare
+from curvecast.tasks.image_training import (
+    ImageTraining,
+    Prepared,
+    Recipe,
+    batch_last_pays,
+    keep_freed_memory,
+    precision_of,
+    prepare,
+)
 
 SPACES = {"kuzushiji": kuzushiji.cnn, "usps": usps.grid}
 _RECIPE = ("batch_size", "learning_rate", "optimizer", "momentum", "amsgrad", "schedule", "loss")
-# Networks of fewer multiply-adds per image, in batches of at least so many images, are faster in
-# the layout of tasks.batch_last (a Zen 4 core, benchmarks/images_per_second.py).
-_SMALL, _WIDE = 8e5, 50
 
 
 @dataclass
@@ -146,6 +151,7 @@ class ImageTask:
     ) -> ImageTraining:
         """A network before its first epoch, from `weights` as far as they fit."""
         torch.set_num_threads(1)
+        keep_freed_memory()
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -162,7 +168,6 @@ class ImageTask:
             **{name: whole[name] for name in _RECIPE if name in whole},
         )
         network = self.layers(config)
-        small = cnn.n_multiplications(network, self._side) < _SMALL
         module = cnn.build(network, self._prepared.image, seed)
         return ImageTraining(
             module,
@@ -171,5 +176,5 @@ class ImageTask:
             seed,
             precision,
             weights,
-            batch_last=small and recipe.batch_size >= _WIDE,
+            batch_last=batch_last_pays(network, self._side, recipe.batch_size),
         )
