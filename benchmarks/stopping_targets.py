@@ -43,7 +43,7 @@ def curves_of(name: str, registry: dict) -> CurveSet | None:
 def measure(curves: CurveSet, search: str, args: argparse.Namespace) -> pd.DataFrame:
     started = time.process_time()
     if search == "online":
-        rows = online_study(curves, args.deltas, args.orderings).outcomes
+        rows = online_study(curves, args.deltas or (), args.orderings).outcomes
     else:
         plan = hyperband_study.HyperbandPlan(
             settings=(), hyperbands=args.hyperbands, repeats=args.orderings

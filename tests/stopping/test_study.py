@@ -101,7 +101,7 @@ def test_rules_without_a_model(curves):
 
 def test_online_study_marks_the_fixed_setting(curves):
     fixed = OnlineSetting().delta
-    study = online_study(curves, [fixed, 0.5], orderings=2)
+    study = online_study(curves, [0.5], orderings=2)
     marked = study.outcomes.groupby("delta")["default"].all()
     assert marked.to_dict() == {0.5: False, fixed: True}
     assert set(study.traces["delta"]) == {fixed}

@@ -50,7 +50,7 @@ stopping:
   orderings: 2
   deltas: [0.9]
   settings: [{offset: 0}]
-  online: {deltas: [0.9]}
+  online: {deltas: []}
   hyperband: {predictors: [last_value], budget: 9, hyperbands: 12, settled: 8, repeats: 2}
   overrides:
     mine: {hyperband: {deltas: [0.8], settings: [{kappa: 1}]}}

@@ -72,7 +72,7 @@ def test_a_change_of_one_search_reruns_no_other(project: Project) -> None:
     project.edit("tiny.yaml", "deltas: [0.8], settings", "deltas: [0.85], settings")
     assert project.planned() == {"Hyperband with last_value on mine"} | HYPERBAND_FOLLOWS
     project.edit("tiny.yaml", "deltas: [0.85], settings", "deltas: [0.8], settings")
-    project.edit("tiny.yaml", "online: {deltas: [0.9]}", "online: {deltas: [0.8, 0.9]}")
+    project.edit("tiny.yaml", "online: {deltas: []}", "online: {deltas: [0.8]}")
     assert project.planned() == {"online search on mine"} | SEQUENTIAL_FOLLOWS
 
 

@@ -17,17 +17,16 @@ PREDICTOR = "gain_gp"
 
 def online_study(
     curves: CurveSet,
-    deltas: Iterable[float] | None = None,
+    deltas: Iterable[float] = (),
     orderings: int = 10,
     setting: OnlineSetting | None = None,
 ) -> SearchStudy:
-    """The online search at several Delta (default: that of the fixed setting alone).
+    """The online search with one setting, and with the same at further `deltas`.
 
-    The Delta nearest to the fixed one is drawn. Raises DataError as `online.replay_online` does.
+    The setting (default: the fixed one) is drawn. Raises DataError as `online.replay_online` does.
     """
     setting = setting or OnlineSetting()
-    wanted = sorted(set(deltas or (setting.delta,)))
-    shown = min(wanted, key=lambda delta: abs(delta - setting.delta))
+    wanted = sorted({setting.delta, *deltas})
     record, looks = Record.of(curves), online_looks(curves.epochs)
     rows, timings = Rows(curves, record), []
     for repeat in range(orderings):
@@ -40,7 +39,7 @@ def online_study(
                 repeat,
                 replay,
                 best_possible,
-                shown=delta == shown,
+                shown=delta == setting.delta,
                 default=chosen == OnlineSetting(),
             )
             seconds = (cost.fits, cost.fit, cost.predict)
