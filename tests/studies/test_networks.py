@@ -169,7 +169,7 @@ def test_house_prices_in_a_study(tmp_path: Path) -> None:
     assert min(losses) < 0.5 * 5000**2 / 12
     assert evaluations[0].info["validation"] == pytest.approx(evaluations[0].loss)
     reference = {**definition, "configuration": "houses.REFERENCE"}
-    reference["task_options"] = {"n_epochs": 60, "loss": "gaussian"}
+    reference["task_options"] = {"n_epochs": 200, "loss": "gaussian"}
     row = networks.train("gaussian", reference, 0, raw).scores.iloc[0]
     assert row["validation"] < 3 * 100**2
     assert 0.5 < row["test_calibrated_coverage"] <= 1
@@ -177,6 +177,13 @@ def test_house_prices_in_a_study(tmp_path: Path) -> None:
             "batch_size": 8, "learning_rate": 1e3}  # fmt: skip
     wild_row = networks.train("wild", {**definition, "configuration": wild}, 0, raw).scores.iloc[0]
     assert wild_row["diverged"]
+    task = HouseTask(HOUSES, raw, divisions=2)
+    both = task.start(load_configuration("houses.REFERENCE"), 0)
+    both.train_epoch()
+    errors = both.stack.evaluate()["val_mse"]
+    assert errors[0] != errors[1]
+    assert both.evaluate()["val_mse"] == errors.mean()
+    assert both.scores()["validation_division_sd"] == pytest.approx(errors.std(ddof=1))
     assert HouseTask(HOUSES, raw).describe(wild) == {"num_params": 2 * 32 + 33 * 16 + 17}
 
 

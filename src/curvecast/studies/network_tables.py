@@ -15,6 +15,13 @@ from curvecast.markdown import number, table
 
 # Numbers of so few values are levels themselves.
 _FEW = 5
+# Scores of a regression that the table for people shows as well, with their decimals.
+_FURTHER = {
+    "validation_division_sd": 0,
+    "test_division_sd": 0,
+    "test_coverage": 3,
+    "test_calibrated_coverage": 3,
+}
 _SCORES = ("validation", "train", "test")
 
 
@@ -114,9 +121,11 @@ def networks_text(frame: pd.DataFrame, scores: Sequence[str] = _SCORES) -> str:
                 f"{100 * low:.2f} to {100 * high:.2f}"
                 for low, high in zip(rows["test_low"], rows["test_high"], strict=True)
             ]
-        for name in ("test_coverage", "test_calibrated_coverage"):
-            if not percent and name in rows:
-                shown[name.replace("_", " ")] = rows[name].map(lambda v: number(v, 3))
+        if not percent:
+            for column, digits in _FURTHER.items():
+                if column in rows and rows[column].notna().any():
+                    title = column.replace("_", " ")
+                    shown[title] = rows[column].map(lambda v, n=digits: _rounded(v, n))
         if "published" in rows and rows["published"].notna().any():
             shown["published"] = rows["published"].fillna("")
             for name in scores:
@@ -143,6 +152,12 @@ def _amount(value: float, percent: bool) -> str:
     if np.isnan(value):
         return ""
     return f"{100 * value:.2f}" if percent else f"{value:.4g}"
+
+
+def _rounded(value: float, digits: int) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.4g}" if digits == 0 else f"{value:.{digits}f}"
 
 
 def effects(evaluations: pd.DataFrame, levels: int = 3) -> pd.DataFrame:

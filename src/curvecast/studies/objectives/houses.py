@@ -11,6 +11,7 @@ import ConfigSpace
 import numpy as np
 import torch
 
+from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config
 from curvecast.studies.spaces import houses
@@ -29,7 +30,9 @@ class HouseTask:
     raw : its file.
     loss : mse, or gaussian: the network gives a mean and a log variance per house.
     n_epochs : length of a complete training.
-    division : number of the random division into training, validation and test rows.
+    divisions : random divisions into training, validation and test rows. A run of each is trained,
+        all together, and series and scores are means over them: a few expensive houses in one
+        part or another change the error of a single division by half.
     fixed : parameters that are not searched.
     """
 
@@ -37,7 +40,7 @@ class HouseTask:
     raw: Sequence[str | Path]
     loss: str = "mse"
     n_epochs: int = 800
-    division: int = 0
+    divisions: int = 1
     fixed: Mapping[str, Any] = field(default_factory=dict)
     direction: str = "minimize"
     architecture: tuple[str, ...] = ("depth", "width", "activation")
@@ -50,13 +53,14 @@ class HouseTask:
         gaussian = self.loss == "gaussian"
         self.target = "val_nll" if gaussian else "val_mse"
         self.metric = f"validation {'negative log-likelihood' if gaussian else 'squared error'}"
-        self._table = regression.load(
-            self.data["name"], self.data, self.raw[0], division=self.division
-        )
+        self._tables = [
+            regression.load(self.data["name"], self.data, self.raw[0], division=k)
+            for k in range(self.divisions)
+        ]
 
     def identity(self) -> dict[str, Any]:
         """Everything that changes what a training gives, with a digest of the file."""
-        options = {name: getattr(self, name) for name in ("loss", "n_epochs", "division", "fixed")}
+        options = {name: getattr(self, name) for name in ("loss", "n_epochs", "divisions", "fixed")}
         facts = {name: self.data[name] for name in ("name", "features", "target", "split")}
         return {**options, "data": facts, "files": identity.of_files(self.raw)}
 
@@ -76,7 +80,8 @@ class HouseTask:
             raise ValueError("house prices have no transfer of weights")
         torch.set_num_threads(1)
         recipe = recipe_of({**config, **self.fixed}, self.loss)
-        return HouseTraining(regression.Stack([self._table], recipe, [seed]))
+        seeds = [seed_from(seed, k) for k in range(self.divisions)]
+        return HouseTraining(regression.Stack(self._tables, recipe, seeds))
 
 
 def recipe_of(config: Config, loss: str) -> regression.Recipe:
@@ -95,25 +100,31 @@ def recipe_of(config: Config, loss: str) -> regression.Recipe:
 
 
 class HouseTraining:
-    """One run of `regression.Stack` as a session of a study."""
+    """The runs of a `regression.Stack`, one per division, as one session of a study."""
 
     def __init__(self, stack: regression.Stack) -> None:
         self.stack = stack
         self.state, self.resume, self.train_epoch = stack.state, stack.resume, stack.train_epoch
 
     def evaluate(self) -> dict[str, float]:
-        """The series of the run; inf in all of them where it has diverged."""
-        return {name: float(values[0]) for name, values in self.stack.evaluate().items()}
+        """The series, means over the divisions; inf where a run has diverged."""
+        return {name: float(values.mean()) for name, values in self.stack.evaluate().items()}
 
     def scores(self) -> dict[str, float]:
-        """Mean squared errors; with the likelihood also coverage of the 80 % interval."""
+        """Mean squared errors, their standard deviation over the divisions where there are several.
+
+        With the likelihood also coverage of the 80 % interval of the test rows.
+        """
         result = {}
         for part in ("train", "validation", "test"):
             mean, _ = self.stack.predict(part)
-            result[part] = float(np.mean((self.stack.targets[part] - mean) ** 2))
+            errors = np.mean((self.stack.targets[part] - mean) ** 2, axis=1)
+            result[part] = float(errors.mean())
+            if len(errors) > 1:
+                result[f"{part}_division_sd"] = float(errors.std(ddof=1))
         if self.stack.recipe.loss == "gaussian":
             covered = self.stack.coverage("test")
-            result |= {f"test_{name}": float(values[0]) for name, values in covered.items()}
+            result |= {f"test_{name}": float(values.mean()) for name, values in covered.items()}
         return result
 
     def weights(self) -> dict[str, np.ndarray]:
