@@ -10,9 +10,11 @@ READY := .venv/ready-$(firstword $(shell cksum < envs/requirements.txt))
 
 run: $(READY)  ## the offline run: embedded curves to tables and figures, in minutes
 	$(BIN)/snakemake --cores $(CORES) --configfile config/embedded.yaml
+	@echo "Report: results/embedded/report.html"
 
 reproduce: $(READY)  ## everything in config.yaml; downloads what no mirror has
 	$(BIN)/snakemake --cores $(CORES)
+	@echo "Report: results/report.html"
 
 test: $(READY)
 	$(BIN)/ruff check .

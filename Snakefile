@@ -28,9 +28,11 @@ rule all:
     input:
         tables(),
         figures(),
+        saved_models(),
+        f"{RESULTS}/report.html",
     localrule: True
     message:
-        "tables and figures"
+        "tables, figures and the report"
 
 
 onstart:

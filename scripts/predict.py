@@ -8,7 +8,7 @@ with jobs.logged(snakemake.log[0]):
     model, depth_column = snakemake.params.model, snakemake.params.depth_column
     options = incumbent.options_of(snakemake.input.incumbent, snakemake.params.options)
     curves = CurveSet.from_parquet(snakemake.input.curves)
-    cells = benchmark.cells(curves.last_epoch, **snakemake.params.cells)
+    cells = benchmark.cells_of(curves, **snakemake.params.cells)
     features = benchmark.read_features(snakemake.input.features, {cell.tau for cell in cells})
     predictions, timings = benchmark.run(
         model, options, curves, features, cells, depth_column=depth_column

@@ -10,9 +10,7 @@ with jobs.logged(snakemake.log[0]):
     curves = CurveSet.from_parquet(snakemake.input.curves)
     tau = protocol.tau_of(snakemake.params.fraction, curves.last_epoch)
     frames = {
-        (name, model): predictions.at_fraction(
-            scores.read_predictions(path), tau, snakemake.params.n_train
-        )
+        (name, model): predictions.at_fraction(scores.read_predictions(path), tau)
         for model, path in zip(models, snakemake.input.predictions, strict=True)
     }
     scatter = predictions.predicted_against_true(frames, {name: curves.metric})

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import html
+import json
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,3 +123,96 @@ def mirror() -> Path:
     if "CURVECAST_MIRROR" not in os.environ:
         pytest.skip("CURVECAST_MIRROR is not set: no published raw files at hand")
     return Path(os.environ["CURVECAST_MIRROR"]).resolve()
+
+
+@pytest.fixture(scope="session")
+def table_of() -> Callable[..., pd.DataFrame]:
+    """Make a table of n runs, their settings and errors that fall to a limit which those tell."""
+
+    def make(n: int = 40) -> pd.DataFrame:
+        rng = np.random.default_rng(0)
+        lr = 10.0 ** rng.uniform(-4, -1, n)
+        optimizer = rng.choice(["adam", "sgd"], n)
+        limit = 0.1 + 0.05 * np.abs(np.log10(lr) + 2.5) + 0.05 * (optimizer == "sgd")
+        epochs = np.arange(1, 21)
+        values = limit[:, None] + 0.5 * np.exp(-0.3 * epochs) + 0.002 * rng.standard_normal((n, 20))
+        frame = pd.DataFrame({"run": [f"r{i}" for i in range(n)], "lr": lr, "optimizer": optimizer})
+        return pd.concat(
+            [frame, pd.DataFrame(values, columns=[f"err_{e}" for e in epochs])], axis=1
+        )
+
+    return make
+
+
+_PROBE = """<script>
+addEventListener("load", async () => {
+  for (const part of document.querySelectorAll("details")) part.open = true;
+  const images = [];
+  for (const image of document.images) {
+    image.loading = "eager";
+    await image.decode().catch(() => {});
+    images.push([image.closest("figure").id, image.naturalWidth]);
+  }
+  const sections = [...document.querySelectorAll("section")].map(section => ({
+    id: section.id,
+    words: section.innerText.split(/\\s+/).length,
+    rows: section.querySelectorAll("tbody tr").length,
+    figures: section.querySelectorAll("img").length,
+    findings: section.querySelectorAll(".findings li").length,
+  }));
+  const tables = [...document.querySelectorAll("table")].map(table => {
+    const head = table.tHead.rows[0].cells[0], first = () => table.tBodies[0].rows[0].innerText;
+    head.click();
+    const one = first();
+    head.click();
+    const rows = table.tBodies[0].rows.length;
+    return { id: table.closest("[id]").id, rows, moved: one !== first() };
+  });
+  const wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  parent.postMessage(JSON.stringify({ images, sections, tables, wider }), "*");
+});
+</script></body>"""
+# A frame is as narrow as one likes, a window is not.
+_FRAME = """<iframe src="page.html" style="border: 0; width: {width}px; height: 900px"></iframe>
+<pre id="probe"></pre>
+<script>
+addEventListener("message", event => {
+  document.getElementById("probe").textContent = event.data;
+});
+</script>"""
+
+
+@pytest.fixture(scope="session")
+def look_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, int], dict[str, Any]]:
+    """Open a page in a real browser of a given width and say what is there.
+
+    `images` (figure and width of each decoded image), `sections`, `tables` (their rows, and
+    whether a click on the first head turned them round), `wider` (pixels by which the page is
+    wider than the window).
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        pytest.skip("no Chromium is installed (apt install chromium)")
+
+    def look(page: Path, width: int) -> dict[str, Any]:
+        folder = tmp_path_factory.mktemp("page")
+        text = page.read_text(encoding="utf-8")
+        assert text.count("</body>") == 1
+        (folder / "page.html").write_text(text.replace("</body>", _PROBE), encoding="utf-8")
+        (folder / "frame.html").write_text(_FRAME.replace("{width}", str(width)), encoding="utf-8")
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+        command += ["--window-size=1500,1000", "--virtual-time-budget=20000"]
+        command += [f"--user-data-dir={folder / 'profile'}", (folder / "frame.html").as_uri()]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        found = re.search(r'<pre id="probe">(.+?)</pre>', done.stdout, flags=re.DOTALL)
+        assert found, done.stderr[-2000:]
+        return json.loads(html.unescape(found[1]))
+
+    return look

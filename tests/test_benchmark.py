@@ -40,6 +40,24 @@ def test_cells_cover_the_product_and_share_the_largest_reserve() -> None:
     assert {cell.depth for cell in cells} == {None}
 
 
+def test_small_collections_keep_half_of_their_runs_for_testing(make_curves: Make) -> None:
+    curves = make_curves(60)
+    curves.values[:10, -1] = np.nan
+    plan = {"repeats": [0], "fractions": [0.25]}
+
+    def sizes(n_train: list[int], **more: object) -> list[int]:
+        return [
+            cell.n_train for cell in benchmark.cells_of(curves, n_train=n_train, **plan, **more)
+        ]
+
+    assert sizes([100]) == [25]
+    assert sizes([20]) == [20]
+    assert sizes([20, 40, 100]) == [20, 25]
+    assert sizes([40], depths=[3]) == [40]
+    predictions, _ = run("ols", curves, benchmark.cells_of(curves, n_train=[100], **plan))
+    assert len(predictions) == 25
+
+
 def test_rows_are_the_test_runs_of_each_cell_in_order(make_curves: Make) -> None:
     curves = make_curves(60, noise=0.01)
     cells = plain_cells()

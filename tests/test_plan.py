@@ -29,6 +29,7 @@ CONFIG: dict[str, Any] = {
         "thresholds": [32, 62],
         "n_train": 50,
     },
+    "saved_models": {"datasets": ["baker/*"], "models": ["ols", "cnn_tuned"]},
     "parts": 1,
 }
 
@@ -122,3 +123,21 @@ def test_mistakes_are_named(config: dict[str, Any], said: str) -> None:
     plan.check(CONFIG, REGISTRY)
     with pytest.raises(DataError, match=said):
         plan.check(config, REGISTRY)
+
+
+def test_models_to_keep_are_those_of_usable_data_sets() -> None:
+    usable = ["mine", "baker/b"]
+    assert plan.saved_models(CONFIG, usable, REGISTRY) == [
+        ("baker/b", "ols"),
+        ("baker/b", "cnn_tuned"),
+    ]
+    kept = plan.saved_models(CONFIG, usable, REGISTRY, left_out=["cnn_tuned"])
+    assert kept == [("baker/b", "ols")]
+    with pytest.raises(DataError, match="unknown model 'olz'"):
+        plan.check(changed("saved_models", models=["olz"]), REGISTRY)
+
+
+def test_columns_of_a_stanza() -> None:
+    stanza = {"curve_columns": "acc_{epoch}", "first_epoch": 1, "reader": "baker"}
+    assert plan.columns_of(stanza) == {"curve_columns": "acc_{epoch}", "first_epoch": 1}
+    assert plan.columns_of({"reader": "lcbench"}) == {}

@@ -18,8 +18,9 @@ def test_closing_words_name_the_best_models_of_each_collection(tmp_path: Path) -
     lines = words.splitlines()
     assert [line.split() for line in lines[2:4]] == [["nusvr_rbf", "0.900"], ["ols", "0.800"]]
     assert lines[4] == "mine: R² at 25 % of the curve, median over 1 data sets"
-    assert [line.split() for line in lines[5:-1]] == [["ols", "0.500"]]
-    assert lines[-1] == "LEFT OUT: baker/b, baker/c"
+    assert [line.split() for line in lines[5:-2]] == [["ols", "0.500"]]
+    assert lines[-2] == "LEFT OUT: baker/b, baker/c"
+    assert lines[-1] == f"Report: {tmp_path}/report.html"
 
 
 def test_a_part_of_the_workflow_has_no_headline(tmp_path: Path) -> None:

@@ -82,6 +82,19 @@ def cells(
     ]
 
 
+def cells_of(curves: CurveSet, *, n_train: Sequence[int], **arguments: Any) -> list[Cell]:
+    """`cells` of a data set, with training sets that leave half of its runs for testing.
+
+    In a collection that is too small, sizes of more than half of the runs with a finite final
+    value give way to that half; the tables name the size that was used. Where networks are cut
+    by depth, the depth says how many runs there are on either side, and sizes stay.
+    """
+    if not arguments.get("depths"):
+        half = int(np.isfinite(curves.final).sum()) // 2
+        n_train = sorted({min(n, max(2, half)) for n in n_train})
+    return cells(curves.last_epoch, n_train=n_train, **arguments)
+
+
 def read_features(folder: str | Path, taus: Iterable[int]) -> dict[int, pd.DataFrame]:
     """The frames `tau={tau}.parquet` of a feature folder. Raises DataError where one is missing."""
     paths = {tau: Path(folder, f"tau={tau}.parquet") for tau in taus}

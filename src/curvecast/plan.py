@@ -57,12 +57,14 @@ def check(config: Config, registry: Mapping[str, Any]) -> None:
     repeats = config["protocol"]["repeats"]
     if config["parts"] > repeats:
         raise DataError(f"parts is {config['parts']}, there are only {repeats} repeats to split")
-    for experiment in EXPERIMENTS:
-        section = config[experiment] or {}
+    for name in (*EXPERIMENTS, "saved_models"):
+        section = config[name] or {}
         datasets.expand(section.get("datasets", ()), registry)
         for model in section.get("models", ()):
             if model not in config["tuned_models"]:
                 module_of(model)
+    for experiment in EXPERIMENTS:
+        section = config[experiment] or {}
         unknown = set(section.get("fractions", ())) - set(config["protocol"]["fractions"])
         if unknown and section.get("datasets") and section.get("models"):
             raise DataError(
@@ -156,6 +158,29 @@ def task_a_variants(config: Config, model: str) -> list[dict[str, Any]]:
 
 def _variant_models(section: Config) -> list[str]:
     return [model for variant in section.get("variants", ()) for model in variant.get("models", ())]
+
+
+def saved_models(
+    config: Config,
+    usable: Sequence[str],
+    registry: Mapping[str, Any],
+    left_out: Sequence[str] = (),
+) -> list[tuple[str, str]]:
+    """Data set and model of every predictor to keep; arguments as those of `jobs`."""
+    section = config["saved_models"] or {}
+    wanted = datasets.expand(section.get("datasets", ()), registry)
+    return [
+        (dataset, model)
+        for dataset in usable
+        if dataset in wanted
+        for model in section.get("models", ())
+        if model not in left_out
+    ]
+
+
+def columns_of(stanza: Mapping[str, Any]) -> dict[str, Any]:
+    """How the curve's columns of a data set are called, as `saved.train` takes it."""
+    return {key: stanza[key] for key in ("curve_columns", "first_epoch") if key in stanza}
 
 
 def words(config: Config, found: Iterable[Job]) -> str:

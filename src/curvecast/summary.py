@@ -35,4 +35,5 @@ def closing_words(
         )
         lines += [f"  {row['model']:<18} {float(row['r2_median']):6.3f}" for row in mine[:best]]
     missing = ", ".join(left_out)
-    return "\n".join([*lines, f"LEFT OUT: {missing}"] if missing else lines)
+    lines += [f"LEFT OUT: {missing}"] if missing else []
+    return "\n".join([*lines, f"Report: {Path(results, 'report.html')}"])

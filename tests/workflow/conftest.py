@@ -106,10 +106,14 @@ class Project:
         return done.stdout + done.stderr
 
     def planned(self, *arguments: str) -> set[str]:
-        """Messages of the jobs that a dry run plans."""
+        """Messages of the jobs that a dry run plans, but for the report, which follows from all."""
+        return self.all_planned(*arguments) - {"report"}
+
+    def all_planned(self, *arguments: str) -> set[str]:
+        """The same with the report."""
         text = self.run("--dry-run", *arguments)
         jobs = re.findall(r"^Job \d+: (.*)$", text, flags=re.MULTILINE)
-        return set(jobs) - {"tables and figures"}
+        return set(jobs) - {"tables, figures and the report"}
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace the first `old`, which must be there, in a file."""

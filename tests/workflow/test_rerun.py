@@ -110,3 +110,17 @@ def test_every_module_that_a_rule_names_exists() -> None:
     for name in modules:
         found = sources.of(f"curvecast.{name}")
         assert str(ROOT / "src/curvecast" / f"{name}.py") in found
+
+
+def test_the_page_and_the_captions_plan_the_report_alone(project: Project) -> None:
+    assert project.all_planned() == set()
+    project.edit("src/curvecast/report/page.html", "Findings", "Found")
+    assert project.all_planned() == {"report"}
+    project.run()
+    project.edit("workflow/report/r2.rst", "R²", "The R²")
+    assert project.all_planned() == {"report"}
+
+
+def test_the_report_follows_from_every_table(project: Project) -> None:
+    project.edit("src/curvecast/plots/coverage.py", '"""', '"""Edited. ')
+    assert project.all_planned() == {"figure of interval coverage", "report"}

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from curvecast import DataError, datasets, jobs, locks, plan, sources, summary
 from curvecast.predictors import module_of
+from curvecast.report import about, contents
 from curvecast.studies import network_plan
 from curvecast.stopping import plan as stopping_plan
 from curvecast.studies import plan as study_plan
@@ -21,21 +22,20 @@ TABLE = f"{RESULTS}/tables"
 FIGURE = f"{RESULTS}/figures"
 SCORES = f"{RESULTS}/scores/{{job}}.parquet"
 STUDY = f"{RESULTS}/studies"
-# Published R²; further published figures are inputs of the rules that set ours beside them.
-PUBLISHED = sorted(
-    os.path.relpath(path)
-    for pattern in ("*_r2.csv", "notes.csv")
-    for path in Path(workflow.basedir, "resources/published").glob(pattern)
-)
-PUBLISHED_NETWORKS = sorted(
-    os.path.relpath(path)
-    for pattern in ("*_accuracy.csv", "*_networks.csv")
-    for path in Path(workflow.basedir, "resources/published").glob(pattern)
-)
 
-PUBLISHED_TASK_A = os.path.relpath(
-    Path(workflow.basedir, "resources/published/lcbench_task_a_mse.csv")
+
+def of_repository(*patterns):
+    """Files of the repository, relative so that a clone may move without rerunning."""
+    folder = Path(workflow.basedir)
+    return sorted(os.path.relpath(path) for pattern in patterns for path in folder.glob(pattern))
+
+
+# Published R²; further published figures are inputs of the rules that set ours beside them.
+PUBLISHED = of_repository("resources/published/*_r2.csv", "resources/published/notes.csv")
+PUBLISHED_NETWORKS = of_repository(
+    "resources/published/*_accuracy.csv", "resources/published/*_networks.csv"
 )
+PUBLISHED_TASK_A = of_repository("resources/published/lcbench_task_a_mse.csv")
 
 os.environ.update(
     # Jobs run side by side: one thread each for BLAS and torch.
@@ -80,6 +80,7 @@ try:
     REPLAYS = study_plan.replays(config, PREFLIGHT.usable, REGISTRY)
     TASK_A = plan.task_a_jobs(config, PREFLIGHT.usable, REGISTRY)
     STOPPINGS = stopping_plan.searches(config, PREFLIGHT.usable, REGISTRY)
+    KEPT = plan.saved_models(config, PREFLIGHT.usable, REGISTRY, left_out=UNTUNED)
     ASKED = [name for name in plan.EXPERIMENTS if any(job.experiment == name for job in JOBS)]
 except DataError as error:
     raise WorkflowError(f"{error}") from None
@@ -126,6 +127,27 @@ def outputs(pattern, experiment=None, collection=None):
 def code_of(*modules):
     """Source files behind modules, relative so that a clone may move without rerunning."""
     return [os.path.relpath(path) for path in sources.of(*modules)]
+
+
+def shown(path, **labels):
+    """A table (.csv, .md) or figure (.svg, .png) that `snakemake --report` shows, by its path
+    without extension: in the section and with the caption that it has in report.html.
+    """
+    name = next(iter(contents.names_of([f"{path}.csv"], RESULTS)))
+    drawn = name.startswith("figures/")
+    kinds = [".svg", ".png"] if drawn else [".csv", ".md"]
+    caption = Path(workflow.basedir, "workflow/report", f"{contents.family(name)}.rst")
+
+    def category(wildcards):
+        return contents.section_of(name.format(**dict(wildcards.items()))).title
+
+    marked = report(
+        path + kinds[0],
+        caption=str(caption) if drawn and caption.is_file() else None,
+        category=category,
+        labels={"result": contents.family(name), **labels},
+    )
+    return [marked, path + kinds[1]]
 
 
 def experiment_of(wildcards):
@@ -318,7 +340,13 @@ def tables():
     return [
         *expand(f"{TABLE}/{{name}}.{{kind}}", name=names, kind=["csv", "md"]),
         *expand(f"{RESULTS}/{{name}}.{{kind}}", name=seconds, kind=["csv", "md"]),
+        *([f"{TABLE}/study_regret.csv"] if REPLAYS else []),
     ]
+
+
+def saved_models():
+    """The predictors that the run keeps."""
+    return [f"{RESULTS}/models/{dataset}/{model}.safetensors" for dataset, model in KEPT]
 
 
 def figures():

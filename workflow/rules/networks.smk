@@ -41,8 +41,8 @@ rule network_table:
         published=PUBLISHED_NETWORKS,
         code=code_of("curvecast.studies.network_tables", "curvecast.tables"),
     output:
-        networks=multiext(f"{TABLE}/networks", ".csv", ".md"),
-        seconds=multiext(f"{RESULTS}/network_timings", ".csv", ".md"),
+        networks=shown(f"{TABLE}/networks"),
+        seconds=shown(f"{RESULTS}/network_timings"),
     log:
         f"{LOGS}/network_table.log",
     benchmark:
@@ -66,7 +66,7 @@ rule effects_table:
         evaluations=searches_files(TRAININGS, f"{STUDY}/{{job}}/evaluations.parquet"),
         code=code_of("curvecast.studies.network_tables", "curvecast.tables"),
     output:
-        multiext(f"{TABLE}/effects", ".csv", ".md"),
+        shown(f"{TABLE}/effects"),
     log:
         f"{LOGS}/effects_table.log",
     benchmark:
@@ -92,7 +92,7 @@ rule network_figure:
         ],
         code=code_of("curvecast.plots.networks"),
     output:
-        multiext(f"{FIGURE}/networks/{{network}}", ".svg", ".png"),
+        shown(f"{FIGURE}/networks/{{network}}", network="{network}"),
     log:
         f"{LOGS}/network_figure/{{network}}.log",
     benchmark:

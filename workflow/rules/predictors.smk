@@ -98,3 +98,31 @@ if config["parts"] > 1:
             "parts of {wildcards.model}{wildcards.experiment} on {wildcards.dataset}"
         script:
             "../../scripts/gather.py"
+
+
+rule saved_model:
+    input:
+        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
+        incumbent=incumbent_of,
+        code=lambda wildcards: code_of("curvecast.saved", module_of(base_model_of(wildcards))),
+    output:
+        f"{RESULTS}/models/{{dataset}}/{{model}}.safetensors",
+    log:
+        f"{LOGS}/saved_model/{{dataset}}/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/saved_model/{{dataset}}/{{model}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(120),
+    params:
+        model=base_model_of,
+        options=lambda wildcards: config["model_options"].get(wildcards.model, {}),
+        fractions=config["saved_models"]["fractions"],
+        columns=lambda wildcards: plan.columns_of(REGISTRY[wildcards.dataset]),
+    message:
+        "{wildcards.model} on all of {wildcards.dataset}, to keep"
+    script:
+        "../../scripts/saved_model.py"

@@ -32,10 +32,10 @@ rule r2_table:
         scores=outputs(SCORES, plan.MAIN),
         code=code_of("curvecast.tables", "curvecast.markdown", "curvecast.ranks"),
     output:
-        r2=multiext(f"{TABLE}/r2", ".csv", ".md"),
-        averages=multiext(f"{TABLE}/averages", ".csv", ".md"),
-        differences=multiext(f"{TABLE}/differences", ".csv", ".md"),
-        ranks=multiext(f"{TABLE}/ranks", ".csv", ".md"),
+        r2=shown(f"{TABLE}/r2"),
+        averages=shown(f"{TABLE}/averages"),
+        differences=shown(f"{TABLE}/differences"),
+        ranks=shown(f"{TABLE}/ranks"),
     log:
         f"{LOGS}/r2_table.log",
     benchmark:
@@ -59,7 +59,7 @@ rule experiment_table:
         scores=lambda wildcards: outputs(SCORES, wildcards.name),
         code=code_of("curvecast.tables", "curvecast.markdown"),
     output:
-        multiext(f"{TABLE}/{{name}}", ".csv", ".md"),
+        shown(f"{TABLE}/{{name}}", experiment="{name}"),
     log:
         f"{LOGS}/{{name}}_table.log",
     benchmark:
@@ -84,7 +84,7 @@ rule task_a_table:
         published=[path for path in PUBLISHED if path.endswith("lcbench_task_a_mse.csv")],
         code=code_of("curvecast.task_a"),
     output:
-        multiext(f"{TABLE}/task_a", ".csv", ".md"),
+        shown(f"{TABLE}/task_a"),
     log:
         f"{LOGS}/task_a_table.log",
     benchmark:
@@ -109,7 +109,7 @@ rule published_table:
         published=PUBLISHED,
         code=code_of("curvecast.published", "curvecast.markdown"),
     output:
-        multiext(f"{TABLE}/published", ".csv", ".md"),
+        shown(f"{TABLE}/published"),
     log:
         f"{LOGS}/published_table.log",
     benchmark:
@@ -131,7 +131,7 @@ rule datasets_table:
         curves=expand(f"{RESULTS}/curves/{{dataset}}.parquet", dataset=PREFLIGHT.usable),
         code=code_of("curvecast.tables", "curvecast.markdown"),
     output:
-        multiext(f"{TABLE}/datasets", ".csv", ".md"),
+        shown(f"{TABLE}/datasets"),
     log:
         f"{LOGS}/datasets_table.log",
     benchmark:
@@ -158,7 +158,7 @@ rule timings:
         ],
         code=code_of("curvecast.tables", "curvecast.markdown"),
     output:
-        multiext(f"{RESULTS}/timings", ".csv", ".md"),
+        shown(f"{RESULTS}/timings"),
     log:
         f"{LOGS}/timings.log",
     benchmark:
@@ -183,8 +183,8 @@ rule r2_figure:
         published=PUBLISHED,
         code=code_of("curvecast.plots.r2", "curvecast.published"),
     output:
-        over_fraction=multiext(f"{FIGURE}/r2/{{collection}}", ".svg", ".png"),
-        spread=multiext(f"{FIGURE}/spread/{{collection}}", ".svg", ".png"),
+        over_fraction=shown(f"{FIGURE}/r2/{{collection}}", data="{collection}"),
+        spread=shown(f"{FIGURE}/spread/{{collection}}", data="{collection}"),
     log:
         f"{LOGS}/r2_figure/{{collection}}.log",
     benchmark:
@@ -206,7 +206,7 @@ rule ranks_figure:
         ranks=f"{TABLE}/ranks.csv",
         code=code_of("curvecast.plots.ranks"),
     output:
-        multiext(f"{FIGURE}/ranks/{{collection}}", ".svg", ".png"),
+        shown(f"{FIGURE}/ranks/{{collection}}", data="{collection}"),
     log:
         f"{LOGS}/ranks_figure/{{collection}}.log",
     benchmark:
@@ -228,7 +228,7 @@ rule coverage_figure:
         summary=f"{TABLE}/r2.csv",
         code=code_of("curvecast.plots.coverage"),
     output:
-        multiext(f"{FIGURE}/coverage", ".svg", ".png"),
+        shown(f"{FIGURE}/coverage"),
     log:
         f"{LOGS}/coverage_figure.log",
     benchmark:
@@ -250,7 +250,7 @@ rule reliability_figure:
         scores=lambda wildcards: outputs(SCORES, plan.MAIN, wildcards.collection),
         code=code_of("curvecast.plots.coverage"),
     output:
-        multiext(f"{FIGURE}/reliability/{{collection}}", ".svg", ".png"),
+        shown(f"{FIGURE}/reliability/{{collection}}", data="{collection}"),
     log:
         f"{LOGS}/reliability_figure/{{collection}}.log",
     benchmark:
@@ -273,7 +273,7 @@ rule experiment_figure:
         published=PUBLISHED,
         code=code_of("curvecast.plots.r2", "curvecast.published"),
     output:
-        multiext(f"{FIGURE}/{{name}}/{{percent}}", ".svg", ".png"),
+        shown(f"{FIGURE}/{{name}}/{{percent}}", seen="{percent} %"),
     log:
         f"{LOGS}/experiment_figure/{{name}}/{{percent}}.log",
     benchmark:
@@ -302,8 +302,8 @@ rule prediction_figures:
         curves=f"{RESULTS}/curves/{{dataset}}.parquet",
         code=code_of("curvecast.plots.predictions", "curvecast.scores"),
     output:
-        scatter=multiext(f"{FIGURE}/predicted_against_true/{{dataset}}", ".svg", ".png"),
-        gallery=multiext(f"{FIGURE}/gallery/{{dataset}}", ".svg", ".png"),
+        scatter=shown(f"{FIGURE}/predicted_against_true/{{dataset}}", data="{dataset}"),
+        gallery=shown(f"{FIGURE}/gallery/{{dataset}}", data="{dataset}"),
     log:
         f"{LOGS}/prediction_figures/{{dataset}}.log",
     benchmark:
@@ -316,9 +316,46 @@ rule prediction_figures:
         runtime=growing(5),
     params:
         models=config["models"],
-        n_train=config["protocol"]["n_train"],
         fraction=plan.headline_fraction(config),
     message:
         "figures of predictions on {wildcards.dataset}"
     script:
         "../../scripts/prediction_figures.py"
+
+
+# The page that people open; it needs everything else that the run makes. Not Snakemake's own
+# report: see docs/report.md.
+rule report:
+    input:
+        tables=tables(),
+        figures=figures(),
+        captions=of_repository("workflow/report/*.rst"),
+        sayings=of_repository("resources/methods.yaml"),
+        template=of_repository("src/curvecast/report/page.html"),
+        code=code_of("curvecast.report.page"),
+    output:
+        report(f"{RESULTS}/report.html", category="Start here", labels={"result": "report"}),
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{BENCHMARKS}/report.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        about={
+            "results": RESULTS,
+            "fraction": plan.headline_fraction(config),
+            "models": [model for model in config["models"] if model not in UNTUNED],
+            "datasets": about.sources(REGISTRY, PREFLIGHT.usable),
+            "left_out": [*PREFLIGHT.left_out, *UNTUNED],
+            "facts": about.facts(config, PREFLIGHT.usable),
+        },
+        benchmarks=BENCHMARKS,
+    message:
+        "report"
+    script:
+        "../../scripts/report.py"

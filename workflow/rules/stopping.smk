@@ -131,7 +131,7 @@ rule speedup_table:
         published=SPEEDUPS,
         code=code_of("curvecast.stopping.tables", "curvecast.stopping.markdown", "curvecast.tables"),
     output:
-        speedups=multiext(f"{TABLE}/speedup_{{kind}}", ".csv", ".md"),
+        speedups=shown(f"{TABLE}/speedup_{{kind}}", search="{kind}"),
         summary=f"{TABLE}/speedup_{{kind}}_summary.csv",
     log:
         f"{LOGS}/speedup_table/{{kind}}.log",
@@ -156,7 +156,7 @@ rule stopping_timings:
         timings=stopping_of("timings.csv", searches=["sequential", "hyperband", "online"]),
         code=code_of("curvecast.stopping.tables", "curvecast.stopping.markdown", "curvecast.tables"),
     output:
-        multiext(f"{RESULTS}/stopping_timings", ".csv", ".md"),
+        shown(f"{RESULTS}/stopping_timings"),
     log:
         f"{LOGS}/stopping_timings.log",
     benchmark:
@@ -184,11 +184,10 @@ rule stopping_figures:
         ),
         code=code_of("curvecast.plots.stopping"),
     output:
-        expand(
-            f"{FIGURE}/stopping/{{{{collection}}}}/{{name}}.{{kind}}",
-            name=stopping_plan.FIGURES,
-            kind=["svg", "png"],
-        ),
+        [
+            shown(f"{FIGURE}/stopping/{{collection}}/{name}", data="{collection}")
+            for name in stopping_plan.FIGURES
+        ],
     log:
         f"{LOGS}/stopping_figures/{{collection}}.log",
     benchmark:
@@ -210,7 +209,7 @@ rule hyperband_figure:
         speedups=f"{TABLE}/speedup_hyperband.csv",
         code=code_of("curvecast.plots.stopping"),
     output:
-        multiext(f"{FIGURE}/stopping/{{collection}}/hyperband", ".svg", ".png"),
+        shown(f"{FIGURE}/stopping/{{collection}}/hyperband", data="{collection}"),
     log:
         f"{LOGS}/hyperband_figure/{{collection}}.log",
     benchmark:
@@ -235,7 +234,7 @@ rule stopped_runs_figure:
         ),
         code=code_of("curvecast.plots.stopping"),
     output:
-        multiext(f"{FIGURE}/stopping/stopped/{{dataset}}", ".svg", ".png"),
+        shown(f"{FIGURE}/stopping/stopped/{{dataset}}", data="{dataset}"),
     log:
         f"{LOGS}/stopped_runs_figure/{{dataset}}.log",
     benchmark:

@@ -113,10 +113,10 @@ rule tuned_and_untuned:
 rule tuning_table:
     input:
         tunings=expand(f"{STUDY}/{{study}}/tuning.parquet", study=studies_in(TUNINGS)),
-        published=PUBLISHED_TASK_A,
+        published=PUBLISHED_TASK_A[0],
         code=code_of("curvecast.studies.tuning", "curvecast.tables"),
     output:
-        multiext(f"{TABLE}/tuning", ".csv", ".md"),
+        shown(f"{TABLE}/tuning"),
     log:
         f"{LOGS}/tuning_table.log",
     benchmark:
@@ -189,8 +189,8 @@ rule study_table:
         ),
         code=code_of("curvecast.studies.jobs", "curvecast.studies.markdown", "curvecast.tables"),
     output:
-        studies=multiext(f"{TABLE}/studies", ".csv", ".md"),
-        seconds=multiext(f"{RESULTS}/study_timings", ".csv", ".md"),
+        studies=shown(f"{TABLE}/studies"),
+        seconds=shown(f"{RESULTS}/study_timings"),
     log:
         f"{LOGS}/study_table.log",
     benchmark:
@@ -212,7 +212,7 @@ rule study_comparison_table:
         regret=searches_files(REPLAYS, f"{STUDY}/{{job}}/regret.parquet"),
         code=code_of("curvecast.studies.summary", "curvecast.studies.markdown", "curvecast.tables"),
     output:
-        comparison=multiext(f"{TABLE}/study_comparison", ".csv", ".md"),
+        comparison=shown(f"{TABLE}/study_comparison"),
         regret=f"{TABLE}/study_regret.csv",
     log:
         f"{LOGS}/study_comparison_table.log",
@@ -237,11 +237,10 @@ rule study_figures:
         ),
         code=code_of("curvecast.plots.studies"),
     output:
-        expand(
-            f"{FIGURE}/studies/{{{{study}}}}/{{name}}.{{kind}}",
-            name=study_plan.FIGURES,
-            kind=["svg", "png"],
-        ),
+        [
+            shown(f"{FIGURE}/studies/{{study}}/{name}", study="{study}")
+            for name in study_plan.FIGURES
+        ],
     log:
         f"{LOGS}/study_figures/{{study}}.log",
     benchmark:
@@ -263,7 +262,7 @@ rule learning_curves_figure:
         curves=f"{STUDY}/{{study}}/curves.parquet",
         code=code_of("curvecast.plots.studies"),
     output:
-        multiext(f"{FIGURE}/studies/{{study}}/learning_curves", ".svg", ".png"),
+        shown(f"{FIGURE}/studies/{{study}}/learning_curves", study="{study}"),
     log:
         f"{LOGS}/learning_curves_figure/{{study}}.log",
     benchmark:
@@ -287,7 +286,7 @@ rule regret_figure:
         ),
         code=code_of("curvecast.plots.studies"),
     output:
-        multiext(f"{FIGURE}/studies/{{study}}/regret", ".svg", ".png"),
+        shown(f"{FIGURE}/studies/{{study}}/regret", study="{study}"),
     log:
         f"{LOGS}/regret_figure/{{study}}.log",
     benchmark:

@@ -13,16 +13,16 @@ from curvecast.plots import style
 from curvecast.tables import MODEL_ORDER, in_order
 
 
-def at_fraction(predictions: pd.DataFrame, tau: int, n_train: int) -> pd.DataFrame:
-    """The rows of a prediction frame (`scores.read_predictions`) at one tau and training size.
+def at_fraction(predictions: pd.DataFrame, tau: int) -> pd.DataFrame:
+    """The rows of a prediction frame (`scores.read_predictions`) at one tau.
 
     Raises
     ------
     DataError : no such rows.
     """
-    rows = predictions[(predictions["tau"] == tau) & (predictions["n_train"] == n_train)]
+    rows = predictions[predictions["tau"] == tau]
     if rows.empty:
-        raise DataError(f"no predictions at tau {tau} with {n_train} training runs")
+        raise DataError(f"no predictions at tau {tau}")
     return rows
 
 

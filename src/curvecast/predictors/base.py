@@ -165,6 +165,9 @@ class Regressor(TabularPredictor):
 
     _std: float
 
+    # Known of the training runs alone, and not needed to predict.
+    NOT_SAVED = ("unseen", "_groups")
+
     def __init__(self, *, seed: int = 0, target: str = "level", summaries: bool = False) -> None:
         super().__init__(seed=seed)
         if target not in (*FORMS, "auto"):

@@ -110,7 +110,10 @@ def one_run(
         if column not in configuration:
             raise DataError("the configuration has no such column", file=like.name, column=column)
         value, dtype = configuration[column], like.configs[column].dtype
-        if isinstance(dtype, pd.CategoricalDtype) and value not in dtype.categories:
+        known = not isinstance(dtype, pd.CategoricalDtype) or value in dtype.categories
+        # a parameter of another branch of a conditional space has no value here
+        missing = value is None or value != value
+        if not known and not missing:
             raise DataError(f"unknown category {value!r}", file=like.name, column=column)
         row[column] = pd.Series([value], dtype=dtype)
     values = np.full((1, len(like.epochs)), np.nan)

@@ -1,0 +1,126 @@
+"""CurvePruner against Optuna's pruners: epochs trained and the best value found.
+
+    PYTHONPATH=src python benchmarks/optuna_pruners.py [--seeds 10] [--trials 100] [PARQUET ...]
+
+A trial replays a recorded run, so that all pruners see the same runs in the same order and what a
+pruned run would have become is known. Writes a table in Markdown to standard output. `regret` is
+the best value that the study reports minus the best one among its runs, in units of the median
+distance of a run from the best one: 0 means that the best run was not pruned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+
+from curvecast import CurveSet, markdown
+from curvecast.optuna import CurvePruner
+from curvecast.protocol import seed_from
+from curvecast.studies.summary import interval
+
+EMBEDDED = sorted(Path(__file__).parents[1].glob("resources/embedded/*.parquet"))
+PRUNERS: dict[str, Callable[[int, int], BasePruner]] = {
+    "none": lambda last, seed: NopPruner(),
+    "MedianPruner": lambda last, seed: MedianPruner(),
+    "HyperbandPruner": lambda last, seed: HyperbandPruner(max_resource=last),
+    "CurvePruner .95": lambda last, seed: CurvePruner(seed=seed),
+    "CurvePruner .9": lambda last, seed: CurvePruner(seed=seed, delta=0.9),
+    "CurvePruner .8": lambda last, seed: CurvePruner(seed=seed, delta=0.8),
+}
+
+
+def run(curves: CurveSet, pruner: BasePruner, order: np.ndarray) -> dict[str, float]:
+    """One study whose trials replay the runs in `order`."""
+    settings = curves.configs[[c for c in curves.configs if c.startswith(("hp_", "ap_"))]]
+    low, high = settings.min(), settings.max()
+    epochs = curves.epochs[curves.epochs > 0]
+    values = curves.values[:, curves.epochs > 0]
+    used = 0
+
+    def objective(trial: optuna.Trial) -> float:
+        nonlocal used
+        for name in settings:
+            log = name in curves.log_columns
+            trial.suggest_float(name, float(low[name]), float(high[name]), log=log)
+        curve = values[order[trial.number]]
+        for epoch, value in zip(epochs.tolist(), curve.tolist(), strict=True):
+            used += 1
+            trial.report(value, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return float(curve[-1])
+
+    study = optuna.create_study(
+        direction=curves.direction,
+        pruner=pruner,
+        study_name="benchmark",
+        sampler=optuna.samplers.RandomSampler(seed=0),
+    )
+    for row in order:
+        study.enqueue_trial({name: float(settings[name].iloc[row]) for name in settings})
+    start = time.perf_counter()
+    study.optimize(objective, n_trials=len(order))
+    finals = curves.sign * curves.final[order]
+    finals = finals[np.isfinite(finals)]
+    scale = float(finals.max() - np.median(finals))
+    return {
+        "epochs": used / (len(order) * len(epochs)),
+        "regret": (finals.max() - curves.sign * study.best_value) / scale,
+        "kept": float(study.best_value == curves.sign * finals.max()),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def measure(files: list[Path], seeds: int, trials: int) -> pd.DataFrame:
+    """A row per data set, pruner and seed."""
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        curves = CurveSet.from_parquet(file)
+        for seed in range(seeds):
+            order = np.random.default_rng(seed_from(curves.name, seed)).permutation(len(curves))
+            for name, make in PRUNERS.items():
+                found = run(curves, make(curves.last_epoch, seed), order[:trials])
+                rows.append({"dataset": curves.name, "pruner": name, "seed": seed, **found})
+    return pd.DataFrame(rows)
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Means over seeds with their 95 % intervals."""
+    lines = []
+    for (dataset, pruner), part in rows.groupby(["dataset", "pruner"], sort=False):
+        low, high = interval(part["epochs"].to_numpy())
+        worst = part["regret"].max()
+        lines.append(
+            {
+                "data set": dataset,
+                "pruner": pruner,
+                "epochs used": f"{100 * part['epochs'].mean():.0f} % "
+                f"[{100 * low:.0f}, {100 * high:.0f}]",
+                "regret": f"{part['regret'].mean():.3f} (at most {worst:.3f})",
+                "best run kept": f"{part['kept'].sum():.0f} of {len(part)}",
+                "seconds": f"{part['seconds'].mean():.1f}",
+            }
+        )
+    return markdown.table(pd.DataFrame(lines))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", type=Path, default=EMBEDDED, help="of CurveSets")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=100)
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    print(table(measure(options.files, options.seeds, options.trials)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""Fit a predictor on all complete runs of a data set and keep it."""
+
+from curvecast import CurveSet, jobs, saved
+from curvecast.studies import incumbent
+
+with jobs.logged(snakemake.log[0]):
+    options = incumbent.options_of(snakemake.input.incumbent, snakemake.params.options)
+    made = saved.train(
+        snakemake.params.model,
+        CurveSet.from_parquet(snakemake.input.curves),
+        snakemake.params.fractions,
+        options=options,
+        **snakemake.params.columns,
+    )
+    saved.save(made, snakemake.output[0])

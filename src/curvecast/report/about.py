@@ -1,0 +1,75 @@
+"""What a report says about its run: the parts of the configuration that a reader needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curvecast.tables import group_of
+
+_MANY = 8
+_STANZA = ("licence", "citation", "description")
+
+
+@dataclass(frozen=True)
+class About:
+    """What was run on what.
+
+    Attributes
+    ----------
+    results : folder of the run.
+    fraction : of the curve, at which the findings are.
+    models : names of the predictors.
+    datasets : by name, the stanzas' `licence`, `citation` and `description`.
+    left_out : data sets that could not be had.
+    facts : further lines, a name and what is said of it.
+    """
+
+    results: str
+    fraction: float
+    models: Sequence[str]
+    datasets: Mapping[str, Mapping[str, str]]
+    left_out: Sequence[str]
+    facts: Mapping[str, str]
+
+
+def sources(registry: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Licence, citation and description of data sets, "" where a stanza lacks one."""
+    return {
+        name: {key: " ".join(str(registry[name].get(key, "")).split()) for key in _STANZA}
+        for name in names
+    }
+
+
+def facts(config: Mapping[str, Any], usable: Sequence[str]) -> dict[str, str]:
+    """Lines about a run on the data sets `usable`: data, predictors, protocol, experiments."""
+    protocol = config["protocol"]
+    seen = [f"{100 * fraction:g} %" for fraction in protocol["fractions"]]
+    seen += [f"epoch {tau}" for tau in protocol["taus"]]
+    lines = {
+        "data sets": _names(usable),
+        "predictors": ", ".join(config["models"]),
+        "protocol": (
+            f"{protocol['n_train']} training runs per split, all others for testing; "
+            f"{protocol['repeats']} random splits, the same for all predictors; "
+            f"{', '.join(seen)} of the curve seen"
+        ),
+    }
+    for name in ("ablation", "training_size", "depth"):
+        section = config[name] or {}
+        mine = [dataset for dataset in usable if dataset in section.get("datasets", ())]
+        if mine and section.get("models"):
+            lines[name.replace("_", " ")] = f"{', '.join(section['models'])} on {_names(mine)}"
+    if config["studies"]:
+        lines["studies"] = ", ".join(config["studies"])
+    return lines
+
+
+def _names(datasets: Sequence[str]) -> str:
+    """Names of data sets, or how many there are of each collection where they are many."""
+    if len(datasets) <= _MANY:
+        return ", ".join(datasets)
+    count = Counter(map(group_of, datasets))
+    return ", ".join(f"{number} of {name}" for name, number in count.items())

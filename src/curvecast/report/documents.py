@@ -1,0 +1,89 @@
+"""Markdown tables, captions and figures as pieces of HTML that stand alone."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from docutils.core import publish_parts
+from markdown_it import MarkdownIt
+
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
+_NUMBER = re.compile(r"(-?\d+\.\d\d)\d+")
+_PATH = re.compile(r'(?<= d=")[^"]*|(?<= (?:x|y)=")[^"]*')
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a document under a heading."""
+
+    heading: str
+    html: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """A table for people.
+
+    Attributes
+    ----------
+    title : its first heading.
+    intro : the paragraphs below the title, as HTML.
+    table : what stands between them and the first part, as HTML; "" where nothing does.
+    parts : what follows under headings of the second level.
+    """
+
+    title: str
+    intro: str
+    table: str
+    parts: tuple[Part, ...]
+
+
+def from_markdown(text: str) -> Document:
+    """Cut a Markdown document at its headings of the second level; all of it becomes HTML."""
+    head, *rest = re.split(r"^## ", text, flags=re.MULTILINE)
+    title, _, below = head.strip().partition("\n")
+    intro, bar, rows = below.partition("\n|")
+    parts = []
+    for chunk in rest:
+        heading, _, body = chunk.partition("\n")
+        parts.append(Part(heading.strip(), html(body)))
+    return Document(title.removeprefix("# ").strip(), html(intro), html(bar + rows), tuple(parts))
+
+
+def html(markdown: str) -> str:
+    """Markdown as HTML; tables may be scrolled sideways."""
+    rendered = _MARKDOWN.render(markdown.strip())
+    rendered = rendered.replace("<table>", '<div class="scroll"><table>')
+    return rendered.replace("</table>", "</table></div>")
+
+
+def caption(path: Path) -> str:
+    """A reStructuredText caption as HTML."""
+    text = path.read_text(encoding="utf-8")
+    settings = {"report_level": 4, "halt_level": 4, "raw_enabled": False}
+    return publish_parts(text, writer="html5", settings_overrides=settings)["body"].strip()
+
+
+def svg_source(path: Path) -> str:
+    """A vector graphic as the `src` of an image.
+
+    Coordinates keep two decimals (a hundredth of a point), and only what would end the attribute
+    or the address is escaped: half as long as base64 of the file.
+    """
+    text = path.read_text(encoding="utf-8")
+    text = text[text.index("<svg") :]
+    text = _PATH.sub(lambda match: _NUMBER.sub(r"\1", match[0]), text)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"\s+", " ", text).replace("> <", "><")
+    for character in "%#'":
+        text = text.replace(character, f"%{ord(character):02X}")
+    # the attribute stands in double quotes, and entities of the SVG must survive it
+    return "data:image/svg+xml," + text.replace('"', "'").replace("&", "&amp;")
+
+
+def attachment(path: Path, kind: str = "text/csv") -> str:
+    """A file as the address of a download."""
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

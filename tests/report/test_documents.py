@@ -1,0 +1,88 @@
+"""Markdown, captions and figures as HTML."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+from curvecast.report import documents
+
+TEXT = """# R² by model
+
+A note with <tags>.
+
+| model | R² |
+| --- | --- |
+| ols | **0.9 ± 0.1** |
+
+## fraction 0.25, baker
+
+| a | b |
+| --- | --- |
+| x | 1 |
+
+## fraction 0.5, baker
+
+No table here.
+"""
+
+
+def test_a_document_is_cut_at_its_headings() -> None:
+    document = documents.from_markdown(TEXT)
+    assert document.title == "R² by model"
+    assert document.intro == "<p>A note with &lt;tags&gt;.</p>\n"
+    assert "<strong>0.9 ± 0.1</strong>" in document.table
+    assert [part.heading for part in document.parts] == [
+        "fraction 0.25, baker",
+        "fraction 0.5, baker",
+    ]
+    assert document.parts[0].html.startswith('<div class="scroll"><table>')
+    assert document.parts[1].html == "<p>No table here.</p>\n"
+
+
+def test_a_caption_is_restructured_text(tmp_path: Path) -> None:
+    path = tmp_path / "r2.rst"
+    path.write_text("R² over *tau*,\nsee `this <https://example.org>`_.\n", encoding="utf-8")
+    html = documents.caption(path)
+    assert "<em>tau</em>" in html
+    assert 'href="https://example.org"' in html
+    assert html.startswith("<p>")
+
+
+def test_a_figure_survives_as_an_address(tmp_path: Path) -> None:
+    path = tmp_path / "figure.svg"
+    path.write_text(
+        '<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg xmlns="http://www.w3.org/2000/svg"'
+        " width=\"10pt\">\n <metadata>who</metadata>\n <!-- 100 % of 'it' -->\n"
+        ' <text style="fill: #ff0000">a &lt; b &amp; c 50%</text>\n'
+        ' <path d="M 1.23456 2.999999 \nL 3 -4.5678"/>\n'
+        ' <g transform="scale(0.015625)"/>\n</svg>\n',
+        encoding="utf-8",
+    )
+    src = documents.svg_source(path)
+    assert '"' not in src
+    kind, _, body = src.replace("&amp;", "&").partition(",")
+    assert kind == "data:image/svg+xml"
+    assert "#" not in body
+    root = ElementTree.fromstring(unquote(body))
+    space = "{http://www.w3.org/2000/svg}"
+    text, line, group = (root.find(space + tag) for tag in ("text", "path", "g"))
+    assert text is not None
+    assert text.text == "a < b & c 50%"
+    assert text.get("style") == "fill: #ff0000"
+    assert line is not None
+    assert re.sub(r"\s+", " ", line.get("d", "")) == "M 1.23 2.99 L 3 -4.56"
+    assert group is not None
+    assert group.get("transform") == "scale(0.015625)"
+    assert root.find(space + "metadata") is None
+
+
+def test_an_attachment_holds_the_bytes_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "r2.csv"
+    path.write_bytes("model,R²\nols,1\n".encode())
+    kind, _, body = documents.attachment(path).partition(",")
+    assert kind == "data:text/csv;base64"
+    assert base64.b64decode(body) == path.read_bytes()

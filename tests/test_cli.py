@@ -1,0 +1,102 @@
+"""The command: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from curvecast import cli
+
+TableOf = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, table_of: TableOf) -> Path:
+    """Finished runs, a model fitted by the command, and two runs under way."""
+    folder = tmp_path_factory.mktemp("cli")
+    table_of().to_csv(folder / "finished.csv", index=False)
+    frame = table_of(2)
+    frame.loc[:, "err_6":] = float("nan")
+    frame.to_csv(folder / "runs.csv", index=False)
+    options = "--curve-columns err_{epoch} --direction minimize --model ridge --id run"
+    fractions = ["--fractions", "0.25", "0.5"]
+    files = [str(folder / "finished.csv"), "--out", str(folder / "model.safetensors")]
+    status = cli.main(["fit", *files, *options.split(), *fractions])
+    assert status == 0
+    return folder
+
+
+def ask(folder: Path, command: str, *options: str) -> int:
+    return cli.main(
+        [command, str(folder / "model.safetensors"), str(folder / "runs.csv"), *options]
+    )
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A fresh Python that finds the library."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_predict_prints_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(folder, "predict", "--beat", "0.2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "err after 20 epochs by ridge; 80 % interval; beats: P(better than 0.2)"
+    assert lines[1].split() == ["run", "seen", "epoch", "mean", "low", "high", "beats", "note"]
+    assert [line.split()[:3] for line in lines[2:]] == [["r0", "5", "5"], ["r1", "5", "5"]]
+
+
+def test_csv_and_json_hold_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask(folder, "predict", "--format", "csv")
+    frame = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    ask(folder, "predict", "--format", "json")
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in rows] == frame["run"].tolist()
+    assert [row["mean"] for row in rows] == frame["mean"].tolist()
+
+
+def test_stop_answers_by_its_status(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(folder, "stop", "--beat", "0.01") == cli.STOP
+    assert "predicted worse" in capsys.readouterr().out
+    assert ask(folder, "stop", "--beat", "9", "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["decision"] for row in rows} == {"go on"}
+    assert all(row["worse"] < 0.05 for row in rows)
+
+
+def test_errors_are_one_line_and_status_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(folder, "predict", "--epoch", "7") == cli.BAD_DATA
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "Error: the model was not fitted for epoch 7, only for 5, 10\n"
+    with pytest.raises(SystemExit) as wrong:
+        cli.main(["predict"])
+    assert wrong.value.code == 2
+
+
+def test_help_needs_no_pandas() -> None:
+    code = (
+        "import sys, curvecast.cli as cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: sys.exit('pandas' in sys.modules)"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "Is this training run worth finishing?" in done.stdout
+
+
+def test_python_dash_m_is_the_command(folder: Path) -> None:
+    model, runs = str(folder / "model.safetensors"), str(folder / "runs.csv")
+    done = python("-m", "curvecast", "stop", model, runs, "--beat", "0")
+    assert done.returncode == 3, done.stderr

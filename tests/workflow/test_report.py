@@ -1,0 +1,61 @@
+"""The report of a real run, opened in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curvecast.report import contents
+
+from .conftest import Project
+
+
+def names(project: Project, pattern: str) -> set[str]:
+    """What the page calls the files of a run."""
+    found = (p.relative_to(project.folder / "out") for p in (project.folder / "out").glob(pattern))
+    return {str(path.with_suffix("")).replace("/", "-") for path in found}
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_report_shows_every_table_and_figure(
+    finished: Project, look_at: Callable[[Path, int], dict[str, Any]], width: int
+) -> None:
+    page = finished.folder / "out/report.html"
+    assert page.stat().st_size < 30e6
+    found = look_at(page, width)
+    assert found["wider"] <= 0
+    figures = {name for name, pixels in found["images"] if pixels > 100}
+    assert figures == names(finished, "figures/**/*.svg")
+    assert len(figures) >= 12
+    for path in (finished.folder / "out/figures").rglob("*.svg"):
+        name = path.relative_to(finished.folder / "out").with_suffix("").as_posix()
+        caption = finished.folder / f"workflow/report/{contents.family(name)}.rst"
+        assert caption.is_file(), f"{name} has no caption"
+    tables = names(finished, "tables/*.md") | {"tables-timings", "tables-study_timings"}
+    shown = {table["id"] for table in found["tables"] if table["rows"]}
+    assert tables - shown <= {"tables-published"}  # a list of what was not compared
+    assert 'id="tables-published"' in page.read_text(encoding="utf-8")
+    sections = {section["id"]: section for section in found["sections"]}
+    assert {"accuracy", "ablation", "depth", "calibration", "studies", "jobs"} <= set(sections)
+    for section in sections.values():
+        assert section["rows"] + section["figures"] + section["findings"] > 0 or (
+            section["id"] == "published" and section["words"] > 30
+        )
+    assert sections["findings"]["findings"] == 5
+
+
+def test_the_run_ends_with_the_path_of_the_report(project: Project) -> None:
+    (project.folder / "out/report.html").unlink()
+    text = project.run()
+    assert "Report: out/report.html" in text
+
+
+def test_snakemakes_own_report_has_captions_and_categories(project: Project) -> None:
+    project.run("--report", "provenance.html")
+    text = (project.folder / "provenance.html").read_text(encoding="utf-8")
+    assert text.count("Mean over repeats") + text.count("mean over repeats") >= 1
+    for title in ("Start here", "How well final values are predicted", "What searches find"):
+        assert title in text
