@@ -14,7 +14,14 @@ from .conftest import ROOT, Project
 
 Fresh = Callable[[], Project]
 # Fewer models, repeats and fractions than a user gets: these tests are about the tables.
-LESS = ["--config", "models=[ols,last_value]", 'protocol={"fractions":[0.25,0.5],"repeats":2}']
+LESS = [
+    "--config",
+    "models=[ols,last_value]",
+    'protocol={"fractions":[0.25,0.5],"repeats":2}',
+    'stopping={"predictors":["last_value"],"orderings":2,"deltas":[0.9],'
+    '"online":{"run":false},"hyperband":{"predictors":["last_value"],"hyperbands":12,"settled":4,'
+    '"repeats":2,"deltas":[0.9],"settings":[{"kappa":1}]}}',
+]
 
 
 def documented() -> str:
@@ -95,6 +102,15 @@ def test_sixty_runs_with_errors_that_fall(results: Path) -> None:
     assert set(r2["tau"]) == {10, 20}
     about = pd.read_csv(results / "tables/datasets.csv").set_index("dataset").loc["mine"]
     assert (about["runs"], about["direction"], about["last_epoch"]) == (60, "minimize", 40)
+
+
+def test_speedups_come_out(results: Path) -> None:
+    for search in ("sequential", "hyperband"):
+        speedups = pd.read_csv(results / f"tables/speedup_{search}.csv")
+        assert set(speedups["dataset"]) == {"mine"}
+        # Nothing can be saved of the first 20 runs, which are trained to the end.
+        assert (speedups["speedup_mean"] >= 1).all()
+        assert (speedups.query("predictor == 'last_value'")["speedup_mean"] > 1).any()
 
 
 def test_diverged_runs_labels_and_free_text(results: Path) -> None:
