@@ -81,7 +81,7 @@ rule experiment_table:
 rule task_a_table:
     input:
         predictions=task_a_of(f"{RESULTS}/predictions/{{dataset}}/{{model}}.task_a.parquet"),
-        published=[path for path in PUBLISHED if path.endswith("lcbench_task_a_mse.csv")],
+        published=PUBLISHED_TASK_A,
         code=code_of("curvecast.task_a"),
     output:
         shown(f"{TABLE}/task_a"),
