@@ -27,7 +27,7 @@ MODELS = {"gain_gp": {"class": "GainGPPredictor"}}
 
 # Log of: linear variance, smooth variance, length scale of the curve's and of the static
 # features, noise variance, all for standardised arrays; and the standard deviations of the prior.
-_PRIOR_MEAN = np.log([0.5, 0.5, 1.5, 1.5, 0.2])
+PRIOR_MEAN = np.log([0.5, 0.5, 1.5, 1.5, 0.2])
 _PRIOR_STD = np.array([1.5, 1.5, 0.7, 0.7, 1.0])
 _NUGGET = 1e-6
 _ITERATIONS = 20
@@ -182,14 +182,14 @@ class GainProcesses:
             raise DataError(f"{len(gain)} runs with a final value are too few to fit on")
         self._epochs = epochs
         self.warp = Warp.of(gain[:, -1])
-        self._scale_static = _Standardiser(static)
+        self._scale_static = Standardiser(static)
         hp = self._scale_static(static)
         warped = self.warp(feature_blocks.forward_fill(gain))
-        self._at: dict[int, _Process] = {}
-        theta = _PRIOR_MEAN
+        self._at: dict[int, Process] = {}
+        theta = PRIOR_MEAN
         for tau in sorted(int(t) for t in taus):
             seen = epochs <= tau
-            process = _Process(warped[:, seen], epochs[seen], hp, warped[:, -1])
+            process = Process(warped[:, seen], epochs[seen], hp, warped[:, -1])
             if start is None:
                 theta = process.tune(theta, n_tune, _ITERATIONS)
             else:
@@ -213,13 +213,13 @@ class GainProcesses:
         warped = self.warp(feature_blocks.forward_fill(gain[:, seen]))
         return process.predict(warped, self._epochs[seen], self._scale_static(static))
 
-    def _process(self, tau: int) -> _Process:
+    def _process(self, tau: int) -> Process:
         if tau not in self._at:
             raise DataError(f"not fitted for tau {tau}, only for {sorted(self._at)}")
         return self._at[tau]
 
 
-class _Standardiser:
+class Standardiser:
     """Zero mean and unit variance over the training runs; constant columns are dropped."""
 
     def __init__(self, matrix: np.ndarray) -> None:
@@ -279,14 +279,21 @@ def _trained(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     return warped[:, trained] if trained.any() else warped
 
 
-class _Process:
-    """One process at one tau, on standardised inputs and target."""
+class Process:
+    """One process at one tau, on standardised inputs and target.
+
+    Parameters
+    ----------
+    warped : warped gains up to tau, shape (n_runs, n_seen), and their `epochs`, (n_seen,).
+    hp : standardised static features, shape (n_runs, n_static).
+    target : warped final gains, shape (n_runs,).
+    """
 
     def __init__(
         self, warped: np.ndarray, epochs: np.ndarray, hp: np.ndarray, target: np.ndarray
     ) -> None:
         curve = summaries(warped, epochs)
-        self._scale_curve = _Standardiser(curve)
+        self._scale_curve = Standardiser(curve)
         self._base = _base(warped, epochs)
         gain = target - self._base
         self._shift, spread = float(gain.mean()), float(gain.std())
@@ -294,6 +301,11 @@ class _Process:
         self._y = (gain - self._shift) / self._spread
         self._order = np.argsort(target, kind="stable")
         self._curve, self._hp = self._scale_curve(curve), hp
+
+    def aim_at(self, target: np.ndarray) -> Self:
+        """Take other final values, keeping the scale; hyper-parameters are not chosen again."""
+        self._y = (target - self._base - self._shift) / self._spread
+        return self
 
     def tune(self, start: np.ndarray, n_tune: int, iterations: int) -> np.ndarray:
         """Hyper-parameters of the largest posterior density, found from `start`."""
@@ -306,7 +318,7 @@ class _Process:
             args=(parts, self._y[rows]),
             jac=True,
             method="L-BFGS-B",
-            bounds=list(zip(_PRIOR_MEAN - 6, _PRIOR_MEAN + 6, strict=True)),
+            bounds=list(zip(PRIOR_MEAN - 6, PRIOR_MEAN + 6, strict=True)),
             options={"maxiter": iterations, "ftol": 1e-3},
         )
         return found.x
@@ -390,7 +402,7 @@ def _negative_log_posterior(
     factor = cho_factor(K, lower=True)
     alpha = cho_solve(factor, y)
     inner = cho_solve(factor, np.eye(len(y))) - np.outer(alpha, alpha)
-    deviation = (theta - _PRIOR_MEAN) / _PRIOR_STD
+    deviation = (theta - PRIOR_MEAN) / _PRIOR_STD
     value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum() + 0.5 * (deviation**2).sum()
     gradient = 0.5 * np.array(
         [

@@ -1,7 +1,9 @@
 """Online sequential search: few full runs first, and a predictor that learns as runs complete.
 
-Only the runs that the search itself completed are ever used to fit or to calibrate. A random
-share of all runs is always finished, whatever the rule says; its cost counts.
+Nothing is known of a run but what the search itself trained. Forecasts learn from finished and
+from stopped runs (`unfinished`), and how far they can be trusted comes from other collections
+(`calibration`). A random share of all runs is always finished, whatever the rule says; its cost
+counts.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors.gain_gp import GainProcesses, static_features
+from curvecast.predictors.gain_gp import static_features
 from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record, Replay
-from curvecast.stopping.calibration import Trajectories, width
+from curvecast.stopping.calibration import widths
 from curvecast.stopping.sequential import ordering
+from curvecast.stopping.unfinished import UnfinishedProcesses
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,6 @@ class OnlineSetting:
     n_full : runs trained to the end before the first fit.
     always : share of the later runs that is finished whatever the rule says.
     growth : fit again whenever the number of started runs has grown by this factor.
-    n_near : calibrate on so many of the best completed runs.
     memory : weight of the earlier looks in a run's forecast, in [0, 1).
     n_looks : see `online_looks`.
     """
@@ -39,17 +41,20 @@ class OnlineSetting:
     n_full: int = 12
     always: float = 0.05
     growth: float = 2.0
-    n_near: int = 30
-    memory: float = 0.5
-    n_looks: int = 12
+    memory: float = 0.3
+    n_looks: int = 20
 
     def __post_init__(self) -> None:
         if not (0 < self.delta <= 1 and self.n_full >= 3 and 0 <= self.always <= 1):
             raise DataError(f"delta, n_full or always is out of range in {self}")
-        if self.growth <= 1 or self.n_near < 2:
-            raise DataError(f"growth must exceed 1 and n_near 1 in {self}")
+        if self.growth <= 1:
+            raise DataError(f"growth must exceed 1 in {self}")
         if not 0 <= self.memory < 1 or self.n_looks < 1:
             raise DataError(f"memory or n_looks is out of range in {self}")
+
+
+# Of runs that diverged or were not started: nothing is learnt from them.
+_UNKNOWN = -1
 
 
 @dataclass
@@ -64,7 +69,7 @@ class Cost:
 def online_looks(epochs: np.ndarray, setting: OnlineSetting | None = None) -> np.ndarray:
     """About `n_looks` epochs spaced evenly in log(epoch), from the first to 85 % of the last.
 
-    Fewer than a rule could use: every look is one more chance to stop a winner by mistake.
+    All of the first ones, where a look saves most.
     """
     n_looks = (setting or OnlineSetting()).n_looks
     allowed = epochs[(epochs >= 1) & (epochs < epochs[-1])]
@@ -86,10 +91,6 @@ def replay_online(
 ) -> tuple[Replay, Cost]:
     """Replay the online search in ordering `repeat`.
 
-    What a stopped run would have become is only known from those that would have been stopped
-    but were always finished, and from the first full runs; in the calibration these stand for
-    all stopped ones.
-
     Raises
     ------
     DataError : not more than `setting.n_full` runs, or fewer than two of these complete.
@@ -105,39 +106,35 @@ def replay_online(
     forced[order[: setting.n_full]] = False
     columns = record.columns(looks)
     static = static_features(curves).to_numpy()
-    ended, finished = record.end.copy(), np.zeros(n, dtype=bool)
-    finished[order[: setting.n_full]] = record.complete[order[: setting.n_full]]
-    sample, n_stopped = ~forced, 0
-    sample[order[setting.n_full :]] = False
-    best = float(np.where(finished, record.final, -np.inf).max())
+    ended = record.end.copy()
+    stopped = np.full(n, _UNKNOWN)
+    stopped[order[: setting.n_full]] = len(looks)
+    stopped[~record.complete] = _UNKNOWN
+    best = float(np.where(stopped == len(looks), record.final, -np.inf).max())
     cost, model = Cost(), None
     for start, end in chunks(n, setting.n_full, setting.growth):
         rows = order[start:end]
-        weight = np.where(sample, 1 + n_stopped / max(1, int((sample & finished).sum())), 1.0)
+        draws = np.random.default_rng(seed_from(curves.name, "unfinished", repeat, start))
         bounds, model = _bounds(
-            record, static, finished, weight, rows, looks, setting, best, model, cost
+            record, static, stopped, rows, looks, setting, best, model, draws, cost
         )
         lowest = np.fmin.reduce(bounds, axis=1, initial=np.inf)
         for i, run in enumerate(rows.tolist()):
-            below = lowest[i] <= best
-            sample[run] = below and forced[run]
-            if below and not forced[run]:
-                n_stopped += 1
-                first = columns[int(np.argmax(bounds[i] <= best))]
-                ended[run] = min(int(ended[run]), int(first))
+            if lowest[i] <= best and not forced[run]:
+                stopped[run] = int(np.argmax(bounds[i] <= best))
+                ended[run] = min(int(ended[run]), int(columns[stopped[run]]))
             elif record.complete[run]:
-                finished[run] = True
+                stopped[run] = len(looks)
                 best = max(best, float(record.final[run]))
     judged = ~forced
     judged[order[: setting.n_full]] = False
-    return Replay(order, ended, finished, judged), cost
+    return Replay(order, ended, stopped == len(looks), judged), cost
 
 
 class Smoothed:
     """Forecasts of successive looks, smoothed exponentially: one noisy epoch stops no winner.
 
-    The spreads are smoothed like the locations, as if successive forecasts erred together; the
-    calibration puts right what is too wide.
+    The spreads are smoothed like the locations, as if successive forecasts erred together.
     """
 
     def __init__(self, memory: float) -> None:
@@ -156,50 +153,43 @@ class Smoothed:
 def _bounds(
     record: Record,
     static: np.ndarray,
-    finished: np.ndarray,
-    weight: np.ndarray,
+    stopped: np.ndarray,
     rows: np.ndarray,
     looks: np.ndarray,
     setting: OnlineSetting,
     best: float,
-    earlier: GainProcesses | None,
+    earlier: UnfinishedProcesses | None,
+    rng: np.random.Generator,
     cost: Cost,
-) -> tuple[np.ndarray, GainProcesses | None]:
+) -> tuple[np.ndarray, UnfinishedProcesses | None]:
     """Gain that each of `rows` stays below with the wanted confidence, shape (n_rows, n_looks).
 
     NaN after a look at which the run cannot beat the `best` gain of now.
     """
     if setting.delta >= 1:
         return np.full((len(rows), len(looks)), np.inf), None
-    train = np.flatnonzero(finished)
     started = time.perf_counter()
-    model = GainProcesses(record.gain[train], record.epochs, static[train], looks, start=earlier)
-    left_out = [model.left_out(int(tau)) for tau in looks]
-    track = Smoothed(setting.memory)
-    smooth = [track.update(*moments) for moments in left_out]
-    held_out = Trajectories(
-        location=np.column_stack([m[0] for m in smooth]),
-        spread=np.column_stack([m[1] for m in smooth]),
-        final=model.warp(record.final[train]),
-        weight=weight[train],
+    known = np.flatnonzero(stopped != _UNKNOWN)
+    model = UnfinishedProcesses(
+        record.gain[known], record.epochs, static[known], looks, stopped[known], rng, earlier
     )
-    q = width(held_out, setting.delta, setting.n_near)
+    wide = widths(model.n_finished, looks / record.epochs[-1], setting.delta)
     cost.fit += time.perf_counter() - started
     cost.fits += 1
     started = time.perf_counter()
     bounds = np.full((len(rows), len(looks)), np.nan)
     going = np.ones(len(rows), dtype=bool)
     track = Smoothed(setting.memory)
-    for i, tau in enumerate(looks):
+    for look, tau in enumerate(looks):
         going &= record.epochs[record.end[rows]] > tau
         if not going.any():
             break
         asked = rows[going]
         moments = np.full((2, len(rows)), np.nan)
-        moments[:, going] = model.predict(record.gain[asked], static[asked], int(tau))
+        moments[:, going] = model.predict(record.gain[asked], static[asked], look)
         location, spread = (m[going] for m in track.update(*moments))
-        bounds[going, i] = model.warp.inverse(location + q * spread)
+        bounds[going, look] = model.warp.inverse(location + wide[look] * spread)
         # the best only rises: these are stopped here at the latest, whatever happens before
-        going &= ~(bounds[:, i] <= best)
+        going &= ~(bounds[:, look] <= best)
     cost.predict += time.perf_counter() - started
     return bounds, model
