@@ -57,3 +57,16 @@ def test_no_scale_is_a_step() -> None:
     prediction = ResidualPrediction.of(np.ones(2), np.array([0.0, 1.0]), np.array([-1.0, 1.0]))
     assert prediction.cdf(np.array([0.999, 1.0])).tolist() == [0.0, pytest.approx(0.5)]
     assert prediction.cdf(1.0)[0] == 1.0
+
+
+def test_gaussian_keeps_location_and_spread_and_forgets_the_shape() -> None:
+    mean, scale = np.array([0.2, -3.0]), np.array([0.1, 2.0])
+    skewed = ResidualPrediction.of(mean, scale, np.array([-0.2, -0.1, -0.1, 0.0, 0.1, 3.0]))
+    plain = skewed.gaussian()
+    np.testing.assert_array_equal(plain.mean, mean)
+    np.testing.assert_array_equal(plain.std, skewed.std)
+    expected = norm.ppf(LEVELS, mean[:, None], skewed.std[:, None])
+    np.testing.assert_allclose(plain.quantile(LEVELS), expected)
+    assert plain.gaussian() is plain
+    warped = WarpedPrediction.of(skewed, np.arcsinh, np.sinh).gaussian()
+    np.testing.assert_allclose(warped.quantile(LEVELS), np.sinh(expected))

@@ -34,6 +34,14 @@ class Prediction:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.std > 0, ndtr(gap / self.std), (gap >= 0).astype(np.float64))
 
+    def gaussian(self) -> Prediction:
+        """The same location and spread without a shape learnt from residuals.
+
+        The published rule of early stopping is about this one. A hundred residuals tell little
+        of the tails, in which stopping is decided.
+        """
+        return self
+
     def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
         """Distribution of `shift + scale * y`; `scale` > 0, `shift` a scalar or one per run."""
         return Prediction(shift + scale * self.mean, scale * self.std)
@@ -72,6 +80,9 @@ class WarpedPrediction(Prediction):
 
     def cdf(self, value: float | np.ndarray) -> np.ndarray:
         return self.inner.cdf(self.forward(np.asarray(value, dtype=np.float64)))
+
+    def gaussian(self) -> Prediction:
+        return WarpedPrediction.of(self.inner.gaussian(), self.forward, self.inverse)
 
     def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
         column = np.asarray(shift)[..., None] if np.ndim(shift) else shift
@@ -135,6 +146,9 @@ class ResidualPrediction(Prediction):
         above = ndtr((u - self.residuals[-1]) / tail + ndtri(known[-1]))
         outside = np.where(u > self.residuals[-1], above, inside)
         return np.where(u < self.residuals[0], below, outside)
+
+    def gaussian(self) -> Prediction:
+        return Prediction(self.mean, self.std)
 
     def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
         return ResidualPrediction(

@@ -196,7 +196,7 @@ class RungForecaster:
                 parts.append((train, own))
             else:
                 parts += [(rows, fold.predict(target.take(rows), tau)) for rows, fold in folds]
-            found.append(parts)
+            found.append([(rows, prediction.gaussian()) for rows, prediction in parts])
         return found
 
     def _new(self) -> Predictor:

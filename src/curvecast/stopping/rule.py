@@ -134,6 +134,9 @@ def one_run(
 class PredictorRule:
     """Stop when the predicted probability of ending worse reaches Delta (Baker et al. 2018, 4.1).
 
+    The probability is Gaussian, as published, also where a predictor knows the shape of its errors
+    (`Prediction.gaussian`).
+
     Attributes
     ----------
     predictor : fitted for every epoch that `looks` allows.
@@ -185,7 +188,8 @@ class PredictorRule:
         tau = int(self.like.epochs[len(curve) - 1])
         if not self.looks.allows(tau, self.like.last_epoch):
             return _GO_ON
-        prediction = self.predictor.predict(one_run(self.like, configuration, curve), tau)
+        run = one_run(self.like, configuration, curve)
+        prediction = self.predictor.predict(run, tau).gaussian()
         sign = self.like.sign
         below = float(prediction.cdf(best - sign * self.offset)[0])
         probability = below if sign > 0 else 1.0 - below

@@ -114,7 +114,7 @@ def forecast(
     for tau in looks:
         alive = judged[curves.epochs[record_ends[judged]] > tau]
         rows.append(alive)
-        predictions.append(predictor.predict(curves.take(alive), int(tau)))
+        predictions.append(predictor.predict(curves.take(alive), int(tau)).gaussian())
     return Forecasts(
         looks=looks,
         rows=rows,
