@@ -147,6 +147,7 @@ def table_of() -> Callable[..., pd.DataFrame]:
 _PROBE = """<script>
 addEventListener("load", async () => {
   for (const part of document.querySelectorAll("details")) part.open = true;
+  while (document.querySelector("img[data-packed]")) await new Promise(go => setTimeout(go, 20));
   const images = [];
   for (const image of document.images) {
     image.loading = "eager";

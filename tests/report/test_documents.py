@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -78,6 +79,14 @@ def test_a_figure_survives_as_an_address(tmp_path: Path) -> None:
     assert group is not None
     assert group.get("transform") == "scale(0.015625)"
     assert root.find(space + "metadata") is None
+
+
+def test_a_packed_figure_is_the_same_one(tmp_path: Path) -> None:
+    path = tmp_path / "figure.svg"
+    path.write_text('<?xml version="1.0"?>\n<svg> <path d="M 1.239 2"/> </svg>', encoding="utf-8")
+    packed = documents.svg_packed(path)
+    assert gzip.decompress(base64.b64decode(packed)) == b'<svg><path d="M 1.23 2"/></svg>'
+    assert documents.svg_packed(path) == packed
 
 
 def test_an_attachment_holds_the_bytes_of_its_file(tmp_path: Path) -> None:

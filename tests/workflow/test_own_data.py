@@ -14,14 +14,24 @@ from .conftest import ROOT, Project
 
 Fresh = Callable[[], Project]
 # Fewer models, repeats and fractions than a user gets: these tests are about the tables.
-LESS = [
-    "--config",
-    "models=[ols,last_value]",
-    'protocol={"fractions":[0.25,0.5],"repeats":2}',
-    'stopping={"predictors":["last_value"],"orderings":2,"deltas":[0.9],'
-    '"online":{"run":false},"hyperband":{"predictors":["last_value"],"hyperbands":12,"settled":4,'
-    '"repeats":2,"deltas":[0.9],"settings":[{"kappa":1}]}}',
-]
+LESS = {
+    "models": ["ols", "last_value"],
+    "protocol": {"fractions": [0.25, 0.5], "repeats": 2},
+    "stopping": {
+        "predictors": ["last_value"],
+        "orderings": 2,
+        "deltas": [0.9],
+        "online": {"run": False},
+        "hyperband": {
+            "predictors": ["last_value"],
+            "hyperbands": 12,
+            "settled": 4,
+            "repeats": 2,
+            "deltas": [0.9],
+            "settings": [{"kappa": 1}],
+        },
+    },
+}
 
 
 def documented() -> str:
@@ -90,8 +100,10 @@ def results(fresh: Fresh) -> Path:
         "ignore": ["comment"],
     }
     config["datasets"] = ["mine", "losses"]
-    (project.folder / "tiny.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    project.run(*LESS)
+    config["stopping"] |= LESS["stopping"]
+    text = yaml.safe_dump({**LESS, **config})
+    (project.folder / "tiny.yaml").write_text(text, encoding="utf-8")
+    project.run()
     return project.folder / "results/mine"
 
 

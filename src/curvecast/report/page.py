@@ -105,12 +105,15 @@ def _items(
                     "of": [],
                 }
             )
+        # Those that are seen at once need no script; the others would make the page too large.
+        seen = len(items[-1]["of"]) < _OPEN
         items[-1]["of"].append(
             {
                 "id": name.replace("/", "-"),
                 "label": contents.label(name),
-                "src": documents.svg_source(shown[name]),
-                "open": len(items[-1]["of"]) < _OPEN,
+                "open": seen,
+                "src": documents.svg_source(shown[name]) if seen else "",
+                "packed": "" if seen else documents.svg_packed(shown[name]),
             }
         )
     return items
