@@ -45,10 +45,10 @@ def test_all_figures_of_a_study_are_drawn() -> None:
     frame.loc[2, "loss"] = np.inf
     figures = studies.of_study(frame)
     assert tuple(figures) == FIGURES
-    titles = [axis.get_title(loc="left") for axis in figures["origin"].axes]
-    assert titles == [
-        "budget 1: 40 model-based, 40 random",
-        "budget 3: 20 model-based, 20 random",
+    said = [(a.get_title(loc="left"), a.texts[0].get_text()) for a in figures["origin"].axes]
+    assert said == [
+        ("budget 1", "40 model-based\n40 random"),
+        ("budget 3", "20 model-based\n20 random"),
     ]
     random = figures["origin"].axes[1].lines[1]
     # One of the 20 random ones failed, and counts.
@@ -63,10 +63,10 @@ def test_every_run_is_a_line_and_the_best_one_another(make_curves: Callable[...,
     assert len(studies.learning_curves(make_curves(12)).axes[0].lines) == 12 + 1
 
 
-def test_evaluations_at_once_are_counted() -> None:
-    times, running = studies.running_at(pd.Series([0.0, 1.0, 2.0]), pd.Series([2.0, 4.0, 3.0]))
-    assert times.tolist() == [0, 1, 2, 2, 3, 4]
-    assert running.tolist() == [1, 2, 1, 2, 1, 0]
+def test_evaluations_at_once_are_averaged_over_time() -> None:
+    frame = pd.DataFrame({"started": [0.0, 1.0, 2.5], "finished": [2.0, 4.0, 3.0]})
+    running = studies.mean_running(frame, np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert running.tolist() == [1, 2, 1.5, 1, 0]
 
 
 def test_rank_correlations_are_over_configurations_with_both_budgets() -> None:

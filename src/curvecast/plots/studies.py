@@ -57,7 +57,8 @@ def origin(evaluations: pd.DataFrame) -> Figure:
             axis.step(finite, share, where="post", color=colour)
             counts.append(f"{len(losses)} {name}")
         _log_if_wide(axis.set_xscale, part["loss"])
-        axis.set_title(f"budget {budget:g}: {', '.join(counts)}")
+        axis.set_title(f"budget {budget:g}")
+        axis.text(0.97, 0.04, "\n".join(counts), transform=axis.transAxes, ha="right", fontsize=6.5)
     figure.supylabel("share of evaluations below", fontsize=8.5)
     style.legend(figure, [style.handle(n, color=c) for n, c in origins.values()])
     return figure
@@ -110,33 +111,34 @@ def incumbent(evaluations: pd.DataFrame) -> Figure:
 
 @style.styled
 def concurrency(evaluations: pd.DataFrame) -> Figure:
-    """Number of evaluations that run at the same time, a panel per optimiser, a line per seed.
+    """Evaluations that run at the same time, a panel per optimiser, a line per seed.
 
-    Time counts from the start of the study's first evaluation, so that jobs side by side show.
+    Time counts from the first evaluation of each seed. A step is the mean over a fiftieth of the
+    time; where it is below the number of workers, some of them were waiting.
     """
-    first = evaluations["started"].min()
-    optimizers = sorted(set(evaluations["optimizer"]))
+    since = _since_start(evaluations)
+    edges = np.linspace(0, max(since["finished"].max(), 1e-9), 51)
+    seeds = sorted(set(since["seed"]))
+    colours = {s: _BUDGET_COLOURS[i % len(_BUDGET_COLOURS)] for i, s in enumerate(seeds)}
+    optimizers = sorted(set(since["optimizer"]))
     figure, axes = style.panels(len(optimizers), columns=3, label="seconds", sharey=True)
     for axis, optimizer in zip(axes, optimizers, strict=True):
-        mine = evaluations[evaluations["optimizer"] == optimizer]
-        for i, (seed, part) in enumerate(mine.groupby("seed")):
-            seconds, running = running_at(part["started"] - first, part["finished"] - first)
-            colour = _BUDGET_COLOURS[i % len(_BUDGET_COLOURS)]
-            axis.step(seconds, running, where="post", color=colour, label=f"seed {seed}")
+        for seed, part in since[since["optimizer"] == optimizer].groupby("seed"):
+            axis.stairs(mean_running(part, edges), edges, color=colours[seed], linewidth=1.4)
         axis.set_ylim(bottom=0)
-        axis.legend(loc="upper right")
         axis.set_title(optimizer)
     figure.supylabel("evaluations at once", fontsize=8.5)
+    style.legend(figure, [style.handle(f"seed {s}", color=c) for s, c in colours.items()])
     return figure
 
 
-def running_at(started: pd.Series, finished: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Times at which a number of running evaluations changes, and the number from then on."""
-    times = np.concatenate([started, finished])
-    change = np.repeat([1, -1], len(started))
-    # Where one ends at the moment at which the next one starts, the end comes first.
-    order = np.lexsort((change, times))
-    return times[order], np.cumsum(change[order])
+def mean_running(evaluations: pd.DataFrame, edges: np.ndarray) -> np.ndarray:
+    """Mean number of running evaluations between each edge (seconds) and the next one."""
+    started = evaluations["started"].to_numpy()[:, None]
+    finished = evaluations["finished"].to_numpy()[:, None]
+    overlap = np.minimum(finished, edges[1:]) - np.maximum(started, edges[:-1])
+    mean: np.ndarray = overlap.clip(min=0).sum(axis=0) / np.diff(edges)
+    return mean
 
 
 @style.styled
