@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from curvecast import CurveSet, DataError
 from curvecast.studies import replay, summary
 from curvecast.studies.bohb import Settings, run
-from curvecast.studies.early import EarlyEnd, _milestone, look_epochs, up_to
+from curvecast.studies.early import EarlyEnd, _milestone, heavier_tailed, look_epochs, up_to
 from curvecast.studies.evaluation import Evaluation, Trial
 from curvecast.studies.objectives.recorded import Recorded
 
@@ -135,14 +136,34 @@ def test_the_search_finds_the_best_runs(parallel: CurveSet) -> None:
 
 
 def test_looks_and_milestones() -> None:
-    assert look_epochs(0, 50, 6, 3) == [1, 2, 5, 10, 22, 47]
+    assert look_epochs(0, 50, 6, 3) == [0, 1, 2, 5, 10, 22, 47]
     assert look_epochs(17, 50, 6, 3) == [17, 22, 47]
     assert look_epochs(6, 8, 6, 3) == []
     assert look_epochs(0, 2, 6, 3) == []
-    assert look_epochs(0, 4, 6, 3) == [1]
+    assert look_epochs(0, 2, 6, 2) == [0]
+    assert look_epochs(0, 4, 6, 3) == [0, 1]
     assert [_milestone(n, 10, 1.5) for n in (9, 10, 14, 15, 22, 23, 100)] == [
         None, 10, 10, 15, 15, 23, 80,
     ]  # fmt: skip
+
+
+def test_few_runs_make_a_probability_less_sure() -> None:
+    # Student's t: two-sided 5 % is at 4.303 for two degrees of freedom and 1.960 for the Gaussian.
+    assert heavier_tailed(stats.norm.cdf(4.302653), 3) == pytest.approx(0.975, abs=1e-6)
+    assert heavier_tailed(0.975, 10_000) == pytest.approx(0.975, abs=1e-4)
+    assert heavier_tailed(0.5, 3) == pytest.approx(0.5)
+    assert heavier_tailed(1.0, 3) == 1
+
+
+def test_a_small_saving_needs_more_certainty(make_curves: Make) -> None:
+    objective = Recorded(make_curves(40, last_epoch=9), early=EarlyEnd(Delta=0.8))
+    history = tuple(
+        Evaluation((0, 0, k), {}, 3, float(k), {"row": k, "trained": 3}, None, {}, False)
+        for k in range(9)
+    )
+    low = replace(trial(3, history=history), highest=9)
+    judge = objective.early.judge(low, objective._observed)
+    assert dict(judge.looks) == pytest.approx({0: 1 - 0.2 * 3 / 9, 1: 1 - 0.2 * 2 / 9})
 
 
 def test_a_rule_saves_epochs_and_keeps_the_winner(parallel: CurveSet) -> None:

@@ -12,7 +12,7 @@ study_definitions:
     workers: 1
     seeds: 2
     timeout: 120
-    stopping: {predictor: gain_gp, Delta: 0.95}
+    stopping: {predictor: gain_gp, Delta: 0.8}
     data: task/usps                # raw data that the task reads
     fidelity: data                 # budgets are percent of the training data instead of epochs
     configuration_of: other        # search only what a transfer of its configuration leaves open

@@ -6,12 +6,24 @@ budget r the predictor targets the value at r. A run is compared with the k-th b
 bracket's rung, k being how many go on (while fewer are known, with the same quantile of the
 earlier brackets), and on the highest rung with the best run of the study. A run that is ended
 counts with its predicted value.
+
+What differs from Baker's rule, each chosen on the embedded collections as tabular benchmarks:
+
+- A run is also judged before its first epoch, from its configuration and untrained value.
+- Delta is the demand on an end that saves a whole training. An end that saves a share q of it
+  needs the probability 1 - (1 - Delta) q: with one Delta for all, most good runs were lost on the
+  lowest rungs, to save an epoch each.
+- A probability from a predictor that has seen n runs is read as one of Student's t with n - 1
+  degrees of freedom, so that the rule may start after three runs.
+
+Also ending runs on lower rungs that would not become the best of the study saved more epochs there,
+and lost more good runs than that was worth.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +35,7 @@ from curvecast.studies import identity
 from curvecast.studies.evaluation import Evaluation, Trial, trained_of
 
 if TYPE_CHECKING:
-    from curvecast.predictors.base import Prediction, Predictor
+    from curvecast.predictors.base import Predictor
 
 
 @dataclass(frozen=True)
@@ -41,25 +53,23 @@ class EarlyEnd:
     Attributes
     ----------
     predictor : name of a model of this project.
-    Delta : a run ends when P(it is worse than what it is compared with) reaches this; 1 ends none.
+    Delta : P(worse than what it is compared with) from which a run ends that has a whole training
+        ahead of it; more is needed where less is saved, see the module. 1 ends none.
     offset : the comparison is shifted by this much in favour of the run, in the unit of the curve.
     min_runs : a rung's predictor starts once so many runs have reached it.
     growth : it is fitted again whenever the number of these runs has grown by this factor.
     n_looks : at most so many epochs per rung at which a run is judged, denser at the beginning.
     min_saving : a run is not judged where fewer epochs than this are left.
-    whole : below the highest rung, also end a run that will not become the best of the study,
-        judged by forecasts of its value on the highest rung.
     options : of the predictor.
     """
 
     predictor: str = "gain_gp"
-    Delta: float = 0.95
+    Delta: float = 0.8
     offset: float = 0.0
-    min_runs: int = 12
+    min_runs: int = 3
     growth: float = 1.5
     n_looks: int = 6
-    min_saving: int = 3
-    whole: bool = False
+    min_saving: int = 2
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -90,77 +100,38 @@ class EarlyEnd:
         """
         rung = round(trial.budget)
         looks = look_epochs(round(trial.trained), rung, self.n_looks, self.min_saving)
-        own = self._forecasts(trial, rung, observed)
-        if self.Delta >= 1 or own is None or not looks:
-            return None
-        hurdles = [Hurdle(_to_go_on(trial), own)]
-        if self.whole and not trial.top:
-            whole = self._forecasts(trial, round(trial.highest), observed)
-            hurdles += [Hurdle(_best(trial), whole)] if whole is not None else []
-        hurdles = [h for h in hurdles if h.threshold is not None]
-        return (
-            Judge(tuple(looks), own, tuple(hurdles), self.Delta, self.offset) if hurdles else None
-        )
-
-    def _forecasts(
-        self,
-        trial: Trial,
-        target: int,
-        observed: Callable[[Sequence[Evaluation]], CurveSet],
-    ) -> Forecasts | None:
-        """Predictors of the value at `target`, None while too few runs have reached it."""
-        reached = _first_to_reach(trial.history, target)
+        reached = _first_to_reach(trial.history, rung)
+        threshold = _threshold(trial)
         n_fit = _milestone(len(reached), self.min_runs, self.growth)
-        if n_fit is None:
+        if self.Delta >= 1 or n_fit is None or threshold is None or not looks:
             return None
         known = reached[:n_fit]
 
         def fitted(tau: int) -> Predictor:
-            key = (target, len(known), tau)
+            key = (rung, n_fit, tau)
             if key not in self._fitted:
                 model = make_predictor(self.predictor, **self.options)
-                self._fitted[key] = model.fit(up_to(observed(known), target), [tau])
+                self._fitted[key] = model.fit(up_to(observed(known), rung), [tau])
             return self._fitted[key]
 
-        return Forecasts(target, fitted)
-
-
-@dataclass(frozen=True)
-class Forecasts:
-    """Forecasts of the value at the epoch `target`; `fitted` gives the predictor for a tau."""
-
-    target: int
-    fitted: Callable[[int], Predictor]
-
-    def at(self, curves: CurveSet, epoch: int) -> Prediction:
-        """From what `curves` hold up to `epoch`."""
-        return self.fitted(epoch).predict(up_to(curves, self.target), epoch)
-
-
-@dataclass(frozen=True)
-class Hurdle:
-    """A loss that a run must get below, and the forecasts of what it will get to."""
-
-    threshold: float | None
-    forecasts: Forecasts
-
-    def missed(self, curves: CurveSet, epoch: int, offset: float) -> float:
-        """P(the single run of `curves` will not get below the threshold)."""
-        assert self.threshold is not None
-        prediction = self.forecasts.at(curves, epoch)
-        below = float(prediction.cdf(-curves.sign * (self.threshold + offset))[0])
-        return below if curves.sign > 0 else 1 - below
+        needed = {look: 1 - (1 - self.Delta) * (rung - look) / trial.highest for look in looks}
+        return Judge(needed, rung, threshold + self.offset, n_fit, fitted)
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges one run; `looks` are the epochs at which it wants to see it."""
+    """Judges one run.
 
-    looks: tuple[int, ...]
-    _own: Forecasts
-    _hurdles: tuple[Hurdle, ...]
-    _Delta: float
-    _offset: float
+    `looks` maps the epochs at which it wants to see the run to the probability of missing the
+    `threshold` at the epoch `rung` that ends it; `fitted` gives the predictor for an epoch, which
+    has learned from `n_runs` runs.
+    """
+
+    looks: Mapping[int, float]
+    _rung: int
+    _threshold: float
+    _n_runs: int
+    _fitted: Callable[[int], Predictor]
 
     def ends(self, curves: CurveSet, epoch: int) -> Ended | None:
         """Whether to end the single run of `curves` after `epoch`.
@@ -168,18 +139,35 @@ class Judge:
         Its values after `epoch` are not looked at. A run without a finite value is left to the
         objective.
         """
-        if epoch not in self.looks or not np.isfinite(curves.values[0, curves.seen(epoch)][-1]):
+        seen = curves.values[0, curves.seen(epoch)]
+        if epoch not in self.looks or not len(seen) or not np.isfinite(seen[-1]):
             return None
-        if all(h.missed(curves, epoch, self._offset) < self._Delta for h in self._hurdles):
+        curves = up_to(curves, self._rung)
+        prediction = self._fitted(epoch).predict(curves, epoch)
+        below = float(prediction.cdf(-curves.sign * self._threshold)[0])
+        worse = heavier_tailed(below if curves.sign > 0 else 1 - below, self._n_runs)
+        if worse < self.looks[epoch]:
             return None
-        return Ended(epoch, float(-curves.sign * self._own.at(curves, epoch).mean[0]))
+        return Ended(epoch, float(-curves.sign * prediction.mean[0]))
 
 
-def _to_go_on(trial: Trial) -> float | None:
+def heavier_tailed(probability: float, n_runs: int) -> float:
+    """A Gaussian tail probability as one of Student's t with n_runs - 1 degrees of freedom.
+
+    A predictor that learned its spread from a handful of runs is too sure of it.
+    """
+    # Imported here because every dry run reads this module.
+    from scipy.special import ndtri, stdtr
+
+    return float(stdtr(n_runs - 1, ndtri(probability)))
+
+
+def _threshold(trial: Trial) -> float | None:
     """Loss that a run must beat to go on, or to be the best; None while nothing is known."""
-    if trial.top:
-        return _best(trial)
     at_rung = [e for e in trial.history if e.budget == trial.budget and math.isfinite(e.loss)]
+    if trial.top:
+        finished = [e.loss for e in at_rung if "stopped" not in e.info]
+        return min(finished, default=None)
     rivals = sorted(e.loss for e in at_rung if e.id[0] == trial.id[0])
     if len(rivals) >= trial.keep:
         return rivals[trial.keep - 1]
@@ -187,27 +175,19 @@ def _to_go_on(trial: Trial) -> float | None:
     return float(np.quantile(earlier, trial.keep / trial.width)) if earlier else None
 
 
-def _best(trial: Trial) -> float | None:
-    """The lowest loss of a complete run, None where there is none."""
-    complete = [
-        e.loss
-        for e in trial.history
-        if e.budget == trial.highest and math.isfinite(e.loss) and "stopped" not in e.info
-    ]
-    return min(complete, default=None)
-
-
 def look_epochs(trained: int, rung: int, n_looks: int, min_saving: int) -> list[int]:
     """Epochs at which a run is judged that was trained for `trained` epochs before this rung.
 
-    At most `n_looks` from 1 to `rung - min_saving`, evenly spaced on a log scale; what lies
-    before `trained` is judged there, before anything new is trained.
+    Before anything is trained (epoch 0), and at most `n_looks` from 1 to `rung - min_saving`,
+    evenly spaced on a log scale; what lies before `trained` is judged there, before anything new
+    is trained.
     """
     last = rung - min_saving
-    if last < max(1, trained):
+    if last < trained:
         return []
-    spaced = np.geomspace(1, last, n_looks).round().astype(int)
-    return np.unique(np.maximum(spaced, trained)).tolist()
+    spaced = np.geomspace(1, max(last, 1), n_looks).round().astype(int)
+    looks = np.unique(np.maximum([0, *spaced], trained))
+    return looks[looks <= last].tolist()
 
 
 def up_to(curves: CurveSet, epoch: int) -> CurveSet:
