@@ -273,7 +273,8 @@ def test_wrong_layouts(tmp_path: Path) -> None:
         read(path, log="yes")
 
 
-def test_a_free_text_column_is_refused(tmp_path: Path) -> None:
-    rows = "".join(f"comment {i},0.{i}\n" for i in range(12))
-    with pytest.raises(DataError, match="column remark: every run has another text here"):
+@pytest.mark.parametrize("n_empty", [0, 30])
+def test_a_free_text_column_is_refused(tmp_path: Path, n_empty: int) -> None:
+    rows = "".join(f"comment {i},0.{i}\n" for i in range(12)) + ",0.5\n" * n_empty
+    with pytest.raises(DataError, match="column remark: most runs have a text of their own here"):
         read_curves(write(tmp_path, "remark,acc_1\n" + rows), "acc_{epoch}", "maximize")

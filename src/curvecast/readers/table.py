@@ -261,7 +261,7 @@ def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:
     """A hyper-parameter's column as float64, or as a categorical where it holds text.
 
     Raises DataError for a column that mixes numbers and text, that holds an infinite number, or
-    that has another text in every row.
+    that has another text in most rows.
     """
     if _is_numeric(column) and not categorical:
         return _finite(column.to_numpy(dtype=np.float64, na_value=np.nan), column, path)
@@ -280,9 +280,9 @@ def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:
             column=column.name,
         )
     n_values = len(np.unique(text[~missing]))
-    if not categorical and 10 <= n_values == len(text):
+    if not categorical and n_values >= 10 and 2 * n_values > (~missing).sum():
         raise DataError(
-            "every run has another text here: name the column as `id` or under `ignore`",
+            "most runs have a text of their own here: name the column as `id` or under `ignore`",
             file=path,
             column=column.name,
         )
