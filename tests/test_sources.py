@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -47,33 +46,6 @@ def test_models_that_a_model_uses_by_name_are_followed(tmp_path: Path) -> None:
         "predictors/linear.py",
         "predictors/nusvr.py",
     }
-
-
-def test_a_stamp_changes_with_its_sources_and_is_as_old_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = tmp_path / "source.py"
-    source.write_text("a = 1\n")
-    os.utime(source, (1000, 1000))
-    monkeypatch.setattr(sources, "_PACKAGE", tmp_path)
-    monkeypatch.setattr(sources, "of", lambda *_: [str(source)])
-    monkeypatch.setattr(sources, "_checksum", sources._checksum.__wrapped__)
-
-    def stamp() -> tuple[str, float]:
-        file = sources.stamp(tmp_path / "code", "curvecast.scores", "curvecast.tables")
-        assert file == tmp_path / "code/scores+tables"
-        return file.read_text(), file.stat().st_mtime
-
-    text, made = stamp()
-    assert text.endswith("  source.py\n")
-    assert made == 1000
-    os.utime(source, (2000, 2000))
-    assert stamp() == (text, 1000)
-    source.write_text("a = 2\n")
-    os.utime(source, (3000, 3000))
-    assert stamp()[0] != text
-    assert stamp()[1] == 3000
-    assert not sources.stamp(tmp_path / "other", "curvecast.scores", write=False).exists()
 
 
 def test_an_unknown_model_is_named() -> None:

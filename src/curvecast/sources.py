@@ -7,8 +7,6 @@ read without running anything, so a rule lists exactly the files that can change
 from __future__ import annotations
 
 import ast
-import hashlib
-import os
 from functools import cache
 from pathlib import Path
 
@@ -31,38 +29,6 @@ def of(*modules: str) -> list[str]:
             found.add(path)
             waiting.extend(_imports(path))
     return sorted(str(path) for path in found)
-
-
-def stamp(folder: Path, *modules: str, write: bool = True) -> Path:
-    """A file that stands for all of `of(*modules)`: it changes when one of them does.
-
-    A rule that lists it instead of them has one input instead of a dozen, which is what building
-    a large DAG spends its time on. Its time is that of the newest source, so that it reruns
-    nothing that they would not rerun.
-
-    Parameters
-    ----------
-    folder : where the file lies; its name is that of the modules.
-    write : whether to bring it up to date.
-    """
-    file = folder / "+".join(name.removeprefix("curvecast.") for name in modules)
-    if not write:
-        return file
-    paths = [Path(path) for path in of(*modules)]
-    text = "".join(f"{_checksum(path)}  {path.relative_to(_PACKAGE)}\n" for path in paths)
-    if not file.is_file() or file.read_text(encoding="utf-8") != text:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        newest = max(path.stat().st_mtime_ns for path in paths)
-        os.utime(temporary, ns=(newest, newest))
-        temporary.replace(file)
-    return file
-
-
-@cache
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def of_model(model: str) -> list[str]:

@@ -125,8 +125,8 @@ def outputs(pattern, experiment=None, collection=None):
 
 @functools.cache
 def code_of(*modules):
-    """A file that changes when one of the sources behind modules does."""
-    return str(sources.stamp(Path(".snakemake/code"), *modules, write=MAIN_PROCESS))
+    """Source files behind modules, relative so that a clone may move without rerunning."""
+    return [os.path.relpath(path) for path in sources.of(*modules)]
 
 
 def shown(path, **labels):
@@ -252,7 +252,7 @@ def predictor_code_of(wildcards):
 
 def study_code_of(wildcards):
     definition = study_plan.definition_of(config, wildcards.study)
-    return [code_of(*study_plan.modules_of(definition)), *study_plan.files_of(definition)]
+    return [*code_of(*study_plan.modules_of(definition)), *study_plan.files_of(definition)]
 
 
 def network_definition_of(wildcards):
