@@ -67,16 +67,20 @@ def _tradeoff_lines(axis: Axes, part: pd.DataFrame, looks: dict[str, style.Look]
     fixed = part[part["default"]]
     axis.plot(fixed["regret_mean"], fixed["speedup_mean"], "*", color=style.RED, markersize=11)
     axis.set_xscale("symlog", linthresh=_LINEAR, linscale=0.5)
-    axis.set_xlim(-_LINEAR / 10, max(0.1, 1.5 * part["regret_mean"].max()))
+    right = max(0.1, 1.5 * part["regret_mean"].max())
+    axis.set_xlim(-_LINEAR / 10, right)
+    ticks = [tick for tick in (0, 0.01, 0.1, 1) if tick <= right]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_ylim(0, 1.08 * part["speedup_mean"].max())
 
 
 def _mean_over_datasets(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean regret and geometric mean of the speedups, per line and Delta."""
+    """Mean regret and geometric mean of the speedups, of what every data set has."""
     keys = ["predictor", "line", "delta", "default"]
     groups = frame.assign(log=np.log(frame["speedup_mean"])).groupby(keys, dropna=False)
-    means = groups[["regret_mean", "log"]].mean().reset_index()
-    return means.assign(speedup_mean=np.exp(means["log"]))
+    means = groups[["regret_mean", "log"]].mean().assign(datasets=groups.size()).reset_index()
+    shared = means[means["datasets"] == frame["dataset"].nunique()]
+    return shared.assign(speedup_mean=np.exp(shared["log"]))
 
 
 def _with_lines(frame: pd.DataFrame) -> pd.DataFrame:
@@ -230,13 +234,12 @@ def stopped_runs(curves: CurveSet, ends: pd.DataFrame) -> Figure:
     """
     groups = list(ends.groupby(["predictor", "setting", "delta"], sort=True))
     figure, axes = style.panels(2 * len(groups), columns=2, height=1.9)
-    low, high = np.nanpercentile(
-        np.where(np.isfinite(curves.values), curves.values, np.nan), [1, 99]
-    )
+    gains = curves.sign * curves.values[np.isfinite(curves.values)]
+    worst, best = curves.sign * np.percentile(gains, 2), curves.sign * gains.max()
     for (key, part), left, right in zip(groups, axes[::2], axes[1::2], strict=True):
         fates = fate(part)
         _trained_curves(left, curves, part, fates)
-        left.set_ylim(low, high)
+        left.set_ylim(min(worst, best), max(worst, best))
         left.set_title(_search_name(*key))
         for name, colour in _FATES.items():
             of_fate = part[fates == name]
