@@ -273,7 +273,13 @@ def test_the_table_has_intervals_and_published_values() -> None:
     assert frame.iloc[1]["diverged"] == 1
     text = network_tables.networks_text(frame)
     assert "97.00 ± 1.41" in text
+    assert "## Accuracy in percent" in text
     assert "69.56" in text
+    errors = scores("c", 0, 1e9, n_test=np.nan, validation_division_sd=2e8, test_coverage=0.8)
+    mixed = network_tables.networks([scores("a", 0, 0.9), errors], {"a": {}, "c": {}}, published)
+    text = network_tables.networks_text(mixed)
+    assert "## Mean squared error" in text
+    assert "| 1e+09 | 1 | 1e+09 | 2e+08 | 0.800 |" in text
     with pytest.raises(DataError, match="0 published rows"):
         network_tables.networks([scores("a", 0, 1.0)], {"a": {"published": "x: y"}}, published)
 

@@ -124,8 +124,9 @@ def networks_text(frame: pd.DataFrame, scores: Sequence[str] = _SCORES) -> str:
         if not percent:
             for column, digits in _FURTHER.items():
                 if column in rows and rows[column].notna().any():
-                    title = column.replace("_", " ")
-                    shown[title] = rows[column].map(lambda v, n=digits: _rounded(v, n))
+                    shown[column.replace("_", " ")] = rows[column].map(
+                        lambda v, n=digits: _rounded(v, n)
+                    )
         if "published" in rows and rows["published"].notna().any():
             shown["published"] = rows["published"].fillna("")
             for name in scores:
@@ -200,7 +201,7 @@ def _levels(values: pd.Series, levels: int) -> pd.Series:
     """The values as they are where there are few, else numbers in ranges of equally many."""
     known = values.dropna()
     if known.nunique() <= _FEW or known.map(lambda v: isinstance(v, str | bool)).any():
-        return known.map(str)
+        return known.map(lambda v: str(v) if isinstance(v, str | bool) else f"{v:.4g}")
     return pd.qcut(known.astype(float), levels, duplicates="drop")
 
 
