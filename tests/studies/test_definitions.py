@@ -13,6 +13,7 @@ from curvecast import CurveSet, DataError
 from curvecast.predictors.base import Prediction as Predicted
 from curvecast.studies.bohb import Settings, run
 from curvecast.studies.definitions import objective_of, settings_of
+from curvecast.studies.evaluation import Trial
 from curvecast.studies.objectives import prediction
 from curvecast.studies.objectives.prediction import Parts, Prediction
 from curvecast.studies.objectives.recorded import Recorded
@@ -110,6 +111,12 @@ def test_tuning_beats_the_untuned_predictor(
     assert best.info["validation_mse"] == best.loss < untuned["validation_mse"]
     assert best.info["test"] == best.info["test_mse"] < untuned["test_mse"]
     assert best.info["cost"] == 27
+    robust = Prediction("ridge", make_curves(60), objective.parts, objective.space, metric="mae")
+    trial = Trial((0, 0, 0), 0, 27, 0, 1, 1, 27, None, ())
+    result = robust.evaluate(best.config, trial)
+    assert result["loss"] == result["info"]["validation"] == result["info"]["validation_mae"]
+    with pytest.raises(DataError, match="metric is 'r2', not one of mse, mae"):
+        Prediction("ridge", make_curves(60), objective.parts, objective.space, metric="r2")
     by_hand = objective.score({**best.config, "epochs": 27}, seed=0)
     assert by_hand["validation_mse"] == pytest.approx(best.loss)
     truth = objective._validation.final

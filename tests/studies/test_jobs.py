@@ -101,13 +101,13 @@ def test_the_tuned_predictor_is_compared_with_the_untuned_one(
     assert incumbent.options_of([tmp_path / "found.json"], {"lr": 1})["lr"] == 1
     rows = jobs.tuning_rows("tune", TUNING, curves, options, repeats=3)
     assert rows[["variant", "epochs"]].to_numpy().tolist() == [
-        ["untuned", 1], ["untuned", 9], ["tuned", 9],
+        ["untuned", 1], ["tuned", 1], ["untuned", 9], ["tuned", 9],
     ]  # fmt: skip
     errors = rows["validation_mse"].to_numpy()
-    assert errors[2] < errors[1]
+    assert errors[3] < errors[2]
     assert (rows["validation_mse_se"] > 0).all()
     assert set(rows["repeats"]) == {3}
-    assert json.loads(rows["options"].iloc[2]) == options
+    assert json.loads(rows["options"].iloc[3]) == options
     with pytest.raises(DataError, match="does not tune a predictor"):
         jobs.tuning_rows("tab", RECORDED, curves, options)
 

@@ -38,7 +38,7 @@ def test_the_text_has_ours_and_theirs() -> None:
         "study": "s", "model": "cnn", "dataset": "d", "epochs": 9, "repeats": 3,
         "options": '{"lr": 0.0408, "optimizer": "Adam"}',
         **{f"{split}_{name}{se}": 0.25 for split in ("validation", "test")
-           for name in ("mse", "r2") for se in ("", "_se")},
+           for name in ("mse", "mae") for se in ("", "_se")},
     }  # fmt: skip
     rows = pd.DataFrame([{**row, "variant": v} for v in ("untuned", "tuned")])
     text = tuning.text(rows, tuning.published(TASK_A))

@@ -43,7 +43,7 @@ _SEARCH = {f.name for f in fields(Settings)} - {"name", "optimizer", "seed"}
 _COMMON = {"objective", "optimizers", "seeds", "space", *_SEARCH}
 _OWN = {
     "training": {"task", "task_options", "data", "configuration_of", "fidelity", "stopping"},
-    "prediction": {"model", "dataset", "parts", "fixed"},
+    "prediction": {"model", "dataset", "parts", "fixed", "metric"},
     "recorded": {"datasets", "stopping"},
 }
 
@@ -63,6 +63,7 @@ def check(name: str, definition: Mapping[str, Any]) -> None:
         "configuration_of",
         "fidelity",
         "fixed",
+        "metric",
     }
     needed |= {"space"} if kind == "prediction" else set()
     if definition.get("fidelity", "epochs") not in ("epochs", "data"):
@@ -138,7 +139,14 @@ def objective_of(
 
     assert space is not None
     parts = Parts(**definition["parts"])
-    return Prediction(definition["model"], curves, parts, space, definition.get("fixed"))
+    return Prediction(
+        definition["model"],
+        curves,
+        parts,
+        space,
+        definition.get("fixed"),
+        definition.get("metric", "mse"),
+    )
 
 
 def task_of(

@@ -103,10 +103,10 @@ def tuning_rows(
 ) -> pd.DataFrame:
     """The tuned and the untuned predictor on the validation and the test split.
 
-    Each is trained `repeats` times with seeds that the study did not use: untuned for its own
-    number of epochs and for that of the tuned one, and tuned. Columns: `study, model, dataset,
-    variant, epochs, repeats, options` (JSON) and, for both splits, mean and standard error of mean
-    squared error, mean absolute error and R².
+    Each is trained `repeats` times with seeds that the study did not use, for the model's own
+    number of epochs and for that of the study. Columns: `study, model, dataset, variant, epochs,
+    repeats, options` (JSON) and, for both splits, mean and standard error of mean squared error,
+    mean absolute error and R².
 
     Parameters
     ----------
@@ -115,11 +115,14 @@ def tuning_rows(
     objective = objective_of(name, definition, curves)
     if not isinstance(objective, Prediction):
         raise DataError(f"study {name!r} does not tune a predictor")
-    epochs = int(options["epochs"])
-    lengths = dict.fromkeys((objective.default_epochs(), epochs))
-    variants = [("untuned", {"epochs": n}) for n in lengths]
+    lengths = dict.fromkeys((objective.default_epochs(), int(options["epochs"])))
+    variants = [
+        (variant, {**found, "epochs": n})
+        for n in lengths
+        for variant, found in (("untuned", {}), ("tuned", options))
+    ]
     rows = []
-    for variant, chosen in (*variants, ("tuned", dict(options))):
+    for variant, chosen in variants:
         scores = pd.DataFrame(
             [objective.score(chosen, seed_from(name, "repeat", k)) for k in range(repeats)]
         )

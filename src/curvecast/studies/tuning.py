@@ -58,7 +58,7 @@ def text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
                     for mean, se in zip(rows[key], rows[f"{key}_se"], strict=True)
                 ]
                 for split in _SPLITS
-                for name, key in (("MSE", f"{split}_mse"), ("R²", f"{split}_r2"))
+                for name, key in (("MSE", f"{split}_mse"), ("MAE", f"{split}_mae"))
             },
         }
     )
@@ -73,14 +73,16 @@ def text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
     )
     note = (
         "Each network is trained with seeds that the study did not use; mean ± standard error "
-        f"over {int(rows['repeats'].min())} of them. Untuned: the defaults of the model, for its "
-        "own number of epochs and for that of the tuned one. The study saw the training and the "
-        "validation split, never the test split."
+        f"over {int(rows['repeats'].min())} of them. Untuned: the defaults of the model. Both are "
+        "trained for the model's own number of epochs and for that of the study. The study saw "
+        "the training and the validation split, never the test split."
     )
     found = [
         f"- {row.study}: "
         + ", ".join(f"{k} {_short(v)}" for k, v in json.loads(str(row.options)).items())
-        for row in rows[rows["variant"] == "tuned"].itertuples()
+        for row in rows[rows["variant"] == "tuned"]
+        .drop_duplicates("study", keep="last")
+        .itertuples()
     ]
     other = (
         f"{PUBLISHED_ON}. Where ours is the cross-entropy, compare what tuning changes, not the "

@@ -16,6 +16,8 @@ from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config, Trial
 
+METRICS = ("mse", "mae")
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -65,7 +67,7 @@ class Parts:
 
 
 class Prediction:
-    """Mean squared error of a network predictor on the validation runs.
+    """Error of a network predictor on the validation runs.
 
     The configuration and `epochs` (the budget) are options of the predictor; it is trained from
     the start on every rung. Singh's studies on LCBench task A are of this kind.
@@ -74,6 +76,12 @@ class Prediction:
     ----------
     space : its parameters are options of the model.
     fixed : further options.
+    metric : "mse", Singh's, or "mae": a heavy tail of final values leaves the mean squared error to
+        a handful of runs.
+
+    Raises
+    ------
+    DataError : another metric; see `Parts.of`.
     """
 
     def __init__(
@@ -83,7 +91,11 @@ class Prediction:
         parts: Parts,
         space: ConfigSpace.ConfigurationSpace,
         fixed: Mapping[str, Any] | None = None,
+        metric: str = "mse",
     ) -> None:
+        if metric not in METRICS:
+            raise DataError(f"metric is {metric!r}, not one of {', '.join(METRICS)}")
+        self.metric = metric
         self.model, self.parts, self.space = model, parts, space
         self.fixed = dict(fixed or {})
         self._content = identity.of_curves(curves)
@@ -97,17 +109,18 @@ class Prediction:
             "curves": self._content,
             "parts": vars(self.parts),
             "fixed": self.fixed,
+            "metric": self.metric,
         }
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Fit with `epochs` = budget; errors of both splits are reported with the loss."""
         scores = self.score({**config, "epochs": round(trial.budget)}, trial.seed)
         return {
-            "loss": scores["validation_mse"],
+            "loss": scores[f"validation_{self.metric}"],
             "info": {
                 "cost": trial.budget,
-                "validation": scores["validation_mse"],
-                "test": scores["test_mse"],
+                "validation": scores[f"validation_{self.metric}"],
+                "test": scores[f"test_{self.metric}"],
                 **scores,
             },
         }
