@@ -97,6 +97,17 @@ def test_deviations_are_recovered_and_their_posterior_is_that_of_linear_regressi
     np.testing.assert_allclose(spread, covariance - gain @ phi[0] @ covariance, atol=1e-10)
 
 
+def test_the_first_coefficient_alone_is_that_of_all() -> None:
+    rng = np.random.default_rng(0)
+    phi = rng.normal(size=(3, 5, 9, 6))
+    gram, moment = phi.swapaxes(-1, -2) @ phi, rng.normal(size=(3, 5, 6))
+    deviations = lcnet.Deviations(0.5 * np.eye(6) + 0.1, 0.3)
+    mean, covariance = deviations.posterior(gram, moment)
+    first, variance = deviations.posterior_of_first(gram, moment)
+    np.testing.assert_allclose(first, mean[..., 0])
+    np.testing.assert_allclose(variance, covariance[..., 0, 0])
+
+
 def test_potential_is_the_negative_log_posterior_on_the_full_batch() -> None:
     generator = torch.Generator().manual_seed(0)
     network = lcnet.CurveNetwork(2, 3, 4, generator)

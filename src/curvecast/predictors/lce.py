@@ -299,6 +299,32 @@ class _Noise:
 
 
 @dataclass(frozen=True)
+class _Whitened:
+    """Shapes under one kind of noise.
+
+    Attributes
+    ----------
+    g : whitened shapes, (K, T) for all curves or (n, F, T) for each.
+    gg, gain : see `_Linear`.
+    """
+
+    g: np.ndarray
+    gg: np.ndarray
+    gain: np.ndarray
+
+    @classmethod
+    def of(cls, seen: np.ndarray, end: np.ndarray, noise: _Noise) -> _Whitened:
+        """From shapes at the seen epochs and at the end, (..., T) and (...)."""
+        g = (seen.reshape(-1, seen.shape[-1]) @ noise.whiten.T).reshape(seen.shape)
+        return cls(g, np.einsum("...t,...t->...", g, g), end - seen @ noise.carry)
+
+    def linear(self, y: np.ndarray) -> _Linear:
+        """With whitened curves y, shape (n, T)."""
+        gy = y @ self.g.T if self.g.ndim == 2 else np.einsum("nft,nt->nf", self.g, y)
+        return _Linear(self.gg, gy, self.gain)
+
+
+@dataclass(frozen=True)
 class _Nodes:
     """What all curves with the same seen epochs x share: the grid over theta of all families.
 
@@ -308,6 +334,7 @@ class _Nodes:
     seen, end : scaled shapes at x and at E, shapes (K, T) and (K,).
     log_prior : of each node, shape (K,).
     noises : one per ratio in BROWNIAN_RATIOS.
+    whitened : the shapes under each of them.
     """
 
     x: np.ndarray
@@ -317,6 +344,7 @@ class _Nodes:
     end: np.ndarray
     log_prior: np.ndarray
     noises: tuple[_Noise, ...]
+    whitened: tuple[_Whitened, ...]
 
     @property
     def growth(self) -> float:
@@ -331,14 +359,18 @@ class _Nodes:
             to_come = np.clip(end - seen[:, -1], 0.0, 1.0)
             weight = 1.0 - to_come + 1e-3
             priors.append(np.log(weight / weight.sum() / len(FAMILIES)))
+        seen = np.concatenate([seen for seen, _ in shapes])
+        end = np.concatenate([end for _, end in shapes])
+        noises = tuple(_Noise.of(x, last_epoch, ratio) for ratio in BROWNIAN_RATIOS)
         return cls(
             x=x,
             last_epoch=last_epoch,
             first=np.cumsum([0, *(len(prior) for prior in priors[:-1])]),
-            seen=np.concatenate([seen for seen, _ in shapes]),
-            end=np.concatenate([end for _, end in shapes]),
+            seen=seen,
+            end=end,
             log_prior=np.concatenate(priors),
-            noises=tuple(_Noise.of(x, last_epoch, ratio) for ratio in BROWNIAN_RATIOS),
+            noises=noises,
+            whitened=tuple(_Whitened.of(seen, end, noise) for noise in noises),
         )
 
 
@@ -443,12 +475,15 @@ def _extrapolate(values: np.ndarray, nodes: _Nodes) -> np.ndarray:
 
 def _integrate(curves: np.ndarray, nodes: _Nodes, optima: _Optima) -> np.ndarray:
     """Log weights, means and variances per noise ratio and family, shape (3, n, R F)."""
-    parts = [_under(noise, curves, nodes, optima) for noise in nodes.noises]
+    parts = [
+        _under(noise, whitened, curves, nodes, optima)
+        for noise, whitened in zip(nodes.noises, nodes.whitened, strict=True)
+    ]
     return np.stack([np.concatenate(part, axis=1) for part in zip(*parts, strict=True)])
 
 
 def _under(
-    noise: _Noise, curves: np.ndarray, nodes: _Nodes, optima: _Optima
+    noise: _Noise, whitened: _Whitened, curves: np.ndarray, nodes: _Nodes, optima: _Optima
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Evidence and predictive mean and variance per family under one kind of noise.
 
@@ -457,8 +492,8 @@ def _under(
     section 3.3, for it and for the evidence. Three arrays of shape (n, F), the first in logs.
     """
     y = curves @ noise.whiten.T
-    grid = _Linear.of(nodes.seen, nodes.end, noise, y)
-    own = _Linear.of(optima.seen, optima.end, noise, y)
+    grid = whitened.linear(y)
+    own = _Whitened.of(optima.seen, optima.end, noise).linear(y)
     yy = np.einsum("nt,nt->n", y, y)
     rows = np.arange(len(y))[:, None]
     log_noise_prior = -0.5 * (np.log(NOISE_LEVELS / NOISE_MEDIAN) / NOISE_LOG_STD) ** 2
@@ -524,13 +559,6 @@ class _Linear:
     gg: np.ndarray
     gy: np.ndarray
     gain: np.ndarray
-
-    @classmethod
-    def of(cls, seen: np.ndarray, end: np.ndarray, noise: _Noise, y: np.ndarray) -> _Linear:
-        """From shapes for all curves, (K, T) and (K,), or for each, (n, F, T) and (n, F)."""
-        g = (seen.reshape(-1, seen.shape[-1]) @ noise.whiten.T).reshape(seen.shape)
-        gy = y @ g.T if g.ndim == 2 else np.einsum("nft,nt->nf", g, y)
-        return cls(np.einsum("...t,...t->...", g, g), gy, end - seen @ noise.carry)
 
     def posterior(self, sigma: float, growth: float) -> _Posterior:
         """Evidence (up to what all nodes have in common) and gain for one noise level.

@@ -265,8 +265,19 @@ class Deviations:
 
     def posterior(self, gram: np.ndarray, moment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean (..., 6) and covariance (..., 6, 6) of delta given seen points."""
-        spread = np.linalg.inv(np.linalg.inv(self.covariance) + gram / self.noise)
+        spread = np.linalg.inv(self._precision(gram))
         return (spread @ moment[..., None])[..., 0] / self.noise, spread
+
+    def posterior_of_first(
+        self, gram: np.ndarray, moment: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance (...) of the first coefficient alone, in half of the time."""
+        unit = np.eye(N_LINEAR)[:, :1]
+        row = np.linalg.solve(self._precision(gram), unit)[..., 0]
+        return (row * moment).sum(axis=-1) / self.noise, row[..., 0]
+
+    def _precision(self, gram: np.ndarray) -> np.ndarray:
+        return np.linalg.inv(self.covariance) + gram / self.noise
 
 
 class LCNet(Predictor):
@@ -436,9 +447,9 @@ class LCNet(Predictor):
     def _by_sample(self, curves: CurveSet, tau: int) -> tuple[np.ndarray, np.ndarray]:
         """Standardised mean and variance of the final value by sample, (samples, n_configs)."""
         gram, moment, _, _, asymptote = self._statistics(curves, tau)
-        deviation, spread = self._deviations.posterior(gram, moment)
         # every phi is 0 at the last epoch: only the first coefficient is left there
-        return asymptote + deviation[..., 0], spread[..., 0, 0] + self._deviations.noise
+        deviation, variance = self._deviations.posterior_of_first(gram, moment)
+        return asymptote + deviation, variance + self._deviations.noise
 
     def diagnostics(self) -> dict[str, float]:
         return dict(self._found)

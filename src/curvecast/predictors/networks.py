@@ -225,8 +225,9 @@ class NetworkPredictor(Predictor):
     Parameters
     ----------
     causal : one network for all taus, or Singh's form.
-    epochs : passes over the training runs.
-    lr, optimizer, batch_size, weight_decay : of the training, see `_batched_layers.train`.
+    epochs, lr : passes over the training runs, and the learning rate; None is 60 and .02 where
+        causal (100 and .01 are as good, but slower), 100 and .01 in Singh's form.
+    optimizer, batch_size, weight_decay : of the training, see `_batched_layers.train`.
     members : size of the ensemble, at least 2.
     max_steps : about how many steps a causal network sees.
     target : what a causal network learns, see the module's text.
@@ -238,13 +239,13 @@ class NetworkPredictor(Predictor):
         *,
         seed: int = 0,
         causal: bool = True,
-        epochs: int = 100,
-        lr: float = 0.01,
+        epochs: int | None = None,
+        lr: float | None = None,
         optimizer: str = "Adam",
         batch_size: int = 100,
         weight_decay: float = 0.1,
         members: int = 5,
-        max_steps: int = 16,
+        max_steps: int = 12,
         target: str = "level",
         scaling: str = "standard",
     ) -> None:
@@ -256,8 +257,10 @@ class NetworkPredictor(Predictor):
             )
         if members < 2:
             raise DataError(f"members is {members}, an ensemble needs at least 2")
-        self.causal, self.epochs, self.n_members = causal, int(epochs), members
-        self.lr, self.optimizer = lr, optimizer
+        default_epochs, default_lr = (60, 0.02) if causal else (100, 0.01)
+        self.causal, self.n_members = causal, members
+        self.epochs = default_epochs if epochs is None else int(epochs)
+        self.lr, self.optimizer = default_lr if lr is None else lr, optimizer
         self.batch_size, self.weight_decay, self.max_steps = batch_size, weight_decay, max_steps
         self._held_out: dict[int, float] = {}
         if target not in targets.FORMS:
