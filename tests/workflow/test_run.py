@@ -152,7 +152,7 @@ def test_the_full_reproduction_leaves_out_what_cannot_be_had(
     data = json.dumps({"data": {"offline": True, "mirrors": [str(mirror)]}})
     (project.folder / "tiny.yaml").write_text(data, encoding="utf-8")
     text = project.run("--dry-run", "--quiet")
-    assert "main: 41 data sets x 11 models x 6 fractions x 10 repeats = 27060 cells" in text
+    assert "main: 41 data sets x 16 models x 6 fractions x 10 repeats = 39360 cells" in text
     absent = ("baker/cudaconvnet_cifar10", "baker/cudaconvnet_svhn")
     assert f"LEFT OUT, because files are missing: {', '.join(absent)}" in text
     assert "put it at results/raw/baker/cudaconvnet_svhn.csv" in text
