@@ -1,0 +1,77 @@
+"""BOHB with and without a rule that ends evaluations early (f-BOHB), on networks that are trained.
+
+    python benchmarks/studies_early.py --out results/benchmarks/early
+
+Per seed 16 brackets on scikit-learn's digits, in one process; what a folder has logged is not
+trained again. Half a minute per seed on one core. Printed are the epochs that f-BOHB used, and
+those after which it was as good as plain BOHB at its end: per seed, and for the mean over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from curvecast.studies import summary
+from curvecast.studies.bohb import Settings, run
+from curvecast.studies.early import EarlyEnd
+from curvecast.studies.objectives.digits import DigitsMLP
+from curvecast.studies.objectives.training import Training
+from curvecast.studies.spaces import load_space
+
+
+def one(early: EarlyEnd | None, seed: int, folder: Path) -> pd.DataFrame:
+    """Evaluations of one seed."""
+    label = "bohb" if early is None else "f-bohb"
+    objective = Training(DigitsMLP(n_epochs=27), load_space("mlp.lcbench_256"), early)
+    settings = Settings(
+        "digits", "bohb", min_budget=1, max_budget=27, iterations=16, workers=0, seed=seed
+    )
+    began = time.process_time()
+    evaluations = run(settings, objective, folder / f"{label}.{seed}")
+    frame = summary.evaluations_frame(evaluations, "digits", label, seed)
+    print(f"{label} seed {seed}: {time.process_time() - began:.0f} s", flush=True)
+    return frame
+
+
+def losses_at(frame: pd.DataFrame, budgets: np.ndarray) -> np.ndarray:
+    """Loss of the incumbent at used budgets, shape (n_budgets,); inf before there is one."""
+    known = summary.incumbents(frame)
+    known = known[known["budget"] == frame["budget"].max()]
+    return np.nan_to_num(summary.at_budgets(known["used"], known["loss"], budgets), nan=np.inf)
+
+
+def first(budgets: np.ndarray, losses: np.ndarray, goal: float) -> float:
+    """The first budget at which the losses are at the goal; inf where they never are."""
+    reached = np.flatnonzero(losses <= goal)
+    return float(budgets[reached[0]]) if len(reached) else np.inf
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    frames = [[one(e, s, options.out) for e in (None, EarlyEnd())] for s in range(options.seeds)]
+    total = max(plain["used"].max() for plain, _ in frames)
+    budgets = np.arange(1, total + 1)
+    plain, early = (np.array([losses_at(pair[i], budgets) for pair in frames]) for i in (0, 1))
+    for seed, (_, frame) in enumerate(frames):
+        epochs = first(budgets, early[seed], plain[seed, -1])
+        print(
+            f"seed {seed}: loss {plain[seed, -1]:.4f} in {total:g} epochs, with the rule "
+            f"{early[seed, -1]:.4f} in {frame['used'].max():g}; as good after {epochs:g}"
+        )
+    epochs = first(budgets, early.mean(axis=0), plain[:, -1].mean())
+    print(
+        f"mean: {plain[:, -1].mean():.4f} and {early[:, -1].mean():.4f}; as good after {epochs:g} "
+        f"epochs ({epochs / total:.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()
