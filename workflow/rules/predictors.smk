@@ -25,11 +25,11 @@ rule predict:
         f"{LOGS}/predict/{{dataset}}/{{model}}{{experiment}}{PART}.log",
     benchmark:
         f"{BENCHMARKS}/predict/{{dataset}}/{{model}}{{experiment}}{PART}.tsv"
+    # Long jobs first: the short ones fill the cores at the end.
+    priority: 1
     conda:
         "../../envs/environment.yaml"
     threads: 1
-    # Long jobs first: the short ones fill the cores at the end.
-    priority: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
