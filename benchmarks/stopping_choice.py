@@ -25,7 +25,8 @@ from scipy.signal import lfilter
 
 from curvecast.curves import CurveSet
 from curvecast.protocol import seed_from
-from curvecast.stopping import study
+from curvecast.stopping import hyperband_study, tables
+from curvecast.stopping.online_study import online_study
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "resources" / "embedded"
 TARGETS = ("val_cross_entropy", "val_accuracy", "train_cross_entropy")
@@ -107,10 +108,13 @@ def simulated(shape: str, number: int) -> CurveSet:
 
 def measure(curves: CurveSet, args: argparse.Namespace) -> pd.DataFrame:
     if args.search == "online":
-        rows, _ = study.online_study(curves, args.deltas, args.orderings)
-        return rows
-    plan = study.HyperbandPlan(settings=(), repeats=args.orderings, hyperbands=args.hyperbands)
-    rows, _ = study.hyperband_study(curves, study.DEFAULT_PREDICTOR, plan, study.DEFAULT_HYPERBAND)
+        return online_study(curves, args.deltas or (), args.orderings).outcomes
+    plan = hyperband_study.HyperbandPlan(
+        settings=(), repeats=args.orderings, hyperbands=args.hyperbands
+    )
+    rows, _ = hyperband_study.hyperband_study(
+        curves, hyperband_study.DEFAULT_PREDICTOR, plan, hyperband_study.DEFAULT_HYPERBAND
+    )
     return rows[rows["window"] == "settled"]
 
 
@@ -128,7 +132,7 @@ def main() -> None:
     for name, collections in groups.items():
         rows = pd.concat([measure(curves, args) for curves in collections])
         online = args.search == "online"
-        table = study.speedup_sequential(rows) if online else study.speedup_hyperband(rows)
+        table = tables.speedup_sequential(rows) if online else tables.speedup_hyperband(rows)
         speed = np.exp(np.log(table["speedup_mean"]).mean())
         print(f"## {name}: geometric-mean speedup {speed:.2f}")
         for column in ("lost_share", "recovered_share", "regret_mean", "share_of_bound",

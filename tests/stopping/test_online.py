@@ -90,14 +90,15 @@ def test_options_and_sizes_are_checked(make_curves):
         OnlineSetting(growth=1.0)
 
 
-def test_bounds_are_wider_with_few_runs_at_the_start_and_for_higher_delta():
+def test_bounds_are_wider_with_few_runs_at_the_start_and_after_many():
     fractions = np.array([0.02, 0.1, 0.5])
-    plain = widths(40, fractions, 0.9)
+    plain = widths(40, 100, fractions, 0.9)
     assert (np.diff(plain) < 0).all()
     assert plain[-1] == pytest.approx(2.7, abs=0.01)
-    assert (widths(12, fractions, 0.9) > plain).all()
-    assert (widths(40, fractions, 0.95) > plain).all()
-    np.testing.assert_array_equal(widths(400, fractions, 0.9), plain)
+    assert (widths(12, 100, fractions, 0.9) > plain).all()
+    assert (widths(40, 100, fractions, 0.95) > plain).all()
+    assert (widths(40, 1000, fractions, 0.9) > plain).all()
+    np.testing.assert_array_equal(widths(400, 200, fractions, 0.9), plain)
 
 
 def test_few_winners_are_stopped(make_curves):

@@ -19,20 +19,25 @@ from scipy.special import ndtri
 # runs; below that number the width grows by the power `_POWER` of the ratio.
 _MEDIAN, _SLOPE = 1.62, 0.84
 _ENOUGH, _POWER = 40, 0.3
-# Waiting costs little at the start, and nothing tells runs apart yet: so much more width at the
-# very first epochs, fading with this fraction of the training.
-_EARLY, _FADE = 1.0, 0.03
+# The best of many runs is further out: from `_MANY` started runs on, the width grows by the power
+# `_FURTHER` of the normal quantile that it has among them.
+_MANY, _FURTHER = 210, 1.5
+# Waiting costs little where an epoch is a small part of the training, and little tells runs apart
+# so early: so much more width at the start, fading with this fraction of the training.
+_EARLY, _FADE = 6.0, 0.01
 
 
-def widths(n_finished: int, fractions: np.ndarray, delta: float) -> np.ndarray:
+def widths(n_finished: int, n_started: int, fractions: np.ndarray, delta: float) -> np.ndarray:
     """How many spreads above its location the bound of a run has to lie at each look.
 
     Parameters
     ----------
     n_finished : runs whose final values the forecasts are based on.
+    n_started : runs that the one to beat is the best of.
     fractions : looks as fractions of a whole training, in (0, 1); shape (n_looks,).
     delta : share of the runs that would win that must survive all looks together, in (0, 1).
     """
     few = (min(n_finished, _ENOUGH) / _ENOUGH) ** -_POWER
-    near_top = (_MEDIAN + _SLOPE * float(ndtri(delta))) * few
+    far = (ndtri(1 / (max(n_started, _MANY) + 1)) / ndtri(1 / (_MANY + 1))) ** _FURTHER
+    near_top = (_MEDIAN + _SLOPE * float(ndtri(delta))) * few * far
     return near_top + _EARLY * np.exp(-np.asarray(fractions) / _FADE)

@@ -116,7 +116,7 @@ def replay_online(
         rows = order[start:end]
         draws = np.random.default_rng(seed_from(curves.name, "unfinished", repeat, start))
         bounds, model = _bounds(
-            record, static, stopped, rows, looks, setting, best, model, draws, cost
+            record, static, stopped, rows, start, looks, setting, best, model, draws, cost
         )
         lowest = np.fmin.reduce(bounds, axis=1, initial=np.inf)
         for i, run in enumerate(rows.tolist()):
@@ -155,6 +155,7 @@ def _bounds(
     static: np.ndarray,
     stopped: np.ndarray,
     rows: np.ndarray,
+    n_started: int,
     looks: np.ndarray,
     setting: OnlineSetting,
     best: float,
@@ -173,7 +174,7 @@ def _bounds(
     model = UnfinishedProcesses(
         record.gain[known], record.epochs, static[known], looks, stopped[known], rng, earlier
     )
-    wide = widths(model.n_finished, looks / record.epochs[-1], setting.delta)
+    wide = widths(model.n_finished, n_started, looks / record.epochs[-1], setting.delta)
     cost.fit += time.perf_counter() - started
     cost.fits += 1
     started = time.perf_counter()
