@@ -84,3 +84,13 @@ def test_locks_of_another_host_stay(tmp_path: Path) -> None:
     lock.unlink()
     locks.claim(tmp_path / ".snakemake", tmp_path / "out").close()
     assert noted.read_text() == socket.gethostname()
+
+
+def test_what_a_killed_job_left_goes_when_it_is_old(tmp_path: Path) -> None:
+    lock, half = leave(tmp_path)
+    lock.unlink()
+    locks.claim(tmp_path / ".snakemake", tmp_path / "out").close()
+    assert half.exists()
+    os.utime(half, (0, 0))
+    locks.claim(tmp_path / ".snakemake", tmp_path / "out").close()
+    assert not half.exists()

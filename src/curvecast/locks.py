@@ -11,6 +11,7 @@ import fcntl
 import re
 import shutil
 import socket
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -22,8 +23,9 @@ def claim(state: Path, results: Path) -> TextIO:
     """Note that a run is under way here, until this process ends or closes what is returned.
 
     Where no other run lives and Snakemake's locks are there all the same, they are of a run that
-    was killed: they are removed, and so are half-written files below `results`. Locks of a run on
-    another host stay, because not every shared file system tells hosts of each other's locks.
+    was killed: they are removed, and so are half-written files below `results`. Those of a job
+    that was killed alone go when they are an hour old. Locks of a run on another host stay,
+    because not every shared file system tells hosts of each other's locks.
 
     Parameters
     ----------
@@ -40,7 +42,11 @@ def claim(state: Path, results: Path) -> TextIO:
     except OSError:
         return claimed  # a file system without locks: nothing can be known, nothing is removed
     claimed.seek(0)
-    if not any((state / "locks").glob("*.lock")) or _left_over(state, results, claimed.read()):
+    left_over = any((state / "locks").glob("*.lock"))
+    if not left_over or claimed.read() == socket.gethostname():
+        if left_over:
+            shutil.rmtree(state / "locks")
+        _remove_half_written(results, older_than=0 if left_over else 3600)
         claimed.truncate(0)
         claimed.write(socket.gethostname())
         claimed.flush()
@@ -48,12 +54,12 @@ def claim(state: Path, results: Path) -> TextIO:
     return claimed
 
 
-def _left_over(state: Path, results: Path, host: str) -> bool:
-    """Remove what a killed run on this host left; False if it was on another one."""
-    if host != socket.gethostname():
-        return False
-    shutil.rmtree(state / "locks")
+def _remove_half_written(results: Path, older_than: float) -> None:
+    """Remove half-written files that are older than so many seconds."""
     for path in results.rglob(".*"):
-        if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
+        if (
+            _HALF_WRITTEN.fullmatch(path.name)
+            and path.is_file()
+            and time.time() - path.stat().st_mtime >= older_than
+        ):
             path.unlink()
-    return True
