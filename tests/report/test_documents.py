@@ -9,6 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import pytest
+
+from curvecast import DataError
 from curvecast.report import documents
 
 TEXT = """# R² by model
@@ -79,6 +82,15 @@ def test_a_figure_survives_as_an_address(tmp_path: Path) -> None:
     assert group is not None
     assert group.get("transform") == "scale(0.015625)"
     assert root.find(space + "metadata") is None
+
+
+def test_the_width_of_a_figure_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "figure.svg"
+    path.write_text('<svg xmlns:x="y"\n width="648.5pt" height="1pt"></svg>', encoding="utf-8")
+    assert documents.svg_width(path) == 648.5
+    path.write_text("<svg></svg>", encoding="utf-8")
+    with pytest.raises(DataError, match=r"figure\.svg: a figure without its width"):
+        documents.svg_width(path)
 
 
 def test_a_packed_figure_is_the_same_one(tmp_path: Path) -> None:

@@ -134,14 +134,19 @@ def test_facts_of_a_run() -> None:
         "ablation": {"datasets": ["mine"], "models": ["ols"]},
         "training_size": {"datasets": []},
         "depth": None,
+        "task_a": None,
+        "saved_models": {"datasets": [], "models": ["ols"]},
+        "stopping": {"datasets": ["baker/*"], "predictors": ["gain_gp"]},
         "studies": ["digits"],
     }
-    said = facts(config, ["mine", *(f"baker/{i}" for i in range(9))])
+    usable = ["mine", *(f"baker/{i}" for i in range(9))]
+    said = facts(config, usable, {name: {"kind": "curves"} for name in usable})
     assert said["data sets"] == "1 of mine, 9 of baker"
     assert said["protocol"].startswith("30 training runs per split, all others for testing; 2 ")
     assert said["protocol"].endswith("10 %, 25 %, epoch 7 of the curve seen")
     assert said["ablation"] == "ols on mine"
-    assert "depth" not in said
+    assert said["early stopping"] == "gain_gp on 9 of baker"
+    assert not {"depth", "predictors kept"} & set(said)
     assert said["studies"] == "digits"
     stanza = {"licence": "MIT", "description": "two\n  lines", "reader": "table"}
     assert sources({"mine": stanza}, ["mine"]) == {

@@ -352,7 +352,7 @@ rule report:
             "models": [model for model in config["models"] if model not in UNTUNED],
             "datasets": about.sources(REGISTRY, PREFLIGHT.usable),
             "left_out": [*PREFLIGHT.left_out, *UNTUNED],
-            "facts": about.facts(config, PREFLIGHT.usable),
+            "facts": about.facts(config, PREFLIGHT.usable, REGISTRY),
         },
         benchmarks=BENCHMARKS,
     message:

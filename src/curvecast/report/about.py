@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curvecast import datasets
 from curvecast.tables import group_of
 
 _MANY = 8
+_EXPERIMENTS = {"stopping": "early stopping", "saved_models": "predictors kept", "task_a": "Task A"}
 _STANZA = ("licence", "citation", "description")
 
 
@@ -43,7 +45,9 @@ def sources(registry: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> 
     }
 
 
-def facts(config: Mapping[str, Any], usable: Sequence[str]) -> dict[str, str]:
+def facts(
+    config: Mapping[str, Any], usable: Sequence[str], registry: Mapping[str, Any]
+) -> dict[str, str]:
     """Lines about a run on the data sets `usable`: data, predictors, protocol, experiments."""
     protocol = config["protocol"]
     seen = [f"{100 * fraction:g} %" for fraction in protocol["fractions"]]
@@ -57,19 +61,23 @@ def facts(config: Mapping[str, Any], usable: Sequence[str]) -> dict[str, str]:
             f"{', '.join(seen)} of the curve seen"
         ),
     }
-    for name in ("ablation", "training_size", "depth"):
+    for name in ("ablation", "training_size", "depth", "task_a", "stopping", "saved_models"):
         section = config[name] or {}
-        mine = [dataset for dataset in usable if dataset in section.get("datasets", ())]
-        if mine and section.get("models"):
-            lines[name.replace("_", " ")] = f"{', '.join(section['models'])} on {_names(mine)}"
+        wanted = datasets.expand(section.get("datasets", ()), registry)
+        mine = [dataset for dataset in usable if dataset in wanted]
+        models = section.get("predictors") or section.get("models")
+        if mine and models:
+            lines[_EXPERIMENTS.get(name, name.replace("_", " "))] = (
+                f"{', '.join(models)} on {_names(mine)}"
+            )
     if config["studies"]:
         lines["studies"] = ", ".join(config["studies"])
     return lines
 
 
-def _names(datasets: Sequence[str]) -> str:
+def _names(names: Sequence[str]) -> str:
     """Names of data sets, or how many there are of each collection where they are many."""
-    if len(datasets) <= _MANY:
-        return ", ".join(datasets)
-    count = Counter(map(group_of, datasets))
+    if len(names) <= _MANY:
+        return ", ".join(names)
+    count = Counter(map(group_of, names))
     return ", ".join(f"{number} of {name}" for name, number in count.items())

@@ -69,12 +69,18 @@ SECTIONS = (
     Section(
         "studies",
         "What searches find",
-        ("tables/studies", "tables/study_comparison", "figures/studies/*", "tables/tuning*"),
+        (
+            "tables/studies",
+            "tables/study_comparison",
+            "figures/studies/*",
+            "tables/tuning*",
+            "tables/effects*",
+        ),
     ),
     Section(
         "networks",
         "Networks that were trained to the end",
-        ("tables/networks", "figures/networks/*", "tables/effects*"),
+        ("tables/networks", "figures/networks/*"),
     ),
     Section("published", "Beside published figures", ("tables/published",)),
     Section("seconds", "Seconds", ("tables/timings", "tables/study_timings", "tables/*timings")),

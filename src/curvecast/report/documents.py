@@ -11,6 +11,8 @@ from pathlib import Path
 from docutils.core import publish_parts
 from markdown_it import MarkdownIt
 
+from curvecast.curves import DataError
+
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 _NUMBER = re.compile(r"(-?\d+\.\d\d)\d+")
 _PATH = re.compile(r'(?<= d=")[^"]*|(?<= (?:x|y)=")[^"]*')
@@ -81,6 +83,20 @@ def svg_packed(path: Path) -> str:
     """The same compressed, for the page's script to unpack: less than half as long."""
     packed = gzip.compress(_small_svg(path).encode("utf-8"), mtime=0)
     return base64.b64encode(packed).decode("ascii")
+
+
+def svg_width(path: Path) -> float:
+    """Width of a graphic in points.
+
+    Raises
+    ------
+    DataError : the graphic does not say it.
+    """
+    head = path.read_text(encoding="utf-8")[:2000]
+    match = re.search(r'<svg[^>]*? width="([\d.]+)pt"', head, flags=re.DOTALL)
+    if match is None:
+        raise DataError("a figure without its width in points", file=path)
+    return float(match[1])
 
 
 def _small_svg(path: Path) -> str:

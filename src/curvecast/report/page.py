@@ -25,6 +25,8 @@ TEMPLATE = Path(__file__).with_name("page.html")
 # Tables of R², in which the shade of a cell shows its value.
 _SHADED = ("tables/r2", "tables/ablation", "tables/training_size", "tables/depth")
 _OPEN = 2
+# Figures of full width fill the column, small ones stay small.
+_PIXELS_PER_POINT = 1.9
 _LARGEST_ATTACHMENT = 2_000_000
 
 
@@ -112,6 +114,7 @@ def _items(
                 "id": name.replace("/", "-"),
                 "label": contents.label(name),
                 "open": seen,
+                "width": round(_PIXELS_PER_POINT * documents.svg_width(shown[name])),
                 "src": documents.svg_source(shown[name]) if seen else "",
                 "packed": "" if seen else documents.svg_packed(shown[name]),
             }
