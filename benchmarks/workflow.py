@@ -3,12 +3,16 @@
     python benchmarks/workflow.py dry [--configfile config.yaml] [--repeats 3]
     python benchmarks/workflow.py run --configfile config/embedded.yaml [--cores 2]
     python benchmarks/workflow.py table results/paper [--wall SECONDS] [--cores 2]
+    python benchmarks/workflow.py estimate results --configfile config/thorough.yaml
 
 `dry` times dry runs of all jobs. `run` runs a configuration from nothing in results/benchmark and
-writes the table of it; `table` is for a run that is there. Each prints Markdown.
+writes the table of it; `table` is for a run that is there. `estimate` says what the predictors of
+another configuration would cost by the seconds per cell of a run of config.yaml: a data set that
+the run does not have costs what the others do on average, a search in proportion to its `draws`.
+Each prints Markdown.
 
-Overhead is cores x wall time / CPU seconds inside fits, predictions and evaluations of studies
-(timings.csv, study_timings.csv): what a perfect scheduler with free starts would give is 1. On a
+Overhead is cores x wall time / seconds inside fits, predictions, replays and trainings (the tables
+of timings of the run): what a perfect scheduler with free starts would give is 1. On a
 machine that does other things too, wall time says little; so the CPU seconds of everything that ran
 are given beside it.
 """
@@ -23,8 +27,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import pandas as pd
+import yaml
+
+from curvecast import datasets, plan
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -122,15 +132,55 @@ def records(results: Path) -> pd.DataFrame:
 
 
 def fits(results: Path) -> float:
-    """CPU seconds inside fits and predictions, and inside evaluations of studies."""
-    files = [results / "timings.csv", results / "study_timings.csv"]
-    return sum(float(pd.read_csv(path)["seconds"].sum()) for path in files if path.is_file())
+    """Seconds inside fits, predictions, replays and trainings: all that the run says it needed."""
+    tables = map(pd.read_csv, sorted(results.glob("*timings.csv")))
+    return sum(float(table["seconds"].sum()) for table in tables)
+
+
+def estimate(results: Path, configfile: str) -> str:
+    """Core-hours of the predictors of a configuration, by model."""
+    base = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    wanted = _merged(base, yaml.safe_load((ROOT / configfile).read_text(encoding="utf-8")))
+    registry = datasets.load_registry(wanted["dataset_definitions"])
+    jobs = plan.jobs(wanted, datasets.expand(wanted["datasets"], registry), registry)
+    frame = pd.read_csv(results / "timings.csv").set_index(["experiment", "dataset", "model"])
+    per_cell = frame["seconds_per_cell"]
+    of_model = per_cell.groupby("model").mean()
+    rows = []
+    for job in jobs:
+        if job.model not in of_model:
+            raise SystemExit(f"{results} has no seconds of {job.model}")
+        cells = plan.cells_of(wanted, job.experiment)
+        number = len(cells["repeats"]) * len(cells["n_train"])
+        number *= len(cells["fractions"]) + len(cells.get("taus", ()))
+        number *= len(cells.get("features", [0])) * len(cells.get("depths", [0]))
+        key = (job.experiment, job.dataset, job.model)
+        seconds = number * float(per_cell.get(key, of_model[job.model]))
+        rows.append((job.model, seconds * _draws(wanted, job.model) / _draws(base, job.model)))
+    hours = pd.DataFrame(rows, columns=["model", "hours"]).groupby("model")["hours"].sum() / 3600
+    lines = [f"| {model} | {value:.2f} |" for model, value in hours.sort_values().items()]
+    head = ["| model | core-hours |", "|---|---|"]
+    return "\n".join([*head, *lines, f"| all | {hours.sum():.2f} |"])
+
+
+def _draws(config: dict[str, Any], model: str) -> float:
+    return float(config["model_options"].get(model, {}).get("draws", 1))
+
+
+def _merged(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merged key by key, everything else replaced, as Snakemake does it."""
+    both = {
+        key: _merged(base[key], value)
+        for key, value in other.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return {**base, **other, **both}
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("dry", "run", "table"))
+    parser.add_argument("what", choices=("dry", "run", "table", "estimate"))
     parser.add_argument("results", nargs="?", type=Path)
     parser.add_argument("--configfile", default="config.yaml")
     parser.add_argument("--cores", type=int, default=2)
@@ -143,7 +193,9 @@ def main() -> None:
     elif options.what == "run":
         print(run(options.configfile, options.cores))
     elif options.results is None:
-        parser.error("table needs the folder of a run")
+        parser.error(f"{options.what} needs the folder of a run")
+    elif options.what == "estimate":
+        print(estimate(options.results, options.configfile))
     else:
         print(describe(options.results, options.cores, options.wall))
 

@@ -14,6 +14,7 @@ def test_closing_words_name_the_best_models_of_each_collection(tmp_path: Path) -
         "baker,0.25,ols,8,0.8\nbaker,0.25,mean,8,-0.01\nbaker,0.25,nusvr_rbf,8,0.9\n"
         "baker,0.5,ols,8,0.99\nmine,0.25,ols,1,0.5\nmine,0.25,mean,1,\n"
     )
+    (tmp_path / "report.html").touch()
     words = summary.closing_words(tmp_path, 0.25, left_out=["baker/b", "baker/c"], best=2)
     lines = words.splitlines()
     assert [line.split() for line in lines[2:4]] == [["nusvr_rbf", "0.900"], ["ols", "0.800"]]

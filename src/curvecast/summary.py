@@ -36,4 +36,5 @@ def closing_words(
         lines += [f"  {row['model']:<18} {float(row['r2_median']):6.3f}" for row in mine[:best]]
     missing = ", ".join(left_out)
     lines += [f"LEFT OUT: {missing}"] if missing else []
-    return "\n".join([*lines, f"Report: {Path(results, 'report.html')}"])
+    report = Path(results, "report.html")
+    return "\n".join([*lines, f"Report: {report}"] if report.is_file() else lines)
