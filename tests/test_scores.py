@@ -12,8 +12,8 @@ from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
 
 from curvecast import CurveSet, DataError, scores
-from curvecast.benchmark import SHAPES
 from curvecast.curves import read_parquet, write_parquet
+from curvecast.quantiles import SHAPES
 
 LEVELS = np.array(list(scores.LEVELS.values()))
 

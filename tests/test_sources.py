@@ -39,6 +39,11 @@ def test_scores_and_tables_do_not_depend_on_a_model() -> None:
         assert not names(sources.of(f"curvecast.{module}")) & models
 
 
+def test_scores_do_not_depend_on_what_trains() -> None:
+    found = names(sources.of("curvecast.scores"))
+    assert found == {"curves.py", "protocol.py", "quantiles.py", "scores.py"}
+
+
 def test_models_that_a_model_uses_by_name_are_followed(tmp_path: Path) -> None:
     path = tmp_path / "ensemble.py"
     path.write_text('USES = ("ridge", "nusvr_rbf")\n', encoding="utf-8")

@@ -36,8 +36,8 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import kendalltau, rankdata
 
 from curvecast import protocol
-from curvecast.benchmark import LEVELS, SHAPES
 from curvecast.curves import DataError, read_parquet, write_parquet
+from curvecast.quantiles import LEVELS, SHAPES
 
 INTERVALS: Mapping[str, tuple[str, str]] = {
     "cover50": ("q25", "q75"),

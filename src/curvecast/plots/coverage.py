@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from curvecast.benchmark import LEVELS
 from curvecast.plots import style
+from curvecast.quantiles import LEVELS
 from curvecast.scores import INTERVALS
 from curvecast.tables import COLLECTIONS, MODEL_ORDER, group_of, in_order
 
