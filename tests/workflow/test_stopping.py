@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from curvecast.stopping.hyperband_study import DEFAULT_HYPERBAND
 from curvecast.stopping.plan import FIGURES
 
 from .conftest import Project
@@ -42,10 +43,10 @@ def test_speedups_are_shown_with_their_losses(finished: Project) -> None:
     hyperband = pd.read_csv(out / "tables/speedup_hyperband.csv")
     keys = hyperband[["predictor", "setting", "delta", "default", "window"]]
     assert set(keys.itertuples(index=False, name=None)) == {
-        ("last_value", setting, delta, default, window)
-        for setting, delta, default in (
-            ("kappa=1", 0.8, False),
-            ("kappa=0.5 promising first", 0.9, False),
+        ("last_value", setting, delta, False, window)
+        for setting, delta in (
+            ("kappa=1", 0.8),
+            (DEFAULT_HYPERBAND.name, DEFAULT_HYPERBAND.delta),
         )
         for window in ("all", "settled")
     }
