@@ -76,6 +76,7 @@ class Shift:
     """Predicts the last value plus 5 lr; the seed adds noise that more epochs take away."""
 
     def __init__(self, *, seed: int = 0, lr: float = 0.01, epochs: int = 1, **other: Any) -> None:
+        self.epochs = epochs
         self.shift = 5 * lr + 1e-3 * np.random.default_rng(seed).standard_normal() / epochs
 
     def fit(self, curves: CurveSet, taus: list[int]) -> Shift:

@@ -125,7 +125,7 @@ def test_a_tuned_model_waits_for_its_study_and_reruns_no_other(project: Project)
     table = pd.read_csv(out / "tables/tuning.csv")
     ours = table[table["study"] == "tune"]
     assert ours["variant"].tolist() == ["untuned", "tuned", "untuned", "tuned"]
-    assert ours["epochs"].tolist() == [100, 100, 3, 3]
+    assert ours["epochs"].tolist() == [60, 60, 3, 3]
     assert "Singh poster" in set(table["study"])
     assert "tune" in set(pd.read_csv(out / "tables/studies.csv")["study"])
     project.edit("tiny.yaml", "fixed: {members: 2}", "fixed: {members: 3}")

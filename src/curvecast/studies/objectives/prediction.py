@@ -11,7 +11,6 @@ import numpy as np
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor
-from curvecast.predictors.base import options_of
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config, Trial
@@ -127,7 +126,7 @@ class Prediction:
 
     def default_epochs(self) -> int:
         """Epochs for which the model trains unless it is told otherwise."""
-        return int(options_of(type(make_predictor(self.model)))["epochs"])
+        return int(vars(make_predictor(self.model, **self.fixed))["epochs"])
 
     def score(self, options: Mapping[str, Any], seed: int) -> dict[str, float]:
         """`{validation,test}_{mse,mae,r2}` of the model with these options (untuned: `{}`)."""
