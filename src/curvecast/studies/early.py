@@ -7,7 +7,8 @@ bracket's rung, k being how many go on (while fewer are known, with the same qua
 earlier brackets), and on the highest rung with the best run of the study. A run that is ended
 counts with its predicted value.
 
-What differs from Baker's rule, each chosen on the embedded collections as tabular benchmarks:
+What differs from Baker's rule. The three were chosen together on the embedded collections as tabular
+benchmarks, with 8 seeds; variants of them were within the noise of each other:
 
 - A run is also judged before its first epoch, from its configuration and untrained value.
 - Delta is the demand on an end that saves a whole training. An end that saves a share q of it
@@ -16,8 +17,8 @@ What differs from Baker's rule, each chosen on the embedded collections as tabul
 - A probability from a predictor that has seen n runs is read as one of Student's t with n - 1
   degrees of freedom, so that the rule may start after three runs.
 
-Also ending runs on lower rungs that would not become the best of the study saved more epochs there,
-and lost more good runs than that was worth.
+Also ending runs on lower rungs that would not become the best of the study saved more epochs there
+and lost good runs.
 """
 
 from __future__ import annotations
