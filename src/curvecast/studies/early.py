@@ -7,8 +7,8 @@ bracket's rung, k being how many go on (while fewer are known, with the same qua
 earlier brackets), and on the highest rung with the best run of the study. A run that is ended
 counts with its predicted value.
 
-What differs from Baker's rule. The three were chosen together on the embedded collections as tabular
-benchmarks, with 8 seeds; variants of them were within the noise of each other:
+What differs from Baker's rule. The three were chosen together, on the embedded collections as
+tabular benchmarks with 8 seeds; variants of them were within the noise of each other:
 
 - A run is also judged before its first epoch, from its configuration and untrained value.
 - Delta is the demand on an end that saves a whole training. An end that saves a share q of it
