@@ -41,7 +41,7 @@ class Warp:
     scale: float
 
     @classmethod
-    def of(cls, final: np.ndarray) -> Warp:
+    def of(cls, final: np.ndarray) -> Self:
         """Median of the final gains, and the distance from there to the best of them."""
         center = float(np.median(final))
         scale = float(final.max()) - center

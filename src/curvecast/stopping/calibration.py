@@ -7,8 +7,8 @@ finished say next to nothing about it: on the collections below, its .9 quantile
 3 % of the coming runs hardly correlated (|r| < .2) with leave-one-out estimates of the same
 quantile from the finished runs, but fell with their number. So the width is a quantile that was
 measured elsewhere: on the embedded collections (three targets each) and on twelve simulated ones
-(`benchmarks/stopping_choice.py`), never on the sets that the targets are about. With Delta = .9
-the share of would-be winners that is stopped is .02 on the former and .19 on the latter.
+(`benchmarks/stopping_choice.py`), never on the sets that the targets are about: with Delta = .9
+the share of would-be winners that is stopped is .1 in both groups.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from scipy.special import ndtri
 
 # Median score of runs near the top and its slope per normal quantile, with `_ENOUGH` finished
 # runs; below that number the width grows by the power `_POWER` of the ratio.
-_MEDIAN, _SLOPE = 1.62, 0.84
+_MEDIAN, _SLOPE = 1.46, 0.76
 _ENOUGH, _POWER = 40, 0.3
 # The best of many runs is further out: from `_MANY` started runs on, the width grows by the power
 # `_FURTHER` of the normal quantile that it has among them.
-_MANY, _FURTHER = 210, 1.5
+_MANY, _FURTHER = 210, 3.0
 # Waiting costs little where an epoch is a small part of the training, and little tells runs apart
 # so early: so much more width at the start, fading with this fraction of the training.
-_EARLY, _FADE = 6.0, 0.01
+_EARLY, _FADE = 4.0, 0.05
 
 
 def widths(n_finished: int, n_started: int, fractions: np.ndarray, delta: float) -> np.ndarray:

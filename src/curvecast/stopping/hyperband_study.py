@@ -23,7 +23,7 @@ from curvecast.stopping.rows import KEYS, TIMING_COLUMNS
 from curvecast.stopping.sequential import DELTAS
 
 DEFAULT_PREDICTOR = "gain_gp"
-DEFAULT_HYPERBAND = HyperbandSetting(delta=0.9, kappa=0.5, promising_first=True)
+DEFAULT_HYPERBAND = HyperbandSetting(delta=0.95, kappa=0.25, promising_first=True)
 HYPERBAND_SETTINGS = (
     HyperbandSetting(kappa=1.0),
     HyperbandSetting(kappa=0.5),
