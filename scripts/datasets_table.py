@@ -1,8 +1,9 @@
 """What each data set holds, and which ones had to be left out."""
 
 from curvecast import jobs, markdown, tables
+from curvecast.curves import write_text
 
 with jobs.logged(snakemake.log[0]):
     frame = tables.datasets(snakemake.input.curves, snakemake.params.stanzas)
     tables.write_csv(frame, snakemake.output[0])
-    tables.write_text(markdown.datasets(frame), snakemake.output[1])
+    write_text(markdown.datasets(frame), snakemake.output[1])

@@ -1,6 +1,7 @@
 """R² of one experiment."""
 
 from curvecast import jobs, markdown, tables
+from curvecast.curves import write_text
 
 with jobs.logged(snakemake.log[0]):
     summary = tables.summarise(tables.load_scores(snakemake.input.scores))
@@ -10,4 +11,4 @@ with jobs.logged(snakemake.log[0]):
         "depth": markdown.depth,
     }[snakemake.wildcards.name]
     tables.write_csv(summary, snakemake.output[0])
-    tables.write_text(text(summary), snakemake.output[1])
+    write_text(text(summary), snakemake.output[1])

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from curvecast import jobs, tables
-from curvecast.curves import read_parquet, write_parquet
+from curvecast import jobs
+from curvecast.curves import read_parquet, write_parquet, write_text
 
 with jobs.logged(snakemake.log[0]):
     parts = [read_parquet(path)[0] for path in snakemake.input.predictions]
     write_parquet(pd.concat(parts, ignore_index=True), snakemake.output.predictions)
     seconds = [pd.read_csv(path) for path in snakemake.input.timings]
     together = pd.concat(seconds, ignore_index=True)
-    tables.write_text(together.to_csv(index=False), snakemake.output.timings)
+    write_text(together.to_csv(index=False), snakemake.output.timings)

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from curvecast import jobs, tables
+from curvecast.curves import write_text
 from curvecast.markdown import table
 from curvecast.studies import network_tables
 
@@ -17,4 +18,4 @@ with jobs.logged(snakemake.log[0]):
         (seconds, table(seconds), out.seconds),
     ):
         tables.write_csv(content, csv)
-        tables.write_text(text, md)
+        write_text(text, md)

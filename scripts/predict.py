@@ -1,7 +1,7 @@
 """Train one model on one data set over all cells of an experiment."""
 
-from curvecast import CurveSet, benchmark, jobs, tables
-from curvecast.curves import write_parquet
+from curvecast import CurveSet, benchmark, jobs
+from curvecast.curves import write_parquet, write_text
 from curvecast.studies import incumbent
 
 with jobs.logged(snakemake.log[0]):
@@ -14,4 +14,4 @@ with jobs.logged(snakemake.log[0]):
         model, options, curves, features, cells, depth_column=depth_column
     )
     write_parquet(predictions, snakemake.output.predictions)
-    tables.write_text(timings.to_csv(index=False), snakemake.output.timings)
+    write_text(timings.to_csv(index=False), snakemake.output.timings)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from curvecast import jobs, markdown, published, tables
+from curvecast.curves import write_text
 
 with jobs.logged(snakemake.log[0]):
     summary = pd.concat([pd.read_csv(path) for path in snakemake.input.ours], ignore_index=True)
@@ -12,4 +13,4 @@ with jobs.logged(snakemake.log[0]):
     compared = published.compare(summary, folder)
     tables.write_csv(compared, snakemake.output[0])
     text = markdown.published(compared, published.missing(summary, folder))
-    tables.write_text(text, snakemake.output[1])
+    write_text(text, snakemake.output[1])

@@ -3,6 +3,7 @@
 from functools import partial
 
 from curvecast import jobs, markdown, ranks, tables
+from curvecast.curves import write_text
 
 with jobs.logged(snakemake.log[0]):
     scores = tables.load_scores(snakemake.input.scores)
@@ -20,4 +21,4 @@ with jobs.logged(snakemake.log[0]):
     )
     for frame, text, (csv, md) in written:
         tables.write_csv(frame, csv)
-        tables.write_text(text(frame), md)
+        write_text(text(frame), md)

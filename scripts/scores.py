@@ -1,13 +1,13 @@
-"""Score the predictions of one model on one data set."""
+"""Score the predictions of all models on one data set."""
 
 from curvecast import jobs, scores
 
 with jobs.logged(snakemake.log[0]):
+    models = zip(snakemake.params.models, snakemake.input.predictions, strict=True)
     scores.write_scores(
-        snakemake.input.predictions,
+        dict(models),
         snakemake.input.curves,
         snakemake.output[0],
-        model=snakemake.wildcards.model,
         experiment=snakemake.params.experiment,
         **snakemake.params.grid,
     )

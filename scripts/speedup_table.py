@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from curvecast import jobs
-from curvecast.curves import read_parquet
+from curvecast.curves import read_parquet, write_text
 from curvecast.stopping import markdown, tables
-from curvecast.tables import write_csv, write_text
+from curvecast.tables import write_csv
 
 with jobs.logged(snakemake.log[0]):
     kind, (csv, md) = snakemake.wildcards.kind, snakemake.output.speedups

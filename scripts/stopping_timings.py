@@ -3,8 +3,9 @@
 import pandas as pd
 
 from curvecast import jobs
+from curvecast.curves import write_text
 from curvecast.stopping import markdown, tables
-from curvecast.tables import write_csv, write_text
+from curvecast.tables import write_csv
 
 with jobs.logged(snakemake.log[0]):
     frame = tables.timings(pd.read_csv(path) for path in snakemake.input.timings)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from curvecast import jobs, tables
-from curvecast.curves import read_parquet
+from curvecast.curves import read_parquet, write_text
 from curvecast.studies import markdown, summary
 
 with jobs.logged(snakemake.log[0]):
@@ -12,4 +12,4 @@ with jobs.logged(snakemake.log[0]):
     csv, md = snakemake.output.comparison
     tables.write_csv(rows, snakemake.output.regret)
     tables.write_csv(paired, csv)
-    tables.write_text(markdown.comparison(rows, paired), md)
+    write_text(markdown.comparison(rows, paired), md)

@@ -1,7 +1,7 @@
 """What each study used and found, and its seconds."""
 
 from curvecast import jobs, tables
-from curvecast.curves import read_parquet
+from curvecast.curves import read_parquet, write_text
 from curvecast.studies import markdown
 from curvecast.studies.jobs import tables as study_tables
 
@@ -13,4 +13,4 @@ with jobs.logged(snakemake.log[0]):
     )
     for frame, text, (csv, md) in written:
         tables.write_csv(frame, csv)
-        tables.write_text(text(frame), md)
+        write_text(text(frame), md)

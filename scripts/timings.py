@@ -1,8 +1,9 @@
 """Seconds that each model took on each data set."""
 
 from curvecast import jobs, markdown, tables
+from curvecast.curves import write_text
 
 with jobs.logged(snakemake.log[0]):
     frame = tables.timings(snakemake.params.folder, snakemake.input.timings)
     tables.write_csv(frame, snakemake.output[0])
-    tables.write_text(markdown.timings(frame), snakemake.output[1])
+    write_text(markdown.timings(frame), snakemake.output[1])

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from curvecast import jobs, tables
-from curvecast.curves import read_parquet
+from curvecast.curves import read_parquet, write_text
 from curvecast.studies import tuning
 
 with jobs.logged(snakemake.log[0]):
@@ -11,4 +11,4 @@ with jobs.logged(snakemake.log[0]):
     published = tuning.published(snakemake.input.published)
     csv, md = snakemake.output
     tables.write_csv(pd.concat([rows, published]), csv)
-    tables.write_text(tuning.text(rows, published), md)
+    write_text(tuning.text(rows, published), md)

@@ -251,27 +251,19 @@ def test_score_file(tmp_path: Path, make_curves) -> None:
     curves: CurveSet = make_curves(last_epoch=20)
     curves.to_parquet(tmp_path / "c.parquet")
     write_parquet(predictions(), tmp_path / "p.parquet")
-    out = tmp_path / "scores" / "ols.parquet"
-    written = scores.write_scores(
-        tmp_path / "p.parquet",
-        tmp_path / "c.parquet",
-        out,
-        model="ols",
-        fractions=[0.1],
-        epochs=[5],
-    )
+    out = tmp_path / "scores" / "toy.parquet"
+    files = {"ols": tmp_path / "p.parquet", "ridge": tmp_path / "p.parquet"}
+    written = scores.write_scores(files, tmp_path / "c.parquet", out, fractions=[0.1], epochs=[5])
     frame, _ = read_parquet(out)
     pd.testing.assert_frame_equal(frame, written)
     assert set(frame["dataset"]) == {"synthetic/saturating"}
     assert frame.groupby("tau")["fraction"].first().to_dict() == {2: 0.1, 5: 0.25}
-    with pytest.raises(DataError, match="tau 5 is not in the configured grid"):
-        scores.write_scores(
-            tmp_path / "p.parquet",
-            tmp_path / "c.parquet",
-            out,
-            model="ols",
-            fractions=[0.1],
-        )
+    each = frame.drop(columns="model").groupby(frame["model"])
+    pd.testing.assert_frame_equal(
+        *(each.get_group(model).reset_index(drop=True) for model in ("ols", "ridge"))
+    )
+    with pytest.raises(DataError, match=r"p\.parquet.*: tau 5 is not in the configured grid"):
+        scores.write_scores(files, tmp_path / "c.parquet", out, fractions=[0.1])
 
 
 def test_sixty_cells_of_1900_runs_take_less_than_a_second() -> None:

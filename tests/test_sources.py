@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from curvecast import DataError, sources
-from curvecast.predictors import registry
+from curvecast.predictors import module_of, registry
 
 
 def names(paths: list[str]) -> set[str]:
@@ -22,7 +24,7 @@ def test_a_module_brings_what_it_imports_directly_or_not() -> None:
 
 
 def test_no_registry_and_no_other_model_is_among_the_sources_of_a_model() -> None:
-    found = names(sources.of_model("ols"))
+    found = names(sources.of(module_of("ols")))
     assert "predictors/linear.py" in found
     assert "predictors/nusvr.py" not in found
     assert not any(path.endswith("__init__.py") for path in found)
@@ -30,7 +32,7 @@ def test_no_registry_and_no_other_model_is_among_the_sources_of_a_model() -> Non
 
 def test_every_model_is_trained_by_its_own_file() -> None:
     for model, (module, _) in registry().items():
-        assert f"predictors/{module}.py" in names(sources.of_model(model))
+        assert f"predictors/{module}.py" in names(sources.of(module_of(model)))
 
 
 def test_scores_and_tables_do_not_depend_on_a_model() -> None:
@@ -55,4 +57,28 @@ def test_models_that_a_model_uses_by_name_are_followed(tmp_path: Path) -> None:
 
 def test_an_unknown_model_is_named() -> None:
     with pytest.raises(DataError, match="unknown model 'olz'"):
-        sources.of_model("olz")
+        sources.of(module_of("olz"))
+
+
+def test_a_list_of_sources_is_written_only_when_one_of_them_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(sources.listed(tmp_path, "curvecast.features", "curvecast.curves"))
+    assert path == tmp_path / "features+curves.txt"
+    lines = [line.split("  ") for line in path.read_text(encoding="utf-8").splitlines()]
+    package = Path(sources.__file__).parent
+    assert [name for _, name in lines] == ["curves.py", "features.py"]
+    for digest, name in lines:
+        assert digest == hashlib.sha256((package / name).read_bytes()).hexdigest()
+    os.utime(path, (0, 0))
+    sources.listed(tmp_path, "curvecast.features", "curvecast.curves")
+    assert path.stat().st_mtime == 0
+    monkeypatch.setattr(sources, "_digest", lambda file: "changed")
+    sources.listed(tmp_path, "curvecast.features", "curvecast.curves")
+    assert path.read_text(encoding="utf-8") == "changed  curves.py\nchanged  features.py\n"
+
+
+def test_the_path_of_a_list_can_be_had_without_writing_it(tmp_path: Path) -> None:
+    path = sources.listed(tmp_path, "curvecast.scores", write=False)
+    assert path == str(tmp_path / "scores.txt")
+    assert not Path(path).exists()

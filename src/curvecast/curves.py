@@ -20,6 +20,11 @@ _SERIES = "series"
 _SETTINGS = ("hp_", "ap_", "info_")
 
 
+def collection_of(name: str) -> str:
+    """The collection that the data set `name` belongs to: what stands before its slash."""
+    return name.split("/")[0]
+
+
 class DataError(ValueError):
     """Data that cannot be used; the message names file, row and column as far as they are known."""
 
@@ -217,6 +222,18 @@ class CurveSet:
             series={name: matrix(f"{_SERIES}:{name}:") for name in names},
             **meta,
         )
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write UTF-8 text under a temporary name, then rename."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_parquet(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curvecast.tables import COLLECTIONS, FEATURE_ORDER, MODEL_ORDER, group_of, in_order
+from curvecast.curves import collection_of
+from curvecast.tables import COLLECTIONS, FEATURE_ORDER, MODEL_ORDER, in_order
 
 _SE_NOTE = (
     "mean ± standard error over the repeats (standard deviation / √repeats). The repeats draw "
@@ -101,7 +102,9 @@ def _grids(
     ]
     sections = [*sections, *spread, *(() if "dataset" in sections else ["collection"])]
     frame = summary.assign(
-        collection=[COLLECTIONS.get(group_of(d), group_of(d)) for d in summary["dataset"]],
+        collection=[
+            COLLECTIONS.get(collection_of(d), collection_of(d)) for d in summary["dataset"]
+        ],
         cell=[_cell(row) for row in summary.itertuples()],
     )
     columns = _values_in_order(frame, across)
@@ -281,7 +284,7 @@ def timings(frame: pd.DataFrame) -> str:
         wide["sum"] = wide.sum(axis=1)
         text = wide.map(lambda v: "" if np.isnan(v) else f"{v:.1f}").reset_index()
         result.append(f"## {experiment}\n\n" + table(text))
-        each = part.assign(collection=part["dataset"].map(group_of))
+        each = part.assign(collection=part["dataset"].map(collection_of))
         totals = each.groupby(["collection", "model"])[["seconds", "cells"]].sum()
         per_cell = (totals["seconds"] / totals["cells"]).unstack("model")[models]
         text = per_cell.map(lambda v: "" if np.isnan(v) else f"{v:.3f}").reset_index()

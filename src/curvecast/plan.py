@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curvecast import datasets
-from curvecast.curves import DataError
+from curvecast.curves import DataError, collection_of
 from curvecast.predictors import module_of
 
 Config = Mapping[str, Any]
@@ -35,8 +35,12 @@ class Job:
 
     @property
     def file(self) -> str:
-        suffix = "" if self.experiment == MAIN else f".{self.experiment}"
-        return f"{self.dataset}/{self.model}{suffix}"
+        return f"{self.dataset}/{self.model}{suffix(self.experiment)}"
+
+
+def suffix(experiment: str) -> str:
+    """What the files of an experiment have before their extension; nothing in the main protocol."""
+    return "" if experiment == MAIN else f".{experiment}"
 
 
 def check(config: Config, registry: Mapping[str, Any]) -> None:
@@ -210,7 +214,7 @@ def words(config: Config, found: Iterable[Job]) -> str:
 
 def ranked_collections(usable: Iterable[str]) -> list[str]:
     """Collections with enough data sets to compare the average ranks of models, sorted."""
-    sizes = Counter(dataset.split("/")[0] for dataset in usable)
+    sizes = Counter(map(collection_of, usable))
     return sorted(collection for collection, size in sizes.items() if size >= RANKED_SETS)
 
 

@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import studentized_range
 
-from curvecast.curves import DataError
-from curvecast.tables import group_of
+from curvecast.curves import DataError, collection_of
 
 METRICS = {"R²": ("r2_mean", False), "MAE": ("mae_mean", True)}
 COLUMNS = (
@@ -143,7 +142,7 @@ def letters(ranks: np.ndarray, gap: float) -> list[str]:
 
 
 def _cells(summary: pd.DataFrame) -> Iterable[tuple[Any, pd.DataFrame]]:
-    frame = summary.assign(collection=summary["dataset"].map(group_of))
+    frame = summary.assign(collection=summary["dataset"].map(collection_of))
     twice = frame.duplicated(["dataset", "fraction", "n_train", "model"])
     if twice.any():
         row = frame[twice].iloc[0]

@@ -1,7 +1,7 @@
 """How good predictions are: one row of scores per cell (features, n_train, repeat, tau).
 
-`write_scores` turns `predictions/{dataset}/{model}[.{experiment}].parquet` into
-`scores/{dataset}/{model}[.{experiment}].parquet`; `read_predictions` is the only reader of
+`write_scores` turns `predictions/{dataset}/{model}[.{experiment}].parquet` of all models into
+`scores/{dataset}[.{experiment}].parquet`; `read_predictions` is the only reader of
 prediction files, and the place where quantiles are filled in from the shape of a cell.
 
 All scores are over the test runs of a cell, in the unit of the metric where they have one:
@@ -280,21 +280,20 @@ def score_frame(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_scores(
-    predictions: str | Path,
+    predictions: Mapping[str, str | Path],
     curves: str | Path,
     out: str | Path,
     *,
-    model: str,
     fractions: Sequence[float],
     epochs: Sequence[int] = (),
     experiment: str = "main",
 ) -> pd.DataFrame:
-    """Score a prediction file and write `scores/{dataset}/{model}[.{experiment}].parquet`.
+    """Score the prediction files of a data set: `scores/{dataset}[.{experiment}].parquet`.
 
     Parameters
     ----------
-    predictions, curves : the prediction file and the curve file of its data set (for its name
-        and its last epoch).
+    predictions : the prediction file of each model.
+    curves : the curve file of the data set (for its name and its last epoch).
     fractions, epochs : the configured tau grid of this experiment, as in `protocol.tau_grid`.
     experiment : "main", "ablation", "training_size" or "depth".
 
@@ -309,19 +308,20 @@ def write_scores(
     """
     _, meta = read_parquet(curves)
     grid = protocol.tau_grid(int(meta["epochs"][-1]), fractions, epochs)
-    frame = score_frame(read_predictions(predictions))
-    unknown = sorted(set(frame["tau"]) - set(grid))
-    if unknown:
-        raise DataError(
-            f"tau {unknown[0]} is not in the configured grid {sorted(grid)}",
-            file=predictions,
-            column="tau",
-        )
+    frames = []
+    for model, file in predictions.items():
+        scores = score_frame(read_predictions(file)).assign(model=model)
+        unknown = sorted(set(scores["tau"]) - set(grid))
+        if unknown:
+            raise DataError(
+                f"tau {unknown[0]} is not in the configured grid {sorted(grid)}",
+                file=file,
+                column="tau",
+            )
+        frames.append(scores)
+    frame = pd.concat(frames, ignore_index=True)
     frame = frame.assign(
-        dataset=meta["name"],
-        model=model,
-        experiment=experiment,
-        fraction=frame["tau"].map(grid),
+        dataset=meta["name"], experiment=experiment, fraction=frame["tau"].map(grid)
     )
     front = ["dataset", "model", "experiment", *KEYS, "fraction"]
     frame = frame[[*front, *(c for c in frame.columns if c not in front)]]

@@ -19,7 +19,7 @@ path)` and `write_text(text, path)`:
     scores = tables.load_scores(snakemake.input)
     summary = tables.summarise(scores)
     tables.write_csv(summary, snakemake.output.csv)
-    tables.write_text(markdown.r2(summary), snakemake.output.markdown)
+    write_text(markdown.r2(summary), snakemake.output.markdown)
 
 CSV files have six significant digits, empty cells for NaN, and rows ordered by their keys, so
 that the same scores give the same bytes in whatever order they were computed. `timings.csv` has
@@ -28,7 +28,6 @@ the same form but holds seconds, which no two runs share.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from curvecast.curves import CurveSet, DataError, read_parquet
+from curvecast.curves import CurveSet, DataError, collection_of, read_parquet, write_text
 
 CELL = ("dataset", "model", "features", "tau", "fraction", "n_train")
 SUMMARY_COLUMNS = (
@@ -110,11 +109,6 @@ def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
     return [n for n in order if n in distinct] + sorted(distinct - set(order))
 
 
-def group_of(dataset: str) -> str:
-    """The collection that a data set belongs to: the first part of its name."""
-    return dataset.split("/")[0]
-
-
 # Reading and writing
 
 
@@ -156,18 +150,6 @@ def _keys(frame: pd.DataFrame) -> list[str]:
 def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a frame with six significant digits; nothing half-written ever has the name."""
     write_text(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"), path)
-
-
-def write_text(text: str, path: str | Path) -> None:
-    """Write UTF-8 text under a temporary name, then rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # Summaries over repeats
@@ -321,7 +303,7 @@ def averages(summary: pd.DataFrame) -> pd.DataFrame:
     `rank_mae` (mean rank, 1 = best, ties share the average) and `best_on` (data sets on which
     its R² is the highest).
     """
-    frame = summary.assign(collection=summary["dataset"].map(group_of))
+    frame = summary.assign(collection=summary["dataset"].map(collection_of))
     parts = []
     for (collection, fraction, n_train), part in frame.groupby(
         ["collection", "fraction", "n_train"], sort=True

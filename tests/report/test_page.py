@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from curvecast import markdown, tables
-from curvecast.curves import DataError
+from curvecast.curves import DataError, write_text
 from curvecast.plots import style
 from curvecast.predictors import registry
 from curvecast.report import page
@@ -44,7 +44,7 @@ def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
     )
     summary = tables.summarise(scores)
     tables.write_csv(summary, tmp_path / "tables/r2.csv")
-    tables.write_text(markdown.r2(summary), tmp_path / "tables/r2.md")
+    write_text(markdown.r2(summary), tmp_path / "tables/r2.md")
     for name in ("r2/mine", "gallery/mine/a", "gallery/mine/b", "gallery/mine/c"):
         style.save(style.styled(drawn)(), tmp_path / "figures" / name)
     caption = tmp_path / "gallery.rst"

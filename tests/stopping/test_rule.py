@@ -5,7 +5,7 @@ import pytest
 
 from curvecast import DataError, make_predictor
 from curvecast.predictors.base import Prediction, Predictor
-from curvecast.stopping import (
+from curvecast.stopping.rule import (
     Looks,
     MedianRule,
     OracleRule,
@@ -13,8 +13,10 @@ from curvecast.stopping import (
     PredictorRule,
     SuccessiveHalvingRule,
     domhan_rule,
+    look_epochs,
+    nth_best,
+    one_run,
 )
-from curvecast.stopping.rule import look_epochs, nth_best, one_run
 
 
 class Says(Predictor):

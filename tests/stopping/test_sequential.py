@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curvecast import DataError
-from curvecast.stopping import MedianRule, SuccessiveHalvingRule
 from curvecast.stopping.accounting import (
     Record,
     mean_interval,
@@ -15,7 +14,7 @@ from curvecast.stopping.accounting import (
     regret_of,
     summarise,
 )
-from curvecast.stopping.rule import OracleRule
+from curvecast.stopping.rule import MedianRule, OracleRule, SuccessiveHalvingRule
 from curvecast.stopping.sequential import (
     Setting,
     baker_forecast,

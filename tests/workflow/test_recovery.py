@@ -133,7 +133,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(project: Project, tmp_path:
 
 def test_removed_files_are_made_again(project: Project) -> None:
     expected = project.tables()
-    for name in ("scores/mine/ols.parquet", "tables/r2.csv", "studies/toy/curves.parquet"):
+    for name in ("scores/mine.parquet", "tables/r2.csv", "studies/toy/curves.parquet"):
         (project.folder / "out" / name).unlink()
     project.run()
     assert project.tables() == expected

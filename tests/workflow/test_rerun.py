@@ -43,8 +43,8 @@ def test_editing_a_predictor_plans_its_jobs_and_what_follows(project: Project) -
     assert project.planned() == SUMMARIES | {
         "nusvr_rbf on mine",
         "nusvr_rbf.ablation on mine",
-        "scores of nusvr_rbf on mine",
-        "scores of nusvr_rbf.ablation on mine",
+        "scores on mine",
+        "scores on mine.ablation",
         "table of ablation",
         "figure of ablation at 25 %",
         "figures of predictions on mine",
@@ -61,7 +61,7 @@ def test_a_new_model_plans_its_own_jobs_and_what_follows(project: Project) -> No
     project.edit("tiny.yaml", "models: [ols, nusvr_rbf]", "models: [ols, nusvr_rbf, other_mean]")
     assert project.planned() == SUMMARIES | {
         "other_mean on mine",
-        "scores of other_mean on mine",
+        "scores on mine",
         "figures of predictions on mine",
     }
 
@@ -78,7 +78,7 @@ def test_changing_the_ablation_plans_ablation_jobs_only(project: Project) -> Non
     project.edit("tiny.yaml", "features: [TS, TS+HP]", "features: [TS, HP, TS+HP]")
     assert project.planned() == {
         "nusvr_rbf.ablation on mine",
-        "scores of nusvr_rbf.ablation on mine",
+        "scores on mine.ablation",
         "table of ablation",
         "figure of ablation at 25 %",
         "published figures beside ours",

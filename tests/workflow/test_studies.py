@@ -137,10 +137,10 @@ def test_the_runs_of_a_study_are_a_data_set(project: Project) -> None:
     project.edit("tiny.yaml", "datasets: [mine]", "datasets: [mine, trained/toy]")
     project.edit("tiny.yaml", "iterations: 1", "iterations: 6")
     project.edit("tiny.yaml", "n_train: 30", "n_train: 6")
-    project.run("out/scores/trained/toy/ols.parquet")
+    project.run("out/scores/trained/toy.parquet")
     curves = CurveSet.from_parquet(project.folder / "out/curves/trained/toy.parquet")
     # Six brackets of each seed train 1, 2, 1, 2, 1 and 2 networks to the end.
     assert len(curves) == 2 * 9
     assert np.isfinite(curves.final).all()
-    scores = read_parquet(project.folder / "out/scores/trained/toy/ols.parquet")[0]
+    scores = read_parquet(project.folder / "out/scores/trained/toy.parquet")[0]
     assert (scores["n_test"] == 12).all()

@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from curvecast import DataError, datasets, jobs, locks, plan, sources, summary
 from curvecast.predictors import module_of
 from curvecast.report import about, contents
+from curvecast.curves import collection_of
 from curvecast.studies import network_plan
 from curvecast.stopping import plan as stopping_plan
 from curvecast.studies import plan as study_plan
@@ -20,7 +21,6 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 TABLE = f"{RESULTS}/tables"
 FIGURE = f"{RESULTS}/figures"
-SCORES = f"{RESULTS}/scores/{{job}}.parquet"
 STUDY = f"{RESULTS}/studies"
 
 
@@ -110,23 +110,39 @@ wildcard_constraints:
     optimizer="|".join(OPTIMIZERS),
 
 
-def collection_of(dataset):
-    return dataset.split("/")[0]
-
-
 def outputs(pattern, experiment=None, collection=None):
-    """Files of a stage for all jobs, or some; {job} in the pattern is the job's name."""
+    """Files of a stage for all jobs, or some; {job} in the pattern is the job's name, {dataset}
+    that of its data set.
+    """
     return [
-        pattern.format(job=job.file)
+        pattern.format(job=job.file, dataset=job.dataset)
         for job in JOBS
         if experiment in (None, job.experiment) and collection in (None, collection_of(job.dataset))
     ]
 
 
+def scores_of(experiment, collection=None):
+    """Score files of the main protocol or an experiment, one per data set."""
+    files = outputs(
+        f"{RESULTS}/scores/{{dataset}}{plan.suffix(experiment)}.parquet", experiment, collection
+    )
+    return list(dict.fromkeys(files))
+
+
+def models_on(wildcards):
+    """Models that the main protocol or an experiment trains on a data set."""
+    experiment = experiment_of(wildcards)
+    return sorted(
+        job.model
+        for job in JOBS
+        if (job.dataset, job.experiment) == (wildcards.dataset, experiment)
+    )
+
+
 @functools.cache
 def code_of(*modules):
-    """Source files behind modules, relative so that a clone may move without rerunning."""
-    return [os.path.relpath(path) for path in sources.of(*modules)]
+    """The file that stands for the sources behind modules among the inputs of a job."""
+    return sources.listed(f"{RESULTS}/code", *modules, write=MAIN_PROCESS)
 
 
 def shown(path, **labels):
@@ -252,7 +268,7 @@ def predictor_code_of(wildcards):
 
 def study_code_of(wildcards):
     definition = study_plan.definition_of(config, wildcards.study)
-    return [*code_of(*study_plan.modules_of(definition)), *study_plan.files_of(definition)]
+    return [code_of(*study_plan.modules_of(definition)), *study_plan.files_of(definition)]
 
 
 def network_definition_of(wildcards):

@@ -1,17 +1,22 @@
 # Scores, tables and figures.
 
 
+# One job for all models of a data set: a job of its own per model would cost five times as much,
+# most of it in starting Python.
 rule scores:
     input:
-        predictions=f"{RESULTS}/predictions/{{dataset}}/{{model}}{{experiment}}.parquet",
+        predictions=lambda wildcards: expand(
+            f"{RESULTS}/predictions/{{{{dataset}}}}/{{model}}{{{{experiment}}}}.parquet",
+            model=models_on(wildcards),
+        ),
         curves=f"{RESULTS}/curves/{{dataset}}.parquet",
         code=code_of("curvecast.scores"),
     output:
-        f"{RESULTS}/scores/{{dataset}}/{{model}}{{experiment}}.parquet",
+        f"{RESULTS}/scores/{{dataset}}{{experiment}}.parquet",
     log:
-        f"{LOGS}/scores/{{dataset}}/{{model}}{{experiment}}.log",
+        f"{LOGS}/scores/{{dataset}}{{experiment}}.log",
     benchmark:
-        f"{BENCHMARKS}/scores/{{dataset}}/{{model}}{{experiment}}.tsv"
+        f"{BENCHMARKS}/scores/{{dataset}}{{experiment}}.tsv"
     conda:
         "../../envs/environment.yaml"
     threads: 1
@@ -19,17 +24,18 @@ rule scores:
         mem_mb=growing(1000),
         runtime=growing(5),
     params:
+        models=models_on,
         grid=grid_of,
         experiment=experiment_of,
     message:
-        "scores of {wildcards.model}{wildcards.experiment} on {wildcards.dataset}"
+        "scores on {wildcards.dataset}{wildcards.experiment}"
     script:
         "../../scripts/scores.py"
 
 
 rule r2_table:
     input:
-        scores=outputs(SCORES, plan.MAIN),
+        scores=scores_of(plan.MAIN),
         code=code_of("curvecast.tables", "curvecast.markdown", "curvecast.ranks"),
     output:
         r2=shown(f"{TABLE}/r2"),
@@ -56,7 +62,7 @@ rule r2_table:
 
 rule experiment_table:
     input:
-        scores=lambda wildcards: outputs(SCORES, wildcards.name),
+        scores=lambda wildcards: scores_of(wildcards.name),
         code=code_of("curvecast.tables", "curvecast.markdown"),
     output:
         shown(f"{TABLE}/{{name}}", experiment="{name}"),
@@ -179,7 +185,7 @@ rule timings:
 
 rule r2_figure:
     input:
-        scores=lambda wildcards: outputs(SCORES, plan.MAIN, wildcards.collection),
+        scores=lambda wildcards: scores_of(plan.MAIN, wildcards.collection),
         published=PUBLISHED,
         code=code_of("curvecast.plots.r2", "curvecast.published"),
     output:
@@ -247,7 +253,7 @@ rule coverage_figure:
 
 rule reliability_figure:
     input:
-        scores=lambda wildcards: outputs(SCORES, plan.MAIN, wildcards.collection),
+        scores=lambda wildcards: scores_of(plan.MAIN, wildcards.collection),
         code=code_of("curvecast.plots.coverage"),
     output:
         shown(f"{FIGURE}/reliability/{{collection}}", data="{collection}"),
@@ -269,7 +275,7 @@ rule reliability_figure:
 
 rule experiment_figure:
     input:
-        scores=lambda wildcards: outputs(SCORES, wildcards.name),
+        scores=lambda wildcards: scores_of(wildcards.name),
         published=PUBLISHED,
         code=code_of("curvecast.plots.r2", "curvecast.published"),
     output:

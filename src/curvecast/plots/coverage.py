@@ -7,10 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
+from curvecast.curves import collection_of
 from curvecast.plots import style
 from curvecast.quantiles import LEVELS
 from curvecast.scores import INTERVALS
-from curvecast.tables import COLLECTIONS, MODEL_ORDER, group_of, in_order
+from curvecast.tables import COLLECTIONS, MODEL_ORDER, in_order
 
 _NOMINAL = {"cover50": 0.50, "cover80": 0.80, "cover95": 0.95}
 
@@ -27,7 +28,7 @@ def over_fraction(summary: pd.DataFrame) -> Figure:
     ----------
     summary : frame of `tables.summarise` of the main protocol.
     """
-    frame = summary.assign(collection=summary["dataset"].map(group_of))
+    frame = summary.assign(collection=summary["dataset"].map(collection_of))
     collections = sorted(set(frame["collection"]))
     models = in_order(frame["model"], MODEL_ORDER)
     looks = style.looks(models)

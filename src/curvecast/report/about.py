@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curvecast import datasets
-from curvecast.tables import group_of
+from curvecast.curves import collection_of
 
 _MANY = 8
 _EXPERIMENTS = {"stopping": "early stopping", "saved_models": "predictors kept", "task_a": "Task A"}
@@ -79,5 +79,5 @@ def _names(names: Sequence[str]) -> str:
     """Names of data sets, or how many there are of each collection where they are many."""
     if len(names) <= _MANY:
         return ", ".join(names)
-    count = Counter(map(group_of, names))
+    count = Counter(map(collection_of, names))
     return ", ".join(f"{number} of {name}" for name, number in count.items())

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from curvecast.curves import collection_of
 from curvecast.markdown import number
-from curvecast.tables import FEATURE_ORDER, group_of
+from curvecast.tables import FEATURE_ORDER
 
 Tables = Mapping[str, pd.DataFrame]
 _BASELINES = ("last_value", "mean")
@@ -71,7 +72,7 @@ def _spread(values: pd.Series, errors: pd.Series | None = None) -> str:
 
 def _best_models(r2: pd.DataFrame) -> dict[str, str]:
     """The model with the highest median R² over the data sets of each collection."""
-    medians = r2.groupby([r2["dataset"].map(group_of), "model"])["r2_mean"].median()
+    medians = r2.groupby([r2["dataset"].map(collection_of), "model"])["r2_mean"].median()
     return {str(name): str(part.droplevel(0).idxmax()) for name, part in medians.groupby(level=0)}
 
 
@@ -82,7 +83,7 @@ def accuracy(tables: Tables, fraction: float) -> Finding | None:
         return None
     texts, keys = [], []
     for collection, model in _best_models(r2).items():
-        mine = r2[(r2["dataset"].map(group_of) == collection) & (r2["model"] == model)]
+        mine = r2[(r2["dataset"].map(collection_of) == collection) & (r2["model"] == model)]
         keys.append(number(float(mine["r2_mean"].median()), 2))
         text = f"**{collection}**: `{model}` reaches R² {_spread(mine['r2_mean'], mine['r2_se'])}"
         last = r2[(r2["dataset"].isin(mine["dataset"])) & (r2["model"] == "last_value")]

@@ -14,12 +14,13 @@ from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
 
 from curvecast import __version__
+from curvecast.curves import write_text
 from curvecast.markdown import number, table
 from curvecast.predictors import module_of, registry
 from curvecast.report import contents, documents, machine
 from curvecast.report.about import About
 from curvecast.report.findings import findings
-from curvecast.tables import MODEL_ORDER, in_order, write_text
+from curvecast.tables import MODEL_ORDER, in_order
 
 TEMPLATE = Path(__file__).with_name("page.html")
 # Tables of R², in which the shade of a cell shows its value.

@@ -10,6 +10,7 @@ import numpy as np
 
 from curvecast import sources
 from curvecast.curves import CurveSet
+from curvecast.predictors import module_of
 
 
 def of_files(paths: Iterable[str | Path]) -> str:
@@ -27,7 +28,7 @@ def of_code(*modules: str) -> str:
 
 def of_model(model: str) -> str:
     """Digest of the code behind a predictor."""
-    return of_files(sources.of_model(model))
+    return of_code(module_of(model))
 
 
 def of_curves(curves: CurveSet) -> str:
