@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import re
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from curvecast import DataError
 from curvecast.report import documents
@@ -107,3 +110,24 @@ def test_an_attachment_holds_the_bytes_of_its_file(tmp_path: Path) -> None:
     kind, _, body = documents.attachment(path).partition(",")
     assert kind == "data:text/csv;base64"
     assert base64.b64decode(body) == path.read_bytes()
+
+
+def test_pixels_in_a_figure_keep_their_place_and_look_with_fewer_colours(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    opacity = np.where(rng.random((60, 80)) < 0.3, rng.integers(30, 255, (60, 80)), 0)
+    pixels = np.zeros((60, 80, 4), dtype=np.uint8)
+    pixels[..., 0], pixels[..., 3] = 200, opacity
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    plain = base64.b64encode(png.getvalue()).decode()
+    path = tmp_path / "figure.svg"
+    path.write_text(f'<svg><image xlink:href="data:image/png;base64,\n{plain}"/></svg>', "utf-8")
+    small = gzip.decompress(base64.b64decode(documents.svg_packed(path))).decode()
+    head, _, rest = small.partition("base64,")
+    assert head == '<svg><image xlink:href="data:image/png;'
+    assert rest.endswith('"/></svg>')
+    assert len(small) < 0.7 * len(plain)
+    shown = Image.open(io.BytesIO(base64.b64decode(rest.partition('"')[0]))).convert("RGBA")
+    assert shown.size == (80, 60)
+    assert np.abs(np.asarray(shown)[..., 3].astype(int) - opacity).max() <= 40
+    assert np.abs(np.asarray(shown)[..., 3].astype(int) - opacity).mean() <= 5
