@@ -213,3 +213,13 @@ def test_diverged_runs_gaps_and_an_untrained_first_epoch(
 def test_unknown_options(options: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         make_predictor("lcnet", **options)
+
+
+def test_a_wide_prior_and_little_noise_leave_variances_positive(curves: CurveSet) -> None:
+    """As on LCBench's cnae-9, where rounding to single precision made some of them negative."""
+    model = make_predictor("lcnet", seed=3, **SMALL).fit(curves.take(np.arange(60)), taus=[15])
+    assert isinstance(model, lcnet.LCNet)
+    covariance = np.diag([0.06, 0.6, 2.4, 8.6, 87.0, 2542.0])
+    model._deviations = lcnet.Deviations(covariance, noise=5e-5)
+    _, variance = model._by_sample(curves, 15)
+    assert variance.min() > 0

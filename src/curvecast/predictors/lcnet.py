@@ -411,12 +411,14 @@ class LCNet(Predictor):
     def _statistics(self, curves: CurveSet, tau: int) -> tuple[np.ndarray, ...]:
         """Phi'Phi, Phi'r, r'r, number of points and mu, each with axes (samples, runs, ...)."""
         z, t = self._points(curves, tau)
-        known = torch.isfinite(z).float()
+        z, known = z.double(), torch.isfinite(z).double()
         out = evaluate(self._network, (self._static(curves),), lambda outputs: outputs)
         parts = []
         for start in range(0, len(z), 256):
             rows = slice(start, start + 256)
-            o = torch.from_numpy(out[:, rows]).float()
+            # in double precision: with little noise and a wide prior, Phi'Phi is divided by so much
+            # that rounded to single precision it gave negative variances
+            o = torch.from_numpy(out[:, rows]).double()
             phi = design(o, t)
             f = (phi * o[..., None, :N_LINEAR]).sum(dim=-1)
             w = known[rows]
@@ -424,10 +426,10 @@ class LCNet(Predictor):
             weighted = phi * w[..., None]
             parts.append(
                 (
-                    (weighted.transpose(-1, -2) @ phi).double().numpy(),
-                    (weighted * r[..., None]).sum(dim=-2).double().numpy(),
-                    (r**2).sum(dim=-1).double().numpy(),
-                    w.sum(dim=-1).expand(len(o), -1).double().numpy(),
+                    (weighted.transpose(-1, -2) @ phi).numpy(),
+                    (weighted * r[..., None]).sum(dim=-2).numpy(),
+                    (r**2).sum(dim=-1).numpy(),
+                    w.sum(dim=-1).expand(len(o), -1).numpy(),
                     out[:, rows, 0],
                 )
             )
