@@ -102,9 +102,7 @@ def _grids(
     ]
     sections = [*sections, *spread, *(() if "dataset" in sections else ["collection"])]
     frame = summary.assign(
-        collection=[
-            COLLECTIONS.get(collection_of(d), collection_of(d)) for d in summary["dataset"]
-        ],
+        collection=[COLLECTIONS.get(c, c) for c in map(collection_of, summary["dataset"])],
         cell=[_cell(row) for row in summary.itertuples()],
     )
     columns = _values_in_order(frame, across)

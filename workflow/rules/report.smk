@@ -1,8 +1,8 @@
 # Scores, tables and figures.
 
 
-# One job for all models of a data set: a job of its own per model would cost five times as much,
-# most of it in starting Python.
+# One job for all models of a data set: a job of its own per model would cost more than three
+# times as much, most of it in starting Python.
 rule scores:
     input:
         predictions=lambda wildcards: expand(

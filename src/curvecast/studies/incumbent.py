@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from curvecast.curves import DataError
+from curvecast.curves import DataError, write_text
 
 
 def tuned_options(
@@ -33,7 +33,7 @@ def write(found: Mapping[str, Any], definition: Mapping[str, Any], path: str | P
         **found,
         "options": tuned_options(found, definition.get("fixed")),
     }
-    Path(path).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", path)
 
 
 def read(path: str | Path) -> dict[str, Any]:
