@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from curvecast import datasets
+from curvecast.studies import jobs
+from curvecast.studies import plan as study_plan
 from curvecast.tables import SUMMARY_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +68,25 @@ def test_the_predictor_of_the_page_is_found_and_learns(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0.9
+
+
+def test_the_task_of_the_page_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = next(block for block in blocks("study.md") if "class Digits" in block)
+    config = next(block for block in blocks("study.md") if "study_definitions:" in block)
+    (tmp_path / "mine.py").write_text(task, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    definition = {**yaml.safe_load(config)["study_definitions"]["mine"], "iterations": 2}
+    frame, curves = jobs.run_study("mine", definition, "bohb", 0, tmp_path / "study")
+    assert frame["reason"].isna().all()
+    assert frame["test"].between(0.5, 1).any()
+    assert curves is not None
+    assert list(curves.configs.filter(regex="^(hp|ap)_")) == ["hp_lr", "ap_units"]
+    assert study_plan.files_of(definition) == ["mine.py"]
+    before = (tmp_path / "study/study.json").read_text()
+    with open(tmp_path / "mine.py", "a", encoding="utf-8") as file:
+        file.write("# edited\n")
+    jobs.run_study("mine", definition, "bohb", 0, tmp_path / "study")
+    assert (tmp_path / "study/study.json").read_text() != before
 
 
 def test_the_stanzas_of_the_page_are_valid(tmp_path: Path) -> None:

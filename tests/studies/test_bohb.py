@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hpbandster.core.dispatcher import Job
 from hpbandster.optimizers.config_generators.bohb import BOHB
-from toys import Bowl, Diverging, Troubled, conditional_space
+from toys import Bowl, Diverging, Troubled, Unloadable, conditional_space
 
 from curvecast import DataError
 from curvecast.studies import bohb
@@ -247,6 +247,13 @@ def test_broken_evaluations_are_survived(tmp_path: Path) -> None:
     best = sorted((e for e in evaluations if e.budget == 1), key=lambda e: e.loss)[:3]
     assert promoted == {e.id for e in best}
     assert len(bohb.open_result(tmp_path).get_all_runs()) == len(evaluations)
+
+
+def test_an_objective_that_a_process_cannot_load_says_why(tmp_path: Path) -> None:
+    settings = Settings("s", min_budget=9, iterations=2, time_limit=60)
+    evaluations = run(settings, Unloadable(), tmp_path)
+    assert len(evaluations) == 2
+    assert all("no such library there" in str(e.reason) for e in evaluations)
 
 
 def test_a_declared_failure_inside_the_process_is_the_worst_loss(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ def test_a_definition_becomes_settings_and_an_objective(make_curves: Make) -> No
         ({"objective": "prediction", "model": "cnn"}, "key 'dataset' is missing"),
         ({**TRAINING, "task": "nonsense"}, "unknown task 'nonsense'"),
         ({**TRAINING, "task": "curvecast.curves:Nothing"}, "no such task"),
+        ({**TRAINING, "task": "nowhere.py:Net"}, "nowhere.py: no such file with a task"),
+        ({**TRAINING, "task": "tests/conftest.py:Nothing"}, "no such task"),
         ({**TRAINING, "stopping": {"delta": 1}}, "stopping: unknown key 'delta'"),
         (RECORDED, "objective recorded needs a collection"),
     ],
@@ -64,6 +67,12 @@ def test_a_definition_becomes_settings_and_an_objective(make_curves: Make) -> No
 def test_mistakes_are_named(definition: dict[str, Any], problem: str) -> None:
     with pytest.raises(DataError, match=problem):
         objective_of("s", definition)
+
+
+def test_a_task_in_a_file_may_not_hide_behind_a_module(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("class Net: pass\n")
+    with pytest.raises(DataError, match="another module is called json"):
+        objective_of("s", {**TRAINING, "task": f"{tmp_path}/json.py:Net"})
 
 
 def test_splits_share_no_configuration_and_can_follow_the_file(make_curves: Make) -> None:

@@ -77,3 +77,13 @@ class Diverging(Bowl):
         if config["layers"] == 4:
             raise EvaluationError("the run diverged")
         return super().evaluate(config, trial)
+
+
+class Unloadable(Bowl):
+    """Cannot be taken up by another process."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Unloadable:
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        raise ImportError("no such library there")

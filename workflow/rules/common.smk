@@ -303,7 +303,8 @@ def network_weights_of(wildcards):
 def network_code_of(wildcards):
     definition = network_plan.definition_of(config, wildcards.network)
     modules = study_plan.modules_of({"objective": "training", **definition})
-    return code_of("curvecast.studies.networks", *modules)
+    code = code_of("curvecast.studies.networks", *modules)
+    return [code, *study_plan.files_of(definition)]
 
 
 def study_threads_of(wildcards):

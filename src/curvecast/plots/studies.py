@@ -26,11 +26,13 @@ from curvecast.studies import summary
 _COLOURS = {
     "bohb": style.BLUE,
     "f-bohb": style.SKY,
+    "bohb_gp": style.GREEN,
+    "f-bohb_gp": style.BLACK,
     "hyperband": style.RED,
     "f-hyperband": style.ORANGE,
     "random": style.GREY,
     "grid": style.PURPLE,
-    "f-random": style.BLACK,
+    "f-random": style.PURPLE,
 }
 _BUDGET_COLOURS = (style.GREY, style.SKY, style.GREEN, style.ORANGE, style.RED, style.PURPLE)
 # Parameter importance needs some evaluations on a budget.

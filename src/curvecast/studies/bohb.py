@@ -66,6 +66,7 @@ from curvecast.studies.evaluation import (
     trained_of,
 )
 from curvecast.studies.settings import Settings
+from curvecast.studies.surrogate import Surrogate
 
 LOOPBACK = "127.0.0.1"
 CHECKPOINTS = "checkpoints"
@@ -331,6 +332,34 @@ class _RandomSampler:
         """Nothing to learn."""
 
 
+class _SurrogateSampler(_RandomSampler):
+    """The proposals of `surrogate.Surrogate`, and uniform draws as often as BOHB has them."""
+
+    def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
+        super().__init__(space, settings)
+        self._random_fraction = settings.random_fraction
+        # As many as BOHB's densities need.
+        n_points = settings.min_points_in_model or len(space) + 1
+        self.surrogate = Surrogate(space, settings.max_budget, self.random, n_points)
+        # Configurations that were drawn and have no result yet.
+        self.pending: list[Config] = []
+        self.possible: Callable[[Config], bool] = lambda config: True
+
+    def get_config(self, budget: float) -> tuple[Config, dict[str, Any]]:
+        """Propose a configuration, or draw one."""
+        proposed = None
+        if self.surrogate.ready and self.random.rand() >= self._random_fraction:
+            proposed = self.surrogate.propose(self.pending, self.possible)
+        if proposed is None:
+            return super().get_config(budget)
+        return proposed, {"model_based_pick": True}
+
+    def new_result(self, job: Job, update_model: bool = True) -> None:
+        """Learn from a job; a failed one counts as the worst."""
+        loss = math.inf if job.result is None else job.result["loss"]
+        self.surrogate.add(job.kwargs["config"], job.kwargs["budget"], loss)
+
+
 class _GridSampler(_RandomSampler):
     """Every combination of categories, by the number of the bracket."""
 
@@ -396,7 +425,9 @@ class _Course:
         self.settings, self.space, self.log, self.possible = settings, space, log, possible
         self.done: list[Evaluation] = []
         self._draws_with_model = self._draws_by_model = 0
-        kinds: dict[str, Any] = {"bohb": _ModelSampler, "grid": _GridSampler}
+        kinds: dict[str, Any] = {
+            "bohb": _ModelSampler, "bohb_gp": _SurrogateSampler, "grid": _GridSampler,
+        }  # fmt: skip
         self.sampler = kinds.get(settings.optimizer, _RandomSampler)(space, settings)
         if isinstance(self.sampler, _GridSampler):
             self.settings = replace(settings, iterations=len(self.sampler.grid))
@@ -424,6 +455,11 @@ class _Course:
         if isinstance(self.sampler, _GridSampler):
             config, info = self.sampler.at(config_id[0])
             return native(config), info
+        if isinstance(self.sampler, _SurrogateSampler):
+            evaluated = {key for key, _ in self.log.evaluations}
+            drawn = self.log.configs.items()
+            self.sampler.pending = [config for key, (config, _) in drawn if key not in evaluated]
+            self.sampler.possible = lambda config: self.possible(native(config))
         for attempt in range(_DRAWS_UNTIL_POSSIBLE):
             self._seed("draw", *config_id, *([attempt] if attempt else []))
             self._draws_with_model += bool(getattr(self.sampler, "kde_models", None))

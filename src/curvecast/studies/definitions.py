@@ -3,8 +3,8 @@
 study_definitions:
   digits_mlp:
     objective: training            # or prediction, recorded
-    task: digits_mlp               # or package.module:Class
-    optimizers: [bohb]
+    task: digits_mlp               # or file.py:Class, package.module:Class
+    optimizers: [bohb]             # or bohb_gp, hyperband, random, grid
     eta: 3
     min_budget: 1
     max_budget: 27
@@ -21,9 +21,11 @@ study_definitions:
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from curvecast.curves import CurveSet, DataError
@@ -160,11 +162,28 @@ def task_of(
         options |= {"data": definition["data"], "raw": raw}
     if taken is not None:
         options["taken"] = taken
-    path = TASKS.get(name, name)
-    module, _, cls = path.partition(":")
-    if not cls:
-        raise DataError(f"unknown task {name!r}: write package.module:Class or {sorted(TASKS)}")
+    path, _, cls = TASKS.get(name, name).rpartition(":")
+    if not cls or not path:
+        raise DataError(
+            f"unknown task {name!r}: write file.py:Class, package.module:Class or one of "
+            f"{', '.join(TASKS)}"
+        )
     try:
-        return getattr(importlib.import_module(module), cls)(**options)
+        return getattr(_module(path), cls)(**options)
     except (ModuleNotFoundError, AttributeError) as error:
         raise DataError(f"no such task {name!r} ({error})") from error
+
+
+def _module(path: str) -> ModuleType:
+    """The module with this name, or of this file; workers find it under the same name."""
+    if not path.endswith(".py"):
+        return importlib.import_module(path)
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise DataError("no such file with a task", file=path)
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    module = importlib.import_module(file.stem)
+    if module.__file__ is None or Path(module.__file__).resolve() != file:
+        raise DataError(f"another module is called {file.stem}, choose another name", file=path)
+    return module

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import pickle
 import subprocess
 import sys
 import traceback
@@ -198,7 +199,9 @@ class Evaluator:
 
     def _ask(self, question: Any, timeout: float | None, problem: str) -> Any:
         try:
-            self._pipe.send(question)
+            # Not `send`: its pickler hands tensors over by shared memory, which needs a key that
+            # the process does not have.
+            self._pipe.send_bytes(pickle.dumps(question))
             if not self._pipe.poll(timeout):
                 self._kill()
                 raise EvaluationError(f"{problem} after {timeout:g} s")
@@ -207,6 +210,8 @@ class Evaluator:
             code = self._kill(patience=5.0)
             raise EvaluationError(f"the process ended with exit code {code}") from error
         if not good:
+            if not self._ready:
+                self._kill()
             raise EvaluationError(answer)
         return answer
 
@@ -230,10 +235,16 @@ def _evaluate_for(fd: int, parent: int) -> None:
     pipe = Connection(fd)
     history: list[Evaluation] = []
     with contextlib.suppress(EOFError), ThreadPoolExecutor(1) as pool:
-        objective = pipe.recv()
+        try:
+            objective = pickle.loads(pipe.recv_bytes())
+        except EOFError:
+            raise
+        except Exception:
+            pipe.send((False, traceback.format_exc()))
+            return
         pipe.send((True, None))
         while True:
-            config, described = pipe.recv()
+            config, described = pickle.loads(pipe.recv_bytes())
             history.extend(described.pop("history"))
             trial = Trial(**described, history=history)
             future = pool.submit(objective.evaluate, config, trial)

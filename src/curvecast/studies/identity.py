@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,13 @@ def of_files(paths: Iterable[str | Path]) -> str:
 def of_code(*modules: str) -> str:
     """Digest of modules of this package with all that they import; others are passed over."""
     return of_files(sources.of(*(m for m in modules if m.startswith("curvecast."))))
+
+
+def of_class(cls: type) -> str:
+    """Digest of the code behind a class of this package, or of a user's own file."""
+    if cls.__module__.startswith("curvecast."):
+        return of_code(cls.__module__)
+    return of_files([inspect.getfile(cls)])
 
 
 def of_model(model: str) -> str:

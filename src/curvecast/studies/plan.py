@@ -226,13 +226,17 @@ def modules_of(definition: Definition) -> list[str]:
 
 
 def files_of(definition: Definition) -> list[str]:
-    """Files of the user's own that a study reads: its search space."""
-    space = definition.get("space", "")
-    return [space.partition(".py:")[0] + ".py" if ".py:" in space else space] * _is_file(space)
+    """Files of the user's own that a study or network reads: its search space, its task."""
+    named = (str(definition.get(key, "")) for key in ("space", "task"))
+    return [_file_of(name) for name in named if _is_file(name)]
 
 
-def _is_file(space: str) -> bool:
-    return ".py:" in space or Path(space).suffix == ".json"
+def _is_file(name: str) -> bool:
+    return ".py:" in name or Path(name).suffix == ".json"
+
+
+def _file_of(name: str) -> str:
+    return f"{name.partition('.py:')[0]}.py" if ".py:" in name else name
 
 
 def words(searches: Iterable[Search]) -> str:

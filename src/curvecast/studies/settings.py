@@ -7,7 +7,7 @@ from typing import Any
 
 from curvecast.curves import DataError
 
-OPTIMIZERS = ("bohb", "hyperband", "random", "grid")
+OPTIMIZERS = ("bohb", "bohb_gp", "hyperband", "random", "grid")
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,9 @@ class Settings:
     Attributes
     ----------
     name : name of the study.
-    optimizer : "bohb", "hyperband", "random" (full budget only) or "grid" (every combination of
-        the space's categories once, full budget only; it ends by itself).
+    optimizer : "bohb", "bohb_gp" (the same brackets, with the model of `studies.surrogate`),
+        "hyperband", "random" (full budget only) or "grid" (every combination of the space's
+        categories once, full budget only; it ends by itself).
     eta : one in eta configurations goes on to the next rung.
     min_budget, max_budget : budgets of the lowest and the highest rung; whole numbers (epochs)
         give whole rungs.

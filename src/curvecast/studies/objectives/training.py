@@ -100,7 +100,7 @@ class Training:
         """The task with its code, and the rule."""
         return {
             "training": self.task.name,
-            "code": identity.of_code(type(self.task).__module__),
+            "code": identity.of_class(type(self.task)),
             "n_epochs": self.task.n_epochs,
             "task": getattr(self.task, "identity", dict)(),
             "early": None if self.early is None else self.early.identity(),
