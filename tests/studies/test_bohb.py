@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import ConfigSpace
 import numpy as np
@@ -283,6 +284,25 @@ def test_the_watchdog_ends_a_study(tmp_path: Path) -> None:
         run(settings, Bowl(slow=60), tmp_path)
     assert time.monotonic() - began < 15
     assert bohb.read_evaluations(tmp_path) == []
+
+
+def test_a_study_that_was_suspended_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(bohb.time, "monotonic", lambda: clock[0])
+    study = SimpleNamespace(
+        _failure=None, _deadline=math.inf, _last_look=0.0, _last_sign=0.0, num_running_jobs=1,
+        _evaluators=[SimpleNamespace(busy=False)],
+    )  # fmt: skip
+
+    def look_at(second: float) -> None:
+        clock[0] = second
+        bohb._Master._look_after(study)  # type: ignore[arg-type]
+
+    look_at(3600.0)
+    for second in range(3601, 3660):
+        look_at(second)
+    with pytest.raises(StudyError, match="never begun"):
+        look_at(3661)
 
 
 def test_a_study_runs_once_at_a_time(tmp_path: Path) -> None:

@@ -71,6 +71,9 @@ from curvecast.studies.surrogate import Surrogate
 LOOPBACK = "127.0.0.1"
 CHECKPOINTS = "checkpoints"
 _STALLED_AFTER = 60.0
+# The study looks after itself every second; a longer pause means that it was stopped (as SLURM does
+# to jobs that make room for others).
+_SUSPENDED = 20.0
 _WORKERS_WITHIN = 60.0
 # Without a bug, as many draws all at random have a chance of random_fraction ** 30.
 _DRAWS_UNTIL_MODEL = 30
@@ -542,7 +545,7 @@ class _Master(Master):
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._deadline = time.monotonic() + (course.settings.time_limit or math.inf)
-        self._last_sign = time.monotonic()
+        self._last_sign = self._last_look = time.monotonic()
         super().__init__(
             config_generator=course,
             result_logger=course.log,
@@ -597,6 +600,9 @@ class _Master(Master):
 
     def _look_after(self) -> None:
         now = time.monotonic()
+        if now - self._last_look > _SUSPENDED:  # this process itself stood still
+            self._last_sign = now
+        self._last_look = now
         if self._failure is not None:
             raise StudyError(f"the study cannot go on: {self._failure}") from self._failure
         if now > self._deadline:
