@@ -1,10 +1,11 @@
-"""BOHB with and without a rule that ends evaluations early (f-BOHB), on networks that are trained.
+"""Plain BOHB, and a search whose evaluations a rule ends early (f-), on networks that are trained.
 
     python benchmarks/studies_early.py --out results/benchmarks/early
 
 Per seed 16 brackets on scikit-learn's digits, in one process; what a folder has logged is not
-trained again. Half a minute per seed on one core. Printed are the epochs that f-BOHB used, and
-those after which it was as good as plain BOHB at its end: per seed, and for the mean over seeds.
+trained again. Half a minute per seed on one core. Printed are the epochs that the second search
+(`--optimizer`) used, and those after which it was as good as plain BOHB at its end: per seed, and
+for the mean over seeds.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from curvecast.studies.objectives.training import Training
 from curvecast.studies.spaces import load_space
 
 
-def one(early: EarlyEnd | None, seed: int, folder: Path) -> pd.DataFrame:
+def one(optimizer: str, early: EarlyEnd | None, seed: int, folder: Path) -> pd.DataFrame:
     """Evaluations of one seed."""
-    label = "bohb" if early is None else "f-bohb"
+    label = optimizer if early is None else f"f-{optimizer}"
     objective = Training(DigitsMLP(n_epochs=27), load_space("mlp.lcbench_256"), early)
     settings = Settings(
-        "digits", "bohb", min_budget=1, max_budget=27, iterations=16, workers=0, seed=seed
+        "digits", optimizer, min_budget=1, max_budget=27, iterations=16, workers=0, seed=seed
     )
     began = time.process_time()
     evaluations = run(settings, objective, folder / f"{label}.{seed}")
@@ -55,8 +56,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--optimizer", choices=["bohb", "bohb_gp"], default="bohb_gp")
     options = parser.parse_args()
-    frames = [[one(e, s, options.out) for e in (None, EarlyEnd())] for s in range(options.seeds)]
+    searches = (("bohb", None), (options.optimizer, EarlyEnd()))
+    frames = [[one(*each, s, options.out) for each in searches] for s in range(options.seeds)]
     total = max(plain["used"].max() for plain, _ in frames)
     budgets = np.arange(1, total + 1)
     plain, early = (np.array([losses_at(pair[i], budgets) for pair in frames]) for i in (0, 1))

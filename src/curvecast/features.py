@@ -125,11 +125,11 @@ def static(curves: CurveSet) -> pd.DataFrame:
             continue
         numbers = values.to_numpy(dtype=np.float64)
         if column in curves.log_columns:
-            if np.nanmin(numbers) <= 0:
+            if len(wrong := np.flatnonzero(numbers <= 0)):
                 raise DataError(
                     "a column on a log scale holds a value <= 0",
                     file=curves.name,
-                    row=int(np.nanargmin(numbers)),
+                    row=int(wrong[0]),
                     column=column,
                 )
             numbers = np.log(numbers)

@@ -242,7 +242,7 @@ class _ModelSampler(BOHB):
             min_points_in_model=settings.min_points_in_model,
             top_n_percent=settings.top_n_percent,
             num_samples=settings.num_samples,
-            random_fraction=settings.random_fraction,
+            random_fraction=settings.share_at_random,
             bandwidth_factor=settings.bandwidth_factor,
             min_bandwidth=settings.min_bandwidth,
         )
@@ -336,11 +336,11 @@ class _RandomSampler:
 
 
 class _SurrogateSampler(_RandomSampler):
-    """The proposals of `surrogate.Surrogate`, and uniform draws as often as BOHB has them."""
+    """The proposals of `surrogate.Surrogate`, and a share of uniform draws."""
 
     def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
         super().__init__(space, settings)
-        self._random_fraction = settings.random_fraction
+        self._random_fraction = settings.share_at_random
         # As many as BOHB's densities need.
         n_points = settings.min_points_in_model or len(space) + 1
         self.surrogate = Surrogate(space, settings.max_budget, self.random, n_points)
@@ -477,7 +477,7 @@ class _Course:
     def new_result(self, job: Job, update_model: bool = True) -> None:
         """Let the model learn; the name is hpbandster's."""
         self._seed("learn", *job.id, job.kwargs["budget"])
-        self.sampler.new_result(job, update_model)
+        self.sampler.new_result(_as_evaluated(job), update_model)
         if update_model:
             self.done.append(self.log.evaluations[job.id, job.kwargs["budget"]])
 
@@ -508,6 +508,16 @@ class _Bracket(SuccessiveHalving):
     ) -> ConfigId:
         config_id = (self.HPB_iter, self.stage, self.actual_num_configs[self.stage])
         return super().add_configuration(*self.config_sampler(config_id, self.budgets[self.stage]))
+
+
+def _as_evaluated(job: Job) -> Job:
+    """The job with the configuration that was really looked at."""
+    evaluated = (job.result or {}).get("info", {}).get("evaluated")
+    if evaluated is None:
+        return job
+    other = copy.copy(job)
+    other.kwargs = {**job.kwargs, "config": evaluated}
+    return other
 
 
 def _finished(directory: Path) -> Result:

@@ -97,10 +97,11 @@ class Objective(Protocol):
 
     `evaluate` returns `{"loss": float, "info": {...}}`. Known keys of `info` are `cost` (budget
     used by this call, default: the budget), `trained` (budget used by this configuration so far,
-    default: the budget), `stopped` (epoch at which a rule ended it), `curve` and `epochs` (the
-    whole learning curve so far), `series` (further curves by name), `validation` and `test`, and
-    `reason` beside a loss that is not finite. An objective may have a method `possible(config)`;
-    a configuration that it turns down is drawn again.
+    default: the budget), `stopped` (epoch at which a rule ended it), `evaluated` (the configuration
+    that was looked at in place of the asked one, which models learn from), `curve` and `epochs`
+    (the whole learning curve so far), `series` (further curves by name), `validation` and `test`,
+    and `reason` beside a loss that is not finite. An objective may have a method
+    `possible(config)`; a configuration that it turns down is drawn again.
     """
 
     space: ConfigSpace.ConfigurationSpace

@@ -30,8 +30,11 @@ class Settings:
     seed : of the search.
     timeout : seconds after which one evaluation counts as hung; None waits for ever.
     time_limit : seconds after which the study is ended with an error; None waits for ever.
-    min_points_in_model, top_n_percent, num_samples, random_fraction, bandwidth_factor,
-    min_bandwidth : hpbandster's options of BOHB with its defaults.
+    random_fraction : share of configurations that are drawn uniformly although there is a model;
+        default: 1/3 as in hpbandster, .1 for bohb_gp, whose expected improvement explores by
+        itself.
+    min_points_in_model, top_n_percent, num_samples, bandwidth_factor, min_bandwidth : hpbandster's
+        options of BOHB with its defaults.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Settings:
     min_points_in_model: int | None = None
     top_n_percent: int = 15
     num_samples: int = 64
-    random_fraction: float = 1 / 3
+    random_fraction: float | None = None
     bandwidth_factor: float = 3
     min_bandwidth: float = 1e-3
 
@@ -66,6 +69,13 @@ class Settings:
         for broken, problem in problems:
             if broken:
                 raise DataError(f"study {self.name!r}: {problem}")
+
+    @property
+    def share_at_random(self) -> float:
+        """`random_fraction`, or the optimiser's default."""
+        if self.random_fraction is not None:
+            return self.random_fraction
+        return 0.1 if self.optimizer == "bohb_gp" else 1 / 3
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ConfigSpace import UniformFloatHyperparameter, UniformIntegerHyperparameter
 from curvecast.curves import CurveSet, DataError
 from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd, Ended
-from curvecast.studies.evaluation import Config, Evaluation, Trial
+from curvecast.studies.evaluation import Config, Evaluation, Trial, native
 from curvecast.studies.spaces import of_curves
 
 
@@ -48,6 +48,7 @@ class Recorded:
         self._columns = [_column_of(curves, name) for name in self.space]
         recorded = curves.configs[self._columns].set_axis(list(self.space), axis=1)
         self._points = scaled(self.space, recorded)
+        self._recorded = None if self.space.conditions else _legal(self.space, recorded)
 
     def identity(self) -> dict[str, Any]:
         """Name and content of the collection, and the rule."""
@@ -74,7 +75,8 @@ class Recorded:
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Look up the loss; see `evaluation.Objective` for the information that comes with it.
 
-        `row` and `distance` are added; a run that is not finite at the budget has diverged.
+        `row`, `distance` and the recorded configuration as `evaluated` are added (not the last
+        where the space has conditions); a run that is not finite at the budget has diverged.
         """
         end = int(np.searchsorted(self.curves.epochs, trial.budget, side="right")) - 1
         if end < 0:
@@ -88,6 +90,8 @@ class Recorded:
             used = set(range(len(self.curves))) - {rows[trial.id]}
         row, distance = self.nearest(config, used)
         info: dict[str, Any] = {"row": row, "distance": distance, "trained": trial.budget}
+        if self._recorded is not None:
+            info["evaluated"] = self._recorded[row]
         ended = self._ended(row, trial)
         if ended is not None:
             info |= {"trained": max(ended.epoch, trial.trained), "stopped": ended.epoch}
@@ -127,14 +131,38 @@ def scaled(
             same = values[:, None] == np.array(parameter.choices, dtype=object)
             parts.append(same / np.sqrt(2))
             continue
-        if not isinstance(parameter, UniformFloatHyperparameter | UniformIntegerHyperparameter):
-            raise DataError("neither a number nor a category", column=name)
-        low, high, numbers = parameter.lower, parameter.upper, values.astype(np.float64)
-        if parameter.log:
+        (low, high), numbers = _bounds(name, parameter), values.astype(np.float64)
+        if getattr(parameter, "log", False):
             low, high, numbers = np.log(low), np.log(high), np.log(numbers)
         unit = (numbers - low) / (high - low)
         parts.append(np.where(np.isnan(unit), 0.5, unit)[:, None])
     return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+def _bounds(name: str, parameter: object) -> tuple[float, float]:
+    if not isinstance(parameter, UniformFloatHyperparameter | UniformIntegerHyperparameter):
+        raise DataError("neither a number nor a category", column=name)
+    return parameter.lower, parameter.upper
+
+
+def _legal(space: ConfigSpace.ConfigurationSpace, recorded: pd.DataFrame) -> list[Config]:
+    """Recorded configurations as such of the space: numbers within its bounds, no other category.
+
+    What the space does not hold (ConfigSpace rounds its bounds) becomes the nearest that it does.
+    """
+    columns = {}
+    for name, parameter in space.items():
+        if isinstance(parameter, ConfigSpace.CategoricalHyperparameter):
+            known = recorded[name].isin(parameter.choices)
+            columns[name] = recorded[name].astype(object).where(known, parameter.default_value)
+            continue
+        low, high = _bounds(name, parameter)
+        values = recorded[name].astype(np.float64).fillna(float(parameter.default_value))
+        whole = isinstance(parameter, UniformIntegerHyperparameter)
+        values = values.clip(low, high)
+        columns[name] = values.round().astype(np.int64) if whole else values
+    frame = pd.DataFrame(columns).astype(object)
+    return [native(row) for row in frame.to_dict("records")]
 
 
 def _column_of(curves: CurveSet, name: str) -> str:
