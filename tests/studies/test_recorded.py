@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import ConfigSpace
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from curvecast import CurveSet, DataError
-from curvecast.studies import replay, summary
+from curvecast.studies import bohb, replay, summary
 from curvecast.studies.bohb import Settings, run
 from curvecast.studies.early import EarlyEnd, _milestone, heavier_tailed, look_epochs, up_to
 from curvecast.studies.evaluation import Evaluation, Trial
@@ -84,10 +85,44 @@ def test_only_new_epochs_cost_and_minimised_metrics_keep_their_sign(make_curves:
     curves = make_curves(30, direction="minimize")
     config = curves.configs.loc[3, ["hp_lr", "hp_optimizer", "ap_layers"]].to_dict()
     result = Recorded(curves).evaluate(config, trial(20, trained=7))
+    evaluated = result["info"].pop("evaluated")
+    assert evaluated["hp_lr"] == pytest.approx(config["hp_lr"])
     assert result == {
         "loss": curves.values[3, 19],
         "info": {"row": 3, "distance": pytest.approx(0), "trained": 20, "cost": 13},
     }
+
+
+def test_what_was_looked_up_belongs_to_the_space(make_curves: Make) -> None:
+    objective = Recorded(make_curves(60))
+    for row in range(60):
+        config = objective.curves.configs.loc[row, list(objective.space)].to_dict()
+        evaluated = dict(objective.evaluate(config, trial(5))["info"]["evaluated"])
+        # ConfigSpace rounds the bounds of the space; it raises where a value lies outside.
+        ConfigSpace.Configuration(objective.space, values=evaluated)
+        assert evaluated.pop("hp_optimizer") == config.pop("hp_optimizer")
+        assert evaluated == pytest.approx(config, rel=1e-6)
+
+
+def test_models_learn_from_what_was_looked_up(
+    make_curves: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = []
+    new_result = bohb._ModelSampler.new_result
+    monkeypatch.setattr(
+        bohb._ModelSampler,
+        "new_result",
+        lambda self, job, update_model=True: (
+            learned.append(job.kwargs["config"]),
+            new_result(self, job, update_model),
+        ),
+    )
+    curves = make_curves(40)
+    evaluations = run(Settings("s", iterations=4, workers=0), Recorded(curves))
+    rows = [e.info["row"] for e in evaluations]
+    assert [c["ap_layers"] for c in learned] == curves.configs["ap_layers"].iloc[rows].tolist()
+    assert [c["hp_lr"] for c in learned] == pytest.approx(curves.configs["hp_lr"].iloc[rows])
+    assert [e.config for e in evaluations] != learned
 
 
 def test_a_diverged_run_has_no_loss_and_the_study_goes_on(make_curves: Make) -> None:
@@ -119,7 +154,7 @@ def test_a_space_with_other_columns_is_an_error(make_curves: Make) -> None:
 
 def test_the_search_finds_the_best_runs(parallel: CurveSet) -> None:
     frames = {}
-    for optimizer in ("bohb", "random"):
+    for optimizer in ("bohb", "bohb_gp", "random"):
         settings = Settings(
             "toy", optimizer, max_budget=27, iterations=None, total_budget=900, workers=0
         )
@@ -129,10 +164,11 @@ def test_the_search_finds_the_best_runs(parallel: CurveSet) -> None:
         assert ((used >= 900) & (used < 927)).all()
     final = {k: f.loc[f["share"] == 1, "regret"].mean() for k, f in frames.items()}
     assert final["bohb"] < 0.1
-    assert final["bohb"] < 0.6 * final["random"]
+    assert max(final["bohb"], final["bohb_gp"]) < 0.6 * final["random"]
     table = summary.paired_rows(pd.concat(frames.values()))
-    assert table["difference"].tolist() == [pytest.approx(final["bohb"] - final["random"])]
-    assert table["seeds"].tolist() == [4]
+    expected = [final["bohb"] - final[other] for other in ("bohb_gp", "random")]
+    assert table["difference"].tolist() == pytest.approx(expected)
+    assert table["seeds"].tolist() == [4, 4]
 
 
 def test_looks_and_milestones() -> None:
