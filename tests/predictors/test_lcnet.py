@@ -173,6 +173,22 @@ def test_change_of_unit(curves: CurveSet) -> None:
     np.testing.assert_allclose((q.mean - 40) / 30, p.mean, rtol=0, atol=tolerance)
 
 
+def test_final_values_stay_near_those_of_the_training_runs(
+    curves: CurveSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = curves.take(np.arange(60)), curves.take(np.arange(60, 160))
+    wild = replace(test, values=test.values * np.geomspace(1, 1e4, test.values.shape[1]))
+    margin = 0.1 * np.ptp(train.final)
+
+    def highest() -> float:
+        model = make_predictor("lcnet", seed=3, **SMALL).fit(train, taus=[6])
+        return float(model.predict(wild, tau=6).quantile([0.5]).max())
+
+    assert highest() < train.final.max() + 2 * margin
+    monkeypatch.setattr(lcnet, "_MARGIN", 1e3)
+    assert highest() > train.final.max() + 10 * margin
+
+
 def test_constant_target_is_predicted_without_spread(curves: CurveSet) -> None:
     curves.values[:, -1] = 0.7
     p = fit_predict(curves)

@@ -26,6 +26,8 @@ gradient Hamiltonian Monte Carlo with the adaptive scale of Springenberg et al. 
   instead of 64, for 100 training runs and a few seconds.
 - A metric is not assumed to lie in [0, 1]: mu and w are linear outputs, and curves are
   transformed (`target`) and standardised by the training runs. phi has no amplitude, which w is.
+  Where the paper's asymptotes are bounded by a sigmoid, the mean that a sample gives for a final
+  value is bounded by the range of the training runs' final values, a tenth wider on both sides.
 - Curves are read at about `max_points` epochs in geometric distances, every tau among them. An
   epoch 0 is not read: a power of t has no value there.
 """
@@ -70,6 +72,7 @@ N_BASIS = 5
 N_LINEAR = 1 + N_BASIS
 _NOISE_MEAN, _NOISE_STD = -4.0, 2.0
 _EM_STEPS = 30
+_MARGIN = 0.1
 
 
 def basis(theta: Tensor, t: Tensor) -> Tensor:
@@ -348,6 +351,9 @@ class LCNet(Predictor):
         self._form = targets.make(self.target, pd.DataFrame(index=range(len(points))), points)
         known = self._form.forward(points, 0.0)
         self._shift, self._scale = float(known.mean()), float(known.std())
+        margin = _MARGIN * np.ptp(y)
+        bounds = np.array([y.min() - margin, y.max() + margin])
+        self._bounds = (self._form.forward(bounds, 0.0) - self._shift) / self._scale
         self._columns = Columns.of(static_frame(curves))
         with one_thread():
             self._sample(curves, ~unseen)
@@ -451,7 +457,7 @@ class LCNet(Predictor):
         gram, moment, _, _, asymptote = self._statistics(curves, tau)
         # every phi is 0 at the last epoch: only the first coefficient is left there
         deviation, variance = self._deviations.posterior_of_first(gram, moment)
-        return asymptote + deviation, variance + self._deviations.noise
+        return np.clip(asymptote + deviation, *self._bounds), variance + self._deviations.noise
 
     def diagnostics(self) -> dict[str, float]:
         return dict(self._found)
