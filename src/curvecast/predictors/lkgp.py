@@ -148,16 +148,16 @@ class LatentKronecker(Predictor):
 
     def _tune(self) -> dict[str, Any]:
         """Noise and kernels that maximise the marginal likelihood of the training curves."""
-        fit = _package("botorch.fit").fit_gpytorch_mll
+        # Not `fit_gpytorch_mll`: that one raises where the line search meets the noise of the
+        # iterative likelihood, which is where the search is at its end.
+        fit = _package("botorch.optim.fit").fit_gpytorch_mll_scipy
         likelihood = _package("gpytorch.mlls").ExactMarginalLogLikelihood
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             model = self._model(self._settings, self._z)
             with model.use_iterative_methods():
-                fit(
-                    likelihood(model.likelihood, model),
-                    optimizer_kwargs={"options": {"maxiter": self.iterations}},
-                )
+                model.train()
+                fit(likelihood(model.likelihood, model), options={"maxiter": self.iterations})
         names = ("likelihood", "covar_module_X", "covar_module_T")
         return {name: getattr(model, name) for name in names}
 
