@@ -131,6 +131,24 @@ def test_a_network_is_trained_to_the_end(source: networks.TrainedNetwork, tmp_pa
     assert networks.read_weights(None) is None
 
 
+def test_images_that_are_trained_on_validate_nothing() -> None:
+    definition = {
+        "task": "images",
+        "task_options": {"n_epochs": 1, "all_training": True},
+        "configuration": SMALL,
+    }
+    scores = networks.train("all", definition, 0).scores
+    assert scores["validation"].isna().all()
+    assert scores["validation_balanced"].isna().all()
+    table = network_tables.networks([scores], {"all": {}}, pd.DataFrame())
+    assert table["test"].between(0, 1).all()
+    (row,) = (
+        line for line in network_tables.networks_text(table).splitlines() if "| all |" in line
+    )
+    # network, data, repeats, diverged, epochs, weights, validation
+    assert row.split(" | ")[6].strip() == ""
+
+
 def test_weights_are_transferred(source: networks.TrainedNetwork) -> None:
     definition = {"task": "images", "task_options": {"n_epochs": 1}, "configuration": SMALL}
     plain = networks.train("target", definition, 0)

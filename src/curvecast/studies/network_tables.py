@@ -56,7 +56,7 @@ def networks(
         }
         own = [c for c in good if c not in row and c not in ("repeat", "seed", "depth", "n_test")]
         for column in [*_SCORES, *(c for c in own if c not in _SCORES)]:
-            if good[column].notna().any():
+            if column in _SCORES or good[column].notna().any():
                 row[column] = good[column].mean()
                 row[f"{column}_sd"] = good[column].std(ddof=1) if len(good) > 1 else np.nan
         if "n_test" in good and good["n_test"].notna().any():
@@ -136,8 +136,9 @@ def networks_text(frame: pd.DataFrame, scores: Sequence[str] = _SCORES) -> str:
         parts += [f"## {title}\n", table(shown)]
     parts.append(
         "Mean ± standard deviation over repeats (other initial weights and orders). The interval "
-        "is binomial (Wilson), for the number of test images. Published values come from other "
-        "code and, where the names differ, from other data.\n"
+        "is binomial (Wilson), for the number of test images. Without a validation score: these "
+        "images were trained on as well. Published values come from other code and, where the "
+        "names differ, from other data.\n"
     )
     return "\n".join(parts)
 

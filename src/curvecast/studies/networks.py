@@ -89,6 +89,9 @@ def train(
     epochs = len(logs[task.target]) - 1
     diverged = not math.isfinite(logs[task.target][-1])
     seconds = time.perf_counter() - began
+    scores = session.scores()
+    if getattr(task, "all_training", False):  # what was trained on says nothing
+        scores |= dict.fromkeys((k for k in scores if k.startswith("validation")), math.nan)
     run = Evaluation(
         id=(0, 0, repeat),
         config=config,
@@ -111,7 +114,7 @@ def train(
         **getattr(task, "describe", lambda config: {})(config),
         "taken_over": len(getattr(session, "taken_over", [])),
         "diverged": diverged,
-        **session.scores(),
+        **scores,
     }
     curves = Training(task).collect([run])
     return TrainedNetwork(curves, pd.DataFrame([row]), session.weights(), seconds)
