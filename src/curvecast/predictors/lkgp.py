@@ -41,6 +41,7 @@ from curvecast.predictors.prediction import Prediction, ResidualPrediction
 MODELS = {"lkgp": {"class": "LatentKronecker"}}
 
 N_FOLDS = 2
+_LARGEST = 8.0
 
 
 def _package(name: str) -> ModuleType:
@@ -157,7 +158,10 @@ class LatentKronecker(Predictor):
             model = self._model(self._settings, self._z)
             with model.use_iterative_methods():
                 model.train()
-                fit(likelihood(model.likelihood, model), options={"maxiter": self.iterations})
+                objective = likelihood(model.likelihood, model)
+                # of the raw parameters; a first step beyond makes the covariance overflow
+                bounds = {name: (-_LARGEST, _LARGEST) for name, _ in objective.named_parameters()}
+                fit(objective, bounds=bounds, options={"maxiter": self.iterations})
         names = ("likelihood", "covar_module_X", "covar_module_T")
         return {name: getattr(model, name) for name in names}
 
