@@ -17,6 +17,7 @@ from curvecast.studies import jobs
 from curvecast.studies import plan as study_plan
 from curvecast.tables import SUMMARY_COLUMNS
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 
@@ -75,6 +76,7 @@ def test_the_task_of_the_page_is_searched(tmp_path: Path, monkeypatch: pytest.Mo
     config = next(block for block in blocks("study.md") if "study_definitions:" in block)
     (tmp_path / "mine.py").write_text(task, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     definition = {**yaml.safe_load(config)["study_definitions"]["mine"], "iterations": 2}
     frame, curves = jobs.run_study("mine", definition, "bohb", 0, tmp_path / "study")
     assert frame["reason"].isna().all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_a_task_in_a_file_may_not_hide_behind_a_module(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("class Net: pass\n")
     with pytest.raises(DataError, match="another module is called json"):
         objective_of("s", {**TRAINING, "task": f"{tmp_path}/json.py:Net"})
+    assert str(tmp_path) not in sys.path
 
 
 def test_splits_share_no_configuration_and_can_follow_the_file(make_curves: Make) -> None:

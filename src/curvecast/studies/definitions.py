@@ -21,6 +21,7 @@ study_definitions:
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -181,8 +182,9 @@ def _module(path: str) -> ModuleType:
     file = Path(path).resolve()
     if not file.is_file():
         raise DataError("no such file with a task", file=path)
-    if str(file.parent) not in sys.path:
-        sys.path.insert(0, str(file.parent))
+    # At the end: nothing in that folder may hide a module of Python or of a library.
+    if importlib.util.find_spec(file.stem) is None and str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
     module = importlib.import_module(file.stem)
     if module.__file__ is None or Path(module.__file__).resolve() != file:
         raise DataError(f"another module is called {file.stem}, choose another name", file=path)
