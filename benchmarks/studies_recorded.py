@@ -64,7 +64,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     searches = [("plain", None, ["random", "hyperband", "bohb"])]
     if options.stopping:
-        searches.append(("early", EarlyEnd(), ["bohb_gp"]))
+        searches.append(("early", EarlyEnd(Delta=0.95), ["bohb_gp"]))
     names = [n for n in load_registry() if n.startswith("lcbench/")]
     for label, early, optimizers in searches:
         for name in names:
