@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import ConfigSpace
@@ -118,6 +119,30 @@ def test_a_study_finds_what_chance_does_not() -> None:
         return float(np.mean([min(e.loss for e in one if e.budget == 9) for one in found]))
 
     assert best("bohb_gp") < 0.5 * (best("random") - 1 / 9) + 1 / 9
+
+
+@dataclass
+class Forbidding(Bowl):
+    """Its best corner, one layer with Adam, is forbidden."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        clauses = (
+            ConfigSpace.ForbiddenEqualsClause(self.space["optimizer"], "adam"),
+            ConfigSpace.ForbiddenEqualsClause(self.space["layers"], 1),
+        )
+        self.space.add(ConfigSpace.ForbiddenAndConjunction(*clauses))
+
+
+@pytest.mark.parametrize("optimizer", ["bohb", "bohb_gp"])
+def test_forbidden_combinations_are_not_evaluated(optimizer: str) -> None:
+    settings = Settings("s", optimizer, workers=0, iterations=6)
+    evaluations = run(settings, Forbidding())
+    assert sum(e.model_based for e in evaluations) > 5
+    assert not [
+        e for e in evaluations if (e.config["optimizer"], e.config["layers"]) == ("adam", 1)
+    ]
+    assert [e for e in evaluations if e.config["layers"] == 1]
 
 
 def test_with_workers_everything_logged_is_native(tmp_path: Path) -> None:

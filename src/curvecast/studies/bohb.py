@@ -38,6 +38,7 @@ from typing import Any
 import ConfigSpace
 import numpy as np
 import Pyro4
+from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.util import deactivate_inactive_hyperparameters, generate_grid
 from hpbandster.core.base_iteration import WarmStartIteration
 from hpbandster.core.dispatcher import Job
@@ -451,7 +452,7 @@ class _Course:
     def draw(self, config_id: ConfigId, budget: float) -> tuple[Config, dict[str, Any]]:
         """The configuration of this id: the logged one, or a new one from the id's own seed.
 
-        What the objective calls impossible is drawn again.
+        What the space forbids or the objective calls impossible is drawn again.
         """
         if config_id in self.log.configs:
             return self.log.configs[config_id]
@@ -466,7 +467,10 @@ class _Course:
         for attempt in range(_DRAWS_UNTIL_POSSIBLE):
             self._seed("draw", *config_id, *([attempt] if attempt else []))
             self._draws_with_model += bool(getattr(self.sampler, "kde_models", None))
-            config, info = self.sampler.get_config(budget)
+            try:
+                config, info = self.sampler.get_config(budget)
+            except ForbiddenValueError:  # BOHB's densities know of no forbidden combinations
+                continue
             self._draws_by_model += info["model_based_pick"]
             if self._draws_with_model >= _DRAWS_UNTIL_MODEL and not self._draws_by_model:
                 raise StudyError(f"none of {self._draws_with_model} draws came from the model")
@@ -726,7 +730,7 @@ def run(
     # What an objective learns in one study must not reach another one.
     objective = copy.deepcopy(objective)
     space = objective.space
-    if settings.optimizer == "bohb":
+    if settings.optimizer in ("bohb", "bohb_gp"):
         _check_space(space)
     earlier = [Path(p) for p in previous]
     with _alone_in(folder):

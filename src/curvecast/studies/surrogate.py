@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 import ConfigSpace
 import numpy as np
+from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.util import deactivate_inactive_hyperparameters
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
@@ -141,20 +142,26 @@ class Surrogate:
             for vector in best
             for i in range(_N_NEIGHBOURS)
         ]
-        return np.array([*uniform, *near])
+        return np.array([*uniform, *(vector for vector in near if vector is not None)])
 
-    def _neighbour(self, vector: np.ndarray, width: float) -> np.ndarray:
-        """A vector near this one; parameters that become active are drawn uniformly."""
+    def _neighbour(self, vector: np.ndarray, width: float) -> np.ndarray | None:
+        """A vector near this one; parameters that become active are drawn uniformly.
+
+        None where the space forbids it.
+        """
         random, n, category = self._random, len(vector), self._levels > 0
         drawn = np.where(category, random.randint(np.maximum(self._levels, 1)), random.rand(n))
         step = np.clip(vector + width * random.standard_normal(n), 0, 1)
         kept = np.where(random.rand(n) < _OTHER_CATEGORY, drawn, vector)
         moved = np.where(category, kept, step)
         whole = np.where(np.isnan(moved), drawn, moved)
-        if not self._space.conditions:
+        if not (self._space.conditions or self._space.forbidden_clauses):
             return whole
         values = dict(ConfigSpace.Configuration(self._space, vector=whole))
-        return deactivate_inactive_hyperparameters(values, self._space).get_array()
+        try:
+            return deactivate_inactive_hyperparameters(values, self._space).get_array()
+        except ForbiddenValueError:
+            return None
 
     def _points(self, vectors: np.ndarray, progress: np.ndarray | float = 0.0) -> np.ndarray:
         """Inputs of the process: numbers in 0..1, categories one-hot, log budget from -1 to 0."""
