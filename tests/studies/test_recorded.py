@@ -104,6 +104,18 @@ def test_what_was_looked_up_belongs_to_the_space(make_curves: Make) -> None:
         assert evaluated == pytest.approx(config, rel=1e-6)
 
 
+def test_what_the_space_does_not_hold_is_not_learned_from(make_curves: Make) -> None:
+    curves = make_curves(30)
+    space = ConfigSpace.ConfigurationSpace()
+    space.add(ConfigSpace.Categorical("hp_optimizer", ["adam"]), ConfigSpace.Float("hp_lr", (0, 1)))
+    objective = Recorded(curves, space)
+    for row, name in enumerate(curves.configs["hp_optimizer"]):
+        used = tuple(set(range(30)) - {row})
+        config = {"hp_optimizer": "adam", "hp_lr": 0.1}
+        assert objective.nearest(config, used)[0] == row
+        assert (objective._recorded[row] is None) == (name != "adam")
+
+
 def test_models_learn_from_what_was_looked_up(
     make_curves: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

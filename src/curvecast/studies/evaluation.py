@@ -236,11 +236,10 @@ def _evaluate_for(fd: int, parent: int) -> None:
     pipe = Connection(fd)
     history: list[Evaluation] = []
     with contextlib.suppress(EOFError), ThreadPoolExecutor(1) as pool:
+        content = pipe.recv_bytes()
         try:
-            objective = pickle.loads(pipe.recv_bytes())
-        except EOFError:
-            raise
-        except Exception:
+            objective = pickle.loads(content)
+        except Exception:  # whatever a user's class raises; it becomes the evaluation's reason
             pipe.send((False, traceback.format_exc()))
             return
         pipe.send((True, None))

@@ -48,7 +48,7 @@ class Recorded:
         self._columns = [_column_of(curves, name) for name in self.space]
         recorded = curves.configs[self._columns].set_axis(list(self.space), axis=1)
         self._points = scaled(self.space, recorded)
-        self._recorded = None if self.space.conditions else _legal(self.space, recorded)
+        self._recorded = _legal(self.space, recorded)
 
     def identity(self) -> dict[str, Any]:
         """Name and content of the collection, and the rule."""
@@ -75,8 +75,8 @@ class Recorded:
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Look up the loss; see `evaluation.Objective` for the information that comes with it.
 
-        `row`, `distance` and the recorded configuration as `evaluated` are added (not the last
-        where the space has conditions); a run that is not finite at the budget has diverged.
+        `row`, `distance` and, where the space holds it, the recorded configuration as `evaluated`
+        are added; a run that is not finite at the budget has diverged.
         """
         end = int(np.searchsorted(self.curves.epochs, trial.budget, side="right")) - 1
         if end < 0:
@@ -90,8 +90,8 @@ class Recorded:
             used = set(range(len(self.curves))) - {rows[trial.id]}
         row, distance = self.nearest(config, used)
         info: dict[str, Any] = {"row": row, "distance": distance, "trained": trial.budget}
-        if self._recorded is not None:
-            info["evaluated"] = self._recorded[row]
+        if (evaluated := self._recorded[row]) is not None:
+            info["evaluated"] = evaluated
         ended = self._ended(row, trial)
         if ended is not None:
             info |= {"trained": max(ended.epoch, trial.trained), "stopped": ended.epoch}
@@ -145,24 +145,25 @@ def _bounds(name: str, parameter: object) -> tuple[float, float]:
     return parameter.lower, parameter.upper
 
 
-def _legal(space: ConfigSpace.ConfigurationSpace, recorded: pd.DataFrame) -> list[Config]:
-    """Recorded configurations as such of the space: numbers within its bounds, no other category.
+def _legal(space: ConfigSpace.ConfigurationSpace, recorded: pd.DataFrame) -> list[Config | None]:
+    """Recorded configurations as such of the space; None where it does not hold one.
 
-    What the space does not hold (ConfigSpace rounds its bounds) becomes the nearest that it does.
+    That is a missing value, another category, or a space with conditions. Numbers move to the
+    nearest bound (ConfigSpace rounds the bounds of a space around recorded ones).
     """
+    held = np.full(len(recorded), not space.conditions)
     columns = {}
     for name, parameter in space.items():
         if isinstance(parameter, ConfigSpace.CategoricalHyperparameter):
-            known = recorded[name].isin(parameter.choices)
-            columns[name] = recorded[name].astype(object).where(known, parameter.default_value)
+            columns[name] = recorded[name].astype(object)
+            held &= recorded[name].isin(parameter.choices).to_numpy()
             continue
-        low, high = _bounds(name, parameter)
-        values = recorded[name].astype(np.float64).fillna(float(parameter.default_value))
+        values = recorded[name].astype(np.float64).clip(*_bounds(name, parameter))
+        held &= values.notna().to_numpy()
         whole = isinstance(parameter, UniformIntegerHyperparameter)
-        values = values.clip(low, high)
-        columns[name] = values.round().astype(np.int64) if whole else values
-    frame = pd.DataFrame(columns).astype(object)
-    return [native(row) for row in frame.to_dict("records")]
+        columns[name] = values.fillna(0).round().astype(np.int64) if whole else values
+    rows = pd.DataFrame(columns).astype(object).to_dict("records")
+    return [native(row) if legal else None for row, legal in zip(rows, held, strict=True)]
 
 
 def _column_of(curves: CurveSet, name: str) -> str:
