@@ -1,11 +1,11 @@
-"""Plain BOHB, and a search whose evaluations a rule ends early (f-), on networks that are trained.
+"""Plain BOHB, and a search that predicts the ends of its runs, on networks that are trained.
 
     python benchmarks/studies_early.py --out results/benchmarks/early
 
 Per seed 16 brackets on scikit-learn's digits, in one process; what a folder has logged is not
-trained again. Half a minute per seed on one core. Printed are the epochs that the second search
-(`--optimizer`) used, and those after which it was as good as plain BOHB at its end: per seed, and
-for the mean over seeds.
+trained again. A minute per seed on one core. Printed are the epochs that the second search used
+(freeze_thaw, or with `--search f-bohb` BOHB with a stopping rule), and those after which it was as
+good as plain BOHB at its end: per seed, and for the mean over seeds.
 """
 
 from __future__ import annotations
@@ -56,24 +56,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--optimizer", choices=["bohb", "bohb_gp"], default="bohb")
+    parser.add_argument("--search", choices=["freeze_thaw", "f-bohb"], default="freeze_thaw")
     options = parser.parse_args()
-    # As chosen on the embedded collections, for each.
-    early = EarlyEnd(Delta=0.95 if options.optimizer == "bohb_gp" else 0.8)
-    searches = (("bohb", None), (options.optimizer, early))
+    other = ("bohb", EarlyEnd()) if options.search == "f-bohb" else ("freeze_thaw", None)
+    searches = (("bohb", None), other)
     frames = [[one(*each, s, options.out) for each in searches] for s in range(options.seeds)]
     total = max(plain["used"].max() for plain, _ in frames)
     budgets = np.arange(1, total + 1)
-    plain, early = (np.array([losses_at(pair[i], budgets) for pair in frames]) for i in (0, 1))
+    plain, found = (np.array([losses_at(pair[i], budgets) for pair in frames]) for i in (0, 1))
     for seed, (_, frame) in enumerate(frames):
-        epochs = first(budgets, early[seed], plain[seed, -1])
+        epochs = first(budgets, found[seed], plain[seed, -1])
         print(
-            f"seed {seed}: loss {plain[seed, -1]:.4f} in {total:g} epochs, with the rule "
-            f"{early[seed, -1]:.4f} in {frame['used'].max():g}; as good after {epochs:g}"
+            f"seed {seed}: loss {plain[seed, -1]:.4f} in {total:g} epochs, {options.search} "
+            f"{found[seed, -1]:.4f} in {frame['used'].max():g}; as good after {epochs:g}"
         )
-    epochs = first(budgets, early.mean(axis=0), plain[:, -1].mean())
+    epochs = first(budgets, found.mean(axis=0), plain[:, -1].mean())
     print(
-        f"mean: {plain[:, -1].mean():.4f} and {early[:, -1].mean():.4f}; as good after {epochs:g} "
+        f"mean: {plain[:, -1].mean():.4f} and {found[:, -1].mean():.4f}; as good after {epochs:g} "
         f"epochs ({epochs / total:.2f})"
     )
 

@@ -168,15 +168,17 @@ def start(code: str, *arguments: object) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.parametrize("optimizer", ["bohb", "freeze_thaw"])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_study_goes_on(tmp_path: Path, workers: int) -> None:
+def test_a_killed_study_goes_on(tmp_path: Path, workers: int, optimizer: str) -> None:
     calls = tmp_path / "calls"
     code = (
         "import sys; from pathlib import Path; from toys import Bowl\n"
         "from curvecast.studies.bohb import Settings, run\n"
-        f"settings = Settings('s', iterations=4, workers={workers}, time_limit=60)\n"
+        f"settings = Settings('s', '{optimizer}', iterations=4, workers={workers}, time_limit=60)\n"
         "run(settings, Bowl(Path(sys.argv[1]), slow=0.05), sys.argv[2])"
     )
+    whole = run(Settings("s", optimizer, iterations=4, workers=0), Bowl())
     killed = start(code, calls, tmp_path / "study")
     until = time.monotonic() + 60
     while not calls.exists() or len(calls.read_text().splitlines()) < 18:
@@ -187,20 +189,21 @@ def test_a_killed_study_goes_on(tmp_path: Path, workers: int) -> None:
     with open(tmp_path / "study" / "results.json", "a") as file:
         file.write('[[0, 0, 1], 9, {"subm')
     logged = {(e.id, e.budget) for e in bohb.read_evaluations(tmp_path / "study")}
-    assert 10 < len(logged) < 33
+    assert 10 < len(logged) < len(whole)
     before = calls.read_text().splitlines()
 
     assert start(code, calls, tmp_path / "study").wait(90) == 0
     finished = bohb.read_evaluations(tmp_path / "study")
     lines = (tmp_path / "study" / "results.json").read_text().splitlines()
-    assert len(finished) == len(lines) == 13 + 4 + 3 + 13
+    assert len(finished) == len(lines)
     assert len({(e.id, e.budget) for e in finished}) == len(finished)
     computed = Counter(calls.read_text().splitlines()[len(before) :])
     assert max(computed.values()) == 1
     assert not set(computed) & {f"{list(key)} {budget}" for key, budget in logged}
     if workers == 1:
-        whole = run(Settings("s", iterations=4, workers=0), Bowl())
         assert course_of(finished) == course_of(whole)
+    elif optimizer == "bohb":  # what two workers pause depends on who is done first
+        assert len(finished) == len(whole)
 
 
 def test_more_iterations_extend_a_study(tmp_path: Path) -> None:

@@ -26,8 +26,7 @@ from curvecast.studies import summary
 _COLOURS = {
     "bohb": style.BLUE,
     "f-bohb": style.SKY,
-    "bohb_gp": style.GREEN,
-    "f-bohb_gp": style.BLACK,
+    "freeze_thaw": style.GREEN,
     "hyperband": style.RED,
     "f-hyperband": style.ORANGE,
     "random": style.GREY,

@@ -40,7 +40,7 @@ import numpy as np
 import Pyro4
 from ConfigSpace.exceptions import ForbiddenValueError
 from ConfigSpace.util import deactivate_inactive_hyperparameters, generate_grid
-from hpbandster.core.base_iteration import WarmStartIteration
+from hpbandster.core.base_iteration import BaseIteration, WarmStartIteration
 from hpbandster.core.dispatcher import Job
 from hpbandster.core.master import Master
 from hpbandster.core.nameserver import NameServer
@@ -66,8 +66,8 @@ from curvecast.studies.evaluation import (
     native,
     trained_of,
 )
+from curvecast.studies.freeze_thaw import FreezeThaw
 from curvecast.studies.settings import Settings
-from curvecast.studies.surrogate import Surrogate
 
 LOOPBACK = "127.0.0.1"
 CHECKPOINTS = "checkpoints"
@@ -115,6 +115,32 @@ def bracket_shape(settings: Settings, number: int) -> tuple[list[int], list[floa
     n0 = math.floor(len(budgets) // (s + 1) * settings.eta**s + 1e-9)
     counts = [max(math.floor(n0 / settings.eta**i + 1e-9), 1) for i in range(s + 1)]
     return counts, budgets[-s - 1 :]
+
+
+def looks(settings: Settings) -> list[float]:
+    """Budgets at which a freeze-thaw search pauses a run: three for every two rungs of BOHB.
+
+    From the lowest to the highest budget, evenly on a log scale; whole where both are whole.
+    """
+    low, high = settings.min_budget, settings.max_budget
+    count = 1 + math.ceil(1.5 * math.log(high / low) / math.log(settings.eta) - 1e-9)
+    budgets = np.geomspace(low, high, count) if count > 1 else np.array([high])
+    if float(low).is_integer() and float(high).is_integer():
+        budgets = np.unique(budgets.round().astype(np.int64))
+    return budgets.tolist()
+
+
+def freeze_thaw_budget(settings: Settings) -> float:
+    """The budget of a freeze-thaw search: as much as BOHB's brackets use, or `total_budget`.
+
+    A bracket's runs go on where the rung below ended.
+    """
+    total = math.inf if settings.total_budget is None else settings.total_budget
+    if settings.iterations is None:
+        return total
+    shapes = (bracket_shape(settings, number) for number in range(settings.iterations))
+    used = sum(np.diff(budgets, prepend=0) @ counts for counts, budgets in shapes)
+    return min(total, float(used))
 
 
 # --------------------------------------------------------------------------- the log of a study
@@ -336,32 +362,28 @@ class _RandomSampler:
         """Nothing to learn."""
 
 
-class _SurrogateSampler(_RandomSampler):
-    """The proposals of `surrogate.Surrogate`, and a share of uniform draws."""
+class _FreezeThawSampler(_RandomSampler):
+    """The proposals of `freeze_thaw.FreezeThaw`, and a share of uniform draws."""
 
     def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
         super().__init__(space, settings)
         self._random_fraction = settings.share_at_random
-        # As many as BOHB's densities need.
-        n_points = settings.min_points_in_model or len(space) + 1
-        self.surrogate = Surrogate(space, settings.max_budget, self.random, n_points)
-        # Configurations that were drawn and have no result yet.
-        self.pending: list[Config] = []
-        self.possible: Callable[[Config], bool] = lambda config: True
+        self.search = FreezeThaw(space, looks(settings), self.random)
+        self.possible: Callable[[Config], bool] | None = None
 
     def get_config(self, budget: float) -> tuple[Config, dict[str, Any]]:
         """Propose a configuration, or draw one."""
         proposed = None
-        if self.surrogate.ready and self.random.rand() >= self._random_fraction:
-            proposed = self.surrogate.propose(self.pending, self.possible)
+        if self.search.ready and self.random.rand() >= self._random_fraction:
+            proposed = self.search.proposed(self.possible)
         if proposed is None:
             return super().get_config(budget)
         return proposed, {"model_based_pick": True}
 
     def new_result(self, job: Job, update_model: bool = True) -> None:
-        """Learn from a job; a failed one counts as the worst."""
+        """Learn from a job; a failed one ends its run."""
         loss = math.inf if job.result is None else job.result["loss"]
-        self.surrogate.add(job.kwargs["config"], job.kwargs["budget"], loss)
+        self.search.end(job.id, job.kwargs["config"], loss)
 
 
 class _GridSampler(_RandomSampler):
@@ -424,13 +446,13 @@ class _Course:
         space: ConfigSpace.ConfigurationSpace,
         log: StudyLog,
         previous: Sequence[Path],
-        possible: Callable[[Config], bool] = lambda config: True,
+        possible: Callable[[Config], bool] | None = None,
     ) -> None:
         self.settings, self.space, self.log, self.possible = settings, space, log, possible
         self.done: list[Evaluation] = []
         self._draws_with_model = self._draws_by_model = 0
         kinds: dict[str, Any] = {
-            "bohb": _ModelSampler, "bohb_gp": _SurrogateSampler, "grid": _GridSampler,
+            "bohb": _ModelSampler, "freeze_thaw": _FreezeThawSampler, "grid": _GridSampler,
         }  # fmt: skip
         self.sampler = kinds.get(settings.optimizer, _RandomSampler)(space, settings)
         if isinstance(self.sampler, _GridSampler):
@@ -444,8 +466,16 @@ class _Course:
         self.sampler.random.seed(seed)
         self.space.seed(seed)
 
-    def bracket(self, number: int) -> _Bracket:
+    @property
+    def n_brackets(self) -> int | None:
+        """How many there are; None where the budget ends the study."""
+        return 1 if isinstance(self.sampler, _FreezeThawSampler) else self.settings.iterations
+
+    def bracket(self, number: int) -> BaseIteration:
         """The bracket with this number, nothing of it started."""
+        if isinstance(self.sampler, _FreezeThawSampler):
+            total = freeze_thaw_budget(self.settings)
+            return _Thawing(self.sampler.search, total, self.draw, self.log)
         counts, budgets = bracket_shape(self.settings, number)
         return _Bracket(number, counts, budgets, config_sampler=self.draw, result_logger=self.log)
 
@@ -459,11 +489,8 @@ class _Course:
         if isinstance(self.sampler, _GridSampler):
             config, info = self.sampler.at(config_id[0])
             return native(config), info
-        if isinstance(self.sampler, _SurrogateSampler):
-            evaluated = {key for key, _ in self.log.evaluations}
-            drawn = self.log.configs.items()
-            self.sampler.pending = [config for key, (config, _) in drawn if key not in evaluated]
-            self.sampler.possible = lambda config: self.possible(native(config))
+        if isinstance(self.sampler, _FreezeThawSampler) and self.possible is not None:
+            self.sampler.possible = self._is_possible
         for attempt in range(_DRAWS_UNTIL_POSSIBLE):
             self._seed("draw", *config_id, *([attempt] if attempt else []))
             self._draws_with_model += bool(getattr(self.sampler, "kde_models", None))
@@ -474,9 +501,12 @@ class _Course:
             self._draws_by_model += info["model_based_pick"]
             if self._draws_with_model >= _DRAWS_UNTIL_MODEL and not self._draws_by_model:
                 raise StudyError(f"none of {self._draws_with_model} draws came from the model")
-            if self.possible(native(config)):
+            if self._is_possible(config):
                 return native(config), info
         raise StudyError(f"none of {_DRAWS_UNTIL_POSSIBLE} drawn configurations is possible")
+
+    def _is_possible(self, config: Config) -> bool:
+        return self.possible is None or self.possible(native(config))
 
     def new_result(self, job: Job, update_model: bool = True) -> None:
         """Let the model learn; the name is hpbandster's."""
@@ -487,7 +517,11 @@ class _Course:
 
     def trial(self, config_id: ConfigId, budget: float, directory: Path | None) -> Trial:
         """Describe the evaluation of a configuration for the objective."""
-        counts, budgets = bracket_shape(self.settings, config_id[0])
+        if isinstance(self.sampler, _FreezeThawSampler):
+            budgets = looks(self.settings)
+            counts = [1] * len(budgets)
+        else:
+            counts, budgets = bracket_shape(self.settings, config_id[0])
         rung = budgets.index(budget)
         top = rung == len(budgets) - 1
         below = (self.log.evaluations.get((config_id, b)) for b in budgets[:rung])
@@ -512,6 +546,49 @@ class _Bracket(SuccessiveHalving):
     ) -> ConfigId:
         config_id = (self.HPB_iter, self.stage, self.actual_num_configs[self.stage])
         return super().add_configuration(*self.config_sampler(config_id, self.budgets[self.stage]))
+
+
+class _Thawing(BaseIteration):
+    """The only iteration of a freeze-thaw search: no rungs, and it ends with its budget.
+
+    What the log holds is done first, in the order of the log.
+    """
+
+    def __init__(
+        self,
+        search: FreezeThaw,
+        total: float,
+        draw: Callable[[ConfigId, float], tuple[Config, dict[str, Any]]],
+        log: StudyLog,
+    ) -> None:
+        super().__init__(0, [0], [0.0], draw, result_logger=log)
+        self._search, self._total = search, total
+        self._logged = [config_id for config_id, _ in log.evaluations]
+
+    def get_next_run(self) -> tuple[ConfigId, Config, float] | None:
+        """What to evaluate next; None once the budget is used."""
+        if self._search.spent >= self._total:
+            self.is_finished = self.num_running == 0
+            return None
+        config_id = self._logged.pop(0) if self._logged else self._search.taken_up()
+        if config_id is None:
+            fresh = (key for key, datum in self.data.items() if datum.status == "QUEUED")
+            config_id = next(fresh, None) or self.add_configuration()
+        while config_id not in self.data:  # of several workers, another one was done first
+            self.add_configuration()
+        datum = self.data[config_id]
+        datum.budget = self._search.begin(config_id, datum.config)
+        datum.status = "RUNNING"
+        self.num_running += 1
+        return config_id, datum.config, datum.budget
+
+    def add_configuration(
+        self, config: Config | None = None, config_info: dict[str, Any] | None = None
+    ) -> ConfigId:
+        """Draw one more configuration."""
+        config_id = (0, 0, len(self.data))
+        self.num_configs[0] += 1
+        return super().add_configuration(*self.config_sampler(config_id, self.budgets[0]))
 
 
 def _as_evaluated(job: Job) -> Job:
@@ -576,7 +653,7 @@ class _Master(Master):
             self.dispatcher.trigger_discover_worker()
             time.sleep(0.05)
 
-    def get_next_iteration(self, iteration: int, iteration_kwargs: Any) -> _Bracket:
+    def get_next_iteration(self, iteration: int, iteration_kwargs: Any) -> BaseIteration:
         return self._course.bracket(iteration)
 
     def _submit_job(self, config_id: ConfigId, config: Config, budget: float) -> None:
@@ -661,7 +738,7 @@ def _run_distributed(course: _Course, objective: Objective, directory: Path | No
         for number, evaluator in enumerate(evaluators):
             _Worker(evaluator, course, directory, id=number, **where).run(background=True)
         threading.Thread(target=master.watch, daemon=True).start()
-        master.run(n_iterations=settings.iterations, min_n_workers=settings.workers)
+        master.run(n_iterations=course.n_brackets, min_n_workers=settings.workers)
     finally:
         course.log.closed = True
         for evaluator in evaluators:
@@ -677,7 +754,7 @@ def _run_here(course: _Course, objective: Objective, directory: Path | None) -> 
     is its own error and ends the study.
     """
     settings = course.settings
-    numbers = count() if settings.iterations is None else range(settings.iterations)
+    numbers = count() if course.n_brackets is None else range(course.n_brackets)
     used = 0.0
     for number in numbers:
         bracket = course.bracket(number)
@@ -718,8 +795,8 @@ def run(
 
     Parameters
     ----------
-    previous : folders of earlier studies over the same space; their evaluations warm-start the
-        model.
+    previous : folders of earlier studies over the same space; their evaluations warm-start
+        BOHB's model.
 
     Raises
     ------
@@ -730,13 +807,15 @@ def run(
     # What an objective learns in one study must not reach another one.
     objective = copy.deepcopy(objective)
     space = objective.space
-    if settings.optimizer in ("bohb", "bohb_gp"):
+    if settings.optimizer in ("bohb", "freeze_thaw"):
         _check_space(space)
     earlier = [Path(p) for p in previous]
+    if earlier and settings.optimizer == "freeze_thaw":
+        raise DataError(f"study {settings.name!r}: freeze_thaw learns from no earlier study")
     with _alone_in(folder):
         if folder is not None:
             _take_up(folder, _identity(settings, objective, space, earlier))
-        possible = getattr(objective, "possible", lambda config: True)
+        possible = getattr(objective, "possible", None)
         course = _Course(settings, space, StudyLog(folder), earlier, possible)
         drive = _run_distributed if settings.workers else _run_here
         drive(course, objective, folder)

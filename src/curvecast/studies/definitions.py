@@ -4,7 +4,7 @@ study_definitions:
   digits_mlp:
     objective: training            # or prediction, recorded
     task: digits_mlp               # or file.py:Class, package.module:Class
-    optimizers: [bohb]             # or bohb_gp, hyperband, random, grid
+    optimizers: [bohb]             # or freeze_thaw, hyperband, random, grid
     eta: 3
     min_budget: 1
     max_budget: 27
@@ -71,6 +71,10 @@ def check(name: str, definition: Mapping[str, Any]) -> None:
     needed |= {"space"} if kind == "prediction" else set()
     if definition.get("fidelity", "epochs") not in ("epochs", "data"):
         raise DataError(f"study {name!r}: fidelity is neither epochs nor data")
+    if definition.get("stopping") and "freeze_thaw" in definition.get("optimizers", ()):
+        raise DataError(
+            f"study {name!r}: freeze_thaw decides itself when a run pauses; leave out stopping"
+        )
     missing = sorted(needed - set(definition))
     if missing:
         raise DataError(f"study {name!r}: key {missing[0]!r} is missing")

@@ -40,7 +40,7 @@ def studies(frame: pd.DataFrame) -> str:
     note = (
         "Means over seeds. Loss: of the incumbents, with the 95 % interval of its mean over seeds "
         "(Student's t). Best loss, validation and test: of the incumbent of the best seed. "
-        "Model-based: share of the configurations that BOHB's model drew."
+        "Model-based: share of the configurations that a model proposed."
     )
     incumbents = [
         f"- {row.study}, {row.optimizer}: {_config(str(row.incumbent))}"

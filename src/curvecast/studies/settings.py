@@ -7,7 +7,7 @@ from typing import Any
 
 from curvecast.curves import DataError
 
-OPTIMIZERS = ("bohb", "bohb_gp", "hyperband", "random", "grid")
+OPTIMIZERS = ("bohb", "freeze_thaw", "hyperband", "random", "grid")
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,14 @@ class Settings:
     Attributes
     ----------
     name : name of the study.
-    optimizer : "bohb", "bohb_gp" (the same brackets, with the model of `studies.surrogate`),
-        "hyperband", "random" (full budget only) or "grid" (every combination of the space's
-        categories once, full budget only; it ends by itself).
+    optimizer : "bohb", "freeze_thaw" (no brackets: runs are paused and taken up again, see
+        `studies.freeze_thaw`), "hyperband", "random" (full budget only) or "grid" (every
+        combination of the space's categories once, full budget only; it ends by itself).
     eta : one in eta configurations goes on to the next rung.
     min_budget, max_budget : budgets of the lowest and the highest rung; whole numbers (epochs)
         give whole rungs.
-    iterations : number of brackets; None where `total_budget` ends the study.
+    iterations : number of brackets; None where `total_budget` ends the study. freeze_thaw uses
+        the budget of as many brackets of BOHB.
     total_budget : no evaluation is started once this much budget is used; for studies inside
         this process only.
     workers : processes that evaluate at the same time; 0 evaluates inside this process.
@@ -31,8 +32,8 @@ class Settings:
     timeout : seconds after which one evaluation counts as hung; None waits for ever.
     time_limit : seconds after which the study is ended with an error; None waits for ever.
     random_fraction : share of configurations that are drawn uniformly although there is a model;
-        default: 1/3 as in hpbandster, .1 for bohb_gp, whose expected improvement explores by
-        itself.
+        default: 1/3 as in hpbandster, .1 for freeze_thaw, whose expected improvement explores
+        by itself.
     min_points_in_model, top_n_percent, num_samples, bandwidth_factor, min_bandwidth : hpbandster's
         options of BOHB with its defaults.
     """
@@ -75,7 +76,7 @@ class Settings:
         """`random_fraction`, or the optimiser's default."""
         if self.random_fraction is not None:
             return self.random_fraction
-        return 0.1 if self.optimizer == "bohb_gp" else 1 / 3
+        return 0.1 if self.optimizer == "freeze_thaw" else 1 / 3
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -1,0 +1,247 @@
+"""Freeze-thaw searches: what is begun, taken up and left, and the studies around them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import ConfigSpace
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+from toys import Bowl, Diverging, conditional_space
+
+from curvecast import DataError
+from curvecast.studies import bohb
+from curvecast.studies.bohb import Settings, bracket_shape, freeze_thaw_budget, looks, run
+from curvecast.studies.definitions import check
+from curvecast.studies.evaluation import Config, Evaluation, cost_of, native
+from curvecast.studies.freeze_thaw import FIRST_LOOKS, FreezeThaw, expected_improvement
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+LOOKS = [1, 2, 4, 9]
+
+
+def loss_of(config: Config, budget: float = 9) -> float:
+    return (math.log10(config["lr"]) + 3) ** 2 + (config["layers"] - 1) + 1 / budget
+
+
+def taught(n: int, n_looks: int = 2, seed: int = 0) -> FreezeThaw:
+    """A search in which uniform draws of the bowl were looked at."""
+    space = conditional_space()
+    space.seed(seed)
+    search = FreezeThaw(space, LOOKS, np.random.RandomState(seed))
+    for number, config in enumerate(map(dict, space.sample_configuration(n))):
+        for _ in range(n_looks):
+            budget = search.begin((0, 0, number), config)
+            search.end((0, 0, number), config, loss_of(config, budget))
+    return search
+
+
+def test_expected_improvement_is_the_integral() -> None:
+    for mean, std, best in ((0.0, 1.0, 0.3), (2.0, 0.5, 1.0), (-1.0, 2.0, 0.0)):
+        area, _ = quad(lambda v: (v - best) * norm.pdf(v, mean, std), best, np.inf)  # noqa: B023
+        got = expected_improvement(np.array([mean]), np.array([std]), best)
+        assert got[0] == pytest.approx(area, rel=1e-6)
+    certain = expected_improvement(np.array([0.8, 0.1]), np.zeros(2), 0.5)
+    assert certain == pytest.approx([0.3, 0.0])
+
+
+def test_looks_are_spread_from_the_lowest_to_the_highest_budget() -> None:
+    def between(low: float, high: float, eta: float = 3) -> list[float]:
+        return looks(Settings("s", "freeze_thaw", min_budget=low, max_budget=high, eta=eta))
+
+    assert between(1, 9) == LOOKS
+    assert between(1, 27) == [1, 2, 4, 7, 14, 27]
+    assert between(1, 50) == [1, 2, 4, 7, 14, 26, 50]
+    assert between(5, 5) == [5]
+    assert between(1, 3, eta=2) == [1, 2, 3]
+    assert between(0.25, 1.0) == [0.25, 0.5, 1.0]
+    assert {type(b) for b in between(1, 50)} == {int}
+
+
+def test_the_budget_is_that_of_the_brackets() -> None:
+    settings = Settings("s", max_budget=9, iterations=3)
+    evaluations = run(Settings("s", max_budget=9, iterations=3, workers=0), Bowl())
+    used = sum(cost_of(e) for e in evaluations)
+    assert freeze_thaw_budget(settings) == used
+    assert bracket_shape(settings, 0) == ([9, 3, 1], [1, 3, 9])
+    assert freeze_thaw_budget(Settings("s", iterations=None, total_budget=70, workers=0)) == 70
+    assert freeze_thaw_budget(Settings("s", iterations=3, total_budget=7, workers=0)) == 7
+
+
+def test_the_most_promising_run_is_taken_up() -> None:
+    search = taught(30)
+    key = search.taken_up()
+    assert key is not None
+    space = conditional_space()
+    space.seed(0)
+    losses = [loss_of(dict(config)) for config in space.sample_configuration(30)]
+    assert losses[key[2]] <= np.sort(losses)[2]
+
+
+def test_first_looks_get_their_share() -> None:
+    search = taught(30, n_looks=4)
+    assert FIRST_LOOKS * search.spent >= 30
+    assert search.taken_up() is None
+    assert taught(30, n_looks=2).taken_up() is not None
+
+
+def test_a_run_under_way_is_not_taken_up() -> None:
+    search = taught(30)
+    taken = []
+    for _ in range(4):
+        key = search.taken_up()
+        assert key is not None
+        config = search._candidates.config(search._runs[key[2]].vector)
+        assert search.begin(key, config) == 4
+        taken.append(key)
+    assert len(set(taken)) == 4
+
+
+def test_a_failed_run_is_never_taken_up() -> None:
+    search = taught(30)
+    key = search.taken_up()
+    assert key is not None
+    config = search._candidates.config(search._runs[key[2]].vector)
+    search.begin(key, config)
+    search.end(key, config, math.inf)
+    assert search.taken_up() != key
+
+
+def test_proposals_lie_in_the_bowl() -> None:
+    for proposed in (taught(30).proposed(), taught(30, n_looks=4).proposed()):
+        assert proposed is not None
+        assert loss_of(proposed) < 0.6
+
+
+def test_nothing_is_modelled_from_too_little() -> None:
+    assert not taught(7, n_looks=1).ready
+    assert taught(7, n_looks=1).taken_up() is None
+    assert taught(8, n_looks=1).ready
+    diverged = taught(0)
+    for number, config in enumerate(map(dict, conditional_space().sample_configuration(9))):
+        diverged.begin((0, 0, number), config)
+        diverged.end((0, 0, number), config, math.inf)
+    assert not diverged.ready
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_proposals_belong_to_a_conditional_space(seed: int) -> None:
+    proposed = taught(12, seed=seed).proposed()
+    assert proposed is not None
+    ConfigSpace.Configuration(conditional_space(), values=proposed)  # raises where it does not
+    assert ("momentum" in proposed) == (proposed["optimizer"] == "sgd")
+
+
+def test_only_the_possible_is_proposed() -> None:
+    assert taught(20).proposed(possible=lambda config: False) is None
+    proposed = taught(20).proposed(possible=lambda config: config["layers"] == 3)
+    assert proposed is not None
+    assert proposed["layers"] == 3
+
+
+def course(evaluations: list[Evaluation]) -> list[tuple]:
+    return [(e.id, e.config, e.budget, e.loss) for e in evaluations]
+
+
+def studied(
+    seed: int, iterations: int = 4, optimizer: str = "freeze_thaw", folder: Path | None = None
+) -> list[Evaluation]:
+    settings = Settings("s", optimizer, workers=0, iterations=iterations, seed=seed)
+    return run(settings, Bowl(), folder)
+
+
+def test_a_study_repeats_itself_and_goes_on_where_it_ended(tmp_path: Path) -> None:
+    whole = studied(1, folder=tmp_path / "whole")
+    assert course(whole) == course(studied(1))
+    studied(1, iterations=2, folder=tmp_path / "parts")
+    assert course(whole) == course(studied(1, folder=tmp_path / "parts"))
+    assert course(whole) != course(studied(2))
+
+
+def test_runs_are_paused_and_taken_up_in_the_order_of_the_looks() -> None:
+    evaluations = studied(3, iterations=8)
+    by_run: dict[tuple, list[float]] = {}
+    for e in evaluations:
+        by_run.setdefault(e.id, []).append(e.budget)
+    assert all(budgets == LOOKS[: len(budgets)] for budgets in by_run.values())
+    lengths = Counter(len(budgets) for budgets in by_run.values())
+    assert lengths[1] > 2
+    assert lengths[len(LOOKS)] > 2
+    assert any(a.id != b.id and b.budget > 1 for a, b in pairwise(evaluations))
+
+
+def test_a_study_finds_what_chance_does_not() -> None:
+    def best(optimizer: str) -> float:
+        found = [studied(seed, 6, optimizer) for seed in range(4)]
+        return float(np.mean([min(e.loss for e in one if e.budget == 9) for one in found]))
+
+    assert best("freeze_thaw") < 0.3 * (best("random") - 1 / 9) + 1 / 9
+
+
+def test_diverged_evaluations_are_survived() -> None:
+    evaluations = run(Settings("s", "freeze_thaw", workers=0, iterations=8), Diverging())
+    failed = {e.id for e in evaluations if e.reason is not None}
+    assert failed
+    assert all(n == 1 for key, n in Counter(e.id for e in evaluations).items() if key in failed)
+    proposed = [e.config["layers"] for e in evaluations if e.model_based and e.budget == 1]
+    assert np.mean(np.array(proposed) == 4) < 0.2
+
+
+@dataclass
+class Forbidding(Bowl):
+    """Its best corner, one layer with Adam, is forbidden."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        clauses = (
+            ConfigSpace.ForbiddenEqualsClause(self.space["optimizer"], "adam"),
+            ConfigSpace.ForbiddenEqualsClause(self.space["layers"], 1),
+        )
+        self.space.add(ConfigSpace.ForbiddenAndConjunction(*clauses))
+
+
+@pytest.mark.parametrize("optimizer", ["bohb", "freeze_thaw"])
+def test_forbidden_combinations_are_not_evaluated(optimizer: str) -> None:
+    settings = Settings("s", optimizer, workers=0, iterations=6)
+    evaluations = run(settings, Forbidding())
+    assert sum(e.model_based for e in evaluations) > 5
+    assert not [
+        e for e in evaluations if (e.config["optimizer"], e.config["layers"]) == ("adam", 1)
+    ]
+    assert [e for e in evaluations if e.config["layers"] == 1]
+
+
+def test_with_workers_nothing_is_done_twice(tmp_path: Path) -> None:
+    settings = Settings("s", "freeze_thaw", workers=2, iterations=4, time_limit=60)
+    calls = tmp_path / "calls"
+    evaluations = run(settings, Bowl(calls=calls), tmp_path / "study")
+    assert [e for e in evaluations if e.model_based]
+    assert set(Counter(calls.read_text().splitlines()).values()) == {1}
+    for one in bohb.read_evaluations(tmp_path / "study"):
+        assert one.config == native(one.config)
+    # What is logged is looked up, in whatever order two workers had finished it.
+    longer = Settings("s", "freeze_thaw", workers=2, iterations=6, time_limit=60)
+    more = run(longer, Bowl(calls=calls), tmp_path / "study")
+    assert len(more) > len(evaluations)
+    assert course(more)[: len(evaluations)] == course(evaluations)
+    assert set(Counter(calls.read_text().splitlines()).values()) == {1}
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="freeze_thaw learns from no earlier study"):
+        run(Settings("s", "freeze_thaw", workers=0), Bowl(), previous=[tmp_path])
+    definition = {
+        "objective": "recorded",
+        "datasets": ["embedded/digits_mlp"],
+        "optimizers": ["bohb", "freeze_thaw"],
+        "stopping": {"Delta": 0.8},
+    }
+    with pytest.raises(DataError, match="'s': freeze_thaw decides itself when a run pauses"):
+        check("s", definition)
