@@ -134,3 +134,10 @@ def test_tables_for_people() -> None:
     assert paired.empty
     assert "Paired" not in markdown.comparison(summary.regret_rows(alone), paired)
     assert "| s | bohb | 2 |" in markdown.seconds(rows[["study", "optimizer", "seeds", "seconds"]])
+
+
+def test_every_budget_has_a_colour_of_its_own() -> None:
+    for n in (2, 6, 9):
+        colours = studies._of_budgets(pd.DataFrame({"budget": [*range(1, n + 1), 1]}))
+        assert list(colours) == list(range(1, n + 1))
+        assert len(set(colours.values())) == n

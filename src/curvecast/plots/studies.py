@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import stats
@@ -331,8 +333,12 @@ def _log_if_wide(set_scale: Callable[[str], None], values: pd.Series) -> None:
 
 
 def _of_budgets(frame: pd.DataFrame) -> dict[float, str]:
+    """A colour per budget; more of them than the palette has lie on a scale."""
     budgets = sorted(set(frame["budget"]))
-    return {b: _BUDGET_COLOURS[i % len(_BUDGET_COLOURS)] for i, b in enumerate(budgets)}
+    if len(budgets) <= len(_BUDGET_COLOURS):
+        return dict(zip(budgets, _BUDGET_COLOURS, strict=False))
+    scale = colormaps["viridis"](np.linspace(0, 0.95, len(budgets)))
+    return dict(zip(budgets, map(to_hex, scale), strict=True))
 
 
 def _budget_handles(colours: dict[float, str]) -> list[Line2D]:
