@@ -373,12 +373,13 @@ def _parts(
     linear = 1.0 + curve @ other_curve.T / length + hp @ other_hp.T / width
     return (
         linear,
-        _squared_distances(curve, other_curve) / length,
-        _squared_distances(hp, other_hp) / width,
+        squared_distances(curve, other_curve) / length,
+        squared_distances(hp, other_hp) / width,
     )
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Between the rows of (n, p) and (m, p), shape (n, m)."""
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * (a @ b.T)
     return np.maximum(squares, 0.0)
 

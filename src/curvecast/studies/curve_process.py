@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-from curvecast.predictors.gain_gp import Warp
+from curvecast.predictors.gain_gp import Warp, squared_distances
 
 # Hyper-parameters are logarithms: a0 to a4, noise, length scales of h and o, and one length scale
 # per coordinate of k, which grows with the root of their number as distances do. Weak log-normal
@@ -245,7 +245,7 @@ def _negative_log_posterior(
     """Value and gradient (Rasmussen and Williams 2006, section 5.4.1)."""
     a, lengths = np.exp(theta[:8]), np.exp(theta[8:])
     scaled = values.points / lengths
-    distance = np.sqrt(5 * _squared_distances(scaled, scaled))
+    distance = np.sqrt(5 * squared_distances(scaled, scaled))
     decay = np.exp(-distance)
     k = (1 + distance + distance**2 / 3) * decay
     gap = np.abs(values.times[:, None] - values.times[None, :])
@@ -289,14 +289,9 @@ def _negative_log_posterior(
 def _covariance(theta: np.ndarray, one: Values, other: Values) -> np.ndarray:
     """Without the noise; shape (n_one, n_other)."""
     a, lengths = np.exp(theta[:8]), np.exp(theta[8:])
-    distance = np.sqrt(5 * _squared_distances(one.points / lengths, other.points / lengths))
+    distance = np.sqrt(5 * squared_distances(one.points / lengths, other.points / lengths))
     k = (1 + distance + distance**2 / 3) * np.exp(-distance)
     gap = np.abs(one.times[:, None] - other.times[None, :])
     h = np.exp(-0.5 * (gap / a[6]) ** 2)
     same = one.runs[:, None] == other.runs[None, :]
     return k * (a[0] + a[1] * h) + a[2] * h + same * (a[3] * np.exp(-gap / a[7]) + a[4])
-
-
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * (a @ b.T)
-    return np.maximum(squares, 0.0)
