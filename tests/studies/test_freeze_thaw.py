@@ -218,6 +218,19 @@ def test_forbidden_combinations_are_not_evaluated(optimizer: str) -> None:
     assert [e for e in evaluations if e.config["layers"] == 1]
 
 
+class Picky(Bowl):
+    """Cannot train its best configurations, those with one layer."""
+
+    def possible(self, config: Config) -> bool:
+        return config["layers"] > 1
+
+
+def test_the_impossible_is_neither_proposed_nor_drawn() -> None:
+    evaluations = run(Settings("s", "freeze_thaw", workers=0, iterations=6), Picky())
+    assert min(e.config["layers"] for e in evaluations) == 2
+    assert sum(e.model_based for e in evaluations) > 0.5 * len(evaluations)
+
+
 def test_with_workers_nothing_is_done_twice(tmp_path: Path) -> None:
     settings = Settings("s", "freeze_thaw", workers=2, iterations=4, time_limit=60)
     calls = tmp_path / "calls"

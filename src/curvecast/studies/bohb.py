@@ -457,6 +457,8 @@ class _Course:
         self.sampler = kinds.get(settings.optimizer, _RandomSampler)(space, settings)
         if isinstance(self.sampler, _GridSampler):
             self.settings = replace(settings, iterations=len(self.sampler.grid))
+        if isinstance(self.sampler, _FreezeThawSampler) and possible is not None:
+            self.sampler.possible = self._is_possible
         for directory in previous:
             self._seed("warm start", directory.name)
             WarmStartIteration(_finished(directory), self.sampler)
@@ -489,8 +491,6 @@ class _Course:
         if isinstance(self.sampler, _GridSampler):
             config, info = self.sampler.at(config_id[0])
             return native(config), info
-        if isinstance(self.sampler, _FreezeThawSampler) and self.possible is not None:
-            self.sampler.possible = self._is_possible
         for attempt in range(_DRAWS_UNTIL_POSSIBLE):
             self._seed("draw", *config_id, *([attempt] if attempt else []))
             self._draws_with_model += bool(getattr(self.sampler, "kde_models", None))
