@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from curvecast.tasks import embedded, mlp
+from curvecast.training import embedded, mlp
 
 
 def plain_network(run: mlp.Run, data: mlp.Data) -> nn.Sequential:

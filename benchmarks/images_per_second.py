@@ -22,8 +22,8 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from curvecast.studies.spaces.kuzushiji import DEFAULT, QUICK
-from curvecast.tasks import cnn
-from curvecast.tasks.image_training import (
+from curvecast.training import cnn
+from curvecast.training.image_training import (
     ImageTraining,
     Recipe,
     batch_last_pays,
@@ -31,7 +31,7 @@ from curvecast.tasks.image_training import (
     precision_of,
     prepare,
 )
-from curvecast.tasks.images import Images, Labelled
+from curvecast.training.images import Images, Labelled
 
 SHIFT = 2
 CONVOLUTIONS = {f"{k}_{i}": v for i in (1, 2, 3) for k, v in (("kernel", 3), ("padding", 1))}

@@ -29,8 +29,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import PredefinedSplit, RandomizedSearchCV
 from sklearn.svm import NuSVR
 
-from curvecast import datasets, features, protocol, readers
+from curvecast import features, protocol
 from curvecast.curves import CurveSet
+from curvecast.data import readers
+from curvecast.data import registry as datasets
 from curvecast.predictors import nusvr
 
 NAMES = (

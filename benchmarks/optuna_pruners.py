@@ -21,9 +21,10 @@ import optuna
 import pandas as pd
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 
-from curvecast import CurveSet, markdown
-from curvecast.optuna import CurvePruner
+from curvecast import CurveSet
+from curvecast.integrations.optuna import CurvePruner
 from curvecast.protocol import seed_from
+from curvecast.report.tables import markdown
 from curvecast.studies.summary import interval
 
 EMBEDDED = sorted(Path(__file__).parents[1].glob("resources/embedded/*.parquet"))

@@ -25,7 +25,8 @@ from scipy.signal import lfilter
 
 from curvecast.curves import CurveSet
 from curvecast.protocol import seed_from
-from curvecast.stopping import hyperband_study, tables
+from curvecast.report.tables import speedups as tables
+from curvecast.stopping import hyperband_study
 from curvecast.stopping.online_study import online_study
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "resources" / "embedded"

@@ -22,10 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 import numpy as np
 import pandas as pd
 
-from curvecast import datasets
 from curvecast.curves import CurveSet
-from curvecast.readers import read
-from curvecast.stopping import hyperband_study, tables
+from curvecast.data import registry as datasets
+from curvecast.data.readers import read
+from curvecast.report.tables import speedups as tables
+from curvecast.stopping import hyperband_study
 from curvecast.stopping.online_study import online_study
 
 

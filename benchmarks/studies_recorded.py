@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast.datasets import load_registry
-from curvecast.readers import read
+from curvecast.data.readers import read
+from curvecast.data.registry import load_registry
 from curvecast.studies import replay, summary
 from curvecast.studies.bohb import Settings
 from curvecast.studies.early import EarlyEnd

@@ -1,6 +1,7 @@
 """Read the raw files of one data set and write its learning curves."""
 
-from curvecast import jobs, readers
+from curvecast.data import readers
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     curves = readers.read(

@@ -1,7 +1,9 @@
 """What each data set holds, and which ones had to be left out."""
 
-from curvecast import jobs, markdown, tables
 from curvecast.curves import write_text
+from curvecast.report.tables import markdown
+from curvecast.report.tables import results as tables
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     frame = tables.datasets(snakemake.input.curves, snakemake.params.stanzas)

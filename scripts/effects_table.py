@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from curvecast import jobs, tables
 from curvecast.curves import read_parquet, write_text
-from curvecast.studies import network_tables
+from curvecast.report.tables import networks as network_tables
+from curvecast.report.tables import results as tables
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     frames = [read_parquet(path)[0] for path in snakemake.input.evaluations]

@@ -1,7 +1,9 @@
 """R² of one experiment."""
 
-from curvecast import jobs, markdown, tables
 from curvecast.curves import write_text
+from curvecast.report.tables import markdown
+from curvecast.report.tables import results as tables
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     summary = tables.summarise(tables.load_scores(snakemake.input.scores))

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from curvecast import CurveSet, features, jobs, protocol
+from curvecast import CurveSet, features, protocol
 from curvecast.curves import write_parquet
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     curves = CurveSet.from_parquet(snakemake.input.curves)

@@ -1,6 +1,7 @@
 """Bring one raw file into the run's raw folder, verified."""
 
-from curvecast import datasets, jobs
+from curvecast.data import registry as datasets
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     datasets.fetch(snakemake.params.source, snakemake.output[0], mirrors=datasets.mirrors())

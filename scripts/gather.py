@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from curvecast import jobs
 from curvecast.curves import read_parquet, write_parquet, write_text
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     parts = [read_parquet(path)[0] for path in snakemake.input.predictions]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast import jobs
-from curvecast.plots import stopping, style
+from curvecast.report.figures import stopping, style
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     speedups = pd.read_csv(snakemake.input.speedups)

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from curvecast import jobs
 from curvecast.curves import read_parquet
 from curvecast.studies import incumbent
 from curvecast.studies import jobs as study_jobs
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     evaluations = pd.concat([read_parquet(path)[0] for path in snakemake.input.evaluations])

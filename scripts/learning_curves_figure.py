@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from curvecast import CurveSet, jobs
-from curvecast.plots import studies, style
+from curvecast import CurveSet
+from curvecast.report.figures import studies, style
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     curves = CurveSet.from_parquet(snakemake.input.curves)

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from curvecast import jobs
 from curvecast.curves import read_parquet
+from curvecast.report.tables.results import write_csv
 from curvecast.studies import networks
 from curvecast.studies.jobs import found_by
-from curvecast.tables import write_csv
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     given, out = snakemake.input, snakemake.output

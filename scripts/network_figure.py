@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from curvecast import CurveSet, jobs
-from curvecast.plots import networks, style
+from curvecast import CurveSet
+from curvecast.report.figures import networks, style
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     runs = [CurveSet.from_parquet(path) for path in snakemake.input.curves]

@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from curvecast import jobs, tables
 from curvecast.curves import write_text
-from curvecast.markdown import table
-from curvecast.studies import network_tables
+from curvecast.report.tables import networks as network_tables
+from curvecast.report.tables import results as tables
+from curvecast.report.tables.markdown import table
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     given, out = snakemake.input, snakemake.output

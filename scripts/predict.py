@@ -1,8 +1,10 @@
 """Train one model on one data set over all cells of an experiment."""
 
-from curvecast import CurveSet, benchmark, jobs
+from curvecast import CurveSet
+from curvecast.benchmark import cells as benchmark
 from curvecast.curves import write_parquet, write_text
 from curvecast.studies import incumbent
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     model, depth_column = snakemake.params.model, snakemake.params.depth_column

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from curvecast import CurveSet, jobs, protocol, scores
-from curvecast.plots import predictions, style
+from curvecast import CurveSet, protocol
+from curvecast.benchmark import scores
+from curvecast.report.figures import predictions, style
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     name, models = snakemake.wildcards.dataset, snakemake.params.models

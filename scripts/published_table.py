@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast import jobs, markdown, published, tables
 from curvecast.curves import write_text
+from curvecast.report.tables import markdown, published
+from curvecast.report.tables import results as tables
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     summary = pd.concat([pd.read_csv(path) for path in snakemake.input.ours], ignore_index=True)

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from curvecast import jobs, published, tables
-from curvecast.plots import r2, style
+from curvecast.report.figures import r2, style
+from curvecast.report.tables import published
+from curvecast.report.tables import results as tables
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     scores = tables.load_scores(snakemake.input.scores)

@@ -2,8 +2,11 @@
 
 from functools import partial
 
-from curvecast import jobs, markdown, ranks, tables
+from curvecast.benchmark import ranks
 from curvecast.curves import write_text
+from curvecast.report.tables import markdown
+from curvecast.report.tables import results as tables
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     scores = tables.load_scores(snakemake.input.scores)

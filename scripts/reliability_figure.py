@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from curvecast import jobs, tables
-from curvecast.plots import coverage, style
+from curvecast.report.figures import coverage, style
+from curvecast.report.tables import results as tables
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     figure = coverage.reliability(tables.load_scores(snakemake.input.scores))

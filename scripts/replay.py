@@ -1,8 +1,9 @@
 """Run all seeds of a study on the recorded curves of one data set."""
 
-from curvecast import CurveSet, jobs
+from curvecast import CurveSet
 from curvecast.curves import write_parquet
 from curvecast.studies.jobs import run_replays
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     curves = CurveSet.from_parquet(snakemake.input.curves)

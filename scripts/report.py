@@ -1,8 +1,8 @@
 """The report: one HTML page of everything that the run made."""
 
-from curvecast import jobs
-from curvecast.report import page
-from curvecast.report.about import About
+from curvecast.report.page import page
+from curvecast.report.page.about import About
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     page.write(

@@ -1,7 +1,8 @@
 """Fit a predictor on all complete runs of a data set and keep it."""
 
-from curvecast import CurveSet, jobs, saved
+from curvecast import CurveSet, saved
 from curvecast.studies import incumbent
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     options = incumbent.options_of(snakemake.input.incumbent, snakemake.params.options)

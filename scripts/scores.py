@@ -1,6 +1,7 @@
 """Score the predictions of all models on one data set."""
 
-from curvecast import jobs, scores
+from curvecast.benchmark import scores
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     models = zip(snakemake.params.models, snakemake.input.predictions, strict=True)

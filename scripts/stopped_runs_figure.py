@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast import CurveSet, jobs
+from curvecast import CurveSet
 from curvecast.curves import read_parquet
-from curvecast.plots import stopping, style
+from curvecast.report.figures import stopping, style
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     curves = CurveSet.from_parquet(snakemake.input.curves)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast import jobs
 from curvecast.curves import read_parquet
-from curvecast.plots import stopping, style
+from curvecast.report.figures import stopping, style
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     speedups = pd.read_csv(snakemake.input.speedups)

@@ -1,8 +1,9 @@
 """Hyperband with one predictor on one data set."""
 
-from curvecast import CurveSet, jobs
+from curvecast import CurveSet
 from curvecast.curves import write_parquet
 from curvecast.stopping.hyperband_study import DEFAULT_HYPERBAND, HyperbandPlan, hyperband_study
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     outcomes, timings = hyperband_study(

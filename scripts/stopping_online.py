@@ -1,8 +1,9 @@
 """The online search on one data set."""
 
-from curvecast import CurveSet, jobs
+from curvecast import CurveSet
 from curvecast.curves import write_parquet
 from curvecast.stopping.online_study import online_study
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     study = online_study(CurveSet.from_parquet(snakemake.input.curves), **snakemake.params.plan)

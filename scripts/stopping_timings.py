@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from curvecast import jobs
 from curvecast.curves import write_text
-from curvecast.stopping import markdown, tables
-from curvecast.tables import write_csv
+from curvecast.report.tables import speedups as tables
+from curvecast.report.tables import speedups_markdown as markdown
+from curvecast.report.tables.results import write_csv
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     frame = tables.timings(pd.read_csv(path) for path in snakemake.input.timings)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from curvecast import jobs
 from curvecast.curves import read_parquet, write_parquet
 from curvecast.studies.jobs import found_by, run_study
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     wildcards, folder = snakemake.wildcards, Path(snakemake.output.evaluations).parent

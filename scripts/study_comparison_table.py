@@ -2,9 +2,11 @@
 
 import pandas as pd
 
-from curvecast import jobs, tables
 from curvecast.curves import read_parquet, write_text
-from curvecast.studies import markdown, summary
+from curvecast.report.tables import results as tables
+from curvecast.report.tables import studies as markdown
+from curvecast.studies import summary
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     regrets = pd.concat([read_parquet(p)[0] for p in snakemake.input.regret], ignore_index=True)

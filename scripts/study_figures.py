@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast import jobs
 from curvecast.curves import read_parquet
-from curvecast.plots import studies, style
+from curvecast.report.figures import studies, style
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     evaluations = pd.concat([read_parquet(path)[0] for path in snakemake.input.evaluations])

@@ -1,7 +1,9 @@
 """Train one model on one data set for Task A, in all its variants."""
 
-from curvecast import CurveSet, jobs, task_a
+from curvecast import CurveSet
+from curvecast.benchmark import task_a
 from curvecast.curves import write_parquet
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     curves = CurveSet.from_parquet(snakemake.input.curves)

@@ -1,7 +1,9 @@
 """Errors on Task A beside the published ones."""
 
-from curvecast import jobs, tables, task_a
+from curvecast.benchmark import task_a
 from curvecast.curves import write_text
+from curvecast.report.tables import results as tables
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     predictions, metrics = task_a.load(snakemake.params.folder, snakemake.input.predictions)

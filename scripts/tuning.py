@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from curvecast import CurveSet, jobs
+from curvecast import CurveSet
 from curvecast.curves import write_parquet
 from curvecast.studies.jobs import run_study
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     wildcards, folder = snakemake.wildcards, Path(snakemake.output.evaluations).parent

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from curvecast import jobs, tables
 from curvecast.curves import read_parquet, write_text
-from curvecast.studies import tuning
+from curvecast.report.tables import results as tables
+from curvecast.report.tables import tuning
+from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     rows = pd.concat([read_parquet(path)[0] for path in snakemake.input.tunings])

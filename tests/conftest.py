@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from curvecast import CurveSet
-from curvecast.scores import SCORES
+from curvecast.benchmark.scores import SCORES
 
 
 @pytest.fixture

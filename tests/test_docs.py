@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curvecast import datasets
+from curvecast.data import registry as datasets
+from curvecast.report.tables.results import SUMMARY_COLUMNS
 from curvecast.studies import jobs
-from curvecast.studies import plan as study_plan
-from curvecast.tables import SUMMARY_COLUMNS
+from curvecast.workflow import study_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 ROOT = Path(__file__).resolve().parents[1]

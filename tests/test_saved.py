@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 import curvecast
-from curvecast import DataError, saved, storage
-from curvecast.readers.table import read_curves
+from curvecast import DataError, saved
+from curvecast.data.readers.table import read_curves
+from curvecast.predictors import storage
 from curvecast.saved import Runs, Saved
 
 TableOf = Callable[..., pd.DataFrame]

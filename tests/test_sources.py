@@ -19,7 +19,7 @@ def names(paths: list[str]) -> set[str]:
 
 def test_a_module_brings_what_it_imports_directly_or_not() -> None:
     assert names(sources.of("curvecast.features")) == {"features.py", "curves.py"}
-    found = names(sources.of("curvecast.benchmark"))
+    found = names(sources.of("curvecast.benchmark.cells"))
     assert {"benchmark.py", "protocol.py", "features.py", "predictors/base.py"} <= found
 
 
@@ -42,7 +42,7 @@ def test_scores_and_tables_do_not_depend_on_a_model() -> None:
 
 
 def test_scores_do_not_depend_on_what_trains() -> None:
-    found = names(sources.of("curvecast.scores"))
+    found = names(sources.of("curvecast.benchmark.scores"))
     assert found == {"curves.py", "protocol.py", "quantiles.py", "scores.py"}
 
 
@@ -79,6 +79,6 @@ def test_a_list_of_sources_is_written_only_when_one_of_them_changes(
 
 
 def test_the_path_of_a_list_can_be_had_without_writing_it(tmp_path: Path) -> None:
-    path = sources.listed(tmp_path, "curvecast.scores", write=False)
+    path = sources.listed(tmp_path, "curvecast.benchmark.scores", write=False)
     assert path == str(tmp_path / "scores.txt")
     assert not Path(path).exists()

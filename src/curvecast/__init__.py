@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curvecast.curves import CurveSet, DataError
+    from curvecast.data.readers.table import read_curves
     from curvecast.predictors import make_predictor
-    from curvecast.readers.table import read_curves
     from curvecast.saved import load_predictor
 
 __version__ = "0.1.0"
@@ -19,7 +19,7 @@ _HOMES = {
     "DataError": "curvecast.curves",
     "load_predictor": "curvecast.saved",
     "make_predictor": "curvecast.predictors",
-    "read_curves": "curvecast.readers.table",
+    "read_curves": "curvecast.data.readers.table",
 }
 
 

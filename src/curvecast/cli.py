@@ -90,7 +90,7 @@ def _ask(parser: argparse.ArgumentParser) -> None:
 
 def _fit(options: argparse.Namespace) -> int:
     from curvecast import saved
-    from curvecast.readers.table import read_curves
+    from curvecast.data.readers.table import read_curves
 
     curves = read_curves(
         options.curves,

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curvecast import storage
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors import make_predictor
+from curvecast.data.readers import table
+from curvecast.predictors import make_predictor, storage
 from curvecast.predictors.base import Predictor
 from curvecast.protocol import seed_from, tau_grid
-from curvecast.readers import table
 from curvecast.stopping.rule import Decision, PredictorRule
 
 SUFFIX = ".safetensors"
@@ -98,7 +97,7 @@ def train(
 
 
 def save(saved: Saved, path: str | Path) -> None:
-    """Write a model; see `curvecast.storage` for the format."""
+    """Write a model; see `curvecast.predictors.storage` for the format."""
     like = saved.like
     columns = {
         name: list(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else None

@@ -16,8 +16,9 @@ import yaml
 from ConfigSpace.util import generate_grid
 
 from curvecast import DataError
-from curvecast.datasets import REPOSITORY, Preflight, load_registry
-from curvecast.studies import bohb, network_plan, network_tables, networks, plan
+from curvecast.data.registry import REPOSITORY, Preflight, load_registry
+from curvecast.report.tables import networks as network_tables
+from curvecast.studies import bohb, networks
 from curvecast.studies.bohb import Settings, StudyError, run
 from curvecast.studies.definitions import objective_of, task_of
 from curvecast.studies.evaluation import Trial
@@ -26,6 +27,8 @@ from curvecast.studies.objectives.houses import HouseTask
 from curvecast.studies.objectives.images import ImageTask
 from curvecast.studies.objectives.training import Training
 from curvecast.studies.spaces import kuzushiji, load_configuration, load_space
+from curvecast.workflow import network_plan
+from curvecast.workflow import study_plan as plan
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from curvecast.report import contents
+from curvecast.report.page import contents
 
 from .conftest import Project
 

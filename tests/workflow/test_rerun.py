@@ -122,5 +122,5 @@ def test_the_page_and_the_captions_plan_the_report_alone(project: Project) -> No
 
 
 def test_the_report_follows_from_every_table(project: Project) -> None:
-    project.edit("src/curvecast/plots/predictions.py", '"""', '"""Edited. ')
+    project.edit("src/curvecast/report/figures/predictions.py", '"""', '"""Edited. ')
     assert project.all_planned() == {"figures of predictions on mine", "report"}

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from curvecast.curves import read_parquet
-from curvecast.tables import SUMMARY_COLUMNS
+from curvecast.report.tables.results import SUMMARY_COLUMNS
 
 from .conftest import Project
 

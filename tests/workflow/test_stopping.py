@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from curvecast.stopping.hyperband_study import DEFAULT_HYPERBAND
-from curvecast.stopping.plan import FIGURES
+from curvecast.workflow.stopping_plan import FIGURES
 
 from .conftest import Project
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from curvecast import CurveSet
 from curvecast.curves import read_parquet
-from curvecast.studies.plan import FIGURES
+from curvecast.workflow.study_plan import FIGURES
 
 from .conftest import Project
 

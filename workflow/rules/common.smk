@@ -7,13 +7,16 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from curvecast import DataError, datasets, jobs, locks, plan, sources, summary
+from curvecast import DataError, locks, sources
+from curvecast.data import registry as datasets
+from curvecast.workflow import job as jobs, plan
+from curvecast.report import closing as summary
 from curvecast.predictors import module_of
-from curvecast.report import about, contents
+from curvecast.report.page import about, contents
 from curvecast.curves import collection_of
-from curvecast.studies import network_plan
-from curvecast.stopping import plan as stopping_plan
-from curvecast.studies import plan as study_plan
+from curvecast.workflow import network_plan
+from curvecast.workflow import stopping_plan
+from curvecast.workflow import study_plan
 from curvecast.studies.settings import OPTIMIZERS
 
 RESULTS = config["results"].rstrip("/")
@@ -182,7 +185,7 @@ def raw_files_of(wildcards):
 
 def reader_of(wildcards):
     reader = REGISTRY[wildcards.dataset]["reader"]
-    return code_of(f"curvecast.readers.{reader}")
+    return code_of(f"curvecast.data.readers.{reader}")
 
 
 def cells_of(wildcards):
@@ -263,7 +266,7 @@ def base_model_of(wildcards):
 
 def predictor_code_of(wildcards):
     tuned = ["curvecast.studies.incumbent"] * bool(incumbent_of(wildcards))
-    return code_of("curvecast.benchmark", module_of(base_model_of(wildcards)), *tuned)
+    return code_of("curvecast.benchmark.cells", module_of(base_model_of(wildcards)), *tuned)
 
 
 def study_code_of(wildcards):

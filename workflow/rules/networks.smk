@@ -39,7 +39,7 @@ rule network_table:
         scores=expand(f"{NETWORK}/{{job}}/scores.csv", job=[job.file for job in NETWORKS]),
         seconds=expand(f"{NETWORK}/{{job}}/seconds.csv", job=[job.file for job in NETWORKS]),
         published=PUBLISHED_NETWORKS,
-        code=code_of("curvecast.studies.network_tables", "curvecast.tables"),
+        code=code_of("curvecast.report.tables.networks", "curvecast.report.tables.results"),
     output:
         networks=shown(f"{TABLE}/networks"),
         seconds=shown(f"{RESULTS}/network_timings"),
@@ -64,7 +64,7 @@ rule network_table:
 rule effects_table:
     input:
         evaluations=searches_files(TRAININGS, f"{STUDY}/{{job}}/evaluations.parquet"),
-        code=code_of("curvecast.studies.network_tables", "curvecast.tables"),
+        code=code_of("curvecast.report.tables.networks", "curvecast.report.tables.results"),
     output:
         shown(f"{TABLE}/effects"),
     log:
@@ -90,7 +90,7 @@ rule network_figure:
             for job in NETWORKS
             if job.network == wildcards.network
         ],
-        code=code_of("curvecast.plots.networks"),
+        code=code_of("curvecast.report.figures.networks"),
     output:
         shown(f"{FIGURE}/networks/{{network}}", network="{network}"),
     log:

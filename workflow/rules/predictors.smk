@@ -47,7 +47,7 @@ rule predict:
 rule task_a:
     input:
         curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-        code=lambda wildcards: code_of("curvecast.task_a", module_of(wildcards.model)),
+        code=lambda wildcards: code_of("curvecast.benchmark.task_a", module_of(wildcards.model)),
     output:
         predictions=f"{RESULTS}/predictions/{{dataset}}/{{model}}.task_a.parquet",
         timings=f"{RESULTS}/timings/{{dataset}}/{{model}}.task_a.csv",

@@ -10,7 +10,7 @@ rule scores:
             model=models_on(wildcards),
         ),
         curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-        code=code_of("curvecast.scores"),
+        code=code_of("curvecast.benchmark.scores"),
     output:
         f"{RESULTS}/scores/{{dataset}}{{experiment}}.parquet",
     log:
@@ -36,7 +36,11 @@ rule scores:
 rule r2_table:
     input:
         scores=scores_of(plan.MAIN),
-        code=code_of("curvecast.tables", "curvecast.markdown", "curvecast.ranks"),
+        code=code_of(
+            "curvecast.report.tables.results",
+            "curvecast.report.tables.markdown",
+            "curvecast.benchmark.ranks",
+        ),
     output:
         r2=shown(f"{TABLE}/r2"),
         averages=shown(f"{TABLE}/averages"),
@@ -63,7 +67,7 @@ rule r2_table:
 rule experiment_table:
     input:
         scores=lambda wildcards: scores_of(wildcards.name),
-        code=code_of("curvecast.tables", "curvecast.markdown"),
+        code=code_of("curvecast.report.tables.results", "curvecast.report.tables.markdown"),
     output:
         shown(f"{TABLE}/{{name}}", experiment="{name}"),
     log:
@@ -88,7 +92,7 @@ rule task_a_table:
     input:
         predictions=task_a_of(f"{RESULTS}/predictions/{{dataset}}/{{model}}.task_a.parquet"),
         published=PUBLISHED_TASK_A,
-        code=code_of("curvecast.task_a"),
+        code=code_of("curvecast.benchmark.task_a"),
     output:
         shown(f"{TABLE}/task_a"),
     log:
@@ -113,7 +117,7 @@ rule published_table:
     input:
         ours=expand(f"{TABLE}/{{name}}.csv", name=["r2", *ASKED]),
         published=PUBLISHED,
-        code=code_of("curvecast.published", "curvecast.markdown"),
+        code=code_of("curvecast.report.tables.published", "curvecast.report.tables.markdown"),
     output:
         shown(f"{TABLE}/published"),
     log:
@@ -135,7 +139,7 @@ rule published_table:
 rule datasets_table:
     input:
         curves=expand(f"{RESULTS}/curves/{{dataset}}.parquet", dataset=PREFLIGHT.usable),
-        code=code_of("curvecast.tables", "curvecast.markdown"),
+        code=code_of("curvecast.report.tables.results", "curvecast.report.tables.markdown"),
     output:
         shown(f"{TABLE}/datasets"),
     log:
@@ -162,7 +166,7 @@ rule timings:
             *outputs(f"{RESULTS}/timings/{{job}}.csv"),
             *task_a_of(f"{RESULTS}/timings/{{dataset}}/{{model}}.task_a.csv"),
         ],
-        code=code_of("curvecast.tables", "curvecast.markdown"),
+        code=code_of("curvecast.report.tables.results", "curvecast.report.tables.markdown"),
     output:
         shown(f"{RESULTS}/timings"),
     log:
@@ -187,7 +191,7 @@ rule r2_figure:
     input:
         scores=lambda wildcards: scores_of(plan.MAIN, wildcards.collection),
         published=PUBLISHED,
-        code=code_of("curvecast.plots.r2", "curvecast.published"),
+        code=code_of("curvecast.report.figures.r2", "curvecast.report.tables.published"),
     output:
         over_fraction=shown(f"{FIGURE}/r2/{{collection}}", data="{collection}"),
         spread=shown(f"{FIGURE}/spread/{{collection}}", data="{collection}"),
@@ -210,7 +214,7 @@ rule r2_figure:
 rule ranks_figure:
     input:
         ranks=f"{TABLE}/ranks.csv",
-        code=code_of("curvecast.plots.ranks"),
+        code=code_of("curvecast.report.figures.ranks"),
     output:
         shown(f"{FIGURE}/ranks/{{collection}}", data="{collection}"),
     log:
@@ -232,7 +236,7 @@ rule ranks_figure:
 rule coverage_figure:
     input:
         summary=f"{TABLE}/r2.csv",
-        code=code_of("curvecast.plots.coverage"),
+        code=code_of("curvecast.report.figures.coverage"),
     output:
         shown(f"{FIGURE}/coverage"),
     log:
@@ -254,7 +258,7 @@ rule coverage_figure:
 rule reliability_figure:
     input:
         scores=lambda wildcards: scores_of(plan.MAIN, wildcards.collection),
-        code=code_of("curvecast.plots.coverage"),
+        code=code_of("curvecast.report.figures.coverage"),
     output:
         shown(f"{FIGURE}/reliability/{{collection}}", data="{collection}"),
     log:
@@ -277,7 +281,7 @@ rule experiment_figure:
     input:
         scores=lambda wildcards: scores_of(wildcards.name),
         published=PUBLISHED,
-        code=code_of("curvecast.plots.r2", "curvecast.published"),
+        code=code_of("curvecast.report.figures.r2", "curvecast.report.tables.published"),
     output:
         shown(f"{FIGURE}/{{name}}/{{percent}}", seen="{percent} %"),
     log:
@@ -306,7 +310,7 @@ rule prediction_figures:
             f"{RESULTS}/predictions/{{{{dataset}}}}/{{model}}.parquet", model=config["models"]
         ),
         curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-        code=code_of("curvecast.plots.predictions", "curvecast.scores"),
+        code=code_of("curvecast.report.figures.predictions", "curvecast.benchmark.scores"),
     output:
         scatter=shown(f"{FIGURE}/predicted_against_true/{{dataset}}", data="{dataset}"),
         gallery=shown(f"{FIGURE}/gallery/{{dataset}}", data="{dataset}"),
@@ -338,7 +342,7 @@ rule report:
         captions=of_repository("workflow/report/*.rst"),
         sayings=of_repository("resources/methods.yaml"),
         template=of_repository("src/curvecast/report/page.html"),
-        code=code_of("curvecast.report.page"),
+        code=code_of("curvecast.report.page.page"),
     output:
         report(f"{RESULTS}/report.html", category="Start here", labels={"result": "report"}),
     log:

@@ -129,7 +129,11 @@ rule speedup_table:
             ),
         ),
         published=SPEEDUPS,
-        code=code_of("curvecast.stopping.tables", "curvecast.stopping.markdown", "curvecast.tables"),
+        code=code_of(
+            "curvecast.report.tables.speedups",
+            "curvecast.report.tables.speedups_markdown",
+            "curvecast.report.tables.results",
+        ),
     output:
         speedups=shown(f"{TABLE}/speedup_{{kind}}", search="{kind}"),
         summary=f"{TABLE}/speedup_{{kind}}_summary.csv",
@@ -154,7 +158,11 @@ rule speedup_table:
 rule stopping_timings:
     input:
         timings=stopping_of("timings.csv", searches=["sequential", "hyperband", "online"]),
-        code=code_of("curvecast.stopping.tables", "curvecast.stopping.markdown", "curvecast.tables"),
+        code=code_of(
+            "curvecast.report.tables.speedups",
+            "curvecast.report.tables.speedups_markdown",
+            "curvecast.report.tables.results",
+        ),
     output:
         shown(f"{RESULTS}/stopping_timings"),
     log:
@@ -182,7 +190,7 @@ rule stopping_figures:
         reliability=lambda wildcards: stopping_of(
             "reliability.parquet", wildcards.collection, ["sequential"]
         ),
-        code=code_of("curvecast.plots.stopping"),
+        code=code_of("curvecast.report.figures.stopping"),
     output:
         [
             shown(f"{FIGURE}/stopping/{{collection}}/{name}", data="{collection}")
@@ -207,7 +215,7 @@ rule stopping_figures:
 rule hyperband_figure:
     input:
         speedups=f"{TABLE}/speedup_hyperband.csv",
-        code=code_of("curvecast.plots.stopping"),
+        code=code_of("curvecast.report.figures.stopping"),
     output:
         shown(f"{FIGURE}/stopping/{{collection}}/hyperband", data="{collection}"),
     log:
@@ -232,7 +240,7 @@ rule stopped_runs_figure:
         ends=lambda wildcards: stopping_of(
             "ends.parquet", wildcards.dataset, ["sequential", "online"]
         ),
-        code=code_of("curvecast.plots.stopping"),
+        code=code_of("curvecast.report.figures.stopping"),
     output:
         shown(f"{FIGURE}/stopping/stopped/{{dataset}}", data="{dataset}"),
     log:

@@ -114,7 +114,7 @@ rule tuning_table:
     input:
         tunings=expand(f"{STUDY}/{{study}}/tuning.parquet", study=studies_in(TUNINGS)),
         published=PUBLISHED_TASK_A[0],
-        code=code_of("curvecast.studies.tuning", "curvecast.tables"),
+        code=code_of("curvecast.report.tables.tuning", "curvecast.report.tables.results"),
     output:
         shown(f"{TABLE}/tuning"),
     log:
@@ -187,7 +187,11 @@ rule study_table:
         evaluations=searches_files(
             [*TRAININGS, *TUNINGS, *REPLAYS], f"{STUDY}/{{job}}/evaluations.parquet"
         ),
-        code=code_of("curvecast.studies.jobs", "curvecast.studies.markdown", "curvecast.tables"),
+        code=code_of(
+            "curvecast.studies.jobs",
+            "curvecast.report.tables.studies",
+            "curvecast.report.tables.results",
+        ),
     output:
         studies=shown(f"{TABLE}/studies"),
         seconds=shown(f"{RESULTS}/study_timings"),
@@ -210,7 +214,11 @@ rule study_table:
 rule study_comparison_table:
     input:
         regret=searches_files(REPLAYS, f"{STUDY}/{{job}}/regret.parquet"),
-        code=code_of("curvecast.studies.summary", "curvecast.studies.markdown", "curvecast.tables"),
+        code=code_of(
+            "curvecast.studies.summary",
+            "curvecast.report.tables.studies",
+            "curvecast.report.tables.results",
+        ),
     output:
         comparison=shown(f"{TABLE}/study_comparison"),
         regret=f"{TABLE}/study_regret.csv",
@@ -235,7 +243,7 @@ rule study_figures:
         evaluations=lambda wildcards: searches_files(
             [*TRAININGS, *TUNINGS], f"{STUDY}/{{job}}/evaluations.parquet", wildcards.study
         ),
-        code=code_of("curvecast.plots.studies"),
+        code=code_of("curvecast.report.figures.studies"),
     output:
         [
             shown(f"{FIGURE}/studies/{{study}}/{name}", study="{study}")
@@ -260,7 +268,7 @@ rule study_figures:
 rule learning_curves_figure:
     input:
         curves=f"{STUDY}/{{study}}/curves.parquet",
-        code=code_of("curvecast.plots.studies"),
+        code=code_of("curvecast.report.figures.studies"),
     output:
         shown(f"{FIGURE}/studies/{{study}}/learning_curves", study="{study}"),
     log:
@@ -284,7 +292,7 @@ rule regret_figure:
         regret=lambda wildcards: searches_files(
             REPLAYS, f"{STUDY}/{{job}}/regret.parquet", wildcards.study
         ),
-        code=code_of("curvecast.plots.studies"),
+        code=code_of("curvecast.report.figures.studies"),
     output:
         shown(f"{FIGURE}/studies/{{study}}/regret", study="{study}"),
     log:

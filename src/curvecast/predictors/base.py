@@ -13,8 +13,8 @@ import pandas as pd
 
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors import targets
-from curvecast.predictors.prediction import MIN_RESIDUALS, Prediction, ResidualPrediction
+from curvecast.predictors import transforms as targets
+from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
 from curvecast.protocol import grouped_folds
 
 FORMS = (*targets.FORMS, *targets.CURVE_FORMS)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Regressor, TabularPredictor
-from curvecast.predictors.prediction import ResidualPrediction
+from curvecast.predictors.distributions import ResidualPrediction
 
 MODELS = {"ensemble": {"class": "Ensemble"}}
 USES = ("extra_trees", "gp", "nusvr_linear", "nusvr_rbf", "ridge")

@@ -48,7 +48,7 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import _least_squares
 from curvecast.predictors._curve_families import FAMILIES, scaled
 from curvecast.predictors.base import Predictor
-from curvecast.predictors.prediction import Prediction, ResidualPrediction
+from curvecast.predictors.distributions import Prediction, ResidualPrediction
 from curvecast.protocol import seed_from
 
 MODELS = {"lce": {"class": "LCEPredictor"}}

@@ -46,11 +46,11 @@ from torch import Tensor, nn
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.features import forward_fill
-from curvecast.predictors import targets
+from curvecast.predictors import transforms as targets
 from curvecast.predictors._batched_layers import Linear, evaluate, one_thread
 from curvecast.predictors._network_inputs import Columns, positions_of, static_frame, thin
 from curvecast.predictors.base import Predictor, inner_folds
-from curvecast.predictors.prediction import Prediction, ResidualPrediction
+from curvecast.predictors.distributions import Prediction, ResidualPrediction
 
 MODELS = {"lcnet": {"class": "LCNet"}}
 

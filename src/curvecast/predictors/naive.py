@@ -10,7 +10,7 @@ import pandas as pd
 from curvecast.curves import DataError
 from curvecast.features import last_value_column
 from curvecast.predictors.base import Regressor, TabularPredictor
-from curvecast.predictors.prediction import MIN_RESIDUALS, Prediction, ResidualPrediction
+from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
 
 MODELS = {"last_value": {"class": "LastValue"}, "mean": {"class": "Mean"}}
 

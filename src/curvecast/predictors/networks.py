@@ -49,7 +49,7 @@ from torch import Tensor, nn
 from curvecast.curves import CurveSet, DataError
 from curvecast.features import forward_fill
 from curvecast.predictors import _network_shapes as shapes
-from curvecast.predictors import targets
+from curvecast.predictors import transforms as targets
 from curvecast.predictors._batched_layers import evaluate, one_thread, train
 from curvecast.predictors._network_inputs import (
     SCALINGS,
@@ -61,7 +61,7 @@ from curvecast.predictors._network_inputs import (
     thin,
 )
 from curvecast.predictors.base import Predictor, inner_folds
-from curvecast.predictors.prediction import Prediction, ResidualPrediction
+from curvecast.predictors.distributions import Prediction, ResidualPrediction
 
 MODELS = {
     "cnn": {"class": "CNN"},

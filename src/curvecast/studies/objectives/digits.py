@@ -16,7 +16,7 @@ import torch
 from curvecast.protocol import seed_from
 from curvecast.studies.evaluation import Config
 from curvecast.studies.spaces import mlp as spaces
-from curvecast.tasks import embedded, mlp
+from curvecast.training import embedded, mlp
 
 
 @dataclass

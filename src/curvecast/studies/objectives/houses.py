@@ -15,7 +15,7 @@ from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config
 from curvecast.studies.spaces import houses
-from curvecast.tasks import regression
+from curvecast.training import regression
 
 _NARROWEST = 8
 

@@ -16,8 +16,8 @@ from curvecast.curves import DataError
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config
 from curvecast.studies.spaces import kuzushiji, load_configuration, usps
-from curvecast.tasks import cnn, images
-from curvecast.tasks.image_training import (
+from curvecast.training import cnn, images
+from curvecast.training.image_training import (
     ImageTraining,
     Prepared,
     Recipe,

@@ -13,7 +13,7 @@ from typing import Any
 import ConfigSpace
 from ConfigSpace import Categorical, EqualsCondition, Float, GreaterThanCondition, Integer
 
-from curvecast.tasks.cnn import MOST_CHANNELS
+from curvecast.training.cnn import MOST_CHANNELS
 
 _CHANNELS_FIRST = (3, 12)
 _MOST_CONV, _MOST_DENSE = 3, 2

@@ -1,0 +1,1 @@
+"""Train and predict the cells of a job; scores, comparisons between models, LCBench's Task A."""

@@ -1,0 +1,261 @@
+"""Train one model on one data set over all cells: what a prediction job of the workflow does.
+
+A cell is one (feature blocks, number of training runs, repeat, tau), and a depth to cut at where
+generalisation across depths is asked for. All cells of one split share it, curve predictors are
+fitted once for all taus of a split, and tabular ones get the frames that `features.build` made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curvecast import protocol
+from curvecast.curves import CurveSet, DataError, read_parquet
+from curvecast.features import COMBINATIONS, available, select
+from curvecast.predictors import make_predictor
+from curvecast.predictors.base import Prediction, Predictor, TabularPredictor
+from curvecast.predictors.quantiles import LEVELS, SHAPES
+
+ALL_BLOCKS = "TS+AP+HP"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fit with its test runs.
+
+    Attributes
+    ----------
+    repeat : number of the random split.
+    n_train, reserve : training runs, and the size of the largest training set with the same test
+        runs (see `protocol.split`).
+    depth : train on networks below this depth and test on the others; None for a plain split.
+    features : blocks that a tabular model sees; "TS+AP+HP" stands for all that the data set has.
+    tau : truncation epoch.
+    """
+
+    repeat: int
+    n_train: int
+    reserve: int
+    depth: int | None
+    features: str
+    tau: int
+
+
+def cells(
+    last_epoch: int,
+    *,
+    n_train: Sequence[int],
+    repeats: Iterable[int],
+    fractions: Sequence[float],
+    taus: Sequence[int] = (),
+    features: Sequence[str] = (ALL_BLOCKS,),
+    depths: Sequence[int] = (),
+) -> list[Cell]:
+    """All cells of an experiment on a data set whose last trained epoch is `last_epoch`."""
+    grid = protocol.tau_grid(last_epoch, fractions, taus)
+    cuts: Sequence[int | None] = depths or [None]
+    return [
+        Cell(repeat, n, max(n_train), depth, blocks, tau)
+        for repeat, n, depth, blocks, tau in product(repeats, n_train, cuts, features, grid)
+    ]
+
+
+def cells_of(curves: CurveSet, *, n_train: Sequence[int], **arguments: Any) -> list[Cell]:
+    """`cells` of a data set, with training sets that leave half of its runs for testing.
+
+    In a collection that is too small, sizes of more than half of the runs with a finite final
+    value give way to that half; the tables name the size that was used. Where networks are cut
+    by depth, the depth says how many runs there are on either side, and sizes stay.
+    """
+    if not arguments.get("depths"):
+        half = int(np.isfinite(curves.final).sum()) // 2
+        n_train = sorted({min(n, max(2, half)) for n in n_train})
+    return cells(curves.last_epoch, n_train=n_train, **arguments)
+
+
+def read_features(folder: str | Path, taus: Iterable[int]) -> dict[int, pd.DataFrame]:
+    """The frames `tau={tau}.parquet` of a feature folder. Raises DataError where one is missing."""
+    paths = {tau: Path(folder, f"tau={tau}.parquet") for tau in taus}
+    for tau, path in paths.items():
+        if not path.is_file():
+            raise DataError(f"no features at tau {tau}", file=path)
+    return {tau: read_parquet(path)[0] for tau, path in paths.items()}
+
+
+def run(
+    model: str,
+    options: Mapping[str, Any],
+    curves: CurveSet,
+    features: Mapping[int, pd.DataFrame],
+    cells: Iterable[Cell],
+    *,
+    depth_column: str = "ap_depth",
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fit and predict every cell.
+
+    Parameters
+    ----------
+    model, options : name and options of the predictor, as `make_predictor` takes them. Its seed
+        comes from (data set, repeat, model).
+    features : frames of all blocks by tau, shape (n_configs, n_features).
+    depth_column : column of `curves.configs` that cells with a depth cut at.
+
+    Returns
+    -------
+    predictions : a row per cell and test run, in the order of the cells: `features` (category),
+        `n_train`, `repeat`, `tau`, `depth` (only where cells have one), `configuration` (row
+        position in `curves`), then float32 `y_true, y_mean, y_std`, the quantiles `LEVELS` and
+        `SHAPES`. Where all runs of a cell have the same (quantile - y_mean) / y_std, as for all
+        Gaussian and conformal predictions, these numbers stand in `SHAPES` and the quantiles are
+        null, which keeps files small; else it is the other way round.
+    timings : a row per cell with its keys, `seconds_fit`, `seconds_predict` (of processor time)
+        and what the fitted model reports about itself, for instance the share of draws that did
+        not converge. A fit that serves several taus is charged to them in equal parts.
+
+    Raises
+    ------
+    DataError : unknown model or option, too few runs, no cell whose blocks the data set has, or
+        a single combination of blocks asked of a model that does not take features.
+    """
+    predictions: list[pd.DataFrame] = []
+    timings: list[dict[str, Any]] = []
+    for (repeat, n_train, reserve, depth), group in groupby(
+        cells, key=lambda c: (c.repeat, c.n_train, c.reserve, c.depth)
+    ):
+        split = _split(curves, n_train, repeat, reserve, depth, depth_column)
+        seed = protocol.seed_from(curves.name, repeat, model)
+        make = partial(make_predictor, model, seed=seed, **options)
+        for blocks, same in groupby(group, key=lambda c: c.features):
+            todo = list(same)
+            tabular = isinstance(make(), TabularPredictor)
+            train = _tabular if tabular else _from_curves
+            for cell, prediction, report in train(make, curves, features, split, blocks, todo):
+                predictions.append(_rows(cell, prediction, curves, split.test))
+                timings.append({**_keys(cell), **report})
+    if not predictions:
+        raise DataError(f"{model}: no cell to train, the data set lacks the feature blocks")
+    return pd.concat(predictions, ignore_index=True), pd.DataFrame(timings)
+
+
+def _split(
+    curves: CurveSet, n_train: int, repeat: int, reserve: int, depth: int | None, column: str
+) -> protocol.Split:
+    if depth is None:
+        return protocol.split(curves, n_train, repeat, reserve=reserve)
+    if column not in curves.configs:
+        raise DataError("no such column to cut depths at", file=curves.name, column=column)
+    shallow = curves.configs[column].to_numpy(dtype=np.float64) < depth
+    return protocol.split(
+        curves, n_train, repeat, reserve=reserve, train_pool=shallow, test_pool=~shallow
+    )
+
+
+Result = tuple[Cell, Prediction, dict[str, Any]]
+
+
+def _tabular(
+    make: Callable[[], Any],
+    curves: CurveSet,
+    features: Mapping[int, pd.DataFrame],
+    split: protocol.Split,
+    blocks: str,
+    todo: list[Cell],
+) -> Iterable[Result]:
+    y, groups = curves.final[split.train], curves.groups[split.train]
+    for cell in todo:
+        wanted = make().blocks if blocks == ALL_BLOCKS else blocks
+        present = [name for name in wanted.split("+") if available(features[cell.tau], name)]
+        if blocks not in (ALL_BLOCKS, "+".join(present)):
+            continue
+        X = select(features[cell.tau], "+".join(present))
+        start = time.process_time()
+        fitted = make().fit_xy(X.iloc[split.train], y, groups)
+        middle = time.process_time()
+        prediction = fitted.predict_xy(X.iloc[split.test])
+        end = time.process_time()
+        yield cell, prediction, _report(fitted, middle - start, end - middle)
+
+
+def _from_curves(
+    make: Callable[[], Any],
+    curves: CurveSet,
+    features: Mapping[int, pd.DataFrame],
+    split: protocol.Split,
+    blocks: str,
+    todo: list[Cell],
+) -> Iterable[Result]:
+    predictor = make()
+    if blocks != ALL_BLOCKS:
+        raise DataError(
+            f"{type(predictor).__name__} reads whole curves, it cannot be restricted to {blocks}"
+        )
+    start = time.process_time()
+    predictor.fit(curves.take(split.train), [cell.tau for cell in todo])
+    share = (time.process_time() - start) / len(todo)
+    test = curves.take(split.test)
+    for cell in todo:
+        start = time.process_time()
+        prediction = predictor.predict(test, cell.tau)
+        yield cell, prediction, _report(predictor, share, time.process_time() - start)
+
+
+def _report(predictor: Predictor, fit: float, predict: float) -> dict[str, Any]:
+    return {
+        "seconds_fit": round(fit, 6),
+        "seconds_predict": round(predict, 6),
+        **predictor.diagnostics(),
+    }
+
+
+def _keys(cell: Cell) -> dict[str, Any]:
+    keys = {
+        "features": cell.features,
+        "n_train": cell.n_train,
+        "repeat": cell.repeat,
+        "tau": cell.tau,
+    }
+    return keys if cell.depth is None else {**keys, "depth": cell.depth}
+
+
+def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray) -> pd.DataFrame:
+    """Prediction rows of one cell, see `run`."""
+    quantiles = prediction.quantile(list(LEVELS.values()))
+    shape = _common_shape(prediction, quantiles)
+    shapes = np.full_like(quantiles, np.nan)
+    if shape is not None:
+        shapes[:], quantiles = shape, shapes.copy()
+    keys = _keys(cell)
+    frame = pd.DataFrame(
+        {
+            "features": pd.Categorical([keys.pop("features")] * len(test), COMBINATIONS),
+            **{name: np.full(len(test), value, dtype=np.int32) for name, value in keys.items()},
+            "configuration": test.astype(np.int32),
+        }
+    )
+    numbers = {
+        "y_true": curves.final[test],
+        "y_mean": prediction.mean,
+        "y_std": prediction.std,
+        **dict(zip(LEVELS, quantiles.T, strict=True)),
+        **dict(zip(SHAPES.values(), shapes.T, strict=True)),
+    }
+    return frame.assign(**{name: a.astype(np.float32) for name, a in numbers.items()})
+
+
+def _common_shape(prediction: Prediction, quantiles: np.ndarray) -> np.ndarray | None:
+    """(quantile - mean) / std where that is the same for all runs, shape (n_levels,), else None."""
+    mean, std = prediction.mean[:, None], prediction.std[:, None]
+    gaps = quantiles - mean
+    widest = int(np.argmax(prediction.std))
+    shape = gaps[widest] / std[widest] if std[widest] > 0 else np.zeros(len(LEVELS))
+    rounding = 1e-6 * std + 1e-14 * np.abs(mean)
+    return shape if (np.abs(gaps - std * shape) <= rounding).all() else None

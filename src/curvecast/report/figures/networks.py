@@ -1,0 +1,46 @@
+"""Networks trained to the end: losses and scores over the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from curvecast.curves import CurveSet
+from curvecast.report.figures import style
+
+_PARTS = {"train": ("training", style.GREY), "val": ("validation", style.BLUE)}
+
+
+@style.styled
+def losses(runs: Sequence[CurveSet], title: str) -> Figure:
+    """Every series that exists for training and validation, a line per repeat.
+
+    Parameters
+    ----------
+    runs : one curve each, of the repeats of one network.
+    """
+    logs = [
+        {_target(run): run.values[0], **{k: v[0] for k, v in run.series.items()}} for run in runs
+    ]
+    names = [key.removeprefix("val_") for key in logs[0] if f"train_{key[4:]}" in logs[0]]
+    names = sorted(dict.fromkeys(name for name in names if f"val_{name}" in logs[0]))
+    figure, axes = style.panels(len(names), columns=2, label="epoch")
+    for axis, name in zip(axes, names, strict=True):
+        for part, (_, colour) in _PARTS.items():
+            for run, log in zip(runs, logs, strict=True):
+                values = log[f"{part}_{name}"]
+                axis.plot(run.epochs, np.where(np.isfinite(values), values, np.nan), color=colour)
+        axis.set_title(name.replace("_", " "))
+        if not name.endswith("accuracy"):
+            axis.set_yscale("log")
+    figure.suptitle(title.replace("_", " "), x=0.01, ha="left", fontsize=9)
+    style.legend(figure, [style.handle(text, color=c) for text, c in _PARTS.values()])
+    return figure
+
+
+def _target(run: CurveSet) -> str:
+    """The series that the curve itself is: the one of val_* whose partner is in the series."""
+    partners = [f"val_{k[6:]}" for k in run.series if k.startswith("train_")]
+    return next(name for name in partners if name not in run.series)

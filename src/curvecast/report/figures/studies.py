@@ -1,0 +1,352 @@
+"""What a study did: its losses, incumbents, course in time, and what its parameters matter.
+
+`evaluations` is the frame of `studies.summary.evaluations_frame`, of all seeds and optimisers of
+one study. A failed evaluation has an infinite loss.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy import stats
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import KFold
+
+from curvecast.curves import CurveSet
+from curvecast.report.figures import style
+from curvecast.studies import summary
+
+_COLOURS = {
+    "bohb": style.BLUE,
+    "f-bohb": style.SKY,
+    "freeze_thaw": style.GREEN,
+    "hyperband": style.RED,
+    "f-hyperband": style.ORANGE,
+    "random": style.GREY,
+    "grid": style.PURPLE,
+    "f-random": style.PURPLE,
+}
+_BUDGET_COLOURS = (style.GREY, style.SKY, style.GREEN, style.ORANGE, style.RED, style.PURPLE)
+# Parameter importance needs some evaluations on a budget.
+_ENOUGH = 15
+_FOLDS = 5
+
+
+@style.styled
+def origin(evaluations: pd.DataFrame) -> Figure:
+    """Share of evaluations below a loss, model-based against random configurations, per budget.
+
+    Failed evaluations count, so a curve may end below 1.
+    """
+    budgets = sorted(set(evaluations["budget"]))
+    origins = {True: ("model-based", style.BLUE), False: ("random", style.GREY)}
+    figure, axes = style.panels(len(budgets), columns=4, label="loss", sharey=True)
+    for axis, budget in zip(axes, budgets, strict=True):
+        part = evaluations[evaluations["budget"] == budget]
+        counts = []
+        for model_based, (name, colour) in origins.items():
+            losses = np.sort(part.loc[part["model_based"] == model_based, "loss"].to_numpy())
+            finite = losses[np.isfinite(losses)]
+            share = np.arange(1, len(finite) + 1) / max(len(losses), 1)
+            axis.step(finite, share, where="post", color=colour)
+            counts.append(f"{len(losses)} {name}")
+        _log_if_wide(axis.set_xscale, part["loss"])
+        axis.set_title(f"budget {budget:g}")
+        axis.text(0.97, 0.04, "\n".join(counts), transform=axis.transAxes, ha="right", fontsize=6.5)
+    figure.supylabel("share of evaluations below", fontsize=8.5)
+    style.legend(figure, [style.handle(n, color=c) for n, c in origins.values()])
+    return figure
+
+
+@style.styled
+def losses_over_time(evaluations: pd.DataFrame) -> Figure:
+    """Every finite loss when it was known, coloured by budget; a panel per optimiser.
+
+    Seconds are since the start of the seed's search.
+    """
+    frame = _since_start(evaluations)
+    optimizers = sorted(set(frame["optimizer"]))
+    figure, axes = style.panels(len(optimizers), columns=3, label="seconds", height=3.0)
+    colours = _of_budgets(frame)
+    for axis, optimizer in zip(axes, optimizers, strict=True):
+        part = frame[(frame["optimizer"] == optimizer) & np.isfinite(frame["loss"])]
+        for budget, of_budget in part.groupby("budget"):
+            axis.plot(of_budget["finished"], of_budget["loss"], "o", color=colours[budget])
+        _log_if_wide(axis.set_yscale, part["loss"])
+        axis.set_title(optimizer)
+    figure.supylabel("loss", fontsize=8.5)
+    style.legend(figure, _budget_handles(colours))
+    return figure
+
+
+@style.styled
+def incumbent(evaluations: pd.DataFrame) -> Figure:
+    """Loss of the best known configuration over the used budget and over time, a line per seed.
+
+    The incumbent is the best on the highest budget reached so far (`summary.incumbents`), so its
+    loss may rise where a higher budget is reached for the first time.
+    """
+    frame = _since_start(evaluations)
+    figure, axes = style.panels(2, columns=2, height=3.0)
+    for (optimizer, _), part in frame.groupby(["optimizer", "seed"]):
+        colour = _COLOURS[str(optimizer)]
+        known = summary.incumbents(part)
+        for axis, at in zip(axes, ("used", "finished"), strict=True):
+            x = np.append(known[at], part[at].max())
+            y = np.append(known["loss"], known["loss"].iloc[-1])
+            axis.step(x, y, where="post", color=colour, alpha=0.8)
+    for axis, label in zip(axes, ("used budget", "seconds"), strict=True):
+        _log_if_wide(axis.set_yscale, frame["loss"])
+        axis.set_xlabel(label)
+    figure.supylabel("loss of the incumbent", fontsize=8.5)
+    style.legend(figure, _optimizer_handles(frame))
+    return figure
+
+
+@style.styled
+def concurrency(evaluations: pd.DataFrame) -> Figure:
+    """Evaluations that run at the same time, a panel per optimiser, a line per seed.
+
+    Time counts from the first evaluation of each seed. A step is the mean over a fiftieth of the
+    time; where it is below the number of workers, some of them were waiting.
+    """
+    since = _since_start(evaluations)
+    edges = np.linspace(0, max(since["finished"].max(), 1e-9), 51)
+    seeds = sorted(set(since["seed"]))
+    colours = {s: _BUDGET_COLOURS[i % len(_BUDGET_COLOURS)] for i, s in enumerate(seeds)}
+    optimizers = sorted(set(since["optimizer"]))
+    figure, axes = style.panels(len(optimizers), columns=3, label="seconds", sharey=True)
+    for axis, optimizer in zip(axes, optimizers, strict=True):
+        for seed, part in since[since["optimizer"] == optimizer].groupby("seed"):
+            axis.stairs(mean_running(part, edges), edges, color=colours[seed], linewidth=1.4)
+        axis.set_ylim(bottom=0)
+        axis.set_title(optimizer)
+    figure.supylabel("evaluations at once", fontsize=8.5)
+    style.legend(figure, [style.handle(f"seed {s}", color=c) for s, c in colours.items()])
+    return figure
+
+
+def mean_running(evaluations: pd.DataFrame, edges: np.ndarray) -> np.ndarray:
+    """Mean number of running evaluations between each edge (seconds) and the next one."""
+    started = evaluations["started"].to_numpy()[:, None]
+    finished = evaluations["finished"].to_numpy()[:, None]
+    overlap = np.minimum(finished, edges[1:]) - np.maximum(started, edges[:-1])
+    mean: np.ndarray = overlap.clip(min=0).sum(axis=0) / np.diff(edges)
+    return mean
+
+
+@style.styled
+def rank_correlation(evaluations: pd.DataFrame) -> Figure:
+    """Spearman's correlation of the losses on two budgets, over configurations with both.
+
+    The number of configurations stands below; only those that a lower rung kept reach a higher
+    one, which lowers the correlation.
+    """
+    budgets, rho, counts = rank_correlations(evaluations)
+    figure, (axis,) = style.panels(1, columns=1, width=4.2, height=3.4)
+    axis.imshow(rho, vmin=-1, vmax=1, cmap="RdBu_r")
+    axis.grid(False)
+    labels = [f"{budget:g}" for budget in budgets]
+    axis.set_xticks(range(len(budgets)), labels)
+    axis.set_yticks(range(len(budgets)), labels)
+    for (i, j), value in np.ndenumerate(rho):
+        if np.isfinite(value):
+            colour = "white" if abs(value) > 0.6 else "black"
+            text = f"{value:.2f}\n({counts[i, j]})"
+            axis.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)
+    axis.set(xlabel="budget", ylabel="budget", title="rank correlation of losses")
+    return figure
+
+
+def rank_correlations(evaluations: pd.DataFrame) -> tuple[list[float], np.ndarray, np.ndarray]:
+    """Budgets, Spearman's correlations of their losses and numbers of configurations.
+
+    Shapes `(n_budgets, n_budgets)`; NaN with fewer than three configurations. What a rule ended
+    early has no loss of its budget and is left out; failed ones share the worst rank.
+    """
+    whole = evaluations[evaluations["stopped"].isna()]
+    keys = ["optimizer", "seed", "configuration"]
+    losses = whole.pivot(index=keys, columns="budget", values="loss")
+    budgets = [float(b) for b in losses.columns]
+    shape = (len(budgets), len(budgets))
+    rho, counts = np.full(shape, np.nan), np.zeros(shape, dtype=int)
+    for i, j in np.ndindex(shape):
+        both = losses.iloc[:, [i, j]].dropna().to_numpy()
+        counts[i, j] = len(both)
+        if len(both) >= 3 and (both != both[0]).any(axis=0).all():
+            rho[i, j] = stats.spearmanr(both[:, 0], both[:, 1]).statistic
+    return budgets, rho, counts
+
+
+@style.styled
+def learning_curves(curves: CurveSet) -> Figure:
+    """All curves of a study, the one with the best last value in colour."""
+    figure, (axis,) = style.panels(1, columns=1, width=6.0, height=3.4, label="epoch")
+    values = np.where(np.isfinite(curves.values), curves.values, np.nan)
+    axis.plot(curves.epochs, values.T, color=style.GREY, linewidth=0.7, alpha=0.6)
+    whole = curves.sign * curves.values[:, -1]
+    whole = np.where(np.isfinite(whole), whole, -np.inf)
+    if np.isfinite(whole).any():
+        axis.plot(curves.epochs, values[int(whole.argmax())], color=style.BLUE, linewidth=2)
+    _log_if_wide(axis.set_yscale, pd.Series(values.ravel()))
+    axis.set_ylabel(curves.metric)
+    axis.set_title(f"{len(curves)} runs, {int(np.isfinite(whole).sum())} of them to the end")
+    return figure
+
+
+@style.styled
+def importance(evaluations: pd.DataFrame) -> Figure:
+    """Permutation importance of the hyper-parameters, a panel per budget with 15 evaluations.
+
+    Bars are `importances`; the title says how well the forest ranks configurations that it has
+    not seen, below which the bars mean nothing.
+    """
+    found = importances(evaluations)
+    budgets = sorted(set(found["budget"]))
+    figure, axes = style.panels(max(len(budgets), 1), columns=3, label="drop of R²", height=2.6)
+    for axis, budget in zip(axes, budgets, strict=False):
+        part = found[found["budget"] == budget].sort_values("importance")
+        axis.barh(part["parameter"], part["importance"], xerr=part["sd"], color=style.SKY)
+        axis.axvline(0, color="#444444", linewidth=0.8)
+        n, r2 = part["evaluations"].iloc[0], part["r2"].iloc[0]
+        axis.set_title(f"budget {budget:g}: {n} runs, R² {r2:.2f}")
+    if not budgets:
+        axes[0].set_title(f"fewer than {_ENOUGH} evaluations on every budget")
+    return figure
+
+
+def importances(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """How much worse a forest ranks held-out configurations once a parameter is shuffled.
+
+    Per budget a random forest predicts the rank of the loss (failed ones are last) from the
+    configuration, in a five-fold cross-validation; `importance` and `sd` are mean and standard
+    deviation over folds of the drop of R² by permutation (Breiman 2001), `r2` is the mean R²
+    itself. Inactive parameters count as missing. Columns: `budget, evaluations, r2, parameter,
+    importance, sd`.
+    """
+    rows: list[dict[str, object]] = []
+    whole = evaluations[evaluations["stopped"].isna()]
+    for budget, part in whole.groupby("budget"):
+        if len(part) < _ENOUGH:
+            continue
+        points = _points(part["config"])
+        ranks = stats.rankdata(part["loss"]) / len(part)
+        drops, scores = [], []
+        for train, test in KFold(_FOLDS, shuffle=True, random_state=0).split(points):
+            forest = RandomForestRegressor(100, min_samples_leaf=2, random_state=0)
+            forest.fit(points.iloc[train], ranks[train])
+            held_out = points.iloc[test], ranks[test]
+            scores.append(forest.score(*held_out))
+            shuffled = permutation_importance(forest, *held_out, n_repeats=5, random_state=0)
+            drops.append(shuffled.importances_mean)
+        mean, sd = np.mean(drops, axis=0), np.std(drops, axis=0, ddof=1)
+        rows += [
+            {"budget": budget, "evaluations": len(part), "r2": np.mean(scores)}
+            | {"parameter": name, "importance": mean[i], "sd": sd[i]}
+            for i, name in enumerate(points)
+        ]
+    columns = ["budget", "evaluations", "r2", "parameter", "importance", "sd"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _points(configs: pd.Series) -> pd.DataFrame:
+    """Configurations as numbers: categories by their alphabetical position, inactive ones NaN."""
+    frame = pd.DataFrame([json.loads(config) for config in configs])
+    for column in frame:
+        if not pd.api.types.is_numeric_dtype(frame[column]):
+            codes = pd.Categorical(frame[column]).codes
+            frame[column] = np.where(codes < 0, np.nan, codes)
+    return frame.astype(np.float64)
+
+
+@style.styled
+def regret(regrets: pd.DataFrame) -> Figure:
+    """Normalised regret over the budget: the mean over data sets, and a panel for each of them.
+
+    Bands are 95 % intervals of the mean (Student's t), over data sets in the first panel and over
+    seeds in the others. Parameters are those of `summary.regret_rows`.
+    """
+    rows = summary.regret_rows(regrets)
+    names = sorted(set(rows["study"]))
+    several = len(names) > 1
+    many = len(names) > 8
+    figure, axes = style.panels(
+        len(names) + several,
+        columns=5 if many else 3,
+        height=1.5 if many else 2.6,
+        label="share of the budget",
+        sharex=True,
+    )
+    if several:
+        whole = rows.dropna(subset="regret").assign(seed=rows["study"], study="all")
+        _regret_lines(axes[0], summary.regret_rows(whole))
+        axes[0].set_title(f"mean over {len(names)} data sets")
+    for axis, name in zip(axes[int(several) :], names, strict=True):
+        _regret_lines(axis, rows[rows["study"] == name])
+        axis.set_title(style.short(name))
+    figure.supylabel("normalised regret", fontsize=8.5)
+    style.legend(figure, _optimizer_handles(rows))
+    return figure
+
+
+def _regret_lines(axis: Axes, rows: pd.DataFrame) -> None:
+    for optimizer, part in rows.groupby("optimizer"):
+        colour = _COLOURS[str(optimizer)]
+        axis.plot(part["share"], part["regret"], color=colour)
+        axis.fill_between(part["share"], part["low"], part["high"], color=colour, alpha=0.15, lw=0)
+    # The intervals of the first evaluations would flatten the rest.
+    axis.set_ylim(0, 1.1 * max(rows["regret"].max(), 1e-3))
+
+
+def of_study(evaluations: pd.DataFrame) -> dict[str, Figure]:
+    """Figures of a study that trains something, by the names of `studies.plan.FIGURES`."""
+    return {
+        "origin": origin(evaluations),
+        "losses_over_time": losses_over_time(evaluations),
+        "incumbent": incumbent(evaluations),
+        "concurrency": concurrency(evaluations),
+        "rank_correlation": rank_correlation(evaluations),
+        "importance": importance(evaluations),
+    }
+
+
+def _since_start(evaluations: pd.DataFrame) -> pd.DataFrame:
+    start = evaluations.groupby(["optimizer", "seed"])["started"].transform("min")
+    return evaluations.assign(
+        started=evaluations["started"] - start, finished=evaluations["finished"] - start
+    )
+
+
+def _log_if_wide(set_scale: Callable[[str], None], values: pd.Series) -> None:
+    finite = values[np.isfinite(values)]
+    if len(finite) and finite.min() > 0 and finite.max() > 20 * finite.min():
+        set_scale("log")
+
+
+def _of_budgets(frame: pd.DataFrame) -> dict[float, str]:
+    """A colour per budget; more of them than the palette has lie on a scale."""
+    budgets = sorted(set(frame["budget"]))
+    if len(budgets) <= len(_BUDGET_COLOURS):
+        return dict(zip(budgets, _BUDGET_COLOURS, strict=False))
+    scale = colormaps["viridis"](np.linspace(0, 0.95, len(budgets)))
+    return dict(zip(budgets, map(to_hex, scale), strict=True))
+
+
+def _budget_handles(colours: dict[float, str]) -> list[Line2D]:
+    return [
+        style.handle(f"budget {budget:g}", color=colour, marker="o", linestyle="none")
+        for budget, colour in colours.items()
+    ]
+
+
+def _optimizer_handles(frame: pd.DataFrame) -> list[Line2D]:
+    return [style.handle(o, color=_COLOURS[o]) for o in sorted(set(frame["optimizer"]))]

@@ -1,0 +1,83 @@
+"""What a report says about its run: the parts of the configuration that a reader needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curvecast.curves import collection_of
+from curvecast.data import registry as datasets
+
+_MANY = 8
+_EXPERIMENTS = {"stopping": "early stopping", "saved_models": "predictors kept", "task_a": "Task A"}
+_STANZA = ("licence", "citation", "description")
+
+
+@dataclass(frozen=True)
+class About:
+    """What was run on what.
+
+    Attributes
+    ----------
+    results : folder of the run.
+    fraction : of the curve, at which the findings are.
+    models : names of the predictors.
+    datasets : by name, the stanzas' `licence`, `citation` and `description`.
+    left_out : data sets that could not be had.
+    facts : further lines, a name and what is said of it.
+    """
+
+    results: str
+    fraction: float
+    models: Sequence[str]
+    datasets: Mapping[str, Mapping[str, str]]
+    left_out: Sequence[str]
+    facts: Mapping[str, str]
+
+
+def sources(registry: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Licence, citation and description of data sets, "" where a stanza lacks one."""
+    return {
+        name: {key: " ".join(str(registry[name].get(key, "")).split()) for key in _STANZA}
+        for name in names
+    }
+
+
+def facts(
+    config: Mapping[str, Any], usable: Sequence[str], registry: Mapping[str, Any]
+) -> dict[str, str]:
+    """Lines about a run on the data sets `usable`: data, predictors, protocol, experiments."""
+    protocol = config["protocol"]
+    seen = [f"{100 * fraction:g} %" for fraction in protocol["fractions"]]
+    seen += [f"epoch {tau}" for tau in protocol["taus"]]
+    lines = {
+        "data sets": _names(usable),
+        "predictors": ", ".join(config["models"]),
+        "protocol": (
+            f"{protocol['n_train']} training runs per split, all others for testing; "
+            f"{protocol['repeats']} random splits, the same for all predictors; "
+            f"{', '.join(seen)} of the curve seen"
+        ),
+    }
+    for name in ("ablation", "training_size", "depth", "task_a", "stopping", "saved_models"):
+        section = config[name] or {}
+        wanted = datasets.expand(section.get("datasets", ()), registry)
+        mine = [dataset for dataset in usable if dataset in wanted]
+        models = section.get("predictors") or section.get("models")
+        if mine and models:
+            lines[_EXPERIMENTS.get(name, name.replace("_", " "))] = (
+                f"{', '.join(models)} on {_names(mine)}"
+            )
+    if config["studies"]:
+        lines["studies"] = ", ".join(config["studies"])
+    return lines
+
+
+def _names(names: Sequence[str]) -> str:
+    """Names of data sets, or how many there are of each collection where they are many."""
+    if len(names) <= _MANY:
+        return ", ".join(names)
+    count = Counter(map(collection_of, names))
+    return ", ".join(f"{number} of {name}" for name, number in count.items())

@@ -1,0 +1,1 @@
+"""Tables of a run: frames, and Markdown made of them."""

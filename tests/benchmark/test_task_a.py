@@ -1,0 +1,157 @@
+"""LCBench's Task A: the split in file order, errors by hand, the published rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from curvecast import CurveSet, DataError, make_predictor
+from curvecast.benchmark import task_a
+from curvecast.benchmark.task_a import Variant
+from curvecast.curves import write_parquet
+from curvecast.data.registry import load_registry
+from curvecast.workflow import plan
+
+Make = Callable[..., CurveSet]
+PUBLISHED = Path(__file__).resolve().parents[2] / "resources/published/lcbench_task_a_mse.csv"
+
+
+def variant(**changes: object) -> Variant:
+    plain = Variant("", train=30, validation=10, test=20, test_from=40, options={})
+    return replace(plain, **changes)
+
+
+def test_parts_follow_the_order_of_the_file(make_curves: Make) -> None:
+    curves = make_curves(60)
+    curves.values[[3, 45], -1] = np.nan
+    rows = variant().rows(curves)
+    np.testing.assert_array_equal(rows["train"], np.delete(np.arange(30), 3))
+    np.testing.assert_array_equal(rows["validation"], np.arange(30, 40))
+    np.testing.assert_array_equal(rows["test"], np.delete(np.arange(40, 60), 5))
+    more = variant(train=40, validation=0).rows(curves)
+    assert len(more["validation"]) == 0
+    np.testing.assert_array_equal(more["test"], rows["test"])
+
+
+def test_parts_that_overlap_or_share_a_configuration_are_errors(make_curves: Make) -> None:
+    with pytest.raises(DataError, match=r"35 \+ 10 runs before the test runs 40 to 60"):
+        variant(train=35).rows(make_curves(60))
+    with pytest.raises(DataError, match="do not fit 50 runs"):
+        variant().rows(make_curves(50))
+    curves = make_curves(60)
+    curves.configs.loc[50, "group"] = 7
+    with pytest.raises(DataError, match="row run50: a configuration of the training runs"):
+        variant().rows(curves)
+
+
+def test_errors_of_the_last_value_by_hand(make_curves: Make) -> None:
+    curves = make_curves(60, noise=0.01)
+    predictions, timings = task_a.run("last_value", curves, 10, [variant()])
+    frame = task_a.table(
+        {("x/y", "last_value"): predictions}, {"x/y": "accuracy"}, task_a.load_published(PUBLISHED)
+    )
+    row = frame.iloc[0]
+    gap = (curves.final - curves.values[:, 9])[40:]
+    assert row["test_mse"] == pytest.approx(np.mean(gap**2))
+    assert row["test_mae"] == pytest.approx(np.mean(np.abs(gap)))
+    gap = (curves.final - curves.values[:, 9])[30:40]
+    assert row["validation_mse"] == pytest.approx(np.mean(gap**2))
+    assert list(row[list(task_a.SIZES)]) == [30, 10, 20]
+    assert row["test_mse_low"] < row["test_mse"] < row["test_mse_high"]
+    assert list(timings["variant"]) == [""]
+
+
+def test_the_bootstrap_interval_is_that_of_a_mean_of_many_runs() -> None:
+    rng = np.random.default_rng(0)
+    gap = rng.normal(size=2000)
+    found = task_a._errors("test", gap, seed=1)
+    reach = 1.96 * np.std(gap**2) / np.sqrt(2000)
+    assert found["test_mse_high"] - found["test_mse"] == pytest.approx(reach, rel=0.1)
+    assert found["test_mse"] - found["test_mse_low"] == pytest.approx(reach, rel=0.1)
+
+
+def test_a_run_is_the_same_every_time_and_sees_nothing_late(make_curves: Make) -> None:
+    curves = make_curves(60, noise=0.01)
+    first, _ = task_a.run("extra_trees", curves, 5, [variant(options={"max_trees": 20})])
+    late = curves.take(np.arange(60))
+    late.values[30:, 5:-1] = 9.0
+    again, _ = task_a.run("extra_trees", late, 5, [variant(options={"max_trees": 20})])
+    pd.testing.assert_frame_equal(first, again)
+
+
+def test_published_rows_stand_below_with_their_source(make_curves: Make, tmp_path: Path) -> None:
+    curves = make_curves(60, noise=0.01)
+    variants = [variant(), variant(name="fewer", train=20)]
+    predictions, _ = task_a.run("ridge", curves, 10, variants)
+    write_parquet(predictions, tmp_path / "a/b/ridge.task_a.parquet", {"metric": "loss"})
+    loaded, metrics = task_a.load(tmp_path, [tmp_path / "a/b/ridge.task_a.parquet"])
+    assert metrics == {"a/b": "loss"}
+    frame = task_a.table(loaded, metrics, task_a.load_published(PUBLISHED))
+    assert tuple(frame.columns) == task_a.COLUMNS
+    assert list(frame["variant"][:2]) == ["", "fewer"]
+    theirs = frame[frame["source"] != task_a.OURS].set_index(["source", "model"])
+    assert theirs.loc[("Singh poster", "lstm"), "test_mse"] == 6.2994
+    assert set(theirs["dataset"]) == {"lcbench_full/Fashion-MNIST"}
+    text = task_a.markdown(frame)
+    assert "## a/b, loss" in text
+    assert "Published only: this run did not have these curves." in text
+    assert "| Schrodi et al. | conditional RNN ensemble |" in text
+    assert "| 20/10/20 |" in text
+
+
+def test_a_published_file_without_a_column_is_named(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("who,model\nme,ols\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"p\.csv, column val_mse: missing"):
+        task_a.load_published(tmp_path / "p.csv")
+
+
+def test_variants_of_a_model_change_only_what_they_name() -> None:
+    config = {
+        "model_options": {"ols": {"target": "gain"}},
+        "task_a": {
+            "datasets": ["a"],
+            "models": ["ols", "ridge"],
+            "tau": 10,
+            "train": 30,
+            "validation": 10,
+            "test": 20,
+            "variants": [
+                {"name": "few", "train": 20},
+                {"name": "level", "models": ["ols"], "options": {"target": "level"}},
+            ],
+        },
+    }
+    ols = [Variant(**v) for v in plan.task_a_variants(config, "ols")]
+    assert [v.name for v in ols] == ["", "few", "level"]
+    assert [(v.train, v.test_from) for v in ols] == [(30, 40), (20, 40), (30, 40)]
+    assert [v.options for v in ols] == [
+        {"target": "gain"},
+        {"target": "gain"},
+        {"target": "level"},
+    ]
+    assert [v["name"] for v in plan.task_a_variants(config, "ridge")] == ["", "few"]
+
+
+def test_the_named_run_asks_for_what_there_is() -> None:
+    root = Path(__file__).resolve().parents[2]
+    config = yaml.safe_load((root / "config/task_a.yaml").read_text(encoding="utf-8"))
+    registry = load_registry(config["dataset_definitions"])
+    section = config["task_a"]
+    assert set(section["datasets"]) <= set(registry)
+    assert len(registry["task_a/gradients"]["series"]) > 0
+    assert registry["task_a/gradients"]["dataset"] == "Fashion-MNIST"
+    for model in section["models"]:
+        for arguments in plan.task_a_variants(config, model):
+            asked = Variant(**arguments)
+            assert asked.train + asked.validation <= asked.test_from == 1500
+            assert make_predictor(model, **asked.options).seed == 0
+    assert {v["name"] for v in plan.task_a_variants(config, "cnn")} == {
+        "",
+        *(variant["name"] for variant in section["variants"]),
+    }

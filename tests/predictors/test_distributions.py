@@ -1,0 +1,72 @@
+"""Predictive distributions: quantiles and distribution functions undo each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from curvecast.predictors.distributions import Prediction, ResidualPrediction, WarpedPrediction
+
+LEVELS = [0.001, 0.025, 0.1, 0.5, 0.75, 0.975, 0.999]
+
+
+def distributions() -> dict[str, Prediction]:
+    mean, std = np.array([0.2, -3.0]), np.array([0.1, 2.0])
+    return {
+        "gaussian": Prediction(mean, std),
+        "warped": WarpedPrediction.of(Prediction(mean, std), np.arcsinh, np.sinh),
+        "residual": ResidualPrediction.of(mean, std, np.random.default_rng(0).normal(size=99)),
+    }
+
+
+@pytest.mark.parametrize("name", ["gaussian", "warped", "residual"])
+def test_cdf_undoes_quantile(name: str) -> None:
+    prediction = distributions()[name]
+    quantiles = prediction.quantile(LEVELS)
+    for level, column in zip(LEVELS, quantiles.T, strict=True):
+        np.testing.assert_allclose(prediction.cdf(column), level, atol=1e-9)
+    assert (np.diff(quantiles, axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["gaussian", "warped", "residual"])
+def test_affine_moves_everything(name: str) -> None:
+    prediction = distributions()[name]
+    shift = np.array([10.0, 20.0])
+    moved = prediction.affine(shift, 3.0)
+    np.testing.assert_allclose(moved.mean, shift + 3 * prediction.mean)
+    np.testing.assert_allclose(moved.std, 3 * prediction.std)
+    expected = shift[:, None] + 3 * prediction.quantile(LEVELS)
+    np.testing.assert_allclose(moved.quantile(LEVELS), expected)
+    np.testing.assert_allclose(moved.cdf(expected[:, 2]), LEVELS[2], atol=1e-9)
+
+
+def test_residual_levels_are_those_of_split_conformal_prediction() -> None:
+    # of 9 residuals the i-th smallest has the level i / 10
+    prediction = ResidualPrediction.of(np.zeros(1), np.ones(1), np.arange(9.0)[::-1])
+    np.testing.assert_allclose(prediction.quantile([0.1, 0.5, 0.9])[0], [0.0, 4.0, 8.0])
+
+
+def test_many_gaussian_residuals_give_a_gaussian() -> None:
+    residuals = norm.ppf(np.arange(1, 2000) / 2000)
+    prediction = ResidualPrediction.of(np.zeros(1), np.ones(1), residuals)
+    np.testing.assert_allclose(prediction.quantile(LEVELS)[0], norm.ppf(LEVELS), atol=1e-3)
+
+
+def test_no_scale_is_a_step() -> None:
+    prediction = ResidualPrediction.of(np.ones(2), np.array([0.0, 1.0]), np.array([-1.0, 1.0]))
+    assert prediction.cdf(np.array([0.999, 1.0])).tolist() == [0.0, pytest.approx(0.5)]
+    assert prediction.cdf(1.0)[0] == 1.0
+
+
+def test_gaussian_keeps_location_and_spread_and_forgets_the_shape() -> None:
+    mean, scale = np.array([0.2, -3.0]), np.array([0.1, 2.0])
+    skewed = ResidualPrediction.of(mean, scale, np.array([-0.2, -0.1, -0.1, 0.0, 0.1, 3.0]))
+    plain = skewed.gaussian()
+    np.testing.assert_array_equal(plain.mean, mean)
+    np.testing.assert_array_equal(plain.std, skewed.std)
+    expected = norm.ppf(LEVELS, mean[:, None], skewed.std[:, None])
+    np.testing.assert_allclose(plain.quantile(LEVELS), expected)
+    assert plain.gaussian() is plain
+    warped = WarpedPrediction.of(skewed, np.arcsinh, np.sinh).gaussian()
+    np.testing.assert_allclose(warped.quantile(LEVELS), np.sinh(expected))

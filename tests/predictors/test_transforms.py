@@ -1,0 +1,101 @@
+"""Target forms: what a regressor is asked for, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from curvecast import CurveSet, DataError, make_predictor
+from curvecast.features import build
+from curvecast.predictors import transforms as targets
+from curvecast.predictors.base import FORMS
+from curvecast.predictors.distributions import Prediction
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_back_undoes_forward(make_curves: Callable[..., CurveSet], name: str) -> None:
+    curves = make_curves(30)
+    X = build(curves, [4])[4]
+    form = targets.make(name, X, curves.final)
+    seen = form.seen(X)
+    z = form.forward(curves.final, seen)
+    back = form.back(Prediction(z, np.full(len(z), 1e-6)), seen)
+    np.testing.assert_allclose(back.mean, curves.final)
+
+
+def test_gain_is_what_remains(make_curves: Callable[..., CurveSet]) -> None:
+    curves = make_curves(30)
+    X = build(curves, [4])[4]
+    form = targets.make("gain", X, curves.final)
+    np.testing.assert_allclose(
+        form.forward(curves.final, form.seen(X)), curves.final - curves.values[:, 3]
+    )
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_are_equivariant(make_curves: Callable[..., CurveSet], name: str) -> None:
+    curves = make_curves(60, noise=0.01)
+    X, y = build(curves, [4])[4], curves.final
+    moved = build(curves.negated(), [4])[4]
+    p = make_predictor("ridge", target=name).fit_xy(X, y).predict_xy(X)
+    q = make_predictor("ridge", target=name).fit_xy(moved, -y).predict_xy(moved)
+    np.testing.assert_allclose(q.mean, -p.mean, rtol=1e-6)
+
+
+def test_a_gain_needs_the_curve(make_curves: Callable[..., CurveSet]) -> None:
+    curves = make_curves(30)
+    X = build(curves, [4])[4].filter(regex="^hp_")
+    with pytest.raises(DataError, match="value at tau"):
+        make_predictor("ols", target="gain").fit_xy(X, curves.final)
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_best_gain_counts_from_the_best_value_so_far(
+    make_curves: Callable[..., CurveSet], direction: str
+) -> None:
+    curves = make_curves(30, noise=0.05, direction=direction)
+    X = build(curves, [6])[6]
+    form = targets.make("best_gain", X, curves.final)
+    best = (
+        curves.values[:, :6].max(axis=1)
+        if direction == "maximize"
+        else (curves.values[:, :6].min(axis=1))
+    )
+    np.testing.assert_allclose(form.forward(curves.final, form.seen(X)), curves.final - best)
+
+
+def test_the_best_gain_forgives_a_jump(make_curves: Callable[..., CurveSet]) -> None:
+    curves = make_curves(80, noise=0.002)
+    jump = curves.values.copy()
+    jump[0, 5] -= 20.0
+    X, torn = build(curves, [6])[6], build(replace(curves, values=jump), [6])[6]
+    rest = np.arange(1, 80)
+    errors = {}
+    for target in ("gain", "best_gain"):
+        model = make_predictor("gp", target=target).fit_xy(X.iloc[rest], curves.final[rest])
+        errors[target] = abs(model.predict_xy(torn.iloc[[0]]).mean[0] - curves.final[0])
+    assert errors["best_gain"] < 0.5
+    assert errors["gain"] > 5.0
+
+
+def test_auto_takes_the_form_that_errs_least_on_unseen_runs(
+    make_curves: Callable[..., CurveSet],
+) -> None:
+    # ends that equal the value at tau plus noise, whatever the level: the gain is constant
+    curves = make_curves(40, noise=0.0)
+    values = curves.values.copy()
+    levels = np.random.default_rng(0).standard_cauchy(40)
+    values[:] = levels[:, None] + 0.01 * np.random.default_rng(1).normal(size=values.shape)
+    X = build(
+        CurveSet(curves.configs, values, curves.epochs, "m", "maximize", "synthetic/levels"), [4]
+    )[4]
+    model = make_predictor("extra_trees", target="auto", draws=3).fit_xy(X, values[:, -1])
+    assert FORMS[int(model.diagnostics()["target"])] in ("gain", "best_gain")
+
+
+def test_an_unknown_form_is_an_error() -> None:
+    with pytest.raises(DataError, match="target is 'slope'"):
+        make_predictor("ridge", target="slope")

@@ -1,0 +1,144 @@
+"""Findings say what the tables hold."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from curvecast.report.page.findings import findings
+
+
+@pytest.fixture
+def r2() -> pd.DataFrame:
+    rows = [
+        # dataset, model, fraction, r2, se, cover80
+        ("mine/a", "last_value", 0.25, 0.50, 0.01, 0.8),
+        ("mine/b", "last_value", 0.25, 0.70, 0.01, 0.8),
+        ("mine/a", "ols", 0.25, 0.80, 0.02, 0.60),
+        ("mine/b", "ols", 0.25, 0.90, 0.02, 0.64),
+        ("mine/a", "gp", 0.25, 0.60, 0.02, 0.78),
+        ("mine/b", "gp", 0.25, 0.65, 0.02, 0.86),
+        ("mine/a", "ols", 0.1, 0.40, 0.02, 0.5),
+        ("mine/b", "ols", 0.1, 0.50, 0.02, 0.5),
+    ]
+    columns = ["dataset", "model", "fraction", "r2_mean", "r2_se", "cover80"]
+    return pd.DataFrame(rows, columns=columns).assign(n_train=100)
+
+
+def test_the_best_model_stands_beside_the_last_value(r2: pd.DataFrame) -> None:
+    first = findings({"r2": r2}, 0.25)[0]
+    assert first.key == "R² 0.85"
+    assert "`ols` reaches R² 0.85 (median of 2 data sets, 0.80 to 0.90)" in first.text
+    assert "the last value seen, 0.60 (median of 2 data sets, 0.50 to 0.70)" in first.text
+    assert first.anchor == "accuracy"
+
+
+def test_a_single_data_set_has_a_standard_error(r2: pd.DataFrame) -> None:
+    first = findings({"r2": r2[r2["dataset"] == "mine/a"]}, 0.25)[0]
+    assert "`ols` reaches R² 0.800 ± 0.020" in first.text
+
+
+def test_calibration_names_the_closest_and_the_farthest(r2: pd.DataFrame) -> None:
+    found = {f.anchor: f for f in findings({"r2": r2[r2["fraction"] == 0.25]}, 0.25)}
+    finding = found["calibration"]
+    assert finding.key == "82 %"
+    assert "`gp` (78 % to 86 % by data set)" in finding.text
+    assert "`ols` with 62 % (60 % to 64 % by data set)" in finding.text
+
+
+def test_growth_with_the_fraction_is_of_one_model(r2: pd.DataFrame) -> None:
+    last = findings({"r2": r2}, 0.25)[-1]
+    assert last.key == "R² 0.45"
+    assert "10 %: 0.45 (median of 2 data sets, 0.40 to 0.50)" in last.text
+    assert "25 %: 0.85" in last.text
+
+
+def test_ablation_compares_curve_and_settings() -> None:
+    ablation = pd.DataFrame(
+        {
+            "dataset": "mine/a",
+            "model": "ols",
+            "fraction": 0.25,
+            "n_train": 100,
+            "features": ["TS", "AP+HP", "TS+AP+HP"],
+            "r2_mean": [0.8, 0.3, 0.85],
+            "r2_se": [0.01, 0.02, 0.03],
+        }
+    )
+    finding = findings({"ablation": ablation}, 0.25)[0]
+    assert finding.key == "0.80 against 0.30"
+    assert "curve alone, 0.800 ± 0.010, and of the settings alone (AP+HP), 0.300 ± 0.020" in (
+        finding.text
+    )
+    assert "Together (TS+AP+HP): 0.850 ± 0.030." in finding.text
+
+
+def test_searches_are_compared_with_their_interval() -> None:
+    paired = pd.DataFrame(
+        {
+            "optimizer": "bohb",
+            "other": ["hyperband", "random"],
+            "studies": [3, 3],
+            "seeds": [5, 5],
+            "difference": [-0.01, -0.02],
+            "low": [-0.05, -0.03],
+            "high": [0.03, -0.01],
+        }
+    )
+    finding = findings({"study_comparison": paired}, 0.25)[0]
+    assert finding.key == "-0.020"
+    assert "BOHB and random search" in finding.text
+    assert "95 % interval -0.030 to -0.010 over data sets; 3 data sets, 5 seeds" in finding.text
+
+
+def test_a_single_data_set_shows_the_spread_over_seeds() -> None:
+    paired = pd.DataFrame(
+        {"optimizer": "bohb", "other": ["random"], "studies": [1], "seeds": [5]}
+        | {"difference": [-0.02], "low": [float("nan")], "high": [float("nan")]}
+    )
+    regrets = pd.DataFrame(
+        {
+            "optimizer": ["bohb", "bohb", "random"],
+            "share": [0.5, 1.0, 1.0],
+            "regret": [0.2, 0.03, 0.05],
+            "low": [0.1, 0.02, 0.04],
+            "high": [0.3, 0.04, 0.06],
+        }
+    )
+    finding = findings({"study_comparison": paired, "study_regret": regrets}, 0.25)[0]
+    assert "(BOHB 0.030, 95 % interval over seeds 0.020 to 0.040; random 0.050, " in finding.text
+
+
+def test_speedups_are_those_of_the_fixed_setting() -> None:
+    rows = [("a", False, 9.0, 8.0, 10.0, 0.0), ("a", True, 3.0, 2.5, 3.5, 0.02)]
+    columns = ["dataset", "default", "speedup_mean", "speedup_low", "speedup_high", "regret_mean"]
+    frame = pd.DataFrame(rows, columns=columns).assign(recovered_share=0.8)
+    hyperband = pd.DataFrame(rows, columns=columns).assign(
+        window=["settled", "all"], loss_relative_mean=[0.5, 0.01]
+    )
+    found = findings({"speedup_sequential": frame, "speedup_hyperband": hyperband}, 0.25)[0]
+    assert found.key == "3.0 times"
+    assert "3.00 (95 % interval 2.50 to 3.50) times" in found.text
+    assert "best run in 80 % of the searches; its regret is 0.020" in found.text
+    assert found.text.endswith(
+        "Inside Hyperband: 3.00 (95 % interval 2.50 to 3.50) times, relative loss 0.010."
+    )
+    more = pd.concat([frame, frame.assign(dataset="b", speedup_mean=[9.0, 5.0])])
+    assert "4.00 (median of 2 data sets, 3.00 to 5.00) times" in (
+        findings({"speedup_sequential": more}, 0.25)[0].text
+    )
+
+
+def test_published_figures_are_counted() -> None:
+    published = pd.DataFrame(
+        {"difference": [0.0, 0.01, -0.2, 0.3], "beyond_2se": [False, False, True, True]}
+    )
+    finding = findings({"published": published}, 0.25)[0]
+    assert finding.key == "2 of 4"
+    assert "1 of the others are higher than ours, 1 lower" in finding.text
+
+
+def test_no_table_no_finding(r2: pd.DataFrame) -> None:
+    assert findings({}, 0.25) == []
+    assert findings({"r2": r2.iloc[:0]}, 0.25) == []
+    assert len(findings({"r2": r2}, 0.25, most=1)) == 1

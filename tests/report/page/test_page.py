@@ -1,0 +1,155 @@
+"""The page in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from curvecast.curves import DataError, write_text
+from curvecast.predictors import registry
+from curvecast.report.figures import style
+from curvecast.report.page import page
+from curvecast.report.page.about import About, facts, sources
+from curvecast.report.tables import markdown
+from curvecast.report.tables import results as tables
+
+ROOT = Path(__file__).resolve().parents[3]
+SAYINGS = ROOT / "resources/methods.yaml"
+LookAt = Callable[[Path, int], dict[str, Any]]
+
+
+def drawn() -> Any:
+    figure, axes = style.panels(1, columns=1, width=3)
+    axes[0].plot([0, 1], [0, 1])
+    return figure
+
+
+@pytest.fixture
+def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
+    """A report of a small run with two data sets in `results`."""
+    scores = make_scores(
+        {
+            (f"mine/{name}", model): [r2, r2 + 0.1]
+            for name, model, r2 in (
+                ("a", "ols", 0.5),
+                ("a", "ridge", 0.7),
+                ("b", "ols", 0.6),
+                ("b", "ridge", -0.2),
+            )
+        }
+    )
+    summary = tables.summarise(scores)
+    tables.write_csv(summary, tmp_path / "tables/r2.csv")
+    write_text(markdown.r2(summary), tmp_path / "tables/r2.md")
+    for name in ("r2/mine", "gallery/mine/a", "gallery/mine/b", "gallery/mine/c"):
+        style.save(style.styled(drawn)(), tmp_path / "figures" / name)
+    caption = tmp_path / "gallery.rst"
+    caption.write_text("Curves and *predictions*.\n")
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/predict.tsv").write_text("s\tmax_rss\tcpu_time\n1.5\t200\t1.0\n")
+    about = About(
+        results=str(tmp_path),
+        fraction=float(scores["fraction"].iloc[0]),
+        models=["ols", "ridge"],
+        datasets={
+            "mine/a": {"licence": "MIT", "citation": "Me (2026)", "description": "1 < 2 & 3"},
+            "mine/b": {"licence": "", "citation": "", "description": ""},
+        },
+        left_out=["baker/lost"],
+        facts={"data sets": "mine/a, mine/b"},
+    )
+    page.write(
+        tmp_path / "report.html",
+        about,
+        tables=(tmp_path / "tables").iterdir(),
+        figures=(tmp_path / "figures").rglob("*.*"),
+        captions=[caption],
+        sayings=SAYINGS,
+        benchmarks=tmp_path / "benchmarks",
+    )
+    return tmp_path / "report.html"
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_everything_is_there_and_the_page_fits(report: Path, look_at: LookAt, width: int) -> None:
+    found = look_at(report, width)
+    assert found["wider"] <= 0
+    figures = {name for name, pixels in found["images"] if pixels > 0}
+    assert figures == {f"figures-{n}" for n in ("r2-mine", *(f"gallery-mine-{c}" for c in "abc"))}
+    sections = {section["id"]: section for section in found["sections"]}
+    assert list(sections) == ["findings", "accuracy", "methods", "sources", "jobs"]
+    assert sections["findings"]["findings"] >= 2
+    assert all(section["words"] > 20 for section in sections.values())
+    grids = [table for table in found["tables"] if table["id"] == "tables-r2"]
+    assert [(table["rows"], table["moved"]) for table in grids] == [(2, True)]
+
+
+def test_words_of_the_page(report: Path) -> None:
+    text = report.read_text(encoding="utf-8")
+    assert "<strong>Left out</strong>, because their files could not be had:\nbaker/lost." in text
+    assert "1 &lt; 2 &amp; 3" in text
+    assert "Curves and <em>predictions</em>." in text
+    assert 'download="r2.csv"' in text
+    assert "<td>predict</td>\n<td>1</td>\n<td>1.5</td>" in text
+    assert "http" not in text.replace("http://www.w3.org/", "")  # nothing comes from elsewhere
+
+
+def test_a_benchmark_of_another_kind_is_an_error(report: Path) -> None:
+    (report.parent / "benchmarks/predict.tsv").write_text("x\n1\n")
+    about = About(str(report.parent), 0.25, [], {}, [], {})
+    with pytest.raises(DataError, match=r"predict\.tsv"):
+        page.write(
+            report,
+            about,
+            tables=[],
+            figures=[],
+            captions=[],
+            sayings=SAYINGS,
+            benchmarks=report.parent / "benchmarks",
+        )
+
+
+def test_methods_that_are_spoken_of_exist() -> None:
+    said = yaml.safe_load(SAYINGS.read_text(encoding="utf-8"))
+    assert set(said["predictors"]) <= set(registry())
+    described = {name: text for name, text, _ in page.methods(list(registry()), SAYINGS)}
+    assert all(described[name] for name in registry())
+
+
+def test_a_model_without_an_entry_is_described_by_its_class(tmp_path: Path) -> None:
+    (tmp_path / "methods.yaml").write_text("predictors: {}\nothers: {}\n")
+    [(name, text, cite)] = page.methods(["mean"], tmp_path / "methods.yaml")
+    assert (name, cite) == ("mean", "")
+    assert text.startswith("The mean of the training runs")
+
+
+def test_facts_of_a_run() -> None:
+    config: dict[str, Any] = {
+        "models": ["ols", "gp"],
+        "protocol": {"n_train": 30, "repeats": 2, "fractions": [0.1, 0.25], "taus": [7]},
+        "ablation": {"datasets": ["mine"], "models": ["ols"]},
+        "training_size": {"datasets": []},
+        "depth": None,
+        "task_a": None,
+        "saved_models": {"datasets": [], "models": ["ols"]},
+        "stopping": {"datasets": ["baker/*"], "predictors": ["gain_gp"]},
+        "studies": ["digits"],
+    }
+    usable = ["mine", *(f"baker/{i}" for i in range(9))]
+    said = facts(config, usable, {name: {"kind": "curves"} for name in usable})
+    assert said["data sets"] == "1 of mine, 9 of baker"
+    assert said["protocol"].startswith("30 training runs per split, all others for testing; 2 ")
+    assert said["protocol"].endswith("10 %, 25 %, epoch 7 of the curve seen")
+    assert said["ablation"] == "ols on mine"
+    assert said["early stopping"] == "gain_gp on 9 of baker"
+    assert not {"depth", "predictors kept"} & set(said)
+    assert said["studies"] == "digits"
+    stanza = {"licence": "MIT", "description": "two\n  lines", "reader": "table"}
+    assert sources({"mine": stanza}, ["mine"]) == {
+        "mine": {"licence": "MIT", "citation": "", "description": "two lines"}
+    }

@@ -1,0 +1,223 @@
+"""Speedup tables: summaries over orderings and data sets, and published values beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curvecast import DataError
+from curvecast.report.tables import speedups as tables
+from curvecast.report.tables import speedups_markdown as markdown
+
+PUBLISHED_FOLDER = Path(__file__).resolve().parents[3] / "resources/published"
+
+
+@pytest.fixture
+def published():
+    return tables.load_published(PUBLISHED_FOLDER)
+
+
+def sequential_rows(
+    dataset="baker/metaqnn_cifar10", predictor="nusvr_rbf", setting="baker", delta=0.8, **columns
+):
+    speedup = np.array([6.0, 7.0, 8.0])
+    return pd.DataFrame(
+        {
+            "dataset": dataset,
+            "predictor": predictor,
+            "setting": setting,
+            "delta": delta,
+            "default": False,
+            "ordering": range(3),
+            "epochs": (20000 / speedup).astype(int),
+            "speedup": speedup,
+            "speedup_seconds": np.nan,
+            "regret": [0.0, 0.004, 0.02],
+            "recovered": [True, True, False],
+            "exactly": [True, False, False],
+            "beating": [2, 0, 3],
+            "lost": [0, 0, 1],
+            "oracle_speedup": 9.0,
+        }
+    ).assign(**columns)
+
+
+def hyperband_rows(predictor="nusvr_rbf", setting="kappa=1", **columns):
+    frame = pd.DataFrame(
+        {
+            "dataset": "baker/cudaconvnet_cifar10",
+            "predictor": predictor,
+            "setting": setting,
+            "delta": 0.95,
+            "default": False,
+            "repeat": range(2),
+            "window": "settled",
+            "first": 11,
+            "last": 40,
+            "budget": 27,
+            "direction": "maximize",
+            "speedup": [1.9, 2.1],
+            "speedup_seconds": np.nan,
+            "oracle_speedup": 4.0,
+            "loss": [0.0, 0.001],
+            "loss_relative": [0.0, 0.02],
+        }
+    )
+    return frame.assign(**columns)
+
+
+def test_a_row_sums_up_its_orderings(published):
+    table = tables.speedup_sequential(sequential_rows(), published)
+    assert len(table) == 1
+    row = table.iloc[0]
+    assert row["speedup_mean"] == 7
+    # Student's t with 2 degrees of freedom: 4.3027 * 1 / sqrt(3)
+    assert row["speedup_high"] - 7 == pytest.approx(2.4841, abs=1e-4)
+    assert row["recovered_share"] == pytest.approx(2 / 3)
+    assert row["exactly_recovered_share"] == pytest.approx(1 / 3)
+    assert row["regret_mean"] == pytest.approx(0.008)
+    assert row["lost_share"] == pytest.approx(1 / 5)
+    assert row["oracle_bound"] == 9
+
+
+def test_published_speedups_stand_beside_ours(published):
+    rows = [
+        sequential_rows(),
+        sequential_rows(setting="top10", delta=0.99),
+        sequential_rows(predictor="lce", delta=0.95),
+        sequential_rows(delta=0.9, dataset="baker/metaqnn_svhn"),
+        sequential_rows(dataset="lcbench/adult"),
+    ]
+    table = tables.speedup_sequential(pd.concat(rows), published)
+    table = table.set_index(["dataset", "predictor", "setting", "delta"])
+    row = table.loc[("baker/metaqnn_cifar10", "nusvr_rbf", "baker", 0.8)]
+    assert (row["published"], row["published_recovered"], row["note"]) == (
+        6.10,
+        False,
+        "not explained",
+    )
+    assert row["ratio"] == pytest.approx(7 / 6.10)
+    row = table.loc[("baker/metaqnn_cifar10", "nusvr_rbf", "top10", 0.99)]
+    assert (row["published"], row["published_recovered"]) == (3.38, True)
+    assert table.loc[("baker/metaqnn_cifar10", "lce", "baker", 0.95), "published"] == 2.57
+    row = table.loc[("baker/metaqnn_svhn", "nusvr_rbf", "baker", 0.9)]
+    assert row["published"] == 2.66
+    assert "1300 runs" in row["note"]
+    row = table.loc[("lcbench/adult", "nusvr_rbf", "baker", 0.8)]
+    assert np.isnan(row["published"])
+    assert row["note"] == ""
+
+
+def test_what_was_published_and_has_no_counterpart_is_listed(published):
+    table = tables.speedup_sequential(sequential_rows(), published)
+    left = tables.without_counterpart(table, published, "sequential")
+    sequential = published[published["search"] == "sequential"]
+    assert len(left) == len(sequential) - 1 == 40
+    reasons = left.groupby("dataset")["reason"].agg(["nunique", "first"])
+    assert reasons.loc["metaqnn_cifar10"].tolist() == [
+        1,
+        "predictor, setting or Delta not in this run",
+    ]
+    assert "files not at hand" in reasons.loc["metaqnn_svhn", "first"]
+    left = tables.without_counterpart(
+        tables.speedup_hyperband(hyperband_rows(), published), published, "hyperband"
+    )
+    assert len(left) == 49
+
+
+def test_hyperband_rows_and_what_counts_as_not_worse(published):
+    rows = [
+        hyperband_rows(),
+        hyperband_rows(setting="kappa=0.5", loss=[0.002, 0.001]),
+        hyperband_rows(predictor="gain_gp"),
+        hyperband_rows(setting="top1", direction="minimize"),
+        hyperband_rows(setting="kappa=0.1", direction="minimize", loss_relative=0.011),
+    ]
+    table = tables.speedup_hyperband(pd.concat(rows), published)
+    table = table.set_index(["predictor", "setting"])
+    row = table.loc[("nusvr_rbf", "kappa=1")]
+    assert (row["speedup_mean"], row["share_of_bound"]) == (2.0, 0.5)
+    assert (row["published"], row["published_recovered"], row["note"]) == (1.95, True, "")
+    assert np.isnan(table.loc[("gain_gp", "kappa=1"), "published"])
+    assert table.loc["nusvr_rbf", "not_worse"].to_dict() == {
+        "kappa=0.1": False,
+        "kappa=0.5": False,
+        "kappa=1": True,
+        "top1": True,
+    }
+
+
+def test_summaries_over_data_sets():
+    rows = [
+        sequential_rows(dataset="lcbench/a", delta=0.9, default=True),
+        sequential_rows(
+            dataset="lcbench/b", delta=0.9, default=True, recovered=[True, False, False]
+        ),
+        sequential_rows(dataset="baker/a", predictor="patience", setting="2 epochs", delta=np.nan),
+        sequential_rows(dataset="baker/b", predictor="patience", setting="50 epochs", delta=np.nan),
+    ]
+    rows[1]["speedup"] /= 4
+    summary = tables.summary_sequential(tables.speedup_sequential(pd.concat(rows)))
+    summary = summary.set_index("collection")
+    assert summary["datasets"].to_dict() == {"baker": 2, "lcbench": 2}
+    assert summary.loc["lcbench", "speedup"] == pytest.approx(7 / 2)
+    assert summary.loc["lcbench", "recovered_datasets"] == 1
+    assert summary.loc["baker", "setting"] == "a tenth of the epochs"
+    hyper = [hyperband_rows(), hyperband_rows(dataset="baker/b", speedup=3.0, loss=0.0)]
+    summary = tables.summary_hyperband(tables.speedup_hyperband(pd.concat(hyper)))
+    assert summary[["datasets", "not_worse_datasets", "reached_datasets"]].values.tolist() == [
+        [2, 2, 1]
+    ]
+    assert summary["share_of_bound"].iloc[0] == pytest.approx(0.625)
+
+
+def test_seconds_are_sums_over_orderings():
+    row = ("baker/a", "lce", "sequential")
+    frame = pd.DataFrame(
+        [(*row, 0, 5, 1.0, 2.0), (*row, 1, 5, 0.5, 0.25)],
+        columns=["dataset", "predictor", "search", "repeat", "fits", "fit_seconds", "ask_seconds"],
+    )
+    found = tables.timings([frame]).iloc[0]
+    assert found[["fits", "fit_seconds", "ask_seconds", "seconds"]].tolist() == [
+        10,
+        1.5,
+        2.25,
+        3.75,
+    ]
+
+
+def test_a_damaged_file_of_published_speedups_is_named(tmp_path):
+    for name in ("baker2017_thesis_speedups.csv", "speedup_notes.csv"):
+        (tmp_path / name).write_text((PUBLISHED_FOLDER / name).read_text(encoding="utf-8"))
+    frame = pd.read_csv(tmp_path / "speedup_notes.csv").drop(columns="delta")
+    frame.to_csv(tmp_path / "speedup_notes.csv", index=False)
+    with pytest.raises(DataError, match=r"speedup_notes\.csv.*column delta"):
+        tables.load_published(tmp_path)
+
+
+def test_markdown_never_shows_a_speedup_without_its_loss(published):
+    rows = [
+        sequential_rows(),
+        sequential_rows(setting="online", predictor="gain_gp", delta=0.9, default=True),
+        sequential_rows(predictor="median", setting="vizier", delta=np.nan),
+    ]
+    table = tables.speedup_sequential(pd.concat(rows), published)
+    left = tables.without_counterpart(table, published, "sequential")
+    text = markdown.speedup_sequential(table, tables.summary_sequential(table), left)
+    assert "## The fixed setting: online, gain_gp, Delta 0.9" in text
+    assert (
+        "| baker/metaqnn_cifar10 | 7.00 [4.52, 9.48] |  | 9.00 | 67 % | 33 % | 0.0080 | 20 % |"
+        in text
+    )
+    assert "| nusvr_rbf | baker | 7.00 / 67 % / 0.008 |  |  |" in text
+    assert "| median | vizier |  |  | 7.00 / 67 % / 0.008 |" in text
+    assert "| 6.10 | no | 7.00 [4.52, 9.48] | 67 % | 1.15 | not explained |" in text
+    hyper = tables.speedup_hyperband(hyperband_rows(default=True), published)
+    left = tables.without_counterpart(hyper, published, "hyperband")
+    text = markdown.speedup_hyperband(hyper, tables.summary_hyperband(hyper), left)
+    assert "| 27 | 11..40 | 2.00 [0.73, 3.27] |  | 4.00 | 50 % | 0.0100 | 0.00050 | yes |" in text
+    assert "files not at hand" in text
+    assert "2.00 / 50 % / 0.010" in text
