@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,8 +13,8 @@ from scipy.special import ndtri
 from curvecast.benchmark.scores import INTERVALS
 from curvecast.curves import collection_of
 from curvecast.predictors.quantiles import LEVELS
-from curvecast.report.figures import style
-from curvecast.report.tables.results import COLLECTIONS, MODEL_ORDER, in_order
+from curvecast.report.figures import Inputs, style
+from curvecast.report.tables.results import COLLECTIONS, MODEL_ORDER, in_order, load_scores
 
 _NOMINAL = {"cover50": 0.50, "cover80": 0.80, "cover95": 0.95}
 
@@ -101,3 +104,13 @@ def reliability(scores: pd.DataFrame) -> Figure:
 def _wide(coverage: np.ndarray) -> np.ndarray:
     """Half-width, in standard deviations, of a Gaussian's central interval; 1 is drawn at .999."""
     return ndtri(0.5 + np.minimum(coverage, 0.999) / 2)
+
+
+def coverage_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Coverage over the fraction of the curve."""
+    return {"coverage": over_fraction(pd.read_csv(inputs["summary"][0]))}
+
+
+def reliability_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Actual against nominal coverage."""
+    return {"reliability": reliability(load_scores(inputs["scores"]))}

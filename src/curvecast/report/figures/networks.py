@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from curvecast.curves import CurveSet
-from curvecast.report.figures import style
+from curvecast.report.figures import Inputs, style
 
 _PARTS = {"train": ("training", style.GREY), "val": ("validation", style.BLUE)}
 
@@ -44,3 +45,9 @@ def _target(run: CurveSet) -> str:
     """The series that the curve itself is: the one of val_* whose partner is in the series."""
     partners = [f"val_{k[6:]}" for k in run.series if k.startswith("train_")]
     return next(name for name in partners if name not in run.series)
+
+
+def network_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Losses of the repeats of one network; `params`: `network`."""
+    runs = [CurveSet.from_parquet(path) for path in inputs["curves"]]
+    return {"network": losses(runs, params["network"])}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from curvecast import protocol
+from curvecast.benchmark import scores
 from curvecast.curves import CurveSet, DataError
-from curvecast.report.figures import style
+from curvecast.report.figures import Inputs, style
 from curvecast.report.tables.results import MODEL_ORDER, in_order
 
 
@@ -180,3 +183,19 @@ def gallery(
         ],
     )
     return figure
+
+
+def predictions_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """`scatter` and `gallery` of one data set; `params`: `models` (in the order of the
+    `predictions`) and `fraction`.
+    """
+    curves, models = CurveSet.from_parquet(inputs["curves"][0]), params["models"]
+    tau = protocol.tau_of(params["fraction"], curves.last_epoch)
+    frames = {
+        (curves.name, model): at_fraction(scores.read_predictions(path), tau)
+        for model, path in zip(models, inputs["predictions"], strict=True)
+    }
+    return {
+        "scatter": predicted_against_true(frames, {curves.name: curves.metric}),
+        "gallery": gallery(curves, frames[curves.name, models[-1]], tau, model=models[-1]),
+    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,15 +13,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from curvecast.curves import DataError
-from curvecast.report.figures import style
-from curvecast.report.tables.results import FEATURE_ORDER, MODEL_ORDER, in_order
+from curvecast.report.figures import Inputs, style
+from curvecast.report.tables import published
+from curvecast.report.tables.results import (
+    FEATURE_ORDER,
+    MODEL_ORDER,
+    in_order,
+    load_scores,
+    summarise,
+)
 
 # From so many data sets on, panels are small and legends replace the spread.
 _MANY = 13
 
 
 @style.styled
-def over_fraction(scores: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+def over_fraction(scores: pd.DataFrame, theirs: pd.DataFrame | None = None) -> Figure:
     """R² over the fraction of the curve: a panel per data set, a line per model.
 
     The line is the mean over repeats, the band reaches from their 10 to their 90 % quantile (a
@@ -35,7 +44,7 @@ def over_fraction(scores: pd.DataFrame, published: pd.DataFrame | None = None) -
     ------
     DataError : scores for several numbers of training runs or feature blocks of one model.
     """
-    return _lines(scores, "fraction", "fraction of the curve seen", published)
+    return _lines(scores, "fraction", "fraction of the curve seen", theirs)
 
 
 @style.styled
@@ -78,7 +87,7 @@ def over_repeats(scores: pd.DataFrame, x: str) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index()
 
 
-def _lines(scores: pd.DataFrame, x: str, label: str, published: pd.DataFrame | None) -> Figure:
+def _lines(scores: pd.DataFrame, x: str, label: str, theirs: pd.DataFrame | None) -> Figure:
     points = over_repeats(scores, x)
     datasets = sorted(set(points["dataset"]))
     models = in_order(points["model"], MODEL_ORDER)
@@ -95,7 +104,7 @@ def _lines(scores: pd.DataFrame, x: str, label: str, published: pd.DataFrame | N
     clipped = drawn = False
     for axis, dataset in zip(axes, datasets, strict=True):
         part = points[points["dataset"] == dataset]
-        drawn_here = _published_points(published, dataset, models)
+        drawn_here = _published_points(theirs, dataset, models)
         bottom = style.r2_axis(axis, np.concatenate([part["mean"], drawn_here["r2"]]))
         for model in models:
             of_model = part[part["model"] == model]
@@ -238,7 +247,7 @@ def _horizontal_r2_axis(axis: Axes, values: np.ndarray) -> float:
 
 
 @style.styled
-def ablation(scores: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+def ablation(scores: pd.DataFrame, theirs: pd.DataFrame | None = None) -> Figure:
     """R² by combination of feature blocks: a panel per data set, a bar per model in each group.
 
     The line on a bar reaches from the 10 to the 90 % quantile over repeats; a hollow diamond over
@@ -273,8 +282,8 @@ def ablation(scores: pd.DataFrame, published: pd.DataFrame | None = None) -> Fig
             axis.bar(at, np.maximum(y, bottom), width * 0.92, color=looks[model].colour)
             axis.vlines(at, of_model["low"], of_model["high"], color="#333333", linewidth=0.8)
             clipped |= style.below_axis(axis, at, y, bottom, looks[model].colour)
-        if published is not None:
-            drawn |= _draw_published_blocks(axis, published, dataset, blocks, fraction)
+        if theirs is not None:
+            drawn |= _draw_published_blocks(axis, theirs, dataset, blocks, fraction)
         axis.axhline(0, color="#444444", linewidth=0.7)
         axis.set_xticks(range(len(blocks)), blocks)
         axis.tick_params(axis="x", labelbottom=True, length=0)
@@ -319,3 +328,26 @@ def _draw_published_blocks(
         markersize=4.5,
     )
     return len(points) > 0
+
+
+def r2_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """`r2` over the fraction of the curve, and its `spread` over data sets."""
+    scores = load_scores(inputs["scores"])
+    theirs = published.load(Path(inputs["published"][0]).parent)
+    return {"r2": over_fraction(scores, theirs), "spread": distribution(summarise(scores))}
+
+
+def ablation_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """R² of the feature blocks; `params`: `fraction`."""
+    theirs = published.load(Path(inputs["published"][0]).parent)
+    return {"ablation": ablation(_at_fraction(inputs, params), theirs)}
+
+
+def training_size_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """R² over the number of training runs; `params`: `fraction`."""
+    return {"training_size": over_training_size(_at_fraction(inputs, params))}
+
+
+def _at_fraction(inputs: Inputs, params: Mapping[str, Any]) -> pd.DataFrame:
+    scores = load_scores(inputs["scores"])
+    return scores[scores["fraction"].round(6) == params["fraction"]]

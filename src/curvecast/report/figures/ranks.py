@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 import scikit_posthocs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from curvecast.benchmark.ranks import LEVEL, METRICS, nemenyi
-from curvecast.report.figures import style
+from curvecast.report.figures import Inputs, style
 from curvecast.report.tables.results import COLLECTIONS
 
 
@@ -68,3 +71,9 @@ def _draw(axis: Axes, part: pd.DataFrame, sets: int, colours: dict[str, str]) ->
         crossbar_props={"linewidth": 2.2, "color": "#444444"},
         color_palette={model: colours[model] for model in ranks.index},
     )
+
+
+def ranks_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """The diagram of one collection; `params`: `collection`."""
+    frame = pd.read_csv(inputs["ranks"][0])
+    return {"ranks": diagram(frame[frame["collection"] == params["collection"]])}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from curvecast.curves import CurveSet
-from curvecast.report.figures import style
+from curvecast.curves import CurveSet, read_parquet
+from curvecast.report.figures import Inputs, style
 
 _ONLINE = "online"
 _ONLINE_LOOK = style.Look(style.RED, "*")
@@ -304,3 +305,26 @@ def of_collection(
 def in_collection(frame: pd.DataFrame, collection: str) -> pd.DataFrame:
     """Rows of the data sets of one collection."""
     return frame[frame["dataset"].str.split("/").str[0] == collection]
+
+
+def stopping_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """`tradeoff`, `best_value` and `reliability` of one collection; `params`: `collection`."""
+    speedups = in_collection(pd.read_csv(inputs["speedups"][0]), params["collection"])
+    traces, shares = (
+        pd.concat([read_parquet(path)[0] for path in inputs[name]])
+        for name in ("traces", "reliability")
+    )
+    return of_collection(speedups, traces, shares)
+
+
+def hyperband_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Speedup of f-Hyperband against its loss; `params`: `collection`."""
+    speedups = in_collection(pd.read_csv(inputs["speedups"][0]), params["collection"])
+    return {"hyperband": hyperband(speedups)}
+
+
+def stopped_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Which runs of one data set are stopped where."""
+    curves = CurveSet.from_parquet(inputs["curves"][0])
+    ends = pd.concat([read_parquet(path)[0] for path in inputs["ends"]], ignore_index=True)
+    return {"stopped": stopped_runs(curves, ends)}

@@ -7,7 +7,8 @@ one study. A failed evaluation has an infinite loss.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,8 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import KFold
 
-from curvecast.curves import CurveSet
-from curvecast.report.figures import style
+from curvecast.curves import CurveSet, read_parquet
+from curvecast.report.figures import Inputs, style
 from curvecast.studies import summary
 
 _COLOURS = {
@@ -350,3 +351,18 @@ def _budget_handles(colours: dict[float, str]) -> list[Line2D]:
 
 def _optimizer_handles(frame: pd.DataFrame) -> list[Line2D]:
     return [style.handle(o, color=_COLOURS[o]) for o in sorted(set(frame["optimizer"]))]
+
+
+def study_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """The figures of `of_study` for one study."""
+    return of_study(pd.concat([read_parquet(path)[0] for path in inputs["evaluations"]]))
+
+
+def learning_curves_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Learning curves of one study."""
+    return {"learning_curves": learning_curves(CurveSet.from_parquet(inputs["curves"][0]))}
+
+
+def regret_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Regret of one study on recorded curves over the budget."""
+    return {"regret": regret(pd.concat([read_parquet(path)[0] for path in inputs["regret"]]))}

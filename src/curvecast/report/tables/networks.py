@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from curvecast.curves import DataError
+from curvecast.curves import DataError, read_parquet
+from curvecast.report.tables import Inputs, Table
 from curvecast.report.tables.markdown import number, table
 
 # Numbers of so few values are levels themselves.
@@ -259,3 +260,19 @@ def effects_text(frame: pd.DataFrame) -> str:
         ]
         parts += [f"## {study}\n", table(shown)]
     return "\n".join(parts)
+
+
+def networks_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Scores of the networks trained to the end, and their seconds; `params`: `notes`."""
+    scores = [pd.read_csv(path) for path in inputs["scores"]]
+    published = pd.concat([pd.read_csv(path) for path in inputs["published"]])
+    frame = networks(scores, params["notes"], published)
+    times = seconds(scores, [pd.read_csv(path) for path in inputs["seconds"]])
+    return {"networks": (frame, networks_text(frame)), "network_timings": (times, table(times))}
+
+
+def effects_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Mean score per level of every hyper-parameter, per study with real training."""
+    frames = [read_parquet(path)[0] for path in inputs["evaluations"]]
+    frame = effects(pd.concat(frames, ignore_index=True))
+    return {"effects": (frame, effects_text(frame))}

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import DataError
+from curvecast.report.tables import Inputs, Table, markdown
 
 KEYS = ("dataset", "model", "features", "fraction", "depth", "n_train")
 COLUMNS = (
@@ -153,3 +154,11 @@ def _note(row: Mapping[Any, Any], notes: pd.DataFrame) -> str:
     if not applies.any() and row["beyond_2se"]:
         return NOT_EXPLAINED
     return " ".join(notes["note"][applies])
+
+
+def published_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Our R² (the .csv files `ours`) beside the published values."""
+    summary = pd.concat([pd.read_csv(path) for path in inputs["ours"]], ignore_index=True)
+    folder = Path(inputs["published"][0]).parent
+    frame = compare(summary, folder)
+    return {"published": (frame, markdown.published(frame, missing(summary, folder)))}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import DataError
+from curvecast.curves import DataError, read_parquet
+from curvecast.report.tables import Inputs, Table
+from curvecast.report.tables import speedups_markdown as markdown
 from curvecast.stopping.accounting import Outcome, mean_interval, summarise
 from curvecast.stopping.rows import KEYS
 
@@ -287,3 +289,37 @@ def _beside(known: dict[Key, dict[str, Any]], key: Key, ours: float) -> dict[str
     note = row["note"] or (NOT_EXPLAINED if abs(ratio - 1) > AGREES else "")
     kept = {name: row[name] for name in ("published", "published_recovered")}
     return {**kept, "ratio": ratio, "note": note}
+
+
+def speedup_sequential_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Speedup and regret of the sequential searches, and the same over data sets."""
+    outcomes, published = _outcomes(inputs), load_published(Path(inputs["published"][0]).parent)
+    frame = speedup_sequential(outcomes, published)
+    summary = summary_sequential(frame)
+    left = without_counterpart(frame, published, "sequential")
+    return {
+        "speedup_sequential": (frame, markdown.speedup_sequential(frame, summary, left)),
+        "speedup_sequential_summary": (summary, ""),
+    }
+
+
+def speedup_hyperband_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Speedup and loss inside Hyperband, and the same over data sets."""
+    outcomes, published = _outcomes(inputs), load_published(Path(inputs["published"][0]).parent)
+    frame = speedup_hyperband(outcomes, published)
+    summary = summary_hyperband(frame)
+    left = without_counterpart(frame, published, "hyperband")
+    return {
+        "speedup_hyperband": (frame, markdown.speedup_hyperband(frame, summary, left)),
+        "speedup_hyperband_summary": (summary, ""),
+    }
+
+
+def _outcomes(inputs: Inputs) -> pd.DataFrame:
+    return pd.concat([read_parquet(path)[0] for path in inputs["outcomes"]])
+
+
+def stopping_timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Seconds of the predictors of early stopping."""
+    frame = timings(pd.read_csv(path) for path in inputs["timings"])
+    return {"stopping_timings": (frame, markdown.timings(frame))}

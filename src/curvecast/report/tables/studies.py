@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from curvecast.curves import read_parquet
+from curvecast.report.tables import Inputs, Table
 from curvecast.report.tables.markdown import number, table
+from curvecast.studies import summary
+from curvecast.studies.jobs import tables as study_tables
 
 
 def studies(frame: pd.DataFrame) -> str:
@@ -101,3 +107,17 @@ def _config(text: str) -> str:
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in json.loads(text).items()
     )
+
+
+def studies_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """One row per study and optimiser, and their seconds."""
+    frames = study_tables([read_parquet(path)[0] for path in inputs["evaluations"]], [])
+    rows, times = frames["studies"], frames["study_timings"]
+    return {"studies": (rows, studies(rows)), "study_timings": (times, seconds(times))}
+
+
+def study_comparison_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Paired differences of the optimisers on recorded curves, and their regret."""
+    regrets = pd.concat([read_parquet(path)[0] for path in inputs["regret"]], ignore_index=True)
+    rows, paired = summary.regret_rows(regrets), summary.paired_rows(regrets)
+    return {"study_comparison": (paired, comparison(rows, paired)), "study_regret": (rows, "")}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from curvecast.curves import DataError
+from curvecast.curves import DataError, read_parquet
+from curvecast.report.tables import Inputs, Table
 from curvecast.report.tables.markdown import number, table
 
 PUBLISHED_ON = "LCBench task A, validation accuracy in percent"
@@ -99,3 +102,10 @@ def text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def tuning_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Tuned beside untuned predictors, and the published ones."""
+    rows = pd.concat([read_parquet(path)[0] for path in inputs["tunings"]])
+    theirs = published(inputs["published"][0])
+    return {"tuning": (pd.concat([rows, theirs]), text(rows, theirs))}
