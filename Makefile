@@ -25,7 +25,7 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
 
 embedded: $(READY)  ## trains the embedded collections again; copy them to resources/embedded by hand
-	PYTHONPATH=src $(BIN)/python -m curvecast.training.embedded --out results/make_embedded
+	PYTHONPATH=src $(BIN)/python -m curvecast.training.embedded --out results/make_embedded --workers $(CORES)
 
 pins: $(READY)  ## freezes what is installed, after a change of envs/requirements.in
 	$(BIN)/pip install -r envs/requirements.in

@@ -1,4 +1,4 @@
-"""What the cap on libsvm's iterations costs the search of the linear ν-SVR, in R² of test runs.
+"""The cost of the cap on libsvm's iterations in the search of the linear ν-SVR, in R² of test runs.
 
 Baker's protocol at 25 % of the curves: 100 training runs, the rest for testing; the same splits,
 draws and folds under every cap, so the differences to the highest cap are paired. The winner of
@@ -14,17 +14,33 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import numpy as np
-from nusvr_search import MAX_ITER, available, varying
 
 from curvecast import features, protocol
 from curvecast.curves import CurveSet
+from curvecast.data import readers
+from curvecast.data import registry as datasets
 from curvecast.predictors import nusvr
+
+MAX_ITER = nusvr.NuSVRSearch().max_iter
+
+
+def available(names: list[str]) -> Iterator[CurveSet]:
+    """Read the data sets of which every file is at hand."""
+    registry = datasets.load_registry()
+    for name in datasets.expand(names, registry):
+        stanza = registry[name]
+        files = [datasets.locate(f, ".", datasets.mirrors()) for f in datasets.files_of(stanza)]
+        if all(files):
+            yield readers.read(name, stanza, files)
+        else:
+            print(f"left out, its files are not here: {name}", file=sys.stderr)
 
 
 def search(curves: CurveSet, repeat: int, n_draws: int, cap: int) -> tuple[float, float, float]:
@@ -34,7 +50,8 @@ def search(curves: CurveSet, repeat: int, n_draws: int, cap: int) -> tuple[float
     X = features.build(curves, [tau])[tau].to_numpy(dtype=np.float64)
     y, groups = curves.final[split.train], curves.groups[split.train]
     seed = protocol.seed_from(curves.name, repeat, "nusvr_linear")
-    X = X[:, varying(X[split.train])]
+    spread, largest = X[split.train].std(axis=0), np.abs(X[split.train]).max(axis=0)
+    X = X[:, spread > 1e-12 * np.maximum(1.0, largest)]
     center, scale = X[split.train].mean(axis=0), X[split.train].std(axis=0)
     X, z = (X - center) / scale, (y - y.mean()) / y.std()
     kernel = nusvr.Kernel(X[split.train], "linear")

@@ -201,7 +201,7 @@ def test_house_prices_in_a_study(tmp_path: Path) -> None:
     task = HouseTask(HOUSES, raw, divisions=2)
     both = task.start(load_configuration("houses.REFERENCE"), 0)
     both.train_epoch()
-    errors = both.stack.evaluate()["val_mse"]
+    errors = both.errors()["val_mse"]
     assert errors[0] != errors[1]
     assert both.evaluate()["val_mse"] == errors.mean()
     assert both.scores()["validation_division_sd"] == pytest.approx(errors.std(ddof=1))

@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 from toys import conditional_space
 
-from curvecast import CurveSet
+from curvecast import CurveSet, DataError
 from curvecast.protocol import seed_from
 from curvecast.studies.bohb import Settings, read_evaluations, run
 from curvecast.studies.early import EarlyEnd
 from curvecast.studies.evaluation import Config
 from curvecast.studies.objectives.digits import DigitsMLP
+from curvecast.studies.objectives.task import Session, Task
 from curvecast.studies.objectives.training import Training
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
 @dataclass
-class Decay:
+class Decay(Task):
     """Loss 2 * exp(-lr * 30 * epoch) + (layers - 1); the state is the epoch. Counts its epochs."""
 
     diverge_at: int | None = None
@@ -42,10 +43,10 @@ class Decay:
         return conditional_space()
 
     def start(self, config: Config, seed: int) -> Session:
-        return Session(self, config)
+        return DecaySession(self, config)
 
 
-class Session:
+class DecaySession(Session):
     def __init__(self, task: Decay, config: Config) -> None:
         self.task, self.config, self.epoch = task, config, 0
 
@@ -76,6 +77,20 @@ def study(objective: Training, directory: Path | None, **settings: Any) -> list:
 
 def epochs_of(evaluations: list) -> float:
     return sum(e.info["cost"] for e in evaluations)
+
+
+def test_a_task_has_defaults_and_a_class_that_is_none_is_named() -> None:
+    task = Decay()
+    assert task.possible({})
+    assert (task.identity(), task.describe({}), task.all_training) == ({}, {}, False)
+    with pytest.raises(DataError, match="cannot be trained on a share"):
+        task.at_share(0.5)
+    session = task.start({"lr": 0.1, "layers": 1}, 0)
+    assert session.weights() == session.state()
+    with pytest.raises(NotImplementedError, match="DecaySession does not start from"):
+        session.transfer({})
+    with pytest.raises(DataError, match=r"task int does not inherit from .*task\.Task"):
+        Training(3)  # type: ignore[arg-type]
 
 
 def test_rungs_go_on_from_the_checkpoint_below(tmp_path: Path) -> None:

@@ -61,10 +61,25 @@ def test_a_committed_run_can_be_trained_again(committed):
     seed = embedded.training_seed(collection, row)
     run = embedded.as_run(embedded.draw_configuration(collection, row), data.n_classes, seed)
     # The rates of a shorter run fall faster, so only the epochs 0 and 1 are the same.
-    again = mlp.train(data, [run], 2)
-    np.testing.assert_allclose(again["val_cross_entropy"][0, :2], committed.values[row, :2], 1e-4)
+    again = mlp.train(data, run, 2)
+    np.testing.assert_allclose(again["val_cross_entropy"][:2], committed.values[row, :2], 1e-4)
     for name in ("train_cross_entropy", "val_balanced_accuracy", "gradient_norm"):
-        np.testing.assert_allclose(again[name][0, :2], committed.series[name][row, :2], 1e-3)
+        np.testing.assert_allclose(again[name][:2], committed.series[name][row, :2], 1e-3)
+
+
+def test_whole_runs_end_where_the_committed_ones_do():
+    """All epochs of the cheapest runs: statistically the same, as rounding grows with the steps."""
+    committed = CurveSet.from_parquet(FOLDER / "breast_cancer_mlp.parquet")
+    work = committed.configs["ap_num_params"] / committed.configs["hp_batch_size"]
+    data = embedded.load_data(CANCER)
+    differences = []
+    for row in np.argsort(work.to_numpy(), kind="stable")[:12]:
+        configuration = embedded.draw_configuration(CANCER, row)
+        seed = embedded.training_seed(CANCER, row)
+        logs = mlp.train(data, embedded.as_run(configuration, data.n_classes, seed), 50)
+        differences.append(logs["val_cross_entropy"][-1] - committed.final[row])
+    assert np.abs(differences).max() < 0.05
+    assert np.median(np.abs(differences)) < 1e-3
 
 
 def test_the_committed_files_are_small():
@@ -128,9 +143,9 @@ def test_configurations_lie_in_lcbench_ranges_and_use_them():
 
 def test_adding_runs_changes_none():
     few = embedded.train_collection(CANCER, n_runs=4, n_epochs=2)
-    more = embedded.train_collection(CANCER, n_runs=9, n_epochs=2)
+    more = embedded.train_collection(CANCER, n_runs=6, n_epochs=2, workers=2)
     assert few.configs.equals(more.configs.iloc[:4])
-    np.testing.assert_allclose(few.values, more.values[:4], atol=1e-4)
+    np.testing.assert_array_equal(few.values, more.values[:4])
 
 
 def test_command_line_writes_a_collection(tmp_path):

@@ -93,8 +93,8 @@ def test_schedules() -> None:
     rates = [image_training.rate_at(replace(RECIPE, learning_rate=1), p) for p in (0, 0.5, 1)]
     np.testing.assert_allclose(rates, [1, 0.5, 0], atol=1e-12)
     step = replace(RECIPE, schedule="step", learning_rate=1)
-    found = [image_training.rate_at(step, p) for p in (0, 0.49, 0.5, 0.75)]
-    np.testing.assert_allclose(found, [1, 1, 0.1, 0.01])
+    rates = [image_training.rate_at(step, p) for p in (0, 0.49, 0.5, 0.75)]
+    np.testing.assert_allclose(rates, [1, 1, 0.1, 0.01])
     assert image_training.rate_at(replace(RECIPE, schedule="constant"), 0.9) == 0.01
     with pytest.raises(ValueError, match="optimizer 'lion' is not one of"):
         Recipe(1, 1, 1, "lion")
@@ -127,20 +127,21 @@ def test_balanced_accuracy_is_the_mean_recall(data: image_training.Prepared) -> 
     assert scored["accuracy"] == pytest.approx(hits.mean())
 
 
-def test_a_diverged_training_is_told(data: image_training.Prepared) -> None:
+def test_a_diverged_training_is_nan(data: image_training.Prepared) -> None:
     run = start(data, Recipe(1, 64, 1e30, "sgd"))
     run.train_epoch()
     assert set(map(math.isnan, run.evaluate().values())) == {True}
 
 
-def test_weights_that_fit_are_taken_over(data: image_training.Prepared) -> None:
+def test_weights_that_fit_are_transferred(data: image_training.Prepared) -> None:
     source = start(data, seed=3)
     source.train_epoch()
     weights = source.weights()
     other = cnn.build([*NETWORK[:-1], Layer("dense", 7)], data.image, 4)
-    target = ImageTraining(other, replace(data, n_classes=7), RECIPE, 4, start=weights)
-    assert "0.weight" in target.taken_over
-    assert not [name for name in target.taken_over if name.startswith("6.")]
+    target = ImageTraining(other, replace(data, n_classes=7), RECIPE, 4)
+    transferred = target.transfer(weights)
+    assert "0.weight" in transferred
+    assert not [name for name in transferred if name.startswith("6.")]
     np.testing.assert_array_equal(target.weights()["0.weight"], weights["0.weight"])
 
 

@@ -76,11 +76,12 @@ def train(
     """
     config = load_configuration(configuration or definition["configuration"])
     task = task_of(definition, raw, taken)
-    if not getattr(task, "possible", lambda config: True)(config):
+    if not task.possible(config):
         raise DataError(f"network {name!r}: its configuration is impossible for the task's data")
     seed = seed_from("network", name, repeat)
     began = time.perf_counter()
-    session = task.start(config, seed, start)
+    session = task.start(config, seed)
+    transferred = session.transfer(start) if start else []
     logs = {key: [value] for key, value in session.evaluate().items()}
     while len(logs[task.target]) <= task.n_epochs and math.isfinite(logs[task.target][-1]):
         session.train_epoch()
@@ -90,7 +91,7 @@ def train(
     diverged = not math.isfinite(logs[task.target][-1])
     seconds = time.perf_counter() - began
     scores = session.scores()
-    if getattr(task, "all_training", False):  # what was trained on says nothing
+    if task.all_training:  # scores on data that were trained on mean nothing
         scores |= dict.fromkeys((k for k in scores if k.startswith("validation")), math.nan)
     run = Evaluation(
         id=(0, 0, repeat),
@@ -111,8 +112,8 @@ def train(
         "repeat": repeat,
         "seed": seed,
         "epochs": epochs,
-        **getattr(task, "describe", lambda config: {})(config),
-        "taken_over": len(getattr(session, "taken_over", [])),
+        **task.describe(config),
+        "taken_over": len(transferred),
         "diverged": diverged,
         **scores,
     }

@@ -1,17 +1,19 @@
 """Convolutional networks as lists of layers: their shapes, sizes and modules.
 
-A network is a list of `Layer`s. What a list costs and whether an image fits through it is known
-without building it, so that a study can draw an impossible network again.
+A network is a list of `Layer`s. Its cost, and whether an image fits through it, are computed
+without building it, so that a study can draw another network for an impossible one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
+
+from curvecast.training.torch_session import seeded
 
 KINDS = ("conv", "batch_norm", "activation", "dropout", "max_pool", "flatten", "dense")
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
@@ -128,7 +130,7 @@ def shapes(network: Sequence[Layer], image: tuple[int, int]) -> list[Shape]:
                 )
             shape = (layer.units or shape[0], *sides)
         elif layer.kind == "flatten":
-            shape = (_product(shape),)
+            shape = (math.prod(shape),)
         elif layer.kind == "dense":
             shape = (layer.units,)
         result.append(shape)
@@ -153,7 +155,7 @@ def n_multiplications(network: Sequence[Layer], image: tuple[int, int]) -> int:
     sizes = shapes(network, image)
     for layer, before, after in zip(network, sizes, sizes[1:], strict=False):
         if layer.kind == "conv":
-            total += before[0] * layer.kernel**2 * _product(after)
+            total += before[0] * layer.kernel**2 * math.prod(after)
         elif layer.kind == "dense":
             total += before[0] * layer.units
     return total
@@ -162,8 +164,7 @@ def n_multiplications(network: Sequence[Layer], image: tuple[int, int]) -> int:
 def build(network: Sequence[Layer], image: tuple[int, int], seed: int) -> nn.Sequential:
     """The module with PyTorch's initial weights, drawn from `seed` alone."""
     modules: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for layer, before in zip(network, shapes(network, image), strict=False):
             modules.append(_module(layer, before))
     return nn.Sequential(*modules)
@@ -186,10 +187,3 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
         case "dense":
             return nn.Linear(shape[0], layer.units)
     raise ValueError(f"unknown kind of layer {layer.kind!r}, not one of {', '.join(KINDS)}")
-
-
-def _product(shape: Shape) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +185,7 @@ def train_collection(
     n_runs: int = N_RUNS,
     n_epochs: int = N_EPOCHS,
     device: str = "cpu",
+    workers: int = 1,
 ) -> CurveSet:
     """Train runs 0..n_runs-1 of a collection; see `mlp.train` for what the series hold.
 
@@ -194,16 +198,11 @@ def train_collection(
         as_run(configuration, data.n_classes, training_seed(collection, i))
         for i, configuration in enumerate(configurations)
     ]
-    series = {
-        name: np.full((n_runs, n_epochs + 1), np.nan, dtype=np.float32) for name in mlp.SERIES
-    }
-    with Progress() as progress:
-        bar = progress.add_task(collection.name, total=n_runs)
-        for rows in mlp.plan(runs, data, device):
-            logs = mlp.train(data, [runs[i] for i in rows], n_epochs, device)
-            for name, log in logs.items():
-                series[name][rows] = log
-            progress.advance(bar, len(rows))
+    job = partial(mlp.train, data, n_epochs=n_epochs, device=device)
+    context = get_context("spawn")
+    with Progress() as progress, ProcessPoolExecutor(workers, context, _one_thread) as pool:
+        logs = list(progress.track(pool.map(job, runs), n_runs, description=collection.name))
+    series = {name: np.array([log[name] for log in logs], dtype=np.float32) for name in mlp.SERIES}
     configs = pd.DataFrame(configurations)
     configs["ap_num_params"] = [
         mlp.n_parameters(run, data.n_features, data.n_classes) for run in runs
@@ -232,6 +231,10 @@ def train_collection(
     )
 
 
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: train the collections into a folder."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -242,10 +245,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu"
     )
+    parser.add_argument("--workers", type=int, default=1, help="processes side by side")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
     for name in options.collections:
-        curves = train_collection(COLLECTIONS[name], options.runs, options.epochs, options.device)
+        curves = train_collection(
+            COLLECTIONS[name], options.runs, options.epochs, options.device, options.workers
+        )
         curves.to_parquet(options.out / f"{Path(name).name}.parquet")
 
 

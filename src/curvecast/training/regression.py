@@ -1,8 +1,8 @@
 """Small perceptrons for regression from a table (house prices), runs of one shape at once.
 
-The weights of R runs are stacked, so that one `baddbmm` per layer serves all of them: the cost of
-a step is that of its calls, not of its arithmetic. Losses are summed over the runs, and optimisers
-work by element, so the runs do not touch each other.
+The weights of R runs are stacked, so that one `baddbmm` per layer serves all of them: a step costs
+its calls, not its arithmetic. Losses are summed over the runs, and optimisers work by element, so
+no run influences another.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import nn
 
 from curvecast.curves import DataError
 from curvecast.protocol import seed_from
+from curvecast.training.torch_session import TorchSession, check_choices, optimizer_of
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 # A run whose validation error is so many times the variance of the target does not come back.
@@ -81,16 +82,15 @@ class Recipe:
     loss: str = "mse"
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("activation", ACTIVATIONS),
-            ("optimizer", ("adam", "sgd")),
-            ("loss", ("mse", "gaussian")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} {getattr(self, name)!r} is not one of {list(known)}")
+        check_choices(
+            self,
+            activation=tuple(ACTIVATIONS),
+            optimizer=("adam", "sgd"),
+            loss=("mse", "gaussian"),
+        )
 
 
-class Stack:
+class Stack(TorchSession):
     """R runs of one recipe, differing in their seeds and possibly in their tables.
 
     Features and target are standardised by the training rows; errors are reported in the unit of
@@ -103,7 +103,6 @@ class Stack:
 
     def __init__(self, tables: Sequence[Table], recipe: Recipe, seeds: Sequence[int]) -> None:
         self.recipe, self.seeds = recipe, list(seeds)
-        self._epoch = 0
         self._centre, self._scale = (
             np.array([statistic(t.train[1]) for t in tables]) for statistic in (np.mean, np.std)
         )
@@ -113,21 +112,21 @@ class Stack:
         self._y = torch.from_numpy(y).float()
         outputs = 2 if recipe.loss == "gaussian" else 1
         units = [self._x["train"].shape[2], *recipe.widths, outputs]
-        self._layers = [
-            _initial(self.seeds, number, *sizes)
+        parameters = [
+            tensor
             for number, sizes in enumerate(itertools.pairwise(units))
+            for tensor in _initial(self.seeds, number, *sizes)
         ]
-        parameters = [tensor for layer in self._layers for tensor in layer]
-        kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[recipe.optimizer]
-        self._optimizer = kind(parameters, recipe.learning_rate, fused=True)
+        self.network = nn.ParameterList(parameters)
+        self.optimizer = optimizer_of(self.network, recipe.optimizer, recipe.learning_rate)
         self.n_parameters = sum(t[0].numel() for t in parameters)
 
     def train_epoch(self) -> None:
         """One pass over the training rows, every run in an order of its own."""
-        self._epoch += 1
+        self.epoch += 1
         n = self._y.shape[1]
         orders = [
-            np.random.default_rng(seed_from(seed, "epoch", self._epoch)).permutation(n)
+            np.random.default_rng(seed_from(seed, "epoch", self.epoch)).permutation(n)
             for seed in self.seeds
         ]
         order = torch.from_numpy(np.stack(orders))
@@ -135,11 +134,15 @@ class Stack:
         y = self._y.gather(1, order)
         size = self.recipe.batch_size
         for rows, targets in zip(x.split(size, dim=1), y.split(size, dim=1), strict=True):
-            self._optimizer.zero_grad()
+            self.optimizer.zero_grad()
             self._losses(self._forward(rows), targets).mean(dim=1).sum().backward()
-            self._optimizer.step()
+            self.optimizer.step()
 
-    def evaluate(self) -> dict[str, np.ndarray]:
+    def evaluate(self) -> dict[str, float]:
+        """Means of `errors` over the runs."""
+        return {name: float(values.mean()) for name, values in self.errors().items()}
+
+    def errors(self) -> dict[str, np.ndarray]:
         """`{train,val}_mse`, and `{train,val}_nll` of the Gaussian likelihood; arrays (R,).
 
         A run that has diverged is inf in all of them.
@@ -154,6 +157,23 @@ class Stack:
         limit = _DIVERGED * self._scale**2
         good = np.all([np.isfinite(v) for v in log.values()], axis=0) & (log["val_mse"] < limit)
         return {name: np.where(good, values, np.inf) for name, values in log.items()}
+
+    def scores(self) -> dict[str, float]:
+        """Mean squared errors, their standard deviation over the runs where there are several.
+
+        With the likelihood also the coverage of the 80 % interval of the test rows.
+        """
+        result = {}
+        for part in _PARTS:
+            mean, _ = self.predict(part)
+            errors = np.mean((self.targets[part] - mean) ** 2, axis=1)
+            result[part] = float(errors.mean())
+            if len(errors) > 1:
+                result[f"{part}_division_sd"] = float(errors.std(ddof=1))
+        if self.recipe.loss == "gaussian":
+            covered = self.coverage("test")
+            result |= {f"test_{name}": float(values.mean()) for name, values in covered.items()}
+        return result
 
     @torch.no_grad()
     def predict(self, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -186,38 +206,12 @@ class Stack:
             "factor": widths / half,
         }
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Weights and the optimiser's state."""
-        arrays = {
-            f"layer:{i}:{j}": tensor.detach().numpy().copy()
-            for i, layer in enumerate(self._layers)
-            for j, tensor in enumerate(layer)
-        }
-        for index, entries in self._optimizer.state_dict()["state"].items():
-            for key, value in entries.items():
-                if value is not None:
-                    arrays[f"optimizer:{index}:{key}"] = value.numpy().copy()
-        return arrays
-
-    def resume(self, epoch: int, state: Mapping[str, np.ndarray]) -> None:
-        """Go on after `epoch` with what `state()` returned there."""
-        entries: dict[int, dict[str, torch.Tensor]] = {}
-        for name, array in state.items():
-            kind, first, second = name.split(":")
-            tensor = torch.from_numpy(np.array(array))
-            if kind == "layer":
-                self._layers[int(first)][int(second)].data.copy_(tensor)
-            else:
-                entries.setdefault(int(first), {})[second] = tensor
-        described = self._optimizer.state_dict()
-        self._optimizer.load_state_dict({**described, "state": entries})
-        self._epoch = epoch
-
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         activation = ACTIVATIONS[self.recipe.activation]
-        for weight, bias in self._layers[:-1]:
-            x = activation(torch.baddbmm(bias, x, weight))
-        weight, bias = self._layers[-1]
+        layers = zip(self.network[::2], self.network[1::2], strict=True)
+        *hidden, (weight, bias) = layers
+        for inner_weight, inner_bias in hidden:
+            x = activation(torch.baddbmm(inner_bias, x, inner_weight))
         return torch.baddbmm(bias, x, weight)
 
     def _losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

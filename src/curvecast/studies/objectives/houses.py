@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import ConfigSpace
-import numpy as np
 import torch
 
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config
+from curvecast.studies.objectives.task import Task
 from curvecast.studies.spaces import houses
 from curvecast.training import regression
+from curvecast.training.images import source
 
 _NARROWEST = 8
 
 
 @dataclass
-class HouseTask:
+class HouseTask(Task):
     """Validation error of a perceptron on sale prices.
 
     Attributes
@@ -30,9 +31,9 @@ class HouseTask:
     raw : its file.
     loss : mse, or gaussian: the network gives a mean and a log variance per house.
     n_epochs : length of a complete training.
-    divisions : random divisions into training, validation and test rows. A run of each is trained,
-        all together, and series and scores are means over them: a few expensive houses in one
-        part or another change the error of a single division by half.
+    divisions : random divisions into training, validation and test rows. One run of each is
+        trained, all together, and series and scores are means over them: a few expensive houses
+        change the error of a single division by half.
     fixed : parameters that are not searched.
     """
 
@@ -47,9 +48,7 @@ class HouseTask:
 
     def __post_init__(self) -> None:
         self.name = f"trained/{self.data['name'].rpartition('/')[2]}"
-        self.source = (
-            f"trained by curvecast on {self.data['description']} ({self.data['citation']})"
-        )
+        self.source = source(self.data)
         gaussian = self.loss == "gaussian"
         self.target = "val_nll" if gaussian else "val_mse"
         self.metric = f"validation {'negative log-likelihood' if gaussian else 'squared error'}"
@@ -70,18 +69,14 @@ class HouseTask:
 
     def describe(self, config: Config) -> dict[str, float]:
         """Number of weights."""
-        return {"num_params": self.start(config, 0).stack.n_parameters}
+        return {"num_params": self.start(config, 0).n_parameters}
 
-    def start(
-        self, config: Config, seed: int, weights: Mapping[str, np.ndarray] | None = None
-    ) -> HouseTraining:
-        """A network before its first epoch; there is nothing to take `weights` over from."""
-        if weights:
-            raise ValueError("house prices have no transfer of weights")
+    def start(self, config: Config, seed: int) -> regression.Stack:
+        """Networks before their first epoch, one per division."""
         torch.set_num_threads(1)
         recipe = recipe_of({**config, **self.fixed}, self.loss)
         seeds = [seed_from(seed, k) for k in range(self.divisions)]
-        return HouseTraining(regression.Stack(self._tables, recipe, seeds))
+        return regression.Stack(self._tables, recipe, seeds)
 
 
 def recipe_of(config: Config, loss: str) -> regression.Recipe:
@@ -97,36 +92,3 @@ def recipe_of(config: Config, loss: str) -> regression.Recipe:
         optimizer=config["optimizer"],
         loss=loss,
     )
-
-
-class HouseTraining:
-    """The runs of a `regression.Stack`, one per division, as one session of a study."""
-
-    def __init__(self, stack: regression.Stack) -> None:
-        self.stack = stack
-        self.state, self.resume, self.train_epoch = stack.state, stack.resume, stack.train_epoch
-
-    def evaluate(self) -> dict[str, float]:
-        """The series, means over the divisions; inf where a run has diverged."""
-        return {name: float(values.mean()) for name, values in self.stack.evaluate().items()}
-
-    def scores(self) -> dict[str, float]:
-        """Mean squared errors, their standard deviation over the divisions where there are several.
-
-        With the likelihood also coverage of the 80 % interval of the test rows.
-        """
-        result = {}
-        for part in ("train", "validation", "test"):
-            mean, _ = self.stack.predict(part)
-            errors = np.mean((self.stack.targets[part] - mean) ** 2, axis=1)
-            result[part] = float(errors.mean())
-            if len(errors) > 1:
-                result[f"{part}_division_sd"] = float(errors.std(ddof=1))
-        if self.stack.recipe.loss == "gaussian":
-            covered = self.stack.coverage("test")
-            result |= {f"test_{name}": float(values.mean()) for name, values in covered.items()}
-        return result
-
-    def weights(self) -> dict[str, np.ndarray]:
-        """Weights by layer."""
-        return {name: a for name, a in self.state().items() if name.startswith("layer")}

@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import ConfigSpace
-import numpy as np
 import torch
 
 from curvecast.curves import DataError
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config
+from curvecast.studies.objectives.task import Task
 from curvecast.studies.spaces import kuzushiji, load_configuration, usps
 from curvecast.training import cnn, images
 from curvecast.training.image_training import (
     ImageTraining,
     Prepared,
     Recipe,
-    batch_last_pays,
-    keep_freed_memory,
     precision_of,
     prepare,
 )
@@ -32,25 +30,25 @@ _RECIPE = ("batch_size", "learning_rate", "optimizer", "momentum", "amsgrad", "s
 
 
 @dataclass
-class ImageTask:
+class ImageTask(Task):
     """Accuracy of a convolutional network on the validation images.
 
     Attributes
     ----------
-    data : stanza of a data set of kind `task` with its `name`; None takes scikit-learn's digits.
+    data : stanza of a data set of kind `task` with its `name`; None: scikit-learn's digits.
     raw : its files, in the stanza's order.
-    network : which function of `tasks.cnn` makes a network of a configuration.
+    network : which function of `training.cnn` makes a network of a configuration.
     n_epochs : length of a complete training, over which the learning rate falls.
     shift : augmentation; every image is moved by up to so many pixels, 0 turns it off.
     weighted : every class counts the same in the loss (for the unbalanced K49).
     size : images are resampled to size x size pixels, so that weights fit another data set.
     fixed : parameters that are not searched, or the name of a constant (`kuzushiji.QUICK`).
-    taken : a configuration that is taken over: only what `spaces.kuzushiji.transfer` lists is
-        searched again.
+    taken : a configuration of another data set, of which only the parameters of
+        `spaces.kuzushiji.transfer` are searched again.
     most_multiplications : a network that needs more multiply-adds per image counts as impossible,
         which bounds what a study costs.
     all_training : train on training and validation images together, for a last training.
-    device, precision : "auto" takes a GPU where there is one, and bfloat16 where it is faster.
+    device, precision : "auto" is a GPU where there is one, and bfloat16 where it is faster.
     """
 
     data: Mapping[str, Any] | None = None
@@ -106,19 +104,19 @@ class ImageTask:
         }
 
     def space(self) -> ConfigSpace.ConfigurationSpace:
-        """The network's whole space, or what a transfer searches again, without what is fixed."""
+        """The network's whole space, or that of a transfer."""
         if self.taken is not None:
             return kuzushiji.transfer(self.taken)
         return SPACES[self.network]()
 
     def complete(self, config: Config) -> Config:
-        """A configuration with what is fixed or taken over."""
+        """A configuration with the fixed and the transferred parameters."""
         if self.taken is not None:
             config = kuzushiji.merged(self.taken, config)
         return {**config, **self._fixed}
 
     def layers(self, config: Config) -> cnn.Network:
-        """The network of a configuration. Raises ImpossibleNetwork, see `tasks.cnn`."""
+        """The network of a configuration. Raises ImpossibleNetwork, see `training.cnn`."""
         network = cnn.NETWORKS[self.network](self.complete(config), self._images.n_classes)
         cost = cnn.n_multiplications(network, self._side)
         if self.most_multiplications is not None and cost > self.most_multiplications:
@@ -146,12 +144,9 @@ class ImageTask:
             other._images, other._prepared = self._images.share(share), None
         return other
 
-    def start(
-        self, config: Config, seed: int, weights: Mapping[str, np.ndarray] | None = None
-    ) -> ImageTraining:
-        """A network before its first epoch, from `weights` as far as they fit."""
+    def start(self, config: Config, seed: int) -> ImageTraining:
+        """A network before its first epoch."""
         torch.set_num_threads(1)
-        keep_freed_memory()
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -167,14 +162,5 @@ class ImageTask:
             weighted=self.weighted,
             **{name: whole[name] for name in _RECIPE if name in whole},
         )
-        network = self.layers(config)
-        module = cnn.build(network, self._prepared.image, seed)
-        return ImageTraining(
-            module,
-            self._prepared,
-            recipe,
-            seed,
-            precision,
-            weights,
-            batch_last=batch_last_pays(network, self._side, recipe.batch_size),
-        )
+        module = cnn.build(self.layers(config), self._prepared.image, seed)
+        return ImageTraining(module, self._prepared, recipe, seed, precision)

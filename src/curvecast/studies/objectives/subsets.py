@@ -17,13 +17,13 @@ WHOLE = 100.0
 class Subsets(Training):
     """Loss of a configuration after a complete training on `budget` percent of the data.
 
-    A larger share contains the smaller ones, and every rung trains from the start: a network that
-    has seen few images long is no start for more of them. The cost of an evaluation is in percent
-    too: 100 is one complete training. Needs a task with `at_share`.
+    A larger share contains the smaller ones. Every rung trains from the start, because a network
+    that was trained long on few images is a bad start for more of them. The cost of an evaluation
+    is in percent too: 100 is one complete training. The task needs `at_share`.
     """
 
     def identity(self) -> dict[str, Any]:
-        """That of the training, with what the budget means."""
+        """The identity of the training, with the kind of budget."""
         return {**super().identity(), "fidelity": "data", "subsets": identity.of_code(__name__)}
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class Subsets(Training):
             raise DataError("a stopping rule needs epochs as the budget of a study")
         if trial.budget > WHOLE:
             raise DataError(f"budget {trial.budget:g} is above {WHOLE:g} percent of the data")
-        inner = Training(self.task.at_share(trial.budget / WHOLE), self.space)  # type: ignore[attr-defined]
+        inner = Training(self.task.at_share(trial.budget / WHOLE), self.space)
         whole = replace(trial, budget=self.task.n_epochs, trained=0, directory=None)
         result = inner.evaluate(config, whole)
         used = {"trained": trial.budget, "cost": trial.budget}

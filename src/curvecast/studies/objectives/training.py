@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ConfigSpace
 import numpy as np
@@ -15,63 +15,7 @@ from curvecast.curves import CurveSet, DataError, group_equal_rows
 from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd, Ended
 from curvecast.studies.evaluation import Config, Evaluation, Trial, trained_of
-
-
-class Session(Protocol):
-    """One training under way."""
-
-    def resume(self, epoch: int, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from what `state()` returned after `epoch`."""
-        ...
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Everything that training goes on from (weights, momenta, ...)."""
-        ...
-
-    def train_epoch(self) -> None:
-        """Train for one more epoch."""
-        ...
-
-    def evaluate(self) -> dict[str, float]:
-        """The series of the task at this moment."""
-        ...
-
-    def scores(self) -> dict[str, float]:
-        """Scores of the network as it is: `validation` and `test`."""
-        ...
-
-
-class Task(Protocol):
-    """A network to train on some data.
-
-    Attributes
-    ----------
-    name, source : of the curve collection that its runs make.
-    target : the series that is the learning curve.
-    metric, direction : what the target measures.
-    n_epochs : length of a complete training (schedules depend on it).
-    architecture : parameters that are `ap_` columns; the others are `hp_`.
-
-    A task may also have `identity()` (JSON of its options and data), `possible(config)` (False for
-    a configuration that cannot be trained and is drawn again) and `describe(config)` (further
-    `ap_` columns, such as the number of weights).
-    """
-
-    name: str
-    source: str
-    target: str
-    metric: str
-    direction: str
-    n_epochs: int
-    architecture: tuple[str, ...]
-
-    def space(self) -> ConfigSpace.ConfigurationSpace:
-        """What a study searches."""
-        ...
-
-    def start(self, config: Config, seed: int) -> Session:
-        """A training that has not begun."""
-        ...
+from curvecast.studies.objectives.task import Session, Task
 
 
 class Training:
@@ -92,6 +36,11 @@ class Training:
         space: ConfigSpace.ConfigurationSpace | None = None,
         early: EarlyEnd | None = None,
     ) -> None:
+        if not isinstance(task, Task):
+            raise DataError(
+                f"task {type(task).__name__} does not inherit from "
+                "curvecast.studies.objectives.task.Task"
+            )
         self.task, self.early = task, early
         self.space = task.space() if space is None else space
         self._sign = 1.0 if task.direction == "maximize" else -1.0
@@ -102,13 +51,13 @@ class Training:
             "training": self.task.name,
             "code": identity.of_class(type(self.task)),
             "n_epochs": self.task.n_epochs,
-            "task": getattr(self.task, "identity", dict)(),
+            "task": self.task.identity(),
             "early": None if self.early is None else self.early.identity(),
         }
 
     def possible(self, config: Config) -> bool:
         """Whether the task can train this configuration."""
-        return getattr(self.task, "possible", lambda config: True)(config)
+        return self.task.possible(config)
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Train up to the budget; see `evaluation.Objective` for what comes with the loss."""
@@ -209,11 +158,8 @@ class Training:
                 table[columns[name]] = np.array(values, dtype=np.float64)
                 if getattr(parameter, "log", False):
                     log_columns.append(columns[name])
-        describe = getattr(self.task, "describe", None)
-        described = pd.DataFrame(
-            [] if describe is None else [describe(config) for _, config, _ in runs]
-        ).add_prefix("ap_")
-        configs = pd.concat([pd.DataFrame(table), described], axis=1)
+        described = pd.DataFrame([self.task.describe(config) for _, config, _ in runs])
+        configs = pd.concat([pd.DataFrame(table), described.add_prefix("ap_")], axis=1)
         configs.insert(1, "group", group_equal_rows(configs.drop(columns="id")))
         series = [name for name in (runs[0][2] if runs else {}) if name != self.task.target]
         return CurveSet(
