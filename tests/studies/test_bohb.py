@@ -63,7 +63,7 @@ def test_brackets_are_those_of_hyperband() -> None:
         {"optimizer": "tpe"},
         {"eta": 1},
         {"min_budget": 10},
-        {"iterations": None},
+        {"iterations": 0},
         {"total_budget": 9.0},
     ],
 )

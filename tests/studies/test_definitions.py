@@ -55,13 +55,20 @@ def test_a_definition_becomes_settings_and_an_objective(make_curves: Make) -> No
     ("definition", "problem"),
     [
         ({"objective": "guess"}, "objective 'guess' is not one of"),
-        ({**TRAINING, "modle": 1}, "unknown key 'modle' for objective training"),
-        ({"objective": "prediction", "model": "cnn"}, "key 'dataset' is missing"),
+        ({**TRAINING, "modle": 1}, "unknown key 'modle'"),
+        ({**PREDICTION, "dataset": None}, "dataset: input should be a valid string, not None"),
+        ({**PREDICTION, "parts": {"n_trian": 1}}, "parts: unknown key 'n_trian', .* is 'n_train'"),
+        ({"objective": "prediction", "model": "cnn", "space": "x"}, "key 'dataset' is missing"),
+        ({**TRAINING, "min_budget": 10}, "study 's': min_budget is above max_budget"),
+        ({**TRAINING, "eta": "3"}, "eta: input should be a valid integer or a valid number"),
         ({**TRAINING, "task": "nonsense"}, "unknown task 'nonsense'"),
         ({**TRAINING, "task": "curvecast.curves:Nothing"}, "no such task"),
         ({**TRAINING, "task": "nowhere.py:Net"}, "nowhere.py: no such file with a task"),
         ({**TRAINING, "task": "tests/conftest.py:Nothing"}, "no such task"),
-        ({**TRAINING, "stopping": {"delta": 1}}, "stopping: unknown key 'delta'"),
+        (
+            {**TRAINING, "stopping": {"delta": 1}},
+            "unknown key 'delta', the nearest",
+        ),
         (RECORDED, "objective recorded needs a collection"),
     ],
 )

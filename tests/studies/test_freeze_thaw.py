@@ -18,7 +18,7 @@ from toys import Bowl, Diverging, conditional_space
 from curvecast import DataError
 from curvecast.studies import bohb
 from curvecast.studies.bohb import Settings, bracket_shape, freeze_thaw_budget, looks, run
-from curvecast.studies.definitions import check
+from curvecast.studies.definitions import study_of
 from curvecast.studies.evaluation import Config, Evaluation, cost_of, native
 from curvecast.studies.freeze_thaw import FIRST_LOOKS, FreezeThaw, expected_improvement
 
@@ -257,4 +257,4 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         "stopping": {"Delta": 0.8},
     }
     with pytest.raises(DataError, match="'s': freeze_thaw decides itself when a run pauses"):
-        check("s", definition)
+        study_of("s", definition)

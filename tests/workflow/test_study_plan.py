@@ -106,7 +106,10 @@ def test_the_code_behind_a_study_is_its_task_space_and_predictor() -> None:
     ("config", "said"),
     [
         (changed(tab={"datasets": ["lcbench/c"]}), "unknown data set 'lcbench/c'"),
-        (changed(real={"eta": 1}), "eta is below 2"),
+        (
+            changed(real={"eta": 1}),
+            "'real': eta: input should be greater than",
+        ),
         (changed(real={"tusk": 1}), "unknown key 'tusk'"),
         (changed(real={"stopping": {"predictor": "olz"}}), "olz"),
         (

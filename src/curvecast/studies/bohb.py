@@ -30,7 +30,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -136,9 +135,9 @@ def freeze_thaw_budget(settings: Settings) -> float:
     A bracket's runs go on where the rung below ended.
     """
     total = math.inf if settings.total_budget is None else settings.total_budget
-    if settings.iterations is None:
+    if settings.n_brackets is None:
         return total
-    shapes = (bracket_shape(settings, number) for number in range(settings.iterations))
+    shapes = (bracket_shape(settings, number) for number in range(settings.n_brackets))
     used = sum(np.diff(budgets, prepend=0) @ counts for counts, budgets in shapes)
     return min(total, float(used))
 
@@ -456,7 +455,7 @@ class _Course:
         }  # fmt: skip
         self.sampler = kinds.get(settings.optimizer, _RandomSampler)(space, settings)
         if isinstance(self.sampler, _GridSampler):
-            self.settings = replace(settings, iterations=len(self.sampler.grid))
+            self.settings = settings.model_copy(update={"iterations": len(self.sampler.grid)})
         if isinstance(self.sampler, _FreezeThawSampler) and possible is not None:
             self.sampler.possible = self._is_possible
         for directory in previous:
@@ -471,7 +470,7 @@ class _Course:
     @property
     def n_brackets(self) -> int | None:
         """How many there are; None where the budget ends the study."""
-        return 1 if isinstance(self.sampler, _FreezeThawSampler) else self.settings.iterations
+        return 1 if isinstance(self.sampler, _FreezeThawSampler) else self.settings.n_brackets
 
     def bracket(self, number: int) -> BaseIteration:
         """The bracket with this number, nothing of it started."""

@@ -1,4 +1,4 @@
-"""Studies as they are written in a config, made into settings and objectives.
+"""Studies and networks as a config describes them, made into settings and objectives.
 
 study_definitions:
   digits_mlp:
@@ -24,14 +24,17 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+from pydantic import Field, create_model, model_validator
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.studies.early import EarlyEnd
-from curvecast.studies.settings import Settings
+from curvecast.studies.settings import AtLeastOne, Optimizer, Search, Settings
+from curvecast.validation import Strict, validated
 
 if TYPE_CHECKING:
     from curvecast.studies.evaluation import Objective
@@ -42,66 +45,141 @@ TASKS = {
     "houses": "curvecast.studies.objectives.houses:HouseTask",
 }
 
-_SEARCH = {f.name for f in fields(Settings)} - {"name", "optimizer", "seed"}
-_COMMON = {"objective", "optimizers", "seeds", "space", *_SEARCH}
-_OWN = {
-    "training": {"task", "task_options", "data", "configuration_of", "fidelity", "stopping"},
-    "prediction": {"model", "dataset", "parts", "fixed", "metric"},
-    "recorded": {"datasets", "stopping"},
+# The keys under `stopping` are the options of the rule.
+_hints = {k: int | float if v is float else v for k, v in get_type_hints(EarlyEnd).items()}
+_options: Any = {
+    f.name: (_hints[f.name], Field({}) if f.default is MISSING else f.default)
+    for f in fields(EarlyEnd)
 }
+Stopping = create_model("Stopping", __base__=Strict, **_options)
 
 
-def check(name: str, definition: Mapping[str, Any]) -> None:
-    """Raise DataError for an unknown objective or key, or a missing one."""
-    kind = definition.get("objective")
-    if kind not in _OWN:
-        raise DataError(f"study {name!r}: objective {kind!r} is not one of {', '.join(_OWN)}")
-    unknown = sorted(set(definition) - _COMMON - _OWN[kind])
-    if unknown:
-        raise DataError(f"study {name!r}: unknown key {unknown[0]!r} for objective {kind}")
-    needed = _OWN[kind] - {
-        "stopping",
-        "task_options",
-        "data",
-        "configuration_of",
-        "fidelity",
-        "fixed",
-        "metric",
-    }
-    needed |= {"space"} if kind == "prediction" else set()
-    if definition.get("fidelity", "epochs") not in ("epochs", "data"):
-        raise DataError(f"study {name!r}: fidelity is neither epochs nor data")
-    if definition.get("stopping") and "freeze_thaw" in definition.get("optimizers", ()):
-        raise DataError(
-            f"study {name!r}: freeze_thaw decides itself when a run pauses; leave out stopping"
-        )
-    missing = sorted(needed - set(definition))
-    if missing:
-        raise DataError(f"study {name!r}: key {missing[0]!r} is missing")
+class _Study(Search):
+    """Keys that every study has; `seeds` searches with each of the `optimizers`."""
+
+    optimizers: Annotated[list[Optimizer], Field(min_length=1)] = Field(["bohb"])
+    seeds: AtLeastOne = 1
+    space: str | None = None
+    stopping: Stopping | None = None  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _pauses_by_itself(self) -> _Study:
+        if self.stopping is not None and "freeze_thaw" in self.optimizers:
+            raise ValueError("freeze_thaw decides itself when a run pauses; leave out stopping")
+        return self
+
+
+class TrainingStudy(_Study):
+    """A study that really trains.
+
+    Attributes
+    ----------
+    task : a name in `TASKS`, `file.py:Class` or `package.module:Class`.
+    task_options : arguments of the task.
+    data : name of the data set that the task reads; for a job the stanza in its place.
+    configuration_of : study whose incumbent gives what this study does not search.
+    fidelity : what budgets count, epochs or percent of the training data.
+    """
+
+    objective: Literal["training"]
+    task: str
+    task_options: dict[str, Any] = Field({})
+    data: str | dict[str, Any] | None = None
+    configuration_of: str | None = None
+    fidelity: Literal["epochs", "data"] = "epochs"
+
+
+class Parts(Strict):
+    """Numbers of runs per split, and the last epoch that is seen; see `prediction.Parts`."""
+
+    n_train: AtLeastOne
+    n_validation: AtLeastOne
+    n_test: AtLeastOne
+    tau: AtLeastOne
+    in_file_order: bool = False
+
+
+class PredictionStudy(_Study):
+    """A study that tunes a predictor: options in `space` on the splits `parts` of a data set.
+
+    Attributes
+    ----------
+    fixed : further options of the predictor.
+    metric : error that the study minimises.
+    """
+
+    objective: Literal["prediction"]
+    model: str
+    dataset: str
+    space: str
+    parts: Parts
+    stopping: None = None
+    fixed: dict[str, Any] = Field({})
+    metric: Literal["mse", "mae"] = "mse"
+
+
+class RecordedStudy(_Study):
+    """A study on the recorded curves of each of `datasets`, inside one process."""
+
+    objective: Literal["recorded"]
+    datasets: Annotated[list[str], Field(min_length=1)]
+    workers: Literal[0] = 0
+
+
+StudyDefinition = Annotated[
+    TrainingStudy | PredictionStudy | RecordedStudy, Field(discriminator="objective")
+]
+
+
+class NetworkDefinition(Strict):
+    """A network to train to the end, see `studies.networks`.
+
+    Attributes
+    ----------
+    study : the incumbent's configuration, task and data are those of this study.
+    configuration : a mapping, or a constant `module.NAME` of a module in `studies/spaces`.
+    task, task_options, data : as in `TrainingStudy`; single options replace the study's.
+    weights : network whose trained weights this one starts from.
+    repeats : trainings with other seeds.
+    published : row of the published table to show beside it.
+    """
+
+    study: str | None = None
+    configuration: str | dict[str, Any] | None = None
+    task: str | None = None
+    task_options: dict[str, Any] = Field({})
+    data: str | dict[str, Any] | None = None
+    weights: str | None = None
+    repeats: AtLeastOne = 1
+    published: str | None = None
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> NetworkDefinition:
+        if (self.study is None) == (self.configuration is None):
+            raise ValueError("give it either a study or a configuration")
+        if self.study is None and self.task is None:
+            raise ValueError("a configuration needs a task")
+        return self
+
+
+def study_of(name: str, definition: Mapping[str, Any]) -> Any:
+    """A checked `StudyDefinition`. Raises DataError with study, key and nearest known key."""
+    return validated(StudyDefinition, dict(definition), f"study {name!r}")
 
 
 def settings_of(
     name: str, definition: Mapping[str, Any], optimizer: str = "bohb", seed: int = 0
 ) -> Settings:
-    """Settings of one search. Raises DataError, see `check` and `Settings`."""
-    check(name, definition)
-    search = {key: value for key, value in definition.items() if key in _SEARCH}
-    if definition["objective"] == "recorded":
-        search["workers"] = 0
-    if "total_budget" in search:
-        search.setdefault("iterations", None)
-    return Settings(name=name, optimizer=optimizer, seed=seed, **search)
+    """Settings of one search. Raises DataError, see `study_of`."""
+    study = study_of(name, definition)
+    search = {key: getattr(study, key) for key in Search.model_fields}
+    return Settings(name, optimizer, seed=seed, **search)
 
 
 def early_of(definition: Mapping[str, Any]) -> EarlyEnd | None:
     """The rule under `stopping`, None where there is none."""
     stopping = definition.get("stopping")
-    if stopping is None:
-        return None
-    unknown = sorted(set(stopping) - {f.name for f in fields(EarlyEnd)})
-    if unknown:
-        raise DataError(f"stopping: unknown key {unknown[0]!r}")
-    return EarlyEnd(**stopping)
+    return None if stopping is None else EarlyEnd(**stopping)
 
 
 def objective_of(
@@ -121,13 +199,13 @@ def objective_of(
 
     Raises
     ------
-    DataError : see `check`; no such task or space; a collection is missing.
+    DataError : see `study_of`; no such task or space; a collection is missing.
     """
     # Imports are here because a plan of studies does without ConfigSpace, and the other objectives
     # without torch.
     from curvecast.studies.spaces import load_space
 
-    check(name, definition)
+    study_of(name, definition)
     space = load_space(definition["space"]) if "space" in definition else None
     kind = definition["objective"]
     if kind == "training":

@@ -62,7 +62,7 @@ def run_replays(
     The study column of both is the collection's name. Without `total_budget` every seed has its
     own end, and the regret is given up to the earliest of them.
     """
-    settings = replace(settings_of(name, definition, optimizer), name=curves.name)
+    settings = settings_of(name, definition, optimizer).model_copy(update={"name": curves.name})
     seeds = range(int(definition.get("seeds", 1)))
     frame = replay.replay(curves, settings, seeds, early_of(definition))
     total = definition.get("total_budget", frame.groupby("seed")["cost"].sum().min())

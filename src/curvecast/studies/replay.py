@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -27,7 +26,7 @@ def replay(
     objective = Recorded(curves, early=early)
     frames = []
     for seed in seeds:
-        evaluations = run(replace(settings, seed=seed, workers=0), objective)
+        evaluations = run(settings.model_copy(update={"seed": seed, "workers": 0}), objective)
         label = settings.optimizer if early is None else f"f-{settings.optimizer}"
         frames.append(summary.evaluations_frame(evaluations, settings.name, label, seed))
     return pd.concat(frames, ignore_index=True)

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
 
 from curvecast.curves import DataError
+from curvecast.validation import Strict, one_line
 
 OPTIMIZERS = ("bohb", "freeze_thaw", "hyperband", "random", "grid")
+Optimizer = Literal[OPTIMIZERS]  # type: ignore[valid-type]
+
+# Whole numbers stay whole: what is written and what reaches a job are the same.
+Positive = Annotated[int | float, Field(gt=0)]
+AtLeastOne = Annotated[int, Field(ge=1)]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a study searches.
+class Search(Strict):
+    """Keys of a search that a study definition and its settings share.
 
     Attributes
     ----------
-    name : name of the study.
-    optimizer : "bohb", "freeze_thaw" (no brackets: runs are paused and taken up again, see
-        `studies.freeze_thaw`), "hyperband", "random" (full budget only) or "grid" (every
-        combination of the space's categories once, full budget only; it ends by itself).
     eta : one in eta configurations goes on to the next rung.
     min_budget, max_budget : budgets of the lowest and the highest rung; whole numbers (epochs)
         give whole rungs.
-    iterations : number of brackets; None where `total_budget` ends the study. freeze_thaw uses
-        the budget of as many brackets of BOHB.
+    iterations : number of brackets; default: 4, or no limit where `total_budget` ends the study.
+        freeze_thaw uses the budget of as many brackets of BOHB.
     total_budget : no evaluation is started once this much budget is used; for studies inside
         this process only.
     workers : processes that evaluate at the same time; 0 evaluates inside this process.
-    seed : of the search.
-    timeout : seconds after which one evaluation counts as hung; None waits for ever.
-    time_limit : seconds after which the study is ended with an error; None waits for ever.
+    timeout : seconds after which one evaluation counts as hung; default: no limit.
+    time_limit : seconds after which the study ends with an error; default: no limit.
     random_fraction : share of configurations that are drawn uniformly although there is a model;
         default: 1/3 as in hpbandster, .1 for freeze_thaw, whose expected improvement explores
         by itself.
@@ -38,38 +39,59 @@ class Settings:
         options of BOHB with its defaults.
     """
 
-    name: str
-    optimizer: str = "bohb"
-    eta: float = 3
-    min_budget: float = 1
-    max_budget: float = 9
-    iterations: int | None = 4
-    total_budget: float | None = None
-    workers: int = 1
-    seed: int = 0
-    timeout: float | None = None
-    time_limit: float | None = None
-    min_points_in_model: int | None = None
-    top_n_percent: int = 15
-    num_samples: int = 64
-    random_fraction: float | None = None
-    bandwidth_factor: float = 3
-    min_bandwidth: float = 1e-3
+    eta: Annotated[int | float, Field(ge=2)] = 3
+    min_budget: Positive = 1
+    max_budget: Positive = 9
+    iterations: AtLeastOne | None = None
+    total_budget: Positive | None = None
+    workers: Annotated[int, Field(ge=0)] = 1
+    timeout: Positive | None = None
+    time_limit: Positive | None = None
+    min_points_in_model: AtLeastOne | None = None
+    top_n_percent: AtLeastOne = 15
+    num_samples: AtLeastOne = 64
+    random_fraction: Annotated[int | float, Field(ge=0, le=1)] | None = None
+    bandwidth_factor: Positive = 3
+    min_bandwidth: Positive = 1e-3
 
-    def __post_init__(self) -> None:
-        problems = [
-            (self.optimizer not in OPTIMIZERS, f"optimizer is not one of {', '.join(OPTIMIZERS)}"),
-            (not self.eta >= 2, "eta is below 2"),
-            (not 0 < self.min_budget <= self.max_budget, "budgets are not 0 < min <= max"),
-            (self.iterations is None and self.total_budget is None, "nothing ends the study"),
-            (
-                self.total_budget is not None and self.workers > 0,
-                "total_budget needs workers: 0 (inside this process)",
-            ),
-        ]
-        for broken, problem in problems:
-            if broken:
-                raise DataError(f"study {self.name!r}: {problem}")
+    @model_validator(mode="after")
+    def _is_possible(self) -> Search:
+        if self.min_budget > self.max_budget:
+            raise ValueError("min_budget is above max_budget")
+        if self.total_budget is not None and self.workers > 0:
+            raise ValueError("total_budget needs workers: 0 (inside this process)")
+        return self
+
+
+class Settings(Search):
+    """How one search of a study goes: `Search`, and which one it is.
+
+    Attributes
+    ----------
+    name : name of the study.
+    optimizer : "bohb", "freeze_thaw" (no brackets: runs pause and go on again, see
+        `studies.freeze_thaw`), "hyperband", "random" (full budget only) or "grid" (every
+        combination of the space's categories once, full budget only; it ends by itself).
+    seed : of the search.
+    """
+
+    name: str
+    optimizer: Optimizer = "bohb"
+    seed: int = 0
+
+    def __init__(self, name: str, optimizer: str = "bohb", **search: Any) -> None:
+        """Check the settings. Raises DataError."""
+        given = {"name": name, "optimizer": optimizer, **search}
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            problem = one_line(error, given, type(self).model_json_schema())
+            raise DataError(f"study {name!r}: {problem}") from None
+
+    @property
+    def n_brackets(self) -> int | None:
+        """Number of brackets; None where only `total_budget` ends the study."""
+        return 4 if self.iterations is None and self.total_budget is None else self.iterations
 
     @property
     def share_at_random(self) -> float:
@@ -81,5 +103,5 @@ class Settings:
     @property
     def identity(self) -> dict[str, Any]:
         """What decides about the course of the study, without what only ends or speeds it."""
-        ends = ("iterations", "total_budget", "workers", "timeout", "time_limit")
-        return {name: value for name, value in asdict(self).items() if name not in ends}
+        ends = {"iterations", "total_budget", "workers", "timeout", "time_limit"}
+        return self.model_dump(exclude=ends)

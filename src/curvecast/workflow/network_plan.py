@@ -8,12 +8,11 @@ from typing import Any
 
 from curvecast.curves import DataError
 from curvecast.data import registry as datasets
+from curvecast.studies.definitions import NetworkDefinition
+from curvecast.validation import validated
 from curvecast.workflow import study_plan as plan
 
 Config = Mapping[str, Any]
-_KEYS = {
-    "study", "task", "task_options", "data", "configuration", "weights", "repeats", "published",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,7 @@ def definition_of(config: Config, name: str) -> dict[str, Any]:
     if name not in known:
         raise DataError(f"unknown network {name!r}, network_definitions has: {', '.join(known)}")
     own = dict(known[name])
-    unknown = sorted(set(own) - _KEYS)
-    if unknown:
-        raise DataError(f"network {name!r}: unknown key {unknown[0]!r}")
-    if ("study" in own) == ("configuration" in own):
-        raise DataError(f"network {name!r}: give it either a study or a configuration")
+    validated(NetworkDefinition, own, f"network {name!r}")
     if "weights" in own and own["weights"] not in known:
         raise DataError(f"network {name!r}: weights of an unknown network {own['weights']!r}")
     if "study" in own:
