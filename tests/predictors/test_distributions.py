@@ -7,7 +7,9 @@ import pytest
 from scipy.stats import norm
 
 from curvecast.predictors.distributions import Prediction, ResidualPrediction, WarpedPrediction
+from curvecast.predictors.transforms import Warp
 
+ASINH = Warp("asinh", 0.0, 1.0)
 LEVELS = [0.001, 0.025, 0.1, 0.5, 0.75, 0.975, 0.999]
 
 
@@ -15,12 +17,13 @@ def distributions() -> dict[str, Prediction]:
     mean, std = np.array([0.2, -3.0]), np.array([0.1, 2.0])
     return {
         "gaussian": Prediction(mean, std),
-        "warped": WarpedPrediction.of(Prediction(mean, std), np.arcsinh, np.sinh),
+        "warped": WarpedPrediction.of(Prediction(mean, std), ASINH),
+        "mirrored": WarpedPrediction.of(Prediction(mean, std), ASINH, -1.0),
         "residual": ResidualPrediction.of(mean, std, np.random.default_rng(0).normal(size=99)),
     }
 
 
-@pytest.mark.parametrize("name", ["gaussian", "warped", "residual"])
+@pytest.mark.parametrize("name", ["gaussian", "warped", "mirrored", "residual"])
 def test_cdf_undoes_quantile(name: str) -> None:
     prediction = distributions()[name]
     quantiles = prediction.quantile(LEVELS)
@@ -29,7 +32,7 @@ def test_cdf_undoes_quantile(name: str) -> None:
     assert (np.diff(quantiles, axis=1) > 0).all()
 
 
-@pytest.mark.parametrize("name", ["gaussian", "warped", "residual"])
+@pytest.mark.parametrize("name", ["gaussian", "warped", "mirrored", "residual"])
 def test_affine_moves_everything(name: str) -> None:
     prediction = distributions()[name]
     shift = np.array([10.0, 20.0])
@@ -68,5 +71,5 @@ def test_gaussian_keeps_location_and_spread_and_forgets_the_shape() -> None:
     expected = norm.ppf(LEVELS, mean[:, None], skewed.std[:, None])
     np.testing.assert_allclose(plain.quantile(LEVELS), expected)
     assert plain.gaussian() is plain
-    warped = WarpedPrediction.of(skewed, np.arcsinh, np.sinh).gaussian()
+    warped = WarpedPrediction.of(skewed, ASINH).gaussian()
     np.testing.assert_allclose(warped.quantile(LEVELS), np.sinh(expected))

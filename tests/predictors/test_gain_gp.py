@@ -7,8 +7,6 @@ from scipy.optimize import approx_fprime
 from curvecast import DataError, make_predictor
 from curvecast.predictors.gain_gp import (
     GainGPPredictor,
-    Warp,
-    WarpedPrediction,
     _negative_log_posterior,
     _parts,
     summaries,
@@ -17,18 +15,6 @@ from curvecast.predictors.gain_gp import (
 
 def fitted(curves, taus, rows, **options):
     return make_predictor("gain_gp", **options).fit(curves.take(rows), taus)
-
-
-def test_warp_is_monotone_keeps_the_top_linear_and_inverts():
-    final = np.array([-50.0, 1.0, 2.0, 3.0, 4.0])
-    warp = Warp.of(final)
-    assert (warp.center, warp.scale) == (2.0, 2.0)
-    gains = np.array([-1e6, -50.0, 0.0, 1.999, 2.0, 2.001, 4.0, 5.0])
-    z = warp(gains)
-    assert np.all(np.diff(z) > 0)
-    np.testing.assert_allclose(z[-4:], [0.0, 0.0005, 1.0, 1.5], atol=1e-12)
-    np.testing.assert_allclose(warp.inverse(z), gains, rtol=1e-9)
-    assert Warp.of(np.full(5, 3.0)).scale == 3.0
 
 
 def test_gradient_of_the_posterior():
@@ -56,8 +42,8 @@ def test_left_out_predictions_are_those_of_a_refit(make_curves):
     weights = np.linalg.solve(K[np.ix_(kept, kept)], K[kept, 11])
     location = process._base[11] + process._shift + process._spread * (weights @ y[kept])
     variance = K[11, 11] - weights @ K[kept, 11]
-    assert left_out.location[11] == pytest.approx(location, abs=1e-8)
-    assert left_out.spread[11] == pytest.approx(process._spread * np.sqrt(variance), rel=1e-6)
+    assert left_out.inner.mean[11] == pytest.approx(location, abs=1e-8)
+    assert left_out.inner.std[11] == pytest.approx(process._spread * np.sqrt(variance), rel=1e-6)
 
 
 def test_accuracy_and_coverage_on_saturating_curves(make_curves):
@@ -123,5 +109,3 @@ def test_gaps_constant_columns_and_few_runs(make_curves):
         GainGPPredictor().fit(curves.take([0]), [5])
     with pytest.raises(DataError, match="not fitted for tau 7"):
         fitted(curves, [5], np.arange(20)).predict(curves, 7)
-    with pytest.raises(DataError, match="unit of the curve"):
-        WarpedPrediction.of(np.zeros(2), np.ones(2), Warp(0.0, 1.0), 1.0).affine(0.0, 2.0)

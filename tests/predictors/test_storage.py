@@ -165,7 +165,7 @@ def test_other_versions_and_other_files_are_named(forest: Path, tmp_path: Path) 
     def change(head: dict[str, Any]) -> None:
         head["format"] = 99
 
-    with pytest.raises(DataError, match="the file has format 99, this version reads 1"):
+    with pytest.raises(DataError, match="the file has format 99, this version reads 2"):
         storage.read(tampered(forest, change))
     whole = forest.read_bytes()
     forest.write_bytes(whole[: len(whole) // 2])

@@ -10,16 +10,16 @@ import pytest
 
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.features import build
-from curvecast.predictors import transforms as targets
 from curvecast.predictors.base import FORMS
 from curvecast.predictors.distributions import Prediction
+from curvecast.predictors.transforms import Form, Warp
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_back_undoes_forward(make_curves: Callable[..., CurveSet], name: str) -> None:
     curves = make_curves(30)
     X = build(curves, [4])[4]
-    form = targets.make(name, X, curves.final)
+    form = Form.of(name, X, curves.final)
     seen = form.seen(X)
     z = form.forward(curves.final, seen)
     back = form.back(Prediction(z, np.full(len(z), 1e-6)), seen)
@@ -29,7 +29,7 @@ def test_back_undoes_forward(make_curves: Callable[..., CurveSet], name: str) ->
 def test_gain_is_what_remains(make_curves: Callable[..., CurveSet]) -> None:
     curves = make_curves(30)
     X = build(curves, [4])[4]
-    form = targets.make("gain", X, curves.final)
+    form = Form.of("gain", X, curves.final)
     np.testing.assert_allclose(
         form.forward(curves.final, form.seen(X)), curves.final - curves.values[:, 3]
     )
@@ -58,7 +58,7 @@ def test_the_best_gain_counts_from_the_best_value_so_far(
 ) -> None:
     curves = make_curves(30, noise=0.05, direction=direction)
     X = build(curves, [6])[6]
-    form = targets.make("best_gain", X, curves.final)
+    form = Form.of("best_gain", X, curves.final)
     best = (
         curves.values[:, :6].max(axis=1)
         if direction == "maximize"
@@ -99,3 +99,33 @@ def test_auto_takes_the_form_that_errs_least_on_unseen_runs(
 def test_an_unknown_form_is_an_error() -> None:
     with pytest.raises(DataError, match="target is 'slope'"):
         make_predictor("ridge", target="slope")
+
+
+def test_the_warp_of_gains_is_linear_above_the_centre_and_logarithmic_below() -> None:
+    warp = Warp.to_best("log_below", np.array([-50.0, 1.0, 2.0, 3.0, 4.0]))
+    assert (warp.center, warp.scale) == (2.0, 2.0)
+    gains = np.array([-1e6, -50.0, 0.0, 1.999, 2.0, 2.001, 4.0, 5.0])
+    z = warp(gains)
+    assert np.all(np.diff(z) > 0)
+    np.testing.assert_allclose(z[-4:], [0.0, 0.0005, 1.0, 1.5], atol=1e-12)
+    np.testing.assert_allclose(warp.inverse(z), gains, rtol=1e-9)
+    assert Warp.to_best("log_below", np.full(5, 3.0)).scale == 3.0
+
+
+def test_a_warp_can_be_logarithmic_on_both_sides() -> None:
+    warp = Warp.to_best("log_both", np.array([1.0, 2.0, 4.0]))
+    gains = np.array([-20.0, 0.0, 2.0, 4.0, 22.0])
+    np.testing.assert_allclose(warp(gains), [-np.log(12), -np.log(2), 0, np.log(2), np.log(11)])
+    np.testing.assert_allclose(warp.inverse(warp(gains)), gains)
+
+
+def test_a_robust_warp_per_column_is_that_of_each_column() -> None:
+    values = np.random.default_rng(0).standard_cauchy((40, 3))
+    values[:, 2] = 7.0  # no spread: the scale is 1
+    values[0, 0] = np.nan
+    warp = Warp.robust(values)
+    for j in range(3):
+        alone = Warp.robust(values[:, j])
+        np.testing.assert_array_equal(warp(values)[:, j], alone(values[:, j]))
+    np.testing.assert_allclose(warp.inverse(warp(values)), values)
+    assert np.asarray(warp.scale)[2] == 1.0

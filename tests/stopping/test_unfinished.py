@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from curvecast import DataError
-from curvecast.stopping.unfinished import UnfinishedProcesses, WarpBothWays
+from curvecast.stopping.unfinished import UnfinishedProcesses
 
 LOOKS = np.array([1, 3, 6])
 EPOCHS = np.arange(1, 11)
@@ -84,10 +84,3 @@ def test_two_finished_runs_are_needed():
     gain, static = runs(10)
     with pytest.raises(DataError, match="too few"):
         fit(gain, static, np.array([len(LOOKS)] + [0] * 9))
-
-
-def test_the_warp_is_logarithmic_on_both_sides_and_inverted():
-    warp = WarpBothWays.of(np.array([1.0, 2.0, 4.0]))
-    gain = np.array([-20.0, 0.0, 2.0, 4.0, 22.0])
-    np.testing.assert_allclose(warp(gain), [-np.log(12), -np.log(2), 0, np.log(2), np.log(11)])
-    np.testing.assert_allclose(warp.inverse(warp(gain)), gain)

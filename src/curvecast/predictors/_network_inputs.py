@@ -11,10 +11,7 @@ import pandas as pd
 
 from curvecast import features
 from curvecast.curves import CurveSet, DataError
-
-_SMALL = 1e-12
-_NORMAL_IQR = 1.349
-SCALINGS = ("standard", "minmax")
+from curvecast.predictors.scaling import WarpScaling, medians
 
 
 def positions_of(curves: CurveSet, taus: Iterable[int]) -> dict[int, int]:
@@ -52,99 +49,6 @@ def static_frame(curves: CurveSet) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Scaling of feature columns, learned on training runs; constant ones are dropped.
-
-    "standard": to mean 0 and standard deviation 1; "minmax": to 0..1. Cells that are not finite
-    take the median of the training runs.
-    """
-
-    names: tuple[str, ...]
-    medians: np.ndarray
-    center: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def of(cls, frame: pd.DataFrame, scaling: str = "standard") -> Self:
-        """Learn from training rows."""
-        matrix = frame.to_numpy(dtype=np.float64)
-        finite = np.where(np.isfinite(matrix), matrix, np.nan)
-        medians = np.array([_median(finite[:, j]) for j in range(finite.shape[1])])
-        matrix = np.where(np.isfinite(matrix), matrix, medians)
-        center, scale = center_and_scale(matrix, scaling)
-        kept = scale > _SMALL * np.maximum(1.0, np.abs(matrix).max(axis=0, initial=0.0))
-        names = tuple(str(name) for name in frame.columns[kept])
-        return cls(names, medians[kept], center[kept], scale[kept])
-
-    def apply(self, frame: pd.DataFrame) -> np.ndarray:
-        """Scaled columns, shape (n_rows, n_kept_columns).
-
-        Raises
-        ------
-        DataError : a column that was fitted on is missing, unless it marks a category that need
-            not occur here.
-        """
-        missing = [name for name in self.names if name not in frame and "=" not in name]
-        if missing:
-            raise DataError("a column that was fitted on is missing", column=missing[0])
-        matrix = frame.reindex(columns=list(self.names), fill_value=0.0).to_numpy(np.float64)
-        matrix = np.where(np.isfinite(matrix), matrix, self.medians)
-        return (matrix - self.center) / self.scale
-
-
-def center_and_scale(matrix: np.ndarray, scaling: str) -> tuple[np.ndarray, np.ndarray]:
-    """What to subtract from columns and to divide them by, shapes (n_columns,)."""
-    if scaling == "minmax":
-        return matrix.min(axis=0), np.ptp(matrix, axis=0)
-    return matrix.mean(axis=0), matrix.std(axis=0)
-
-
-def _median(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if len(finite) else 0.0
-
-
-@dataclass(frozen=True)
-class Warp:
-    """asinh((v - center) / spread), then standardised, per column; what is not finite becomes 0.
-
-    Linear in the middle and logarithmic in both tails (`targets.Form` has the reasons), so that
-    a run that leaves the range of the training runs is neither clipped nor extrapolated
-    linearly by whatever follows. All arrays have shape (n_columns,).
-    """
-
-    center: np.ndarray
-    spread: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Self:
-        """Learn from training rows, shape (n_runs, n_columns)."""
-        center, spread = np.zeros(values.shape[1]), np.ones(values.shape[1])
-        for j, column in enumerate(values.T):
-            finite = column[np.isfinite(column)]
-            if len(finite):
-                low, center[j], high = np.quantile(finite, [0.25, 0.5, 0.75])
-                tiny = _SMALL * np.abs(finite).max()
-                widths = ((high - low) / _NORMAL_IQR, finite.std())
-                spread[j] = next((width for width in widths if width > tiny), 1.0)
-        warped = np.arcsinh((values - center) / spread)
-        known = np.isfinite(warped)
-        count = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, warped, 0.0).sum(axis=0) / count
-        variance = np.where(known, (warped - mean) ** 2, 0.0).sum(axis=0) / count
-        return cls(center, spread, mean, np.where(variance > _SMALL, np.sqrt(variance), 1.0))
-
-    def apply(self, values: np.ndarray) -> np.ndarray:
-        """Warped values of the first columns, shape (n_runs, n) with n <= n_columns."""
-        n = values.shape[1]
-        warped = np.arcsinh((values - self.center[:n]) / self.spread[:n])
-        standard = (warped - self.mean[:n]) / self.scale[:n]
-        return np.where(np.isfinite(standard), standard, 0.0)
-
-
-@dataclass(frozen=True)
 class Steps:
     """Curves as sequences in which no step sees a later epoch.
 
@@ -161,7 +65,7 @@ class Steps:
 
     positions: np.ndarray
     times: np.ndarray
-    warps: tuple[tuple[str, tuple[Warp, ...]], ...]
+    warps: tuple[tuple[str, tuple[WarpScaling, ...]], ...]
     medians: np.ndarray
 
     @classmethod
@@ -171,12 +75,11 @@ class Steps:
         last = float(curves.last_epoch)
         times = np.stack([epochs / last, np.log1p(epochs) / np.log1p(last)], axis=1)
         warps = tuple(
-            (name, tuple(Warp.of(part) for part in _parts(array, positions)))
+            (name, tuple(WarpScaling.of(part) for part in _parts(array, positions)))
             for name, array in _series(curves).items()
         )
         ends = _parts(curves.values, positions)[0]
-        medians = np.array([_median(column) for column in ends.T])
-        return cls(positions, 2 * times - 1, warps, medians)
+        return cls(positions, 2 * times - 1, warps, medians(ends))
 
     @property
     def n_channels(self) -> int:

@@ -13,11 +13,13 @@ import pandas as pd
 
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors import transforms as targets
 from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
+from curvecast.predictors.scaling import Columns
+from curvecast.predictors.transforms import CURVE_FORMS, Form
+from curvecast.predictors.transforms import FORMS as LEVEL_AND_GAIN
 from curvecast.protocol import grouped_folds
 
-FORMS = (*targets.FORMS, *targets.CURVE_FORMS)
+FORMS = (*LEVEL_AND_GAIN, *CURVE_FORMS)
 
 
 class Predictor(ABC):
@@ -152,7 +154,7 @@ class Regressor(TabularPredictor):
 
     Options
     -------
-    target : what is regressed, a form of `targets.Form`, or "auto": the form with the smallest
+    target : what is regressed, a form of `transforms.Form`, or "auto": the form with the smallest
         error on runs that a fit did not see, within the training runs.
     summaries : regress on the summaries of `features.summarise` instead of all values seen.
 
@@ -185,11 +187,11 @@ class Regressor(TabularPredictor):
                 "few to fit on"
             )
         if self.target != "auto":
-            self._fit_form(targets.make(self.target, X, y), X, y, groups)
+            self._fit_form(Form.of(self.target, X, y), X, y, groups)
             return self
         tried = [copy.deepcopy(self) for _ in FORMS]
         for model, name in zip(tried, FORMS, strict=True):
-            model._fit_form(targets.make(name, X, y), X, y, groups)
+            model._fit_form(Form.of(name, X, y), X, y, groups)
         errors = [float(np.nanmean((model.unseen.mean - y) ** 2)) for model in tried]
         best = int(np.argmin(errors))
         self.__dict__.update(tried[best].__dict__)
@@ -201,30 +203,17 @@ class Regressor(TabularPredictor):
         unseen = self._at_tau[tau].unseen
         return unseen if np.isfinite(unseen.mean).all() else None
 
-    def _fit_form(
-        self, form: targets.Form, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray
-    ) -> None:
+    def _fit_form(self, form: Form, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> None:
         seen = form.seen(X)
         z = form.forward(y, seen)
         inputs = self._inputs(X)
-        matrix = inputs.to_numpy(dtype=np.float64)
-        observed = np.isfinite(matrix)
-        counted = observed.any(axis=0)
-        medians = np.zeros(matrix.shape[1])
-        medians[counted] = np.nanmedian(np.where(observed, matrix, np.nan)[:, counted], axis=0)
-        matrix = np.where(observed, matrix, medians)
+        self._form, self._columns = form, Columns.of(inputs)
         with np.errstate(over="ignore", invalid="ignore"):
-            scale = matrix.std(axis=0)
             self._z_center, self._z_scale = float(z.mean()), float(z.std())
-        for column, spread in (*zip(inputs.columns, scale, strict=True), ("target", self._z_scale)):
-            if not np.isfinite(spread):
-                raise DataError("values so large that their variance overflows", column=column)
-        kept = scale > 1e-12 * np.maximum(1.0, np.abs(matrix).max(axis=0))
-        self._form = form
-        self._columns = list(inputs.columns[kept])
-        self._medians, self._scale = medians[kept], scale[kept]
-        self._center = matrix.mean(axis=0)[kept]
-        self._constant = self._z_scale <= 1e-12 * max(1.0, abs(self._z_center)) or not kept.any()
+        if not np.isfinite(self._z_scale):
+            raise DataError("values so large that their variance overflows", column="target")
+        flat = self._z_scale <= 1e-12 * max(1.0, abs(self._z_center))
+        self._constant = flat or not self._columns.names
         self._found = {}
         self._groups = groups
         if self._constant:
@@ -234,7 +223,7 @@ class Regressor(TabularPredictor):
             scale = self._mean_std
         else:
             standard = (z - self._z_center) / self._z_scale
-            residuals = self._z_scale * self._fit(self._standardise(inputs), standard)
+            residuals = self._z_scale * self._fit(self._columns.apply(inputs), standard)
             scale = self._z_scale * self._unseen_std()
         known = np.isfinite(residuals)
         spread = np.sqrt(np.mean(residuals[known] ** 2)) if known.any() else self._z_scale
@@ -245,7 +234,7 @@ class Regressor(TabularPredictor):
         if self._constant:
             z = Prediction(np.full(len(X), self._z_center), np.full(len(X), self._mean_std))
         else:
-            standard = self._predict(self._standardise(self._inputs(X)))
+            standard = self._predict(self._columns.apply(self._inputs(X)))
             z = standard.affine(self._z_center, self._z_scale)
         if len(self._errors) >= MIN_RESIDUALS:
             z = ResidualPrediction.of(z.mean, z.std, self._errors)
@@ -254,14 +243,6 @@ class Regressor(TabularPredictor):
     def _inputs(self, X: pd.DataFrame) -> pd.DataFrame:
         """The columns to regress on, made from those of `features.build`."""
         return feature_blocks.summarise(X) if self.summaries else X
-
-    def _standardise(self, X: pd.DataFrame) -> np.ndarray:
-        missing = [c for c in self._columns if c not in X.columns and not _is_marker(c)]
-        if missing:
-            raise DataError("a column that was fitted on is missing", column=missing[0])
-        matrix = X.reindex(columns=self._columns, fill_value=0.0).to_numpy(dtype=np.float64)
-        matrix = np.where(np.isfinite(matrix), matrix, self._medians)
-        return (matrix - self._center) / self._scale
 
     @abstractmethod
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -281,11 +262,6 @@ class Regressor(TabularPredictor):
         Shape (n,), or one number. By default the one that a model without an idea of its own has.
         """
         return self._std
-
-
-def _is_marker(column: str) -> bool:
-    """Whether `features.build` leaves the column out where no run has what it marks."""
-    return column == "ts_diverged" or "=" in column
 
 
 def require_groups(groups: np.ndarray) -> None:

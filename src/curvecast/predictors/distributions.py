@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -47,52 +48,61 @@ class Prediction:
         return Prediction(shift + scale * self.mean, scale * self.std)
 
 
+class IncreasingMap(Protocol):
+    """An increasing map of values, as `transforms.Warp` is one."""
+
+    def __call__(self, values: np.ndarray) -> np.ndarray: ...
+
+    def inverse(self, z: np.ndarray) -> np.ndarray: ...
+
+
 @dataclass(frozen=True, eq=False)
 class WarpedPrediction(Prediction):
-    """A Gaussian seen through an increasing map.
+    """The distribution of shift + slope * warp.inverse(z), where z has the distribution `inner`.
 
     Its median and half of its central 68 % stand for `mean` and `std`: the moments of a heavy
     tail would be those of values that no run ever takes.
 
     Attributes
     ----------
-    inner : the Gaussian before the map.
-    forward, inverse : the map from values to the scale of `inner`, and back.
+    slope : negative where larger values of the curve are worse and `warp` is one of gains.
+    shift : a number, or one per run.
     """
 
     inner: Prediction
-    forward: Callable[[np.ndarray], np.ndarray]
-    inverse: Callable[[np.ndarray], np.ndarray]
+    warp: IncreasingMap
+    slope: float
+    shift: np.ndarray | float
 
     @classmethod
     def of(
         cls,
         inner: Prediction,
-        forward: Callable[[np.ndarray], np.ndarray],
-        inverse: Callable[[np.ndarray], np.ndarray],
-    ) -> WarpedPrediction:
-        """The distribution of inverse(z) for a Gaussian z."""
-        half = (inverse(inner.mean + inner.std) - inverse(inner.mean - inner.std)) / 2
-        return cls(inverse(inner.mean), half, inner, forward, inverse)
+        warp: IncreasingMap,
+        slope: float = 1.0,
+        shift: np.ndarray | float = 0.0,
+    ) -> Self:
+        """`mean` and `std` follow from `inner`."""
+        low, high = (warp.inverse(inner.mean + s * inner.std) for s in (-1, 1))
+        mean = shift + slope * warp.inverse(inner.mean)
+        return cls(mean, abs(slope) * ((high - low) / 2), inner, warp, slope, shift)
 
     def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
-        return self.inverse(self.inner.quantile(levels))
+        levels = np.asarray(levels, dtype=np.float64)
+        z = self.inner.quantile(levels if self.slope > 0 else 1 - levels)
+        return np.reshape(self.shift, (-1, 1)) + self.slope * self.warp.inverse(z)
 
     def cdf(self, value: float | np.ndarray) -> np.ndarray:
-        return self.inner.cdf(self.forward(np.asarray(value, dtype=np.float64)))
+        value = np.asarray(value, dtype=np.float64)
+        below = self.inner.cdf(self.warp((value - self.shift) / self.slope))
+        return below if self.slope > 0 else 1 - below
 
     def gaussian(self) -> Prediction:
-        return WarpedPrediction.of(self.inner.gaussian(), self.forward, self.inverse)
+        return WarpedPrediction.of(self.inner.gaussian(), self.warp, self.slope, self.shift)
 
     def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
-        column = np.asarray(shift)[..., None] if np.ndim(shift) else shift
-        return WarpedPrediction(
-            shift + scale * self.mean,
-            scale * self.std,
-            self.inner,
-            lambda value: self.forward((value - shift) / scale),
-            lambda z: (column if np.ndim(z) == 2 else shift) + scale * self.inverse(z),
-        )
+        moved = shift + scale * np.asarray(self.shift)
+        return WarpedPrediction.of(self.inner, self.warp, scale * self.slope, moved)
 
 
 @dataclass(frozen=True, eq=False)

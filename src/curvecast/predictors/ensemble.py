@@ -1,6 +1,6 @@
 """The project's own answer: many regressors and target forms, combined robustly, calibrated.
 
-No single regressor wins everywhere, and the forms of the target (`targets.Form`) fail in
+No single regressor wins everywhere, and the forms of the target (`transforms.Form`) fail in
 different places: a level falls back to the mean where a curve lies outside of the training
 range, a gain follows the curve there, and a gain over the best value so far follows it unless it
 jumps. Which of them is right cannot be learnt from a hundred runs that hold few such curves. So

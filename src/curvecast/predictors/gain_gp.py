@@ -10,8 +10,8 @@ leave-one-out moments are closed-form (ibid. equations 5.10 to 5.12).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -21,7 +21,10 @@ from scipy.optimize import minimize
 
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors.base import Prediction, Predictor
+from curvecast.predictors.base import Predictor
+from curvecast.predictors.distributions import Prediction, WarpedPrediction
+from curvecast.predictors.scaling import Scaling
+from curvecast.predictors.transforms import Warp
 
 MODELS = {"gain_gp": {"class": "GainGPPredictor"}}
 
@@ -31,71 +34,6 @@ PRIOR_MEAN = np.log([0.5, 0.5, 1.5, 1.5, 0.2])
 _PRIOR_STD = np.array([1.5, 1.5, 0.7, 0.7, 1.0])
 _NUGGET = 1e-6
 _ITERATIONS = 20
-
-
-@dataclass(frozen=True)
-class Warp:
-    """Monotone map of gains: linear above `center`, logarithmic below; scaled by `scale`."""
-
-    center: float
-    scale: float
-
-    @classmethod
-    def of(cls, final: np.ndarray) -> Self:
-        """Median of the final gains, and the distance from there to the best of them."""
-        center = float(np.median(final))
-        scale = float(final.max()) - center
-        return cls(center, scale if scale > 0 else max(abs(center), 1.0))
-
-    def __call__(self, gain: np.ndarray | float) -> np.ndarray:
-        u = (np.asarray(gain, dtype=np.float64) - self.center) / self.scale
-        return np.where(u >= 0, u, -np.log1p(np.maximum(-u, 0.0)))
-
-    def inverse(self, z: np.ndarray | float) -> np.ndarray:
-        """Gain of a warped value; overflows to -inf far below the centre."""
-        z = np.asarray(z, dtype=np.float64)
-        with np.errstate(over="ignore"):
-            below = -np.expm1(np.maximum(-z, 0.0))
-        return self.center + self.scale * np.where(z >= 0, z, below)
-
-
-@dataclass(frozen=True, eq=False)
-class WarpedPrediction(Prediction):
-    """Gaussian in the warped gain; `mean` and `std` are those of the metric itself.
-
-    Attributes
-    ----------
-    location, spread : moments in the warped gain, shape (n_configs,).
-    warp, sign : the map, and +1 where larger values of the metric are better.
-    """
-
-    location: np.ndarray
-    spread: np.ndarray
-    warp: Warp
-    sign: float
-
-    @classmethod
-    def of(cls, location: np.ndarray, spread: np.ndarray, warp: Warp, sign: float) -> Self:
-        # Median and half the central 68 % stand for mean and standard deviation: the moments
-        # of a log-normal tail would be dominated by values that no run ever takes.
-        middle = warp.inverse(location)
-        half = (warp.inverse(location + spread) - warp.inverse(location - spread)) / 2
-        return cls(sign * middle, half, location, spread, warp, sign)
-
-    def _gaussian(self) -> Prediction:
-        return Prediction(self.location, self.spread)
-
-    def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
-        levels = np.asarray(levels, dtype=np.float64)
-        warped = self._gaussian().quantile(levels if self.sign > 0 else 1 - levels)
-        return self.sign * self.warp.inverse(warped)
-
-    def cdf(self, value: float | np.ndarray) -> np.ndarray:
-        below = self._gaussian().cdf(self.warp(self.sign * np.asarray(value, dtype=np.float64)))
-        return below if self.sign > 0 else 1 - below
-
-    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
-        raise DataError("a warped prediction is already in the unit of the curve")
 
 
 class GainGPPredictor(Predictor):
@@ -121,19 +59,17 @@ class GainGPPredictor(Predictor):
         )
         return self
 
-    def predict(self, curves: CurveSet, tau: int) -> WarpedPrediction:
-        prediction = super().predict(curves, tau)
-        assert isinstance(prediction, WarpedPrediction)
-        return prediction
-
     def predict_left_out(self, tau: int) -> WarpedPrediction:
         """Predict every training run from the other ones, in the order of the training runs."""
-        return WarpedPrediction.of(*self._model.left_out(tau), self._model.warp, self._sign)
+        return self._prediction(*self._model.left_out(tau))
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> WarpedPrediction:
         static = static_features(curves).reindex(columns=self._static_columns, fill_value=0.0)
         moments = self._model.predict(self._sign * curves.values, static.to_numpy(), tau)
-        return WarpedPrediction.of(*moments, self._model.warp, self._sign)
+        return self._prediction(*moments)
+
+    def _prediction(self, location: np.ndarray, spread: np.ndarray) -> WarpedPrediction:
+        return WarpedPrediction.of(Prediction(location, spread), self._model.warp, self._sign)
 
 
 def static_features(curves: CurveSet) -> pd.DataFrame:
@@ -181,8 +117,8 @@ class GainProcesses:
         if len(gain) < 2:
             raise DataError(f"{len(gain)} runs with a final value are too few to fit on")
         self._epochs = epochs
-        self.warp = Warp.of(gain[:, -1])
-        self._scale_static = Standardiser(static)
+        self.warp = Warp.to_best("log_below", gain[:, -1])
+        self._scale_static = Scaling.of(static)
         hp = self._scale_static(static)
         warped = self.warp(feature_blocks.forward_fill(gain))
         self._at: dict[int, Process] = {}
@@ -217,27 +153,6 @@ class GainProcesses:
         if tau not in self._at:
             raise DataError(f"not fitted for tau {tau}, only for {sorted(self._at)}")
         return self._at[tau]
-
-
-class Standardiser:
-    """Zero mean and unit variance over the training runs; constant columns are dropped."""
-
-    def __init__(self, matrix: np.ndarray) -> None:
-        with np.errstate(invalid="ignore"):
-            observed = np.isfinite(matrix)
-            matrix = np.where(observed, matrix, np.nan)
-            self._fill = np.array(
-                [np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in matrix.T]
-            )
-        matrix = np.where(observed, matrix, self._fill)
-        self._center = matrix.mean(axis=0)
-        scale = matrix.std(axis=0)
-        self._kept = scale > 1e-12 * np.maximum(1.0, np.abs(self._center))
-        self._scale = scale[self._kept]
-
-    def __call__(self, matrix: np.ndarray) -> np.ndarray:
-        matrix = np.where(np.isfinite(matrix), matrix, self._fill)
-        return (matrix - self._center)[:, self._kept] / self._scale
 
 
 def level(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
@@ -293,7 +208,7 @@ class Process:
         self, warped: np.ndarray, epochs: np.ndarray, hp: np.ndarray, target: np.ndarray
     ) -> None:
         curve = summaries(warped, epochs)
-        self._scale_curve = Standardiser(curve)
+        self._scale_curve = Scaling.of(curve)
         self._base = _base(warped, epochs)
         gain = target - self._base
         self._shift, spread = float(gain.mean()), float(gain.std())

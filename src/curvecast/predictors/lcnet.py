@@ -40,17 +40,17 @@ from itertools import pairwise
 from typing import Self
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.features import forward_fill
-from curvecast.predictors import transforms as targets
 from curvecast.predictors._batched_layers import Linear, evaluate, one_thread
-from curvecast.predictors._network_inputs import Columns, positions_of, static_frame, thin
+from curvecast.predictors._network_inputs import positions_of, static_frame, thin
 from curvecast.predictors.base import Predictor, inner_folds
 from curvecast.predictors.distributions import Prediction, ResidualPrediction
+from curvecast.predictors.scaling import Columns
+from curvecast.predictors.transforms import Form
 
 MODELS = {"lcnet": {"class": "LCNet"}}
 
@@ -296,7 +296,7 @@ class LCNet(Predictor):
     burn_in, samples, every : steps of burn-in, states kept per chain, steps between them.
     lr : step size of the sampler. decay : its momentum decay.
     max_points : about how many epochs of a curve are read.
-    target : "level" or "warped_level", how values are transformed (see `targets.Form`).
+    target : "level" or "warped_level", how values are transformed (see `transforms.Form`).
     """
 
     def __init__(
@@ -348,7 +348,7 @@ class LCNet(Predictor):
         points = curves.values[:, self._positions]
         points = points[np.isfinite(points)]
         # by all points, not by the final values: early epochs belong to the middle, not to a tail
-        self._form = targets.make(self.target, pd.DataFrame(index=range(len(points))), points)
+        self._form = Form.level(points, warped=self.target == "warped_level")
         known = self._form.forward(points, 0.0)
         self._shift, self._scale = float(known.mean()), float(known.std())
         margin = _MARGIN * np.ptp(y)

@@ -27,16 +27,16 @@ from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 import torch
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.features import forward_fill
-from curvecast.predictors import transforms as targets
 from curvecast.predictors._batched_layers import one_thread
-from curvecast.predictors._network_inputs import Columns, positions_of, static_frame, thin
+from curvecast.predictors._network_inputs import positions_of, static_frame, thin
 from curvecast.predictors.base import Predictor, inner_folds
 from curvecast.predictors.distributions import Prediction, ResidualPrediction
+from curvecast.predictors.scaling import Columns
+from curvecast.predictors.transforms import Form
 
 MODELS = {"lkgp": {"class": "LatentKronecker"}}
 
@@ -70,7 +70,7 @@ class LatentKronecker(Predictor):
     iterations : at most so many steps of L-BFGS on the marginal likelihood.
     max_points : about how many epochs of a curve are read.
     chunk : new runs that are predicted at once.
-    target : "level" or "warped_level", how values are transformed (see `targets.Form`).
+    target : "level" or "warped_level", how values are transformed (see `transforms.Form`).
 
     Raises
     ------
@@ -112,7 +112,7 @@ class LatentKronecker(Predictor):
         self._positions = thin(last, self.max_points, self._taus.values())
         values = curves.values[:, self._positions]
         points = values[np.isfinite(values)]
-        self._form = targets.make(self.target, pd.DataFrame(index=range(len(points))), points)
+        self._form = Form.level(points, warped=self.target == "warped_level")
         warped = self._form.forward(np.where(np.isfinite(values), values, np.nan), 0.0)
         self._mean_curve = np.nan_to_num(np.nanmean(warped, axis=0))
         self._scale = float(np.nanstd(warped - self._mean_curve))

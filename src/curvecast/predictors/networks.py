@@ -15,7 +15,7 @@ all taus. Steps are at most about `max_steps` epochs in geometric distances, wit
 them. At step s the network outputs what the final value differs by from a line on the value at s,
 in units of that line's error over the training runs: all steps weigh the same in the loss, and an
 untrained network starts from the line. `target` names the line: least squares ("level"), or slope
-1 ("gain"), either one after the transform of `targets.Form` ("warped_..."). No form is best for all
+1 ("gain"), either one after the warp of `transforms.Form` ("warped_..."). No form is best for all
 data sets (R² at 25 %, cnn, 3 repeats: lcbench/Fashion-MNIST .71 level and .96 warped level,
 baker/lstm_ptb .92 level, .99 gain and -8 warped level). Choosing it inside the training runs, by
 the held-out error of ridge regressions on the same inputs, took a form worse than the level on
@@ -49,19 +49,17 @@ from torch import Tensor, nn
 from curvecast.curves import CurveSet, DataError
 from curvecast.features import forward_fill
 from curvecast.predictors import _network_shapes as shapes
-from curvecast.predictors import transforms as targets
 from curvecast.predictors._batched_layers import evaluate, one_thread, train
 from curvecast.predictors._network_inputs import (
-    SCALINGS,
-    Columns,
     Steps,
-    center_and_scale,
     positions_of,
     static_frame,
     thin,
 )
 from curvecast.predictors.base import Predictor, inner_folds
 from curvecast.predictors.distributions import Prediction, ResidualPrediction
+from curvecast.predictors.scaling import SCALINGS, Columns, center_and_scale
+from curvecast.predictors.transforms import FORMS, Form
 
 MODELS = {
     "cnn": {"class": "CNN"},
@@ -74,7 +72,7 @@ class Trained(Protocol):
     """A trained ensemble."""
 
     @property
-    def form(self) -> targets.Form:
+    def form(self) -> Form:
         """The transform under which its predictions are Gaussian."""
 
     def members(self, curves: CurveSet, tau: int) -> np.ndarray:
@@ -111,7 +109,7 @@ class CausalEnsemble:
     lines: Lines
 
     @property
-    def form(self) -> targets.Form:
+    def form(self) -> Form:
         return self.lines.form
 
     def members(self, curves: CurveSet, tau: int) -> np.ndarray:
@@ -138,7 +136,7 @@ class FixedEnsembles:
     networks: dict[int, nn.Module]
     settings: Settings
     values: dict[int, Columns]
-    form: targets.Form
+    form: Form
     center: float
     scale: float
 
@@ -170,7 +168,7 @@ class Lines:
     slope, shift, scale : by member and step, shape (members, n_steps).
     """
 
-    form: targets.Form
+    form: Form
     slope: np.ndarray
     shift: np.ndarray
     scale: np.ndarray
@@ -181,13 +179,12 @@ class Lines:
 
         Parameters
         ----------
-        name : one of `targets.FORMS`; a gain has the slope 1.
+        name : one of `FORMS`; a gain has the slope 1.
         values : at the steps, shape (n_runs, n_steps).
         y : final values, shape (n_runs,).
         sees : 1 where a member trains on a run, else 0, shape (members, n_runs).
         """
-        frame = pd.DataFrame(index=range(len(y)))
-        form = targets.make(name.replace("gain", "level"), frame, y)
+        form = Form.level(y, warped=name.startswith("warped"))
         values, y = form.forward(values, 0.0), form.forward(y, 0.0)
         w = sees / sees.sum(axis=1, keepdims=True)
         mean_x, mean_y = w @ values, (w @ y)[:, None]
@@ -263,8 +260,8 @@ class NetworkPredictor(Predictor):
         self.lr, self.optimizer = default_lr if lr is None else lr, optimizer
         self.batch_size, self.weight_decay, self.max_steps = batch_size, weight_decay, max_steps
         self._held_out: dict[int, float] = {}
-        if target not in targets.FORMS:
-            raise DataError(f"target is {target!r}, not one of {', '.join(targets.FORMS)}")
+        if target not in FORMS:
+            raise DataError(f"target is {target!r}, not one of {', '.join(FORMS)}")
         self.target, self.scaling = target, scaling
 
     @abstractmethod
@@ -348,7 +345,7 @@ class NetworkPredictor(Predictor):
             values = seen_values(columns[tau], curves, tau)
             networks[tau] = self._fixed_network(static.shape[1], values.shape[1], generator)
             self._train(networks[tau], (static, values), target, sees, generator)
-        form = targets.make("level", pd.DataFrame(index=range(len(y))), y)
+        form = Form.level(y)
         return FixedEnsembles(networks, settings, columns, form, center, scale)
 
     def _train(

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 
 from curvecast.curves import DataError
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "curvecast"
 _HOME = "curvecast.predictors"
 # Data without code of their own, beyond what skops trusts anyway.

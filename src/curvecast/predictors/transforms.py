@@ -1,7 +1,8 @@
-"""What a regressor is asked for: the final level, a gain that remains, or one of them warped."""
+"""Target transforms: what a regressor is asked for (level, gain), and warps of its scale."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,86 @@ from curvecast.predictors.distributions import Prediction, WarpedPrediction
 FORMS = ("level", "gain", "warped_level", "warped_gain")
 # Forms that need more of the curve than its value at tau, for models that see features.
 CURVE_FORMS = ("best_gain",)
+_SMALL = 1e-12
+_NORMAL_IQR = 1.349
+# sinh of more than 300 passes 1e130; the limit avoids overflow and nothing else.
 _LARGEST = 300.0
+
+Map = Callable[[np.ndarray], np.ndarray]
+
+
+def _expand_below(z: np.ndarray) -> np.ndarray:
+    return np.where(z >= 0, z, -np.expm1(np.maximum(-z, 0.0)))
+
+
+# By the name of the warp: the map of standardised values, and the way back.
+_MAPS: dict[str, tuple[Map, Map]] = {
+    "asinh": (np.arcsinh, lambda z: np.sinh(np.clip(z, -_LARGEST, _LARGEST))),
+    "log_below": (lambda u: np.where(u >= 0, u, -np.log1p(np.maximum(-u, 0.0))), _expand_below),
+    "log_both": (
+        lambda u: np.sign(u) * np.log1p(np.abs(u)),
+        lambda z: np.sign(z) * np.expm1(np.abs(z)),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Warp:
+    """An increasing map of values, linear in the middle and logarithmic in its tails.
+
+    Attributes
+    ----------
+    kind : "asinh", the inverse hyperbolic sine of Johnson (1949, "Systems of frequency curves"),
+        logarithmic in both tails, so that a few diverged runs do not carry all of the variance;
+        "log_below", linear above the centre, so that the best of many runs keep their distances;
+        "log_both", logarithmic on both sides of the centre: the best of the few runs that a young
+        search has finished says little about how good runs can be.
+    center, scale : numbers, or arrays of shape (n_columns,).
+    """
+
+    kind: str
+    center: np.ndarray | float
+    scale: np.ndarray | float
+
+    @classmethod
+    def robust(cls, values: np.ndarray) -> Warp:
+        """An "asinh" warp around the median, scaled by the normal-consistent interquartile range.
+
+        `values` has shape (n,), or (n, n_columns) for a warp per column; what is not finite is
+        ignored.
+        """
+        if values.ndim == 1:
+            return cls("asinh", *_center_and_spread(values))
+        pairs = [_center_and_spread(column) for column in values.T]
+        center, scale = np.array(pairs).reshape(-1, 2).T
+        return cls("asinh", center, scale)
+
+    @classmethod
+    def to_best(cls, kind: str, gains: np.ndarray) -> Warp:
+        """A warp around the median of final gains, scaled by the distance to the best of them."""
+        center = float(np.median(gains))
+        scale = float(gains.max()) - center
+        return cls(kind, center, scale if scale > 0 else max(abs(center), 1.0))
+
+    def __call__(self, values: np.ndarray | float) -> np.ndarray:
+        """Warped values."""
+        u = (np.asarray(values, dtype=np.float64) - self.center) / self.scale
+        return _MAPS[self.kind][0](u)
+
+    def inverse(self, z: np.ndarray | float) -> np.ndarray:
+        """Values of warped ones; infinite far out in a logarithmic tail."""
+        with np.errstate(over="ignore"):
+            return self.center + self.scale * _MAPS[self.kind][1](np.asarray(z, dtype=np.float64))
+
+
+def _center_and_spread(values: np.ndarray) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return 0.0, 1.0
+    low, center, high = np.quantile(finite, [0.25, 0.5, 0.75])
+    widths = ((high - low) / _NORMAL_IQR, finite.std())
+    tiny = _SMALL * np.abs(finite).max()
+    return float(center), float(next((width for width in widths if width > tiny), 1.0))
 
 
 @dataclass(frozen=True)
@@ -23,10 +103,7 @@ class Form:
     level: z = y. gain: z = y - y_tau. best_gain: y minus the best value up to tau, which a curve
     that jumps up and down comes back to and a smooth one has just reached; which extreme is the
     best shows in the training runs, whose ends are closer to it. Warped forms take level and gain
-    after g(v) = asinh((v - center) / scale) with the median and the normal-consistent
-    interquartile range of the training runs' final values: linear in the middle, logarithmic in
-    both tails (the inverse hyperbolic sine of Johnson 1949, "Systems of frequency curves"), so
-    that a few diverged runs do not carry all of the variance. All forms are equivariant under an
+    after `Warp.robust` of the training runs' final values. All forms are equivariant under an
     affine change of the unit.
 
     Attributes
@@ -35,15 +112,41 @@ class Form:
     columns : the features whose extreme a gain counts from; none for a level.
     extreme : "max" or "min" (of one column, either).
     median : what stands in where a run has no finite value there.
-    center, scale : of the warp.
+    warp : of level and gain; None where they are not warped.
     """
 
     name: str
     columns: tuple[str, ...]
     extreme: str
     median: float
-    center: float
-    scale: float
+    warp: Warp | None
+
+    @classmethod
+    def level(cls, y: np.ndarray, *, warped: bool = False) -> Form:
+        """The level of final values y, shape (n,), for models that see no features."""
+        name = "warped_level" if warped else "level"
+        return cls(name, (), "max", float(np.median(y)), Warp.robust(y) if warped else None)
+
+    @classmethod
+    def of(cls, name: str, X: pd.DataFrame, y: np.ndarray) -> Form:
+        """Learn a form from training rows of features and their final values.
+
+        Raises
+        ------
+        DataError : a gain is asked for without the block TS.
+        """
+        if name.endswith("level"):
+            return cls.level(y, warped=name.startswith("warped"))
+        columns, extreme = (last_value_column(X),), "max"
+        if name == "best_gain":
+            columns = tuple(value_columns(X))
+            distances = {e: np.median(np.abs(y - _extreme(X, columns, e))) for e in ("max", "min")}
+            extreme = min(distances, key=lambda e: distances[e])
+        seen = _extreme(X, columns, extreme)
+        finite = seen[np.isfinite(seen)]
+        median = float(np.median(finite if len(finite) else y))
+        warp = Warp.robust(y) if name.startswith("warped") else None
+        return cls(name, columns, extreme, median, warp)
 
     def seen(self, X: pd.DataFrame) -> np.ndarray | float:
         """What a gain counts from per row of features, shape (n,); 0 for a level."""
@@ -52,58 +155,20 @@ class Form:
         values = _extreme(X, self.columns, self.extreme)
         return np.where(np.isfinite(values), values, self.median)
 
-    def forward(self, y: np.ndarray, seen: np.ndarray | float) -> np.ndarray:
+    def forward(self, y: np.ndarray, seen: np.ndarray | float = 0.0) -> np.ndarray:
         """z of final values y, shape (n,)."""
         return self._map(y) - self._start(seen)
 
-    def back(self, prediction: Prediction, seen: np.ndarray | float) -> Prediction:
+    def back(self, prediction: Prediction, seen: np.ndarray | float = 0.0) -> Prediction:
         """Distribution of y from the Gaussian one of z."""
         inner = prediction.affine(self._start(seen), 1.0)
-        if not self.name.startswith("warped"):
-            return inner
-        return WarpedPrediction.of(inner, self._warp, self._unwarp)
+        return inner if self.warp is None else WarpedPrediction.of(inner, self.warp)
 
     def _start(self, seen: np.ndarray | float) -> np.ndarray | float:
         return 0.0 if not self.columns else self._map(np.asarray(seen))
 
     def _map(self, y: np.ndarray) -> np.ndarray:
-        return self._warp(y) if self.name.startswith("warped") else y
-
-    def _warp(self, y: np.ndarray) -> np.ndarray:
-        return np.arcsinh((y - self.center) / self.scale)
-
-    def _unwarp(self, z: np.ndarray) -> np.ndarray:
-        # beyond 300 the result passes 1e130 in either direction; this only avoids overflow
-        return self.center + self.scale * np.sinh(np.clip(z, -_LARGEST, _LARGEST))
-
-
-def make(name: str, X: pd.DataFrame, y: np.ndarray) -> Form:
-    """Learn a form from training rows of features and their final values.
-
-    Raises
-    ------
-    DataError : a gain is asked for without the block TS.
-    """
-    columns: tuple[str, ...] = ()
-    extreme = "max"
-    if name == "best_gain":
-        columns = tuple(value_columns(X))
-        distances = {e: np.median(np.abs(y - _extreme(X, columns, e))) for e in ("max", "min")}
-        extreme = min(distances, key=lambda e: distances[e])
-    elif name.endswith("gain"):
-        columns = (last_value_column(X),)
-    seen = _extreme(X, columns, extreme) if columns else np.zeros(0)
-    finite = seen[np.isfinite(seen)]
-    low, center, high = np.quantile(y, [0.25, 0.5, 0.75])
-    spread = (high - low) / 1.349
-    return Form(
-        name=name,
-        columns=columns,
-        extreme=extreme,
-        median=float(np.median(finite)) if len(finite) else float(center),
-        center=float(center),
-        scale=float(spread if spread > 1e-12 * max(1.0, abs(center)) else y.std() or 1.0),
-    )
+        return y if self.warp is None else self.warp(y)
 
 
 def _extreme(X: pd.DataFrame, columns: tuple[str, ...], extreme: str) -> np.ndarray:

@@ -15,27 +15,12 @@ import numpy as np
 
 from curvecast import features as feature_blocks
 from curvecast.curves import DataError
-from curvecast.predictors.gain_gp import PRIOR_MEAN, Process, Standardiser, Warp
+from curvecast.predictors.gain_gp import PRIOR_MEAN, Process
+from curvecast.predictors.scaling import Scaling
+from curvecast.predictors.transforms import Warp
 
 _N_TUNE = 96
 _ITERATIONS = 20
-
-
-class WarpBothWays(Warp):
-    """Logarithmic on both sides of the centre.
-
-    The best of the few runs that a young search has finished says little about how good runs
-    can be: where most learn nothing, the coming winners lie ten times as far from the median.
-    """
-
-    def __call__(self, gain: np.ndarray | float) -> np.ndarray:
-        u = (np.asarray(gain, dtype=np.float64) - self.center) / self.scale
-        return np.sign(u) * np.log1p(np.abs(u))
-
-    def inverse(self, z: np.ndarray | float) -> np.ndarray:
-        z = np.asarray(z, dtype=np.float64)
-        with np.errstate(over="ignore"):
-            return self.center + self.scale * np.sign(z) * np.expm1(np.abs(z))
 
 
 class UnfinishedProcesses:
@@ -82,8 +67,8 @@ class UnfinishedProcesses:
         if len(finished) < 2:
             raise DataError(f"{len(finished)} finished runs are too few to fit on")
         self._epochs, self._looks = epochs, looks
-        self.warp = WarpBothWays.of(gain[finished, -1])
-        self._scale_static = Standardiser(static)
+        self.warp = Warp.to_best("log_both", gain[finished, -1])
+        self._scale_static = Scaling.of(static)
         hp = self._scale_static(static)
         end, doubt = np.full(len(gain), np.nan), np.zeros(len(gain))
         end[finished] = self.warp(gain[finished, -1])

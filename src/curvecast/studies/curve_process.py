@@ -22,7 +22,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-from curvecast.predictors.gain_gp import Warp, squared_distances
+from curvecast.predictors.gain_gp import squared_distances
+from curvecast.predictors.transforms import Warp
 
 # Hyper-parameters are logarithms: a0 to a4, noise, length scales of h and o, and one length scale
 # per coordinate of k, which grows with the root of their number as distances do. Weak log-normal
@@ -202,7 +203,7 @@ class _Scale:
         worst = float(finite.max()) if len(finite) else 0.0
         filled = np.where(np.isfinite(values.losses), values.losses, worst)
         last = len(values) - 1 - np.unique(values.runs[::-1], return_index=True)[1]
-        warp = Warp.of(-filled[last])
+        warp = Warp.to_best("log_below", -filled[last])
         warped = warp(-filled)
         return cls(warp, worst, float(warped.mean()), float(warped.std()) or 1.0)
 
