@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+
+from curvecast.files import DataError, read_parquet, write_parquet, write_text  # noqa: F401
 
 DIRECTIONS = ("maximize", "minimize")
-_META = b"curvecast"
 _SERIES = "series"
 _SETTINGS = ("hp_", "ap_", "info_")
 
@@ -23,25 +20,6 @@ _SETTINGS = ("hp_", "ap_", "info_")
 def collection_of(name: str) -> str:
     """The collection that the data set `name` belongs to: what stands before its slash."""
     return name.split("/")[0]
-
-
-class DataError(ValueError):
-    """Data that cannot be used; the message names file, row and column as far as they are known."""
-
-    def __init__(
-        self,
-        problem: str,
-        *,
-        file: str | Path | None = None,
-        row: object = None,
-        column: object = None,
-    ) -> None:
-        where = [
-            f"{label} {value}"
-            for label, value in (("file", file), ("row", row), ("column", column))
-            if value is not None
-        ]
-        super().__init__(f"{', '.join(where)}: {problem}" if where else problem)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,46 +200,6 @@ class CurveSet:
             series={name: matrix(f"{_SERIES}:{name}:") for name in names},
             **meta,
         )
-
-
-def write_text(text: str, path: str | Path) -> None:
-    """Write UTF-8 text under a temporary name, then rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_parquet(
-    frame: pd.DataFrame, path: str | Path, meta: Mapping[str, Any] | None = None
-) -> None:
-    """Write a frame with JSON metadata as zstd Parquet; nothing half-written ever has the name."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), _META: json.dumps(dict(meta or {})).encode()}
-    )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_parquet(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read a Parquet file and its JSON metadata. Raises DataError if it is not a whole one."""
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"not a complete Parquet file ({error})", file=path) from error
-    meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
-    return table.to_pandas(), meta
 
 
 def group_equal_rows(frame: pd.DataFrame) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from curvecast import DataError, locks, sources
+from curvecast import DataError, files, sources
 from curvecast.data import registry as datasets
 from curvecast.workflow import job as jobs, plan
 from curvecast.report import closing as summary
@@ -54,7 +54,7 @@ os.environ.update(
 # A job's own process must not ask the network again, nor stop for what others still fetch.
 MAIN_PROCESS = workflow.is_main_process
 if MAIN_PROCESS:
-    RUN = locks.claim(Path(".snakemake"), Path(RESULTS))
+    RUN = files.claim(Path(".snakemake"), Path(RESULTS))
 try:
     REGISTRY = datasets.load_registry(
         {**study_plan.trained_stanzas(config, STUDY), **config["dataset_definitions"]}

@@ -26,7 +26,7 @@ import pooch
 import requests
 import yaml
 
-from curvecast.curves import DataError
+from curvecast.files import DataError, written
 
 MIRROR_VARIABLE = "CURVECAST_MIRROR"
 _UNREACHABLE_VARIABLE = "CURVECAST_UNREACHABLE"
@@ -533,7 +533,8 @@ def fetch(
         except (DataError, requests.RequestException, OSError) as error:
             problems.append(f"{url}: {error}")
             continue
-        part.replace(destination)
+        _link_or_copy(part, destination)
+        part.unlink()
         return destination
     raise DataError(
         f"download failed ({'; '.join(problems)}). {_how_to_get_at(file, destination)}",
@@ -551,15 +552,11 @@ def _how_to_get_at(file: RawFile, destination: Path) -> str:
 
 def _link_or_copy(source: Path, destination: Path) -> None:
     """Hard link where the file system allows it (a symbolic link would tie results to a mirror)."""
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
-    try:
+    with written(destination) as temporary:
         try:
             os.link(source.resolve(), temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-        temporary.replace(destination)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _download_verified(

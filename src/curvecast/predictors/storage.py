@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from curvecast.curves import DataError
+from curvecast.files import DataError, written
 
 FORMAT = 2
 _KEY = "curvecast"
@@ -43,17 +42,11 @@ def write(path: str | Path, content: Mapping[str, Any]) -> None:
     ------
     DataError : something in it is of a type that the format does not have.
     """
-    path = Path(path)
     tensors: dict[str, np.ndarray] = {}
     tree = _Writer(tensors).node(dict(content), "file")
     metadata = {_KEY: json.dumps({"format": FORMAT, "content": tree})}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with written(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(path: str | Path) -> dict[str, Any]:

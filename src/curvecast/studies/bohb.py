@@ -50,6 +50,7 @@ from hpbandster.optimizers.iterations import SuccessiveHalving
 from scipy.special import log_ndtr, logsumexp, ndtr, ndtri_exp
 
 from curvecast.curves import DataError
+from curvecast.files import write_text
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import (
@@ -885,6 +886,4 @@ def _take_up(folder: Path, described: dict[str, Any]) -> None:
         for name in ("study.json", "configs.json", "results.json", CHECKPOINTS):
             if (folder / name).exists():
                 (folder / name).rename(aside / name)
-    temporary = folder / f".study.json.{os.getpid()}"
-    temporary.write_text(json.dumps(described, indent=1, sort_keys=True), encoding="utf-8")
-    temporary.replace(file)
+    write_text(json.dumps(described, indent=1, sort_keys=True), file)

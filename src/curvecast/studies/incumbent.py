@@ -5,12 +5,11 @@ Every job of a predictor imports this: nothing here may import hpbandster or Con
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from curvecast.curves import DataError, write_text
+from curvecast.files import DataError, read_json, write_json
 
 
 def tuned_options(
@@ -33,15 +32,12 @@ def write(found: Mapping[str, Any], definition: Mapping[str, Any], path: str | P
         **found,
         "options": tuned_options(found, definition.get("fixed")),
     }
-    write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", path)
+    write_json(content, path)
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """What `write` wrote. Raises DataError for anything else."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"not JSON ({error})", file=path) from error
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("options"), dict):
         raise DataError("not the incumbent of a study", file=path)
     return content

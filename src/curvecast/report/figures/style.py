@@ -7,7 +7,6 @@ common forms of colour blindness; models that share a hue differ in marker and l
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -20,6 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
+from curvecast.files import write_bytes
 
 P = ParamSpec("P")
 
@@ -205,8 +206,6 @@ def save(figure: Figure, path: str | Path) -> None:
 
     Both are drawn in memory first, and nothing half-written ever has the name.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     drawn = {}
     with matplotlib.rc_context(_RC):
         for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
@@ -214,9 +213,4 @@ def save(figure: Figure, path: str | Path) -> None:
             figure.savefig(buffer, format=suffix[1:], metadata=metadata)
             drawn[suffix] = buffer.getvalue()
     for suffix, content in drawn.items():
-        temporary = path.with_name(f".{path.name}{suffix}.{os.getpid()}")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path.with_name(path.name + suffix))
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_bytes(content, f"{path}{suffix}")

@@ -1,0 +1,186 @@
+"""Writes and reads files: whole ones only, and the locks of a run. No other module writes.
+
+A file is written beside its place under a temporary name, then renamed. A process that is killed
+leaves the temporary name behind; `claim` of the next run removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import filelock
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_META = b"curvecast"
+# `.r2.csv.4711`: the name that `written` gives to a file that is not whole yet.
+_TEMPORARY = re.compile(r"\..+\.\d+")
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names file, row and column as far as they are known."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        row: object = None,
+        column: object = None,
+    ) -> None:
+        places = (("file", file), ("row", row), ("column", column))
+        where = ", ".join(f"{label} {value}" for label, value in places if value is not None)
+        super().__init__(f"{where}: {problem}" if where else problem)
+
+
+# --- writing and reading ------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def written(path: str | Path) -> Iterator[Path]:
+    """Give the temporary name to write to; the file gets its name when the block ends well.
+
+    The folder is made where it is missing. An error in the block leaves nothing behind, and an
+    earlier file of this name as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(content: bytes, path: str | Path) -> None:
+    """Write bytes."""
+    with written(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write UTF-8 text with the line ends of Unix."""
+    write_bytes(text.encode("utf-8"), path)
+
+
+def write_json(content: Any, path: str | Path) -> None:
+    """Write indented JSON with sorted keys."""
+    write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", path)
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON. Raises DataError for anything else."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"not JSON ({error})", file=path) from error
+
+
+def write_arrays(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Write arrays by name as npz."""
+    with written(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def write_parquet(
+    frame: pd.DataFrame, path: str | Path, meta: Mapping[str, Any] | None = None
+) -> None:
+    """Write a frame with JSON metadata as zstd Parquet."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), _META: json.dumps(dict(meta or {})).encode()}
+    )
+    with written(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_parquet(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a Parquet file and its JSON metadata. Raises DataError if it is not a whole one."""
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"not a complete Parquet file ({error})", file=path) from error
+    meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
+    return table.to_pandas(), meta
+
+
+# --- locks --------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, problem: str) -> Iterator[None]:
+    """Hold the lock file `path`. Raises DataError with the problem where another process does."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(path, timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise DataError(problem, file=path) from error
+
+
+def claim(state: Path, results: Path) -> TextIO:
+    """Note that a run of Snakemake is under way, until this process ends or closes the result.
+
+    Snakemake cannot tell whether the run that made its lock files still lives, so after a kill it
+    asks for `--unlock`. Here every run also holds a lock of the operating system, which a killed
+    process loses. Where no other run lives, the lock files are of a killed run: they are removed,
+    and so are half-written files below `results`. Those of a job that was killed alone are
+    removed when they are an hour old. Locks of a run on another host stay, because not every
+    shared file system tells hosts of each other's locks.
+
+    Parameters
+    ----------
+    state : Snakemake's folder, `.snakemake`.
+    results : the folder of the run.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    # Not filelock: it has no shared lock that several runs hold at once.
+    claimed = open(state / "curvecast.lock", "a+", encoding="utf-8")  # noqa: SIM115
+    try:
+        fcntl.flock(claimed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(claimed, fcntl.LOCK_SH)
+        return claimed
+    except OSError:
+        return claimed  # a file system without locks: nothing can be known, nothing is removed
+    claimed.seek(0)
+    left_over = any((state / "locks").glob("*.lock"))
+    if not left_over or claimed.read() == socket.gethostname():
+        if left_over:
+            shutil.rmtree(state / "locks")
+        _remove_temporary(results, older_than=0 if left_over else 3600)
+        claimed.truncate(0)
+        claimed.write(socket.gethostname())
+        claimed.flush()
+    fcntl.flock(claimed, fcntl.LOCK_SH)
+    return claimed
+
+
+def _remove_temporary(results: Path, older_than: float) -> None:
+    """Remove half-written files that are older than so many seconds."""
+    for path in results.rglob(".*"):
+        if (
+            _TEMPORARY.fullmatch(path.name)
+            and path.is_file()
+            and time.time() - path.stat().st_mtime >= older_than
+        ):
+            path.unlink()

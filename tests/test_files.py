@@ -1,0 +1,142 @@
+"""Files are whole or absent; what a killed run leaves is removed, a living run's files are not."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curvecast import files
+
+
+def leave(folder: Path) -> tuple[Path, Path]:
+    """What a run with lock files leaves when it is killed."""
+    lock = folder / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("out/tables/r2.csv\n")
+    half = folder / "out/tables/.r2.csv.4711"
+    half.parent.mkdir(parents=True)
+    half.write_text("dataset,mo")
+    return lock, half
+
+
+def claim_in(folder: Path, *, then: str) -> subprocess.Popen[str]:
+    """A process that claims the folder and does `then`."""
+    code = f"""
+        from pathlib import Path
+        from curvecast import files
+        claimed = files.claim(Path(".snakemake"), Path("out"))
+        print("claimed", flush=True)
+        {then}
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[1])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "claimed\n"
+    return process
+
+
+def test_a_killed_run_leaves_no_lock(tmp_path: Path) -> None:
+    with claim_in(tmp_path, then="input()") as process:
+        lock, half = leave(tmp_path)
+        process.kill()
+    with files.claim(tmp_path / ".snakemake", tmp_path / "out"):
+        assert not lock.exists()
+        assert not half.exists()
+
+
+def test_other_hidden_files_stay(tmp_path: Path) -> None:
+    with claim_in(tmp_path, then="input()") as process:
+        leave(tmp_path)
+        process.kill()
+    kept = tmp_path / "out/tables/.snakemake_timestamp"
+    kept.touch()
+    files.claim(tmp_path / ".snakemake", tmp_path / "out").close()
+    assert kept.exists()
+
+
+def test_a_living_run_keeps_its_locks(tmp_path: Path) -> None:
+    with claim_in(tmp_path, then="input()") as process:
+        lock, half = leave(tmp_path)
+        files.claim(tmp_path / ".snakemake", tmp_path / "out").close()
+        assert lock.exists()
+        assert half.exists()
+        process.kill()
+
+
+def test_locks_of_another_host_stay(tmp_path: Path) -> None:
+    lock, _ = leave(tmp_path)
+    noted = tmp_path / ".snakemake/curvecast.lock"
+    noted.write_text("elsewhere")
+    for _ in range(2):
+        files.claim(tmp_path / ".snakemake", tmp_path / "out").close()
+        assert lock.exists()
+        assert noted.read_text() == "elsewhere"
+    lock.unlink()
+    files.claim(tmp_path / ".snakemake", tmp_path / "out").close()
+    assert noted.read_text() == socket.gethostname()
+
+
+def test_what_a_killed_job_left_goes_when_it_is_old(tmp_path: Path) -> None:
+    lock, half = leave(tmp_path)
+    lock.unlink()
+    files.claim(tmp_path / ".snakemake", tmp_path / "out").close()
+    assert half.exists()
+    os.utime(half, (0, 0))
+    files.claim(tmp_path / ".snakemake", tmp_path / "out").close()
+    assert not half.exists()
+
+
+def test_an_error_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new/r2.csv"
+    files.write_text("whole\n", path)
+    writing = files.written(path)
+    writing.__enter__().write_text("ha")
+    with pytest.raises(KeyboardInterrupt):
+        writing.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert [p.name for p in path.parent.iterdir()] == ["r2.csv"]
+    assert path.read_text() == "whole\n"
+
+
+def test_temporary_names_are_those_that_are_removed(tmp_path: Path) -> None:
+    with claim_in(tmp_path, then="input()") as process:
+        leave(tmp_path)
+        process.kill()
+    with files.written(tmp_path / "out/weights.npz") as temporary:
+        temporary.touch()
+        files.claim(tmp_path / ".snakemake", tmp_path / "out").close()
+        assert not temporary.exists()
+        temporary.touch()
+
+
+def test_arrays_and_json_come_back(tmp_path: Path) -> None:
+    files.write_arrays({"log:loss": np.array([0.5, np.nan])}, tmp_path / "a.npz")
+    files.write_json({"b": [1, None], "a": "x"}, tmp_path / "a.json")
+    np.testing.assert_array_equal(files.read_arrays(tmp_path / "a.npz")["log:loss"], [0.5, np.nan])
+    assert files.read_json(tmp_path / "a.json") == {"a": "x", "b": [1, None]}
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(files.DataError, match=r"a\.json: not JSON"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_a_lock_is_held_once(tmp_path: Path) -> None:
+    second = files.locked(tmp_path / "study/.lock", "running already")
+    with (
+        files.locked(tmp_path / "study/.lock", "running already"),
+        pytest.raises(files.DataError, match="running already"),
+    ):
+        second.__enter__()
+    with files.locked(tmp_path / "study/.lock", "running already"):
+        pass
