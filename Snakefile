@@ -15,10 +15,8 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/features.smk"
-include: "workflow/rules/predictors.smk"
+include: "workflow/rules/predict.smk"
 include: "workflow/rules/studies.smk"
-include: "workflow/rules/networks.smk"
 include: "workflow/rules/stopping.smk"
 include: "workflow/rules/report.smk"
 
@@ -26,10 +24,9 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        tables(),
-        figures(),
-        saved_models(),
-        f"{RESULTS}/report.html",
+        **MADE,
+        models=plan.saved_models(),
+        report=f"{RESULTS}/report.html",
     localrule: True
     message:
         "tables, figures and the report"
@@ -43,7 +40,5 @@ onstart:
 
 
 onsuccess:
-    words = summary.closing_words(
-        RESULTS, plan.headline_fraction(config), left_out=PREFLIGHT.left_out
-    )
-    print(words, file=sys.stderr)
+    text = closing.closing_words(RESULTS, plan.headline_fraction, left_out=plan.data.left_out)
+    print(text, file=sys.stderr)

@@ -35,7 +35,7 @@ import pandas as pd
 import yaml
 
 from curvecast.data import registry as datasets
-from curvecast.workflow import plan
+from curvecast.workflow.plan import Plan, sections
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -143,15 +143,16 @@ def estimate(results: Path, configfile: str) -> str:
     base = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     wanted = _merged(base, yaml.safe_load((ROOT / configfile).read_text(encoding="utf-8")))
     registry = datasets.load_registry(wanted["dataset_definitions"])
-    jobs = plan.jobs(wanted, datasets.expand(wanted["datasets"], registry), registry)
+    usable = datasets.expand(wanted["datasets"], registry)
+    plan = Plan(sections(wanted), registry, datasets.Preflight(usable, left_out={}), first=False)
     frame = pd.read_csv(results / "timings.csv").set_index(["experiment", "dataset", "model"])
     per_cell = frame["seconds_per_cell"]
     of_model = per_cell.groupby("model").mean()
     rows = []
-    for job in jobs:
+    for job in plan.jobs:
         if job.model not in of_model:
             raise SystemExit(f"{results} has no seconds of {job.model}")
-        cells = plan.cells_of(wanted, job.experiment)
+        cells = plan.cells_of(job.experiment)
         number = len(cells["repeats"]) * len(cells["n_train"])
         number *= len(cells["fractions"]) + len(cells.get("taus", ()))
         number *= len(cells.get("features", [0])) * len(cells.get("depths", [0]))

@@ -15,7 +15,7 @@ import yaml
 from curvecast.data import registry as datasets
 from curvecast.report.tables.results import SUMMARY_COLUMNS
 from curvecast.studies import jobs
-from curvecast.workflow import study_plan
+from curvecast.workflow.plan_studies import own_files
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,7 +83,7 @@ def test_the_task_of_the_page_is_searched(tmp_path: Path, monkeypatch: pytest.Mo
     assert frame["test"].between(0.5, 1).any()
     assert curves is not None
     assert list(curves.configs.filter(regex="^(hp|ap)_")) == ["hp_lr", "ap_units"]
-    assert study_plan.files_of(definition) == ["mine.py"]
+    assert own_files(definition) == ["mine.py"]
     before = (tmp_path / "study/study.json").read_text()
     with open(tmp_path / "mine.py", "a", encoding="utf-8") as file:
         file.write("# edited\n")

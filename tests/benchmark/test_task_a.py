@@ -9,14 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
-from curvecast import CurveSet, DataError, make_predictor
+from curvecast import CurveSet, DataError
 from curvecast.benchmark import task_a
 from curvecast.benchmark.task_a import Variant
 from curvecast.curves import write_parquet
-from curvecast.data.registry import load_registry
-from curvecast.workflow import plan
 
 Make = Callable[..., CurveSet]
 PUBLISHED = Path(__file__).resolve().parents[2] / "resources/published/lcbench_task_a_mse.csv"
@@ -109,49 +106,3 @@ def test_a_published_file_without_a_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("who,model\nme,ols\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"p\.csv, column val_mse: missing"):
         task_a.load_published(tmp_path / "p.csv")
-
-
-def test_variants_of_a_model_change_only_what_they_name() -> None:
-    config = {
-        "model_options": {"ols": {"target": "gain"}},
-        "task_a": {
-            "datasets": ["a"],
-            "models": ["ols", "ridge"],
-            "tau": 10,
-            "train": 30,
-            "validation": 10,
-            "test": 20,
-            "variants": [
-                {"name": "few", "train": 20},
-                {"name": "level", "models": ["ols"], "options": {"target": "level"}},
-            ],
-        },
-    }
-    ols = [Variant(**v) for v in plan.task_a_variants(config, "ols")]
-    assert [v.name for v in ols] == ["", "few", "level"]
-    assert [(v.train, v.test_from) for v in ols] == [(30, 40), (20, 40), (30, 40)]
-    assert [v.options for v in ols] == [
-        {"target": "gain"},
-        {"target": "gain"},
-        {"target": "level"},
-    ]
-    assert [v["name"] for v in plan.task_a_variants(config, "ridge")] == ["", "few"]
-
-
-def test_the_named_run_asks_for_what_there_is() -> None:
-    root = Path(__file__).resolve().parents[2]
-    config = yaml.safe_load((root / "config/task_a.yaml").read_text(encoding="utf-8"))
-    registry = load_registry(config["dataset_definitions"])
-    section = config["task_a"]
-    assert set(section["datasets"]) <= set(registry)
-    assert len(registry["task_a/gradients"]["series"]) > 0
-    assert registry["task_a/gradients"]["dataset"] == "Fashion-MNIST"
-    for model in section["models"]:
-        for arguments in plan.task_a_variants(config, model):
-            asked = Variant(**arguments)
-            assert asked.train + asked.validation <= asked.test_from == 1500
-            assert make_predictor(model, **asked.options).seed == 0
-    assert {v["name"] for v in plan.task_a_variants(config, "cnn")} == {
-        "",
-        *(variant["name"] for variant in section["variants"]),
-    }

@@ -12,11 +12,9 @@ import ConfigSpace
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from ConfigSpace.util import generate_grid
 
 from curvecast import DataError
-from curvecast.data.registry import REPOSITORY, Preflight, load_registry
 from curvecast.report.tables import networks as network_tables
 from curvecast.studies import bohb, networks
 from curvecast.studies.bohb import Settings, StudyError, run
@@ -27,8 +25,6 @@ from curvecast.studies.objectives.houses import HouseTask
 from curvecast.studies.objectives.images import ImageTask
 from curvecast.studies.objectives.training import Training
 from curvecast.studies.spaces import kuzushiji, load_configuration, load_space
-from curvecast.workflow import network_plan
-from curvecast.workflow import study_plan as plan
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -208,63 +204,6 @@ def test_house_prices_in_a_study(tmp_path: Path) -> None:
     assert HouseTask(HOUSES, raw).describe(wild) == {"num_params": 2 * 32 + 33 * 16 + 17}
 
 
-CONFIG: dict[str, Any] = {
-    "studies": ["s", "t"],
-    "study_definitions": {
-        "s": {"objective": "training", "task": "images", "data": "task/usps",
-              "task_options": {"n_epochs": 4, "shift": 1}},
-        "t": {"objective": "training", "task": "images", "data": "task/kmnist10k",
-              "configuration_of": "s"},
-    },
-    "networks": ["best", "moved", "given"],
-    "network_definitions": {
-        "best": {"study": "s", "task_options": {"n_epochs": 9}, "repeats": 2},
-        "moved": {"study": "t", "weights": "best"},
-        "given": {"task": "images", "configuration": "kuzushiji.DEFAULT"},
-    },
-}  # fmt: skip
-
-
-def test_a_network_inherits_from_its_study() -> None:
-    best = network_plan.definition_of(CONFIG, "best")
-    assert best["task_options"] == {"n_epochs": 9, "shift": 1}
-    assert (best["task"], best["data"]) == ("images", "task/usps")
-    assert network_plan.sources_of(CONFIG, "moved") == (["t", "s"], ["best"])
-    assert network_plan.task_data(CONFIG) == ["task/usps", "task/kmnist10k"]
-    jobs = network_plan.jobs(CONFIG, ["task/usps", "task/kmnist10k"])
-    assert [job.file for job in jobs][:2] == ["best/repeat=0", "best/repeat=1"]
-    assert len(jobs) == 4
-
-
-def test_what_cannot_be_had_is_left_out() -> None:
-    assert network_plan.without_data(CONFIG, ["task/usps"]) == ["t", "moved"]
-    assert network_plan.without_data(CONFIG, ["task/kmnist10k"]) == ["s", "t", "best", "moved"]
-    assert [job.network for job in network_plan.jobs(CONFIG, [])] == ["given"]
-    found = Preflight(usable=["embedded/a", "trained/s"], left_out={})
-    kept = network_plan.without_trained(found, ["s", "t"])
-    assert (kept.usable, kept.left_out) == (["embedded/a"], {"trained/s": []})
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"study": "s", "speed": 1}, "unknown key 'speed'"),
-        ({"task": "images"}, "either a study or a configuration"),
-        ({"study": "s", "weights": "none"}, "unknown network 'none'"),
-        ({"study": "u"}, "unknown study 'u'"),
-    ],
-)
-def test_wrong_definitions_are_named(change: dict[str, Any], message: str) -> None:
-    definitions = {**CONFIG["network_definitions"], "best": change}
-    config = {**CONFIG, "network_definitions": definitions}
-    registry = {name: {"kind": "task"} for name in ("task/usps", "task/kmnist10k")}
-    network_plan.check(CONFIG, registry)
-    with pytest.raises(DataError, match=message):
-        network_plan.check(config, registry)
-    with pytest.raises(DataError, match="unknown data 'task/usps'"):
-        network_plan.check(CONFIG, {"task/usps": {"kind": "curves"}})
-
-
 def scores(network: str, repeat: int, test: float, **more: Any) -> pd.DataFrame:
     row = {"network": network, "repeat": repeat, "seed": 0, "epochs": 20, "num_params": 100,
            "taken_over": 0, "diverged": False, "train": 1.0, "validation": test, "test": test,
@@ -416,24 +355,3 @@ def test_the_published_layouts_go_through_a_study(
     assert np.isfinite(frame["loss"]).all()
     searched = {name for text in frame["config"] for name in json.loads(text)}
     assert searched <= set(kuzushiji.transfer(found))
-
-
-@pytest.mark.parametrize("name", ["tasks", "kuzushiji"])
-def test_the_configurations_of_the_repository_are_complete(name: str) -> None:
-    config = yaml.safe_load((REPOSITORY / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
-    config |= {"tuned_models": {}}
-    registry = load_registry()
-    plan.check(config, registry)
-    network_plan.check(config, registry)
-    data = network_plan.task_data(config)
-    assert network_plan.without_data(config, data) == []
-    named = {job.network for job in network_plan.jobs(config, data)}
-    assert named == set(config["networks"]) == set(config["network_definitions"])
-    published = pd.concat(
-        pd.read_csv(REPOSITORY / "resources/published" / f"{file}.csv")
-        for file in ("kuzushiji_accuracy", "sikorskyi_networks")
-    )
-    for name, note in network_plan.notes(config, network_plan.jobs(config, data)).items():
-        if "published" in note:
-            table = network_tables.networks([scores(name, 0, 0.9)], {name: note}, published)
-            assert table["published"][0] == note["published"]

@@ -37,7 +37,10 @@ def test_other_errors_keep_their_traceback(tmp_path: Path) -> None:
 
 
 def test_a_job_ends_with_the_snakemake_that_started_it(tmp_path: Path) -> None:
-    code = "import time; from curvecast import jobs\nwith jobs.logged('job.log'): time.sleep(60)"
+    code = (
+        "import time; from curvecast.workflow import job\n"
+        "with job.logged('job.log'): time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as scheduler:
         environment = {
             **os.environ,

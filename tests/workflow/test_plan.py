@@ -1,57 +1,37 @@
-"""What a configuration asks for: jobs, their cells, and mistakes that the schema cannot see."""
+"""Plans of runs: jobs, their cells, early stopping, and mistakes in the configuration."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
+import yaml
 
 from curvecast import DataError
-from curvecast.workflow import plan
+from curvecast.benchmark.task_a import Variant
+from curvecast.data.registry import load_registry
+from curvecast.predictors import make_predictor
+from curvecast.workflow.plan import SEARCHES, Plan
 
-REGISTRY = {name: {"kind": "curves"} for name in ("baker/a", "baker/b", "mine")}
+from .conftest import ROOT
+from .planning import cell, merged, plan_of
+
+NAMES = ["baker/a", "baker/b", "lcbench/c", "mine"]
 CONFIG: dict[str, Any] = {
-    "models": ["ols", "nusvr_rbf"],
-    "tuned_models": {"cnn_tuned": "tune"},
-    "model_options": {},
-    "protocol": {"fractions": [0.25, 0.5], "taus": [], "n_train": 100, "repeats": 5},
-    "ablation": {
-        "datasets": ["baker/*"],
-        "models": ["ols"],
-        "fractions": [0.25],
-        "features": ["TS", "TS+HP"],
-    },
-    "training_size": None,
-    "depth": {
-        "datasets": ["baker/b"],
-        "models": ["ols"],
-        "fractions": [0.25],
-        "thresholds": [32, 62],
-        "n_train": 50,
-    },
-    "saved_models": {"datasets": ["baker/*"], "models": ["ols", "cnn_tuned"]},
-    "parts": 1,
+    "ablation": {"datasets": ["baker/*"], "models": ["ols"]},
+    "depth": {"datasets": ["baker/b"], "models": ["ols"]},
+    "saved_models": {"datasets": ["baker/*"], "models": ["ols", "nusvr_rbf"]},
 }
+STOPPING: dict[str, Any] = {"datasets": ["baker/*", "lcbench/c"]}
 
 
-def changed(section: str, **values: Any) -> dict[str, Any]:
-    config = copy.deepcopy(CONFIG)
-    config[section] |= values
-    return config
-
-
-def test_a_tuned_model_is_a_model_until_it_is_left_out() -> None:
-    config = {**CONFIG, "models": ["ols", "cnn_tuned"]}
-    plan.check(config, REGISTRY)
-    assert "mine/cnn_tuned" in [job.file for job in plan.jobs(config, ["mine"], REGISTRY)]
-    jobs = plan.jobs(config, ["mine"], REGISTRY, left_out=["cnn_tuned"])
-    assert [job.file for job in jobs] == ["mine/ols"]
+def planned(changes: dict[str, Any], usable: list[str] | None = None) -> Plan:
+    return plan_of(NAMES, merged(CONFIG, changes), usable)
 
 
 def test_jobs_are_models_times_data_sets_then_the_experiments() -> None:
-    jobs = plan.jobs(CONFIG, ["baker/b", "mine"], REGISTRY)
-    assert [job.file for job in jobs] == [
+    plan = planned({}, ["baker/b", "mine"])
+    assert [job.file for job in plan.jobs] == [
         "baker/b/ols",
         "baker/b/nusvr_rbf",
         "mine/ols",
@@ -59,86 +39,205 @@ def test_jobs_are_models_times_data_sets_then_the_experiments() -> None:
         "baker/b/ols.ablation",
         "baker/b/ols.depth",
     ]
+    assert plan.experiments == ["ablation", "depth"]
+    assert plan.scores() == ["out/scores/baker/b.parquet", "out/scores/mine.parquet"]
+    assert plan.scores("ablation") == ["out/scores/baker/b.ablation.parquet"]
+    assert plan.scores(collection="mine") == ["out/scores/mine.parquet"]
+    assert plan.timings()[-1] == "out/timings/baker/b/ols.depth.csv"
+    assert plan.models(cell(dataset="mine", experiment="")) == ["nusvr_rbf", "ols"]
+    predictions = plan.predictions(cell(dataset="baker/b", experiment=".depth"))
+    assert predictions == ["out/predictions/baker/b/ols.depth.parquet"]
 
 
-@pytest.mark.parametrize(
-    ("section", "values"),
-    [("depth", {"thresholds": []}), ("depth", {"models": []}), ("depth", {"datasets": []})],
-)
-def test_an_empty_list_turns_an_experiment_off(section: str, values: dict[str, Any]) -> None:
-    jobs = plan.jobs(changed(section, **values), ["baker/b"], REGISTRY)
-    assert {job.experiment for job in jobs} == {"main", "ablation"}
+@pytest.mark.parametrize("values", [{"thresholds": []}, {"models": []}, {"datasets": []}])
+def test_an_empty_list_turns_an_experiment_off(values: dict[str, Any]) -> None:
+    assert planned({"depth": values}).experiments == ["ablation"]
 
 
 def test_cells_of_an_experiment_depend_on_its_section_and_the_repeats_alone() -> None:
-    assert plan.cells_of(CONFIG, "main") == {
+    main, depth, ablation = (cell(experiment=name) for name in ("", ".depth", ".ablation"))
+    plan = planned({})
+    assert plan.cells(main) == {
         "n_train": [100],
         "repeats": [0, 1, 2, 3, 4],
         "fractions": [0.25, 0.5],
         "taus": [],
     }
-    assert plan.cells_of(CONFIG, "depth") == {
+    assert plan.cells(depth) == {
         "n_train": [50],
         "repeats": [0, 1, 2, 3, 4],
         "fractions": [0.25],
         "depths": [32, 62],
     }
-    other = changed("ablation", features=["TS"])
-    assert plan.cells_of(other, "main") == plan.cells_of(CONFIG, "main")
-    assert plan.cells_of(other, "ablation") != plan.cells_of(CONFIG, "ablation")
+    assert plan.grid(main) == {"fractions": [0.25, 0.5], "epochs": []}
+    assert (plan.depth_column(depth), plan.depth_column(main)) == ("ap_depth", "")
+    other = planned({"ablation": {"features": ["TS"]}})
+    assert other.cells(main) == plan.cells(main)
+    assert other.cells(ablation) != plan.cells(ablation)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 5])
 def test_parts_are_the_repeats_in_order_once(parts: int) -> None:
-    cells = plan.cells_of(CONFIG, "main")
-    shares = [plan.part_of(cells, part, parts)["repeats"] for part in range(1, parts + 1)]
+    plan = planned({"parts": parts})
+    shares = [
+        plan.cells(cell(experiment="", scatteritem=f"{part}-of-{parts}"))["repeats"]
+        for part in range(1, parts + 1)
+    ]
     assert [repeat for share in shares for repeat in share] == [0, 1, 2, 3, 4]
     assert all(shares)
 
 
-def test_words_multiply_out_each_experiment() -> None:
-    jobs = plan.jobs(CONFIG, ["baker/a", "baker/b", "mine"], REGISTRY)
-    assert plan.words(CONFIG, jobs).splitlines() == [
+def test_the_text_multiplies_out_each_experiment() -> None:
+    text = planned({"stopping": STOPPING}, ["baker/a", "baker/b", "mine"]).text()
+    assert text.splitlines()[1:] == [
         "main: 3 data sets x 2 models x 2 fractions x 5 repeats = 60 cells",
         "ablation: 2 data sets x 1 models x 1 fractions x 2 features x 5 repeats = 20 cells",
         "depth: 1 data sets x 1 models x 1 fractions x 2 depths x 5 repeats = 10 cells",
+        "early stopping: 2 data sets, 10 jobs (4 sequential, 2 hyperband, 2 online, 2 rules)",
     ]
 
 
 def test_headline_fraction_is_the_one_next_to_a_quarter() -> None:
-    assert plan.headline_fraction(CONFIG) == 0.25
-    assert plan.headline_fraction(changed("protocol", fractions=[0.8, 0.3, 0.2])) == 0.2
+    assert planned({}).headline_fraction == 0.25
+    fractions = {"protocol": {"fractions": [0.8, 0.3, 0.2, 0.25]}}
+    assert planned(fractions).headline_fraction == 0.25
+    off = {"ablation": {"models": []}, "depth": {"models": []}}
+    assert planned({"protocol": {"fractions": [0.8, 0.3, 0.2]}, **off}).headline_fraction == 0.2
+
+
+def test_ranks_are_compared_in_collections_of_five_sets() -> None:
+    names = ["baker/a", *(f"lcbench/{k}" for k in range(6))]
+    assert plan_of(names, {}).ranked_collections == ["lcbench"]
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("changes", "message"),
     [
-        (changed("model_options", olz={}), "unknown model 'olz'"),
-        (changed("ablation", models=["olz"]), "unknown model 'olz'"),
-        (changed("depth", datasets=["baker/c"]), "unknown data set 'baker/c'"),
-        (changed("ablation", fractions=[0.3]), r"ablation\.fractions has 0\.3"),
-        ({**CONFIG, "parts": 6}, "parts is 6, there are only 5 repeats"),
+        ({"model_options": {"olz": {}}}, "unknown model 'olz'"),
+        ({"ablation": {"models": ["olz"]}}, "unknown model 'olz'"),
+        ({"saved_models": {"models": ["olz"]}}, "unknown model 'olz'"),
+        ({"depth": {"datasets": ["baker/c"]}}, "unknown data set 'baker/c'"),
+        ({"ablation": {"fractions": [0.3]}}, r"ablation\.fractions has 0\.3"),
+        ({"parts": 6}, "parts is 6, there are only 5 repeats"),
+        ({"stopping": {"datasets": ["bakr/*"]}}, r"unknown data set 'bakr/\*'"),
+        ({"stopping": {**STOPPING, "predictors": ["lcee"]}}, "unknown model 'lcee'"),
+        ({"stopping": {"overrides": {"lcbench/e": {}}}}, "unknown data set 'lcbench/e'"),
+        ({"stopping": {"overrides": {"baker/*": {"predictors": ["x"]}}}}, "unknown model 'x'"),
+        (
+            {"stopping": {**STOPPING, "overrides": {"baker/b": {"hyperband": {"settled": 40}}}}},
+            "settled is 40, there are only 40 Hyperbands",
+        ),
     ],
 )
-def test_mistakes_are_named(config: dict[str, Any], said: str) -> None:
-    plan.check(CONFIG, REGISTRY)
-    with pytest.raises(DataError, match=said):
-        plan.check(config, REGISTRY)
+def test_mistakes_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        planned(changes)
 
 
-def test_models_to_keep_are_those_of_usable_data_sets() -> None:
-    usable = ["mine", "baker/b"]
-    assert plan.saved_models(CONFIG, usable, REGISTRY) == [
-        ("baker/b", "ols"),
-        ("baker/b", "cnn_tuned"),
+def test_saved_models_are_those_of_usable_data_sets() -> None:
+    assert planned({}, ["mine", "baker/b"]).saved_models() == [
+        "out/models/baker/b/ols.safetensors",
+        "out/models/baker/b/nusvr_rbf.safetensors",
     ]
-    kept = plan.saved_models(CONFIG, usable, REGISTRY, left_out=["cnn_tuned"])
-    assert kept == [("baker/b", "ols")]
-    with pytest.raises(DataError, match="unknown model 'olz'"):
-        plan.check(changed("saved_models", models=["olz"]), REGISTRY)
 
 
-def test_columns_of_a_stanza() -> None:
-    stanza = {"curve_columns": "acc_{epoch}", "first_epoch": 1, "reader": "baker"}
-    assert plan.columns_of(stanza) == {"curve_columns": "acc_{epoch}", "first_epoch": 1}
-    assert plan.columns_of({"reader": "lcbench"}) == {}
+def test_variants_of_a_model_change_only_what_they_name() -> None:
+    plan = planned(
+        {
+            "model_options": {"ols": {"target": "gain"}},
+            "task_a": {
+                "datasets": ["mine"],
+                "models": ["ols", "ridge"],
+                "variants": [
+                    {"name": "few", "train": 20},
+                    {"name": "level", "models": ["ols"], "options": {"target": "level"}},
+                ],
+            },
+        }
+    )
+    assert plan.task_a == [("mine", "ols"), ("mine", "ridge")]
+    assert plan.timings()[-1] == "out/timings/mine/ridge.task_a.csv"
+    ols = [Variant(**v) for v in plan.variants(cell(model="ols"))]
+    assert [v.name for v in ols] == ["", "few", "level"]
+    assert [(v.train, v.test_from) for v in ols] == [(30, 40), (20, 40), (30, 40)]
+    targets = [v.options["target"] for v in ols]
+    assert targets == ["gain", "gain", "level"]
+    assert [v["name"] for v in plan.variants(cell(model="ridge"))] == ["", "few"]
+
+
+def test_the_run_of_task_a_asks_for_what_there_is() -> None:
+    given = yaml.safe_load((ROOT / "config/task_a.yaml").read_text(encoding="utf-8"))
+    registry = load_registry(given["dataset_definitions"])
+    assert set(given["task_a"]["datasets"]) <= set(registry)
+    assert registry["task_a/gradients"]["dataset"] == "Fashion-MNIST"
+    assert len(registry["task_a/gradients"]["series"]) > 0
+    wanted = {key: given[key] for key in ("task_a", "model_options") if key in given}
+    plan = plan_of(given["task_a"]["datasets"], wanted)
+    for model in given["task_a"]["models"]:
+        for arguments in plan.variants(cell(model=model)):
+            asked = Variant(**arguments)
+            assert asked.train + asked.validation <= asked.test_from == 1500
+            assert make_predictor(model, **asked.options).seed == 0
+    names = {variant["name"] for variant in plan.variants(cell(model="cnn"))}
+    assert names == {"", *(variant["name"] for variant in given["task_a"]["variants"])}
+
+
+# --- early stopping -----------------------------------------------------------------------------
+
+
+def test_searches_of_the_data_sets_at_hand() -> None:
+    plan = planned({"stopping": STOPPING}, ["baker/b", "lcbench/c", "mine"])
+    assert [job.folder for job in plan.stopping if job.dataset == "baker/b"] == [
+        "baker/b/sequential/last_value",
+        "baker/b/sequential/gain_gp",
+        "baker/b/hyperband/gain_gp",
+        "baker/b/online",
+        "baker/b/rules",
+    ]
+    assert {job.dataset for job in plan.stopping} == {"baker/b", "lcbench/c"}
+    assert plan.stopping_files("timings.csv", "lcbench") == [
+        "out/stopping/lcbench/c/sequential/last_value/timings.csv",
+        "out/stopping/lcbench/c/sequential/gain_gp/timings.csv",
+        "out/stopping/lcbench/c/hyperband/gain_gp/timings.csv",
+        "out/stopping/lcbench/c/online/timings.csv",
+    ]
+    assert plan.stopping_files("ends.parquet", "baker/b", ["rules"]) == [
+        "out/stopping/baker/b/rules/ends.parquet"
+    ]
+    assert planned({"stopping": {"datasets": []}}).stopping == []
+
+
+def told(plan: Plan, search: str, dataset: str) -> dict[str, Any]:
+    return plan.search_arguments(SEARCHES[search])(cell(dataset=dataset))
+
+
+def test_overrides_change_only_what_they_name_and_the_later_one_counts() -> None:
+    overrides = {
+        "lcbench/*": {"every_epoch_up_to": 0, "hyperband": {"deltas": [0.9], "budget": 27}},
+        "lcbench/c": {"hyperband": {"budget": 9}, "online": {"run": False}},
+    }
+    plan, plain = planned({"stopping": {**STOPPING, "overrides": overrides}}), planned({})
+    assert told(plan, "sequential", "baker/a") == told(plain, "sequential", "baker/a")
+    assert told(plan, "sequential", "lcbench/d")["every_epoch_up_to"] == 0
+    hyperband = told(plan, "hyperband", "lcbench/c")
+    assert (hyperband["budget"], hyperband["deltas"], hyperband["eta"]) == (9, [0.9], 3)
+    assert told(plan, "hyperband", "lcbench/d")["budget"] == 27
+    searches = {job.search for job in plan.stopping if job.dataset == "lcbench/c"}
+    assert searches == {"sequential", "hyperband", "rules"}
+
+
+def test_a_job_of_a_search_gets_only_what_concerns_it() -> None:
+    plain = planned({})
+    other = planned({"stopping": {"predictors": ["lce"], "online": {"run": False}}})
+    for search in ("sequential", "hyperband"):
+        assert told(other, search, "lcbench/c") == told(plain, search, "lcbench/c")
+    deltas = planned({"stopping": {"deltas": [0.5]}})
+    for search in ("rules", "online"):
+        assert told(deltas, search, "baker/a") == told(plain, search, "baker/a")
+
+
+def test_the_code_of_a_job_is_its_search_and_its_model() -> None:
+    plan = planned({})
+    code = plan.search_code(SEARCHES["sequential"])(cell(dataset="mine", model="ols"))
+    assert code == "out/code/stopping.study+predictors.linear.txt"
+    assert plan.search_code(SEARCHES["online"])(cell(dataset="mine")).startswith("out/code/")

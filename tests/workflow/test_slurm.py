@@ -19,6 +19,7 @@ PROFILE = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text(encodi
 # What a site changes, and shorter waits than a real controller would like.
 SITE = [
     *("--default-resources", f"slurm_partition={PARTITION}", "in_turn=1"),
+    *("mem_mb=2000 * attempt", "runtime=20 * attempt"),
     *("--slurm-no-account", "--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
     *("--latency-wait", "10"),

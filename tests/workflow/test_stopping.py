@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from curvecast.stopping.hyperband_study import DEFAULT_HYPERBAND
-from curvecast.workflow.stopping_plan import FIGURES
 
 from .conftest import Project
 
+FIGURES = ("tradeoff", "best_value", "reliability")
 SEQUENTIAL_FOLLOWS = {
     "speedups of the sequential search",
     "seconds of early stopping",

@@ -10,10 +10,12 @@ import pandas as pd
 
 from curvecast import CurveSet
 from curvecast.curves import read_parquet
-from curvecast.workflow.study_plan import FIGURES
 
 from .conftest import Project
 
+FIGURES = (
+    "origin", "losses_over_time", "incumbent", "concurrency", "rank_correlation", "importance",
+)  # fmt: skip
 TOY_FOLLOWS = {
     "runs of study toy as curves",
     "learning curves of study toy",
@@ -111,7 +113,7 @@ def test_a_tuned_model_waits_for_its_study_and_reruns_no_other(project: Project)
     planned = project.planned()
     assert {
         "bohb of study tune, seed 0",
-        "what study tune found",
+        "incumbent of study tune",
         "tuned against untuned predictor of study tune",
         "table of tuned predictors",
         "cnn_tuned on mine",
@@ -130,7 +132,7 @@ def test_a_tuned_model_waits_for_its_study_and_reruns_no_other(project: Project)
     assert "tune" in set(pd.read_csv(out / "tables/studies.csv")["study"])
     project.edit("tiny.yaml", "fixed: {members: 2}", "fixed: {members: 3}")
     planned = project.planned("out/predictions/mine/cnn_tuned.parquet")
-    assert planned == {"bohb of study tune, seed 0", "what study tune found", "cnn_tuned on mine"}
+    assert planned == {"bohb of study tune, seed 0", "incumbent of study tune", "cnn_tuned on mine"}
 
 
 def test_the_runs_of_a_study_are_a_data_set(project: Project) -> None:

@@ -1,4 +1,4 @@
-# Raw files and learning curves.
+# Raw files, learning curves, and their features at every truncation epoch.
 
 
 rule fetch:
@@ -10,13 +10,11 @@ rule fetch:
         f"{BENCHMARKS}/fetch/{{file}}.tsv"
     localrule: True
     conda:
-        "../../envs/environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        mem_mb=growing(500),
         runtime=growing(60),
     params:
-        source=lambda wildcards: datasets.find_file(wildcards.file, REGISTRY),
+        source=lambda wildcards: registry.find_file(wildcards.file, plan.registry),
     message:
         "raw file {wildcards.file}"
     script:
@@ -25,23 +23,48 @@ rule fetch:
 
 rule curves:
     input:
-        raw=raw_files_of,
-        code=reader_of,
+        raw=plan.raw_files,
+        code=plan.reader_code,
     output:
         f"{RESULTS}/curves/{{dataset}}.parquet",
     log:
         f"{LOGS}/curves/{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/curves/{{dataset}}.tsv"
+    group:
+        "prepare"
     conda:
-        "../../envs/environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
-        stanza=lambda wildcards: datasets.for_reader(REGISTRY[wildcards.dataset]),
+        stanza=plan.stanza,
     message:
         "curves of {wildcards.dataset}"
     script:
         "../../scripts/curves.py"
+
+
+rule features:
+    input:
+        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
+        code=plan.code("curvecast.features", "curvecast.protocol"),
+    output:
+        # A folder: the epochs follow from the length of the curves, which only the file knows.
+        directory(f"{RESULTS}/features/{{dataset}}"),
+    log:
+        f"{LOGS}/features/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/features/{{dataset}}.tsv"
+    group:
+        "prepare"
+    conda:
+        ENVIRONMENT
+    params:
+        fractions=config["protocol"]["fractions"],
+        taus=config["protocol"]["taus"],
+    message:
+        "features of {wildcards.dataset}"
+    script:
+        "../../scripts/features.py"

@@ -1,368 +1,376 @@
-# Scores, tables and figures.
+# Tables, figures and the report. Each entry below becomes one rule: name, message, outputs, input
+# files, values of the wildcards, parameters.
 
 
-# One job for all models of a data set: a job of its own per model would cost more than three
-# times as much, most of it in starting Python.
-rule scores:
-    input:
-        predictions=lambda wildcards: expand(
-            f"{RESULTS}/predictions/{{{{dataset}}}}/{{model}}{{{{experiment}}}}.parquet",
-            model=models_on(wildcards),
-        ),
-        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-        code=code_of("curvecast.benchmark.scores"),
-    output:
-        f"{RESULTS}/scores/{{dataset}}{{experiment}}.parquet",
-    log:
-        f"{LOGS}/scores/{{dataset}}{{experiment}}.log",
-    benchmark:
-        f"{BENCHMARKS}/scores/{{dataset}}{{experiment}}.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    params:
-        models=models_on,
-        grid=grid_of,
-        experiment=experiment_of,
-    message:
-        "scores on {wildcards.dataset}{wildcards.experiment}"
-    script:
-        "../../scripts/scores.py"
+PUBLISHED = {
+    "r2": plan.repository("resources/published/*_r2.csv", "resources/published/notes.csv"),
+    "networks": plan.repository(
+        "resources/published/*_accuracy.csv", "resources/published/*_networks.csv"
+    ),
+    "task_a": plan.repository("resources/published/lcbench_task_a_mse.csv"),
+    "speedups": plan.repository(
+        "resources/published/baker2017_thesis_speedups.csv",
+        "resources/published/speedup_notes.csv",
+    ),
+}
+COLLECTIONS = sorted({collection_of(dataset) for dataset in plan.usable})
+STUDY_FIGURES = [
+    "origin",
+    "losses_over_time",
+    "incumbent",
+    "concurrency",
+    "rank_correlation",
+    "importance",
+]
+STOPPING_FIGURES = ["tradeoff", "best_value", "reliability"]
+STOPPED = list(dict.fromkeys(job.dataset for job in plan.stopping))
+STOPPED_COLLECTIONS = list(dict.fromkeys(map(collection_of, STOPPED)))
+HYPERBAND = list(
+    dict.fromkeys(collection_of(job.dataset) for job in plan.stopping if job.search == "hyperband")
+)
+
+TABLES = [
+    Summary(
+        "r2",
+        "R² tables",
+        tables_of("r2", "averages", "differences", "ranks"),
+        {"scores": plan.scores()},
+        params={"ranked_sets": RANKED_SETS},
+    ),
+    *(
+        Summary(
+            name,
+            f"table of {name}",
+            tables_of(name),
+            {"scores": plan.scores(name)},
+        )
+        for name in plan.experiments
+    ),
+    Summary(
+        "task_a",
+        "table of Task A",
+        tables_of("task_a"),
+        {
+            "predictions": plan.task_a_files("predictions", "parquet"),
+            "published": PUBLISHED["task_a"],
+        },
+        when=plan.task_a,
+        params={"folder": f"{RESULTS}/predictions"},
+    ),
+    Summary(
+        "published",
+        "published figures beside ours",
+        tables_of("published"),
+        {
+            "ours": [f"{RESULTS}/tables/{name}.csv" for name in ("r2", *plan.experiments)],
+            "published": PUBLISHED["r2"],
+        },
+    ),
+    Summary(
+        "datasets",
+        "table of data sets",
+        tables_of("datasets"),
+        {"curves": [f"{RESULTS}/curves/{dataset}.parquet" for dataset in plan.usable]},
+        params={
+            "stanzas": {
+                name: {"licence": plan.registry[name].get("licence", "")} for name in plan.usable
+            }
+        },
+    ),
+    Summary(
+        "timings",
+        "seconds per model",
+        {"timings": csv_and_md("timings")},
+        {"timings": plan.timings()},
+        params={"folder": f"{RESULTS}/timings"},
+    ),
+    Summary(
+        "studies",
+        "table of studies",
+        {**tables_of("studies"), "study_timings": csv_and_md("study_timings")},
+        {"evaluations": studies.files("evaluations")},
+        when=studies.searches,
+    ),
+    Summary(
+        "study_comparison",
+        "table of optimisers on recorded curves",
+        {**tables_of("study_comparison"), "study_regret": ["tables/study_regret.csv"]},
+        {"regret": studies.files("regret", "recorded")},
+        when=studies.of("recorded"),
+    ),
+    Summary(
+        "tuning",
+        "table of tuned predictors",
+        tables_of("tuning"),
+        {
+            "tunings": [f"{STUDY}/{study}/tuning.parquet" for study in studies.of("prediction")],
+            "published": PUBLISHED["task_a"],
+        },
+        when=studies.of("prediction"),
+    ),
+    Summary(
+        "effects",
+        "table of effects",
+        tables_of("effects"),
+        {"evaluations": studies.files("evaluations", "training")},
+        when=studies.of("training"),
+    ),
+    Summary(
+        "networks",
+        "table of trained networks",
+        {**tables_of("networks"), "network_timings": csv_and_md("network_timings")},
+        {
+            "scores": studies.network_files("scores.csv"),
+            "seconds": studies.network_files("seconds.csv"),
+            "published": PUBLISHED["networks"],
+        },
+        when=studies.trainings,
+        params={"notes": studies.notes()},
+    ),
+    *(
+        Summary(
+            f"speedup_{search}",
+            f"speedups of the {search} search",
+            {
+                **tables_of(f"speedup_{search}"),
+                f"speedup_{search}_summary": [f"tables/speedup_{search}_summary.csv"],
+            },
+            {
+                "outcomes": plan.stopping_files("outcomes.parquet", searches=searches),
+                "published": PUBLISHED["speedups"],
+            },
+            when=wanted,
+        )
+        for search, searches, wanted in (
+            ("sequential", ["sequential", "online", "rules"], STOPPED),
+            ("hyperband", ["hyperband"], HYPERBAND),
+        )
+    ),
+    Summary(
+        "stopping_timings",
+        "seconds of early stopping",
+        {"stopping_timings": csv_and_md("stopping_timings")},
+        {"timings": plan.stopping_files("timings.csv")},
+        when=STOPPED,
+    ),
+]
+
+FIGURES = [
+    Summary(
+        "r2",
+        "figures of R² on {wildcards.collection}",
+        figures_of("{name}/{collection}", "r2", "spread"),
+        lambda wildcards: {
+            "scores": plan.scores(collection=wildcards.collection),
+            "published": PUBLISHED["r2"],
+        },
+        {"collection": COLLECTIONS},
+    ),
+    Summary(
+        "reliability",
+        "reliability on {wildcards.collection}",
+        figures_of("{name}/{collection}", "reliability"),
+        lambda wildcards: {"scores": plan.scores(collection=wildcards.collection)},
+        {"collection": COLLECTIONS},
+    ),
+    Summary(
+        "ranks",
+        "average ranks on {wildcards.collection}",
+        figures_of("{name}/{collection}", "ranks"),
+        {"ranks": [f"{RESULTS}/tables/ranks.csv"]},
+        {"collection": plan.ranked_collections},
+    ),
+    Summary(
+        "coverage",
+        "figure of interval coverage",
+        figures_of("{name}", "coverage"),
+        {"summary": [f"{RESULTS}/tables/r2.csv"]},
+    ),
+    *(
+        Summary(
+            name,
+            f"figure of {name} at {{wildcards.percent}} %",
+            figures_of("{name}/{percent}", name),
+            {"scores": plan.scores(name), "published": PUBLISHED["r2"]},
+            {"percent": [f"{100 * fraction:g}" for fraction in plan.config[name].fractions]},
+            lambda wildcards: {"fraction": round(float(wildcards.percent) / 100, 6)},
+        )
+        for name in plan.experiments
+        if name != "depth"
+    ),
+    Summary(
+        "predictions",
+        "figures of predictions on {wildcards.dataset}",
+        {
+            "scatter": svg_and_png("predicted_against_true/{dataset}"),
+            "gallery": svg_and_png("gallery/{dataset}"),
+        },
+        lambda wildcards: {
+            "predictions": [
+                f"{RESULTS}/predictions/{wildcards.dataset}/{model}.parquet"
+                for model in plan.trained_models
+            ],
+            "curves": [f"{RESULTS}/curves/{wildcards.dataset}.parquet"],
+        },
+        {"dataset": plan.usable},
+        {"models": plan.trained_models, "fraction": plan.headline_fraction},
+    ),
+    Summary(
+        "study",
+        "figures of study {wildcards.study}",
+        figures_of("studies/{study}/{name}", *STUDY_FIGURES),
+        lambda wildcards: {"evaluations": studies.files("evaluations", study=wildcards.study)},
+        {"study": studies.of("training", "prediction")},
+    ),
+    Summary(
+        "learning_curves",
+        "learning curves of study {wildcards.study}",
+        figures_of("studies/{study}/{name}", "learning_curves"),
+        lambda wildcards: {"curves": [f"{STUDY}/{wildcards.study}/curves.parquet"]},
+        {"study": studies.of("training")},
+    ),
+    Summary(
+        "regret",
+        "figure of regret in study {wildcards.study}",
+        figures_of("studies/{study}/{name}", "regret"),
+        lambda wildcards: {"regret": studies.files("regret", study=wildcards.study)},
+        {"study": studies.of("recorded")},
+    ),
+    Summary(
+        "network",
+        "losses of network {wildcards.network}",
+        {"network": svg_and_png("networks/{network}")},
+        lambda wildcards: {"curves": studies.network_files("curves.parquet", wildcards.network)},
+        {"network": list(studies.notes())},
+    ),
+    Summary(
+        "stopping",
+        "figures of early stopping on {wildcards.collection}",
+        figures_of("stopping/{collection}/{name}", *STOPPING_FIGURES),
+        lambda wildcards: {
+            "speedups": [f"{RESULTS}/tables/speedup_sequential.csv"],
+            "traces": plan.stopping_files("traces.parquet", wildcards.collection),
+            "reliability": plan.stopping_files("reliability.parquet", wildcards.collection),
+        },
+        {"collection": STOPPED_COLLECTIONS},
+    ),
+    Summary(
+        "hyperband",
+        "figure of f-Hyperband on {wildcards.collection}",
+        figures_of("stopping/{collection}/{name}", "hyperband"),
+        {"speedups": [f"{RESULTS}/tables/speedup_hyperband.csv"]},
+        {"collection": HYPERBAND},
+    ),
+    Summary(
+        "stopped",
+        "figure of the runs stopped on {wildcards.dataset}",
+        figures_of("stopping/{name}/{dataset}", "stopped"),
+        lambda wildcards: {
+            "curves": [f"{RESULTS}/curves/{wildcards.dataset}.parquet"],
+            "ends": plan.stopping_files(
+                "ends.parquet", wildcards.dataset, ["sequential", "online"]
+            ),
+        },
+        {"dataset": STOPPED},
+    ),
+]
 
 
-rule r2_table:
-    input:
-        scores=scores_of(plan.MAIN),
-        code=code_of(
-            "curvecast.report.tables.results",
-            "curvecast.report.tables.markdown",
-            "curvecast.benchmark.ranks",
-        ),
-    output:
-        r2=shown(f"{TABLE}/r2"),
-        averages=shown(f"{TABLE}/averages"),
-        differences=shown(f"{TABLE}/differences"),
-        ranks=shown(f"{TABLE}/ranks"),
-    log:
-        f"{LOGS}/r2_table.log",
-    benchmark:
-        f"{BENCHMARKS}/r2_table.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    params:
-        ranked_sets=plan.RANKED_SETS,
-    message:
-        "R² tables"
-    script:
-        "../../scripts/r2_table.py"
+TABLES = [table for table in TABLES if table.wanted]
+FIGURES = [figure for figure in FIGURES if figure.wanted]
 
 
-rule experiment_table:
-    input:
-        scores=lambda wildcards: scores_of(wildcards.name),
-        code=code_of("curvecast.report.tables.results", "curvecast.report.tables.markdown"),
-    output:
-        shown(f"{TABLE}/{{name}}", experiment="{name}"),
-    log:
-        f"{LOGS}/{{name}}_table.log",
-    benchmark:
-        f"{BENCHMARKS}/{{name}}_table.tsv"
-    wildcard_constraints:
-        name="|".join(plan.EXPERIMENTS),
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    message:
-        "table of {wildcards.name}"
-    script:
-        "../../scripts/experiment_table.py"
+for table in TABLES:
+
+    rule:
+        name:
+            f"{table.name}_table"
+        input:
+            unpack(table.inputs),
+            code=plan.code(tables.module_of(table.name)),
+        output:
+            **table.files_in(RESULTS),
+        log:
+            f"{LOGS}/{table.name}_table.log",
+        benchmark:
+            f"{BENCHMARKS}/{table.name}_table.tsv"
+        group:
+            "report"
+        conda:
+            ENVIRONMENT
+        params:
+            name=table.name,
+            arguments=table.arguments,
+        message:
+            table.message
+        script:
+            "../../scripts/table.py"
 
 
-rule task_a_table:
-    input:
-        predictions=task_a_of(f"{RESULTS}/predictions/{{dataset}}/{{model}}.task_a.parquet"),
-        published=PUBLISHED_TASK_A,
-        code=code_of("curvecast.benchmark.task_a"),
-    output:
-        shown(f"{TABLE}/task_a"),
-    log:
-        f"{LOGS}/task_a_table.log",
-    benchmark:
-        f"{BENCHMARKS}/task_a_table.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    params:
-        folder=f"{RESULTS}/predictions",
-    message:
-        "table of Task A"
-    script:
-        "../../scripts/task_a_table.py"
+for figure in FIGURES:
+
+    rule:
+        name:
+            f"{figure.name}_figure"
+        input:
+            unpack(figure.inputs),
+            code=plan.code(figures.module_of(figure.name)),
+        output:
+            **figure.files_in(FIGURE),
+        log:
+            f"{LOGS}/{figure.name}_figure{figure.cell}.log",
+        benchmark:
+            f"{BENCHMARKS}/{figure.name}_figure{figure.cell}.tsv"
+        wildcard_constraints:
+            **figure.constraints,
+        group:
+            "report"
+        conda:
+            ENVIRONMENT
+        params:
+            name=figure.name,
+            arguments=figure.arguments,
+        message:
+            figure.message
+        script:
+            "../../scripts/figure.py"
 
 
-rule published_table:
-    input:
-        ours=expand(f"{TABLE}/{{name}}.csv", name=["r2", *ASKED]),
-        published=PUBLISHED,
-        code=code_of("curvecast.report.tables.published", "curvecast.report.tables.markdown"),
-    output:
-        shown(f"{TABLE}/published"),
-    log:
-        f"{LOGS}/published_table.log",
-    benchmark:
-        f"{BENCHMARKS}/published_table.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    message:
-        "published figures beside ours"
-    script:
-        "../../scripts/published_table.py"
-
-
-rule datasets_table:
-    input:
-        curves=expand(f"{RESULTS}/curves/{{dataset}}.parquet", dataset=PREFLIGHT.usable),
-        code=code_of("curvecast.report.tables.results", "curvecast.report.tables.markdown"),
-    output:
-        shown(f"{TABLE}/datasets"),
-    log:
-        f"{LOGS}/datasets_table.log",
-    benchmark:
-        f"{BENCHMARKS}/datasets_table.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(5),
-    params:
-        stanzas={name: {"licence": REGISTRY[name].get("licence", "")} for name in PREFLIGHT.usable},
-    message:
-        "table of data sets"
-    script:
-        "../../scripts/datasets_table.py"
-
-
-rule timings:
-    input:
-        timings=[
-            *outputs(f"{RESULTS}/timings/{{job}}.csv"),
-            *task_a_of(f"{RESULTS}/timings/{{dataset}}/{{model}}.task_a.csv"),
-        ],
-        code=code_of("curvecast.report.tables.results", "curvecast.report.tables.markdown"),
-    output:
-        shown(f"{RESULTS}/timings"),
-    log:
-        f"{LOGS}/timings.log",
-    benchmark:
-        f"{BENCHMARKS}/timings.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    params:
-        folder=lambda wildcards, output: os.path.splitext(output[0])[0],
-    message:
-        "seconds per model"
-    script:
-        "../../scripts/timings.py"
-
-
-rule r2_figure:
-    input:
-        scores=lambda wildcards: scores_of(plan.MAIN, wildcards.collection),
-        published=PUBLISHED,
-        code=code_of("curvecast.report.figures.r2", "curvecast.report.tables.published"),
-    output:
-        over_fraction=shown(f"{FIGURE}/r2/{{collection}}", data="{collection}"),
-        spread=shown(f"{FIGURE}/spread/{{collection}}", data="{collection}"),
-    log:
-        f"{LOGS}/r2_figure/{{collection}}.log",
-    benchmark:
-        f"{BENCHMARKS}/r2_figure/{{collection}}.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    message:
-        "figures of R² on {wildcards.collection}"
-    script:
-        "../../scripts/r2_figure.py"
-
-
-rule ranks_figure:
-    input:
-        ranks=f"{TABLE}/ranks.csv",
-        code=code_of("curvecast.report.figures.ranks"),
-    output:
-        shown(f"{FIGURE}/ranks/{{collection}}", data="{collection}"),
-    log:
-        f"{LOGS}/ranks_figure/{{collection}}.log",
-    benchmark:
-        f"{BENCHMARKS}/ranks_figure/{{collection}}.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    message:
-        "average ranks on {wildcards.collection}"
-    script:
-        "../../scripts/ranks_figure.py"
-
-
-rule coverage_figure:
-    input:
-        summary=f"{TABLE}/r2.csv",
-        code=code_of("curvecast.report.figures.coverage"),
-    output:
-        shown(f"{FIGURE}/coverage"),
-    log:
-        f"{LOGS}/coverage_figure.log",
-    benchmark:
-        f"{BENCHMARKS}/coverage_figure.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    message:
-        "figure of interval coverage"
-    script:
-        "../../scripts/coverage_figure.py"
-
-
-rule reliability_figure:
-    input:
-        scores=lambda wildcards: scores_of(plan.MAIN, wildcards.collection),
-        code=code_of("curvecast.report.figures.coverage"),
-    output:
-        shown(f"{FIGURE}/reliability/{{collection}}", data="{collection}"),
-    log:
-        f"{LOGS}/reliability_figure/{{collection}}.log",
-    benchmark:
-        f"{BENCHMARKS}/reliability_figure/{{collection}}.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    message:
-        "reliability on {wildcards.collection}"
-    script:
-        "../../scripts/reliability_figure.py"
-
-
-rule experiment_figure:
-    input:
-        scores=lambda wildcards: scores_of(wildcards.name),
-        published=PUBLISHED,
-        code=code_of("curvecast.report.figures.r2", "curvecast.report.tables.published"),
-    output:
-        shown(f"{FIGURE}/{{name}}/{{percent}}", seen="{percent} %"),
-    log:
-        f"{LOGS}/experiment_figure/{{name}}/{{percent}}.log",
-    benchmark:
-        f"{BENCHMARKS}/experiment_figure/{{name}}/{{percent}}.tsv"
-    wildcard_constraints:
-        name="ablation|training_size",
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
-    params:
-        fraction=lambda wildcards: round(float(wildcards.percent) / 100, 6),
-    message:
-        "figure of {wildcards.name} at {wildcards.percent} %"
-    script:
-        "../../scripts/experiment_figure.py"
-
-
-rule prediction_figures:
-    input:
-        predictions=expand(
-            f"{RESULTS}/predictions/{{{{dataset}}}}/{{model}}.parquet", model=config["models"]
-        ),
-        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-        code=code_of("curvecast.report.figures.predictions", "curvecast.benchmark.scores"),
-    output:
-        scatter=shown(f"{FIGURE}/predicted_against_true/{{dataset}}", data="{dataset}"),
-        gallery=shown(f"{FIGURE}/gallery/{{dataset}}", data="{dataset}"),
-    log:
-        f"{LOGS}/prediction_figures/{{dataset}}.log",
-    benchmark:
-        f"{BENCHMARKS}/prediction_figures/{{dataset}}.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(5),
-    params:
-        models=config["models"],
-        fraction=plan.headline_fraction(config),
-    message:
-        "figures of predictions on {wildcards.dataset}"
-    script:
-        "../../scripts/prediction_figures.py"
+MADE = {
+    "tables": [file for table in TABLES for file in table.made_in(RESULTS)],
+    "figures": [file for figure in FIGURES for file in figure.made_in(FIGURE)],
+}
 
 
 # The page that people open; it needs everything else that the run makes. Not Snakemake's own
 # report: see docs/report.md.
 rule report:
     input:
-        tables=tables(),
-        figures=figures(),
-        captions=of_repository("workflow/report/*.rst"),
-        sayings=of_repository("resources/methods.yaml"),
-        template=of_repository("src/curvecast/report/page.html"),
-        code=code_of("curvecast.report.page.page"),
+        **MADE,
+        captions=plan.repository("workflow/report/*.rst"),
+        sayings=plan.repository("resources/methods.yaml"),
+        template=plan.repository("src/curvecast/report/page.html"),
+        code=plan.code("curvecast.report.page.page"),
     output:
-        report(f"{RESULTS}/report.html", category="Start here", labels={"result": "report"}),
+        f"{RESULTS}/report.html",
     log:
         f"{LOGS}/report.log",
     benchmark:
         f"{BENCHMARKS}/report.tsv"
+    group:
+        "report"
     conda:
-        "../../envs/environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        mem_mb=growing(1000),
         runtime=growing(10),
     params:
         about={
             "results": RESULTS,
-            "fraction": plan.headline_fraction(config),
-            "models": [model for model in config["models"] if model not in UNTUNED],
-            "datasets": about.sources(REGISTRY, PREFLIGHT.usable),
-            "left_out": [*PREFLIGHT.left_out, *UNTUNED],
-            "facts": about.facts(config, PREFLIGHT.usable, REGISTRY),
+            "fraction": plan.headline_fraction,
+            "models": plan.trained_models,
+            "datasets": about.sources(plan.registry, plan.usable),
+            "left_out": [*plan.data.left_out, *plan.untuned],
+            "facts": about.facts(config, plan.usable, plan.registry),
         },
         benchmarks=BENCHMARKS,
     message:

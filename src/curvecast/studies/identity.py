@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curvecast import sources
+from curvecast import code_digest
 from curvecast.curves import CurveSet
 from curvecast.predictors import module_of
 
@@ -24,7 +24,7 @@ def of_files(paths: Iterable[str | Path]) -> str:
 
 def of_code(*modules: str) -> str:
     """Digest of modules of this package with all that they import; others are passed over."""
-    return of_files(sources.of(*(m for m in modules if m.startswith("curvecast."))))
+    return of_files(code_digest.of(*(m for m in modules if m.startswith("curvecast."))))
 
 
 def of_class(cls: type) -> str:

@@ -1,4 +1,4 @@
-"""Which source files a module's numbers depend on, for the `input:` of rules.
+"""List the source files that a module's numbers depend on, with their digests.
 
 Snakemake does not see imported modules. The imports of this package form a graph that can be
 read without running anything, so a rule asks for exactly the files that can change its result.

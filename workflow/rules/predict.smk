@@ -14,8 +14,8 @@ rule predict:
     input:
         curves=f"{RESULTS}/curves/{{dataset}}.parquet",
         features=f"{RESULTS}/features/{{dataset}}",
-        incumbent=incumbent_of,
-        code=predictor_code_of,
+        incumbent=plan.incumbent,
+        code=plan.with_model("curvecast.benchmark.cells"),
     output:
         predictions=passing(
             f"{RESULTS}/predictions/{{dataset}}/{{model}}{{experiment}}{PART}.parquet"
@@ -27,47 +27,21 @@ rule predict:
         f"{BENCHMARKS}/predict/{{dataset}}/{{model}}{{experiment}}{PART}.tsv"
     # Long jobs first: the short ones fill the cores at the end.
     priority: 1
+    group:
+        "predict"
     conda:
-        "../../envs/environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        model=base_model_of,
-        options=lambda wildcards: config["model_options"].get(wildcards.model, {}),
-        cells=cells_of,
-        depth_column=depth_column_of,
+        model=plan.base_model,
+        options=plan.options,
+        cells=plan.cells,
+        depth_column=plan.depth_column,
     message:
         "{wildcards.model}{wildcards.experiment} on {wildcards.dataset}"
     script:
         "../../scripts/predict.py"
-
-
-rule task_a:
-    input:
-        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-        code=lambda wildcards: code_of("curvecast.benchmark.task_a", module_of(wildcards.model)),
-    output:
-        predictions=f"{RESULTS}/predictions/{{dataset}}/{{model}}.task_a.parquet",
-        timings=f"{RESULTS}/timings/{{dataset}}/{{model}}.task_a.csv",
-    log:
-        f"{LOGS}/task_a/{{dataset}}/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/task_a/{{dataset}}/{{model}}.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(240),
-    params:
-        tau=lambda wildcards: config["task_a"]["tau"],
-        variants=lambda wildcards: plan.task_a_variants(config, wildcards.model),
-    message:
-        "Task A: {wildcards.model} on {wildcards.dataset}"
-    script:
-        "../../scripts/task_a.py"
 
 
 if config["parts"] > 1:
@@ -89,39 +63,86 @@ if config["parts"] > 1:
             f"{BENCHMARKS}/gather/{{dataset}}/{{model}}{{experiment}}.tsv"
         localrule: True
         conda:
-            "../../envs/environment.yaml"
-        threads: 1
-        resources:
-            mem_mb=growing(1000),
-            runtime=growing(10),
+            ENVIRONMENT
         message:
             "parts of {wildcards.model}{wildcards.experiment} on {wildcards.dataset}"
         script:
             "../../scripts/gather.py"
 
 
+# One job for all models of a data set: a job of its own per model would cost more than three
+# times as much, most of it in starting Python.
+rule scores:
+    input:
+        predictions=plan.predictions,
+        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
+        code=plan.code("curvecast.benchmark.scores"),
+    output:
+        f"{RESULTS}/scores/{{dataset}}{{experiment}}.parquet",
+    log:
+        f"{LOGS}/scores/{{dataset}}{{experiment}}.log",
+    benchmark:
+        f"{BENCHMARKS}/scores/{{dataset}}{{experiment}}.tsv"
+    group:
+        "scores"
+    conda:
+        ENVIRONMENT
+    params:
+        models=plan.models,
+        grid=plan.grid,
+        experiment=plan.experiment,
+    message:
+        "scores on {wildcards.dataset}{wildcards.experiment}"
+    script:
+        "../../scripts/scores.py"
+
+
+rule task_a:
+    input:
+        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
+        code=plan.with_model("curvecast.benchmark.task_a"),
+    output:
+        predictions=f"{RESULTS}/predictions/{{dataset}}/{{model}}.task_a.parquet",
+        timings=f"{RESULTS}/timings/{{dataset}}/{{model}}.task_a.csv",
+    log:
+        f"{LOGS}/task_a/{{dataset}}/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/task_a/{{dataset}}/{{model}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=growing(240),
+    params:
+        tau=lambda wildcards: config["task_a"]["tau"],
+        variants=plan.variants,
+    message:
+        "Task A: {wildcards.model} on {wildcards.dataset}"
+    script:
+        "../../scripts/task_a.py"
+
+
 rule saved_model:
     input:
         curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-        incumbent=incumbent_of,
-        code=lambda wildcards: code_of("curvecast.saved", module_of(base_model_of(wildcards))),
+        incumbent=plan.incumbent,
+        code=plan.with_model("curvecast.saved"),
     output:
         f"{RESULTS}/models/{{dataset}}/{{model}}.safetensors",
     log:
         f"{LOGS}/saved_model/{{dataset}}/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/saved_model/{{dataset}}/{{model}}.tsv"
+    group:
+        "predict"
     conda:
-        "../../envs/environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        model=base_model_of,
-        options=lambda wildcards: config["model_options"].get(wildcards.model, {}),
+        model=plan.base_model,
+        options=plan.options,
         fractions=config["saved_models"]["fractions"],
-        columns=lambda wildcards: plan.columns_of(REGISTRY[wildcards.dataset]),
+        columns=plan.columns,
     message:
         "{wildcards.model} on all of {wildcards.dataset}, to keep"
     script:

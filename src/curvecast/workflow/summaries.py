@@ -1,0 +1,90 @@
+"""Describe the rules that make tables and figures, which workflow/rules/report.smk lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One rule that makes tables or figures.
+
+    Attributes
+    ----------
+    name : key of `report.tables.TABLES` or `report.figures.FIGURES`.
+    message : what Snakemake prints for a job.
+    outputs : paths by the names of tables or figures, with wildcards.
+    reads : lists of input files by name, or a function of the wildcards that returns them.
+    over : values of the wildcards.
+    params : what the contents depend on besides, or a function of the wildcards.
+    when : false or empty where there is nothing to show.
+    """
+
+    name: str
+    message: str
+    outputs: Mapping[str, Sequence[str]]
+    reads: Values | Callable[[Any], Values]
+    over: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    params: Values | Callable[[Any], Values] = field(default_factory=dict)
+    when: object = True
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the run has this rule."""
+        return bool(self.when) and all(self.over.values())
+
+    def inputs(self, wildcards: Any) -> dict[str, Any]:
+        """Input files of one job by name."""
+        return dict(self.reads(wildcards) if callable(self.reads) else self.reads)
+
+    def arguments(self, wildcards: Any) -> dict[str, Any]:
+        """What one job has to know: the wildcards, and `params`."""
+        params = self.params(wildcards) if callable(self.params) else self.params
+        return {**{name: getattr(wildcards, name) for name in self.over}, **params}
+
+    @property
+    def cell(self) -> str:
+        """All wildcards, as the end of a path; empty without any."""
+        return "".join(f"/{{{name}}}" for name in self.over)
+
+    @property
+    def constraints(self) -> dict[str, str]:
+        """Regular expressions of the wildcards."""
+        return {name: "|".join(map(re.escape, values)) for name, values in self.over.items()}
+
+    def files_in(self, folder: str) -> dict[str, list[str]]:
+        """Outputs of one job by name, with wildcards."""
+        return {name: [f"{folder}/{p}" for p in paths] for name, paths in self.outputs.items()}
+
+    def made_in(self, folder: str) -> list[str]:
+        """Outputs of all jobs."""
+        values = product(*self.over.values())
+        cells = [dict(zip(self.over, value, strict=True)) for value in values]
+        patterns = [pattern for paths in self.files_in(folder).values() for pattern in paths]
+        return [pattern.format(**cell) for cell in cells for pattern in patterns]
+
+
+def csv_and_md(path: str) -> list[str]:
+    """Files of a table."""
+    return [f"{path}.csv", f"{path}.md"]
+
+
+def svg_and_png(path: str) -> list[str]:
+    """Files of a figure."""
+    return [f"{path}.svg", f"{path}.png"]
+
+
+def tables_of(*names: str) -> dict[str, list[str]]:
+    """Files in the folder of tables by name."""
+    return {name: csv_and_md(f"tables/{name}") for name in names}
+
+
+def figures_of(pattern: str, *names: str) -> dict[str, list[str]]:
+    """Files by name, whose place in the pattern is `{name}`."""
+    return {name: svg_and_png(pattern.replace("{name}", name)) for name in names}
