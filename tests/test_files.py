@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -102,10 +103,9 @@ def test_what_a_killed_job_left_goes_when_it_is_old(tmp_path: Path) -> None:
 def test_an_error_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "new/r2.csv"
     files.write_text("whole\n", path)
-    writing = files.written(path)
-    writing.__enter__().write_text("ha")
-    with pytest.raises(KeyboardInterrupt):
-        writing.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    with contextlib.suppress(KeyboardInterrupt), files.written(path) as temporary:
+        temporary.write_text("ha")
+        raise KeyboardInterrupt
     assert [p.name for p in path.parent.iterdir()] == ["r2.csv"]
     assert path.read_text() == "whole\n"
 
