@@ -12,7 +12,6 @@ import pytest
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.predictors import _least_squares, lce
 from curvecast.predictors._curve_families import FAMILIES, Family
-from curvecast.predictors._lce_mcmc import Target
 
 LAST = 50
 EPOCHS = np.arange(1, LAST + 1)
@@ -301,51 +300,6 @@ def test_too_few_training_curves_leave_the_spread_alone(make_curves: MakeCurves)
         model = make_predictor("lce").fit(curves.take(np.arange(n_train)), taus=[5])
         np.testing.assert_array_equal(model.predict(curves, 5).std, predict(curves, 5).std)
     assert model.predict(curves.take(np.arange(0)), 5).mean.shape == (0,)
-
-
-def test_mcmc_agrees_with_least_squares_on_a_clean_curve(
-    as_set: Callable[..., CurveSet],
-) -> None:
-    rng = np.random.default_rng(0)
-    truth = 0.8 - 0.5 * EPOCHS**-0.7
-    curves = as_set(truth + 0.002 * rng.standard_normal(LAST))
-    sampled = predict(curves, 15, method="mcmc", steps=1000)
-    fitted = predict(curves, 15)
-    assert abs(sampled.mean[0] - fitted.mean[0]) < 0.02
-    assert abs(sampled.mean[0] - truth[-1]) < 0.02
-    assert 0.1 < sampled.std[0] / fitted.std[0] < 10
-
-
-def test_mcmc_draws_depend_on_the_seed_alone(make_curves: MakeCurves) -> None:
-    curves = make_curves(2, 30, noise=0.01)
-    first = predict(curves, 10, method="mcmc", steps=20)
-    again = predict(curves.take([1, 0]), 10, method="mcmc", steps=20)
-    assert again.mean[::-1].tobytes() == first.mean.tobytes()
-    assert predict(curves, 10, method="mcmc", steps=20, seed=1).mean[0] != first.mean[0]
-
-
-def test_mcmc_keeps_the_published_constraints() -> None:
-    falling = 0.8 - 0.03 * np.arange(10.0)
-    target = Target(np.arange(1.0, 11.0), falling / 0.27, 50.0)
-    positions = target.start(120, np.random.RandomState(0))
-    density = target.log_density(positions)
-    assert np.isfinite(density).all()
-    _, start, end = target.curves(positions)
-    assert (end > start).all()
-    negative = positions.copy()
-    negative[:, -2] = -0.1
-    assert (target.log_density(negative) == -np.inf).all()
-    sinking = positions.copy()
-    column = 1
-    for family in FAMILIES:
-        sinking[:, column] *= -1.0
-        column += 2 + len(family.nodes)
-    assert (target.log_density(sinking) == -np.inf).all()
-
-
-def test_unknown_method() -> None:
-    with pytest.raises(DataError, match="bootstrap"):
-        make_predictor("lce", method="bootstrap")
 
 
 @pytest.mark.real_data

@@ -28,25 +28,29 @@ class Family:
 
     Attributes
     ----------
-    name, formula : as published; `formula` in the published parameters.
-    parameters : names of the nonlinear parameters theta, length d in {0, 1, 2}.
-    shape : maps x of shape (T,) and theta of shape (..., d) to g of shape (..., T) and its
-        derivatives by theta of shape (..., T, d).
-    lower, upper : bounds of theta, functions of the last epoch E.
+    shape : maps x of shape (T,) and theta of shape (..., d), d in {0, 1, 2}, to g of shape
+        (..., T) and its derivatives by theta of shape (..., T, d).
+    ranges : of each parameter: its limits, or the name of limits that depend on the last epoch.
     nodes : grid points per parameter.
+    log : whether theta is the logarithm of what `ranges` limits.
     """
 
     name: str
-    formula: str
-    parameters: tuple[str, ...]
     shape: Shape
-    lower: Callable[[float], tuple[float, ...]]
-    upper: Callable[[float], tuple[float, ...]]
+    ranges: tuple[tuple[float, float] | str, ...]
     nodes: tuple[int, ...]
+    log: bool = True
 
     def bounds(self, last_epoch: float) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of theta, two arrays of shape (d,)."""
-        return np.array(self.lower(last_epoch)), np.array(self.upper(last_epoch))
+        scales = {
+            "time": (0.1, 2.0 * last_epoch),
+            "shifted time": (0.05, 2.0 * last_epoch),
+            "rate": (0.5 / last_epoch, 4.0),
+        }
+        limits = np.array([scales.get(r, r) for r in self.ranges], dtype=np.float64).reshape(-1, 2)
+        lower, upper = (np.log(limits) if self.log else limits).T
+        return lower, upper
 
     def grid(self, last_epoch: float) -> np.ndarray:
         """Centres of a regular division of the box into cells, shape (prod(nodes), d)."""
@@ -117,102 +121,33 @@ def _stretched_exponential(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray
     return -np.expm1(-q), np.stack([exponent * slope, t * slope], axis=-1)
 
 
-def _box(*sides: tuple[float, float] | str) -> dict[str, Callable[[float], tuple[float, ...]]]:
-    """Bounds from (low, high) of the plain parameter, on a log scale; "time" and "rate" are
-    scales of time between a tenth of an epoch and twice the curve."""
-
-    def side(end: int, limit: tuple[float, float] | str, last_epoch: float) -> float:
-        if limit == "time":
-            return float(np.log((0.1, 2.0 * last_epoch)[end]))
-        if limit == "rate":
-            return float(np.log((0.5 / last_epoch, 4.0)[end]))
-        return float(np.log(limit[end]))
-
-    return {
-        "lower": lambda last_epoch: tuple(side(0, s, last_epoch) for s in sides),
-        "upper": lambda last_epoch: tuple(side(1, s, last_epoch) for s in sides),
-    }
-
-
+# Ranges of plain parameters; "time" and "rate" are scales of time between a tenth of an epoch and
+# twice the curve. All but vapor pressure's are bounds of a logarithm.
 _SLOW, _STEEP, _ANY = (0.1, 1.0), (1.0, 6.0), (0.2, 4.0)
 
 FAMILIES: tuple[Family, ...] = (
-    Family(
-        "vapor_pressure",
-        "exp(a + b / x + c log x)",
-        ("b", "c"),
-        _vapor_pressure,
-        lambda last_epoch: (-8.0, -1.5),
-        lambda last_epoch: (8.0, 0.75),
-        (10, 9),
-    ),
-    Family("pow3", "c - a x^-alpha", ("log alpha",), _pow3, **_box((0.02, 5.0)), nodes=(20,)),
-    Family(
-        "loglog_linear",
-        "log(a log x + b)",
-        ("log a/b",),
-        _loglog_linear,
-        **_box((0.01, 1000.0)),
-        nodes=(16,),
-    ),
-    Family(
-        "hill3",
-        "ymax x^eta / (kappa^eta + x^eta), eta >= 1",
-        ("log kappa", "log eta"),
-        _hill,
-        **_box("time", _STEEP),
-        nodes=(9, 5),
-    ),
-    Family(
-        "log_power",
-        "a / (1 + (x / e^b)^c), |c| <= 1",
-        ("b", "log |c|"),
-        _hill,
-        **_box("time", _SLOW),
-        nodes=(9, 5),
-    ),
-    Family(
-        "pow4",
-        "c - (a x + b)^-alpha",
-        ("log (a + b) / a", "log alpha"),
-        _pow4,
-        lambda last_epoch: (float(np.log(0.05)), float(np.log(0.05))),
-        lambda last_epoch: (float(np.log(2.0 * last_epoch)), float(np.log(8.0))),
-        (9, 9),
-    ),
-    Family(
-        "mmf",
-        "alpha - (alpha - beta) / (1 + (kappa x)^delta)",
-        ("-log kappa", "log delta"),
-        _hill,
-        **_box("time", _ANY),
-        nodes=(9, 7),
-    ),
-    Family(
-        "exp4",
-        "c - exp(-a x^alpha + b), alpha <= 1",
-        ("log a / alpha", "log alpha"),
-        _stretched_exponential,
-        **_box("rate", _SLOW),
-        nodes=(9, 5),
-    ),
-    Family(
-        "janoschek",
-        "alpha - (alpha - beta) exp(-kappa x^delta), delta >= 1",
-        ("log kappa / delta", "log delta"),
-        _stretched_exponential,
-        **_box("rate", _STEEP),
-        nodes=(9, 5),
-    ),
-    Family(
-        "weibull",
-        "alpha - (alpha - beta) exp(-(kappa x)^delta)",
-        ("log kappa", "log delta"),
-        _stretched_exponential,
-        **_box("rate", _ANY),
-        nodes=(9, 7),
-    ),
-    Family("ilog2", "c - a / log(x + 1)", (), _ilog2, **_box(), nodes=()),
+    # exp(a + b / x + c log x), by b and c
+    Family("vapor_pressure", _vapor_pressure, ((-8.0, 8.0), (-1.5, 0.75)), (10, 9), log=False),
+    # c - a x^-alpha, by alpha
+    Family("pow3", _pow3, ((0.02, 5.0),), (20,)),
+    # log(a log x + b), by a / b
+    Family("loglog_linear", _loglog_linear, ((0.01, 1000.0),), (16,)),
+    # ymax x^eta / (kappa^eta + x^eta), by kappa and eta >= 1
+    Family("hill3", _hill, ("time", _STEEP), (9, 5)),
+    # a / (1 + (x / e^b)^c), by e^b and |c| <= 1
+    Family("log_power", _hill, ("time", _SLOW), (9, 5)),
+    # c - (a x + b)^-alpha, by (a + b) / a and alpha
+    Family("pow4", _pow4, ("shifted time", (0.05, 8.0)), (9, 9)),
+    # alpha - (alpha - beta) / (1 + (kappa x)^delta), by 1 / kappa and delta
+    Family("mmf", _hill, ("time", _ANY), (9, 7)),
+    # c - exp(-a x^alpha + b), by a^(1 / alpha) and alpha <= 1
+    Family("exp4", _stretched_exponential, ("rate", _SLOW), (9, 5)),
+    # alpha - (alpha - beta) exp(-kappa x^delta), by kappa^(1 / delta) and delta >= 1
+    Family("janoschek", _stretched_exponential, ("rate", _STEEP), (9, 5)),
+    # alpha - (alpha - beta) exp(-(kappa x)^delta), by kappa and delta
+    Family("weibull", _stretched_exponential, ("rate", _ANY), (9, 7)),
+    # c - a / log(x + 1)
+    Family("ilog2", _ilog2, (), ()),
 )
 
 
