@@ -102,7 +102,8 @@ def _keys(
     if not location:
         yield from node.get("properties", ())
         return
-    inner = node.get("properties", {}).get(location[0], node.get("additionalProperties"))
+    others = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
+    inner = node.get("properties", {}).get(location[0], others[0])
     if isinstance(location[0], int):
         inner = node.get("items")
     if isinstance(inner, Mapping):
