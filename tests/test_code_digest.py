@@ -31,12 +31,12 @@ def test_no_registry_and_no_other_model_is_among_the_sources_of_a_model() -> Non
 
 
 def test_every_model_is_trained_by_its_own_file() -> None:
-    for model, (module, _) in registry().items():
-        assert f"predictors/{module}.py" in names(code_digest.of(module_of(model)))
+    for model, entry in registry().items():
+        assert f"predictors/{entry.module}.py" in names(code_digest.of(module_of(model)))
 
 
 def test_scores_and_tables_do_not_depend_on_a_model() -> None:
-    models = {f"predictors/{module}.py" for module, _ in registry().values()}
+    models = {f"predictors/{entry.module}.py" for entry in registry().values()}
     for module in (
         "benchmark.cells",
         "benchmark.scores",

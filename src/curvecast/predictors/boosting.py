@@ -9,7 +9,16 @@ from curvecast.curves import DataError
 from curvecast.predictors import trees
 from curvecast.predictors.base import Prediction, Regressor, inner_folds
 
-MODELS = {"gradient_boosting": {"class": "GradientBoosting"}}
+MODELS = {
+    "gradient_boosting": {
+        "class": "GradientBoosting",
+        "label": "Boosted shallow trees; cross-validation chooses their number.",
+        "cite": "Friedman (2001, 2002)",
+        "order": 90,
+        "look": ("red", "D", "solid"),
+        "cheap": {"stages": 30},
+    },
+}
 
 N_FOLDS = 10
 SUBSAMPLE = 0.5

@@ -21,7 +21,17 @@ from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Regressor, TabularPredictor
 from curvecast.predictors.distributions import ResidualPrediction
 
-MODELS = {"ensemble": {"class": "Ensemble"}}
+MODELS = {
+    "ensemble": {
+        "class": "Ensemble",
+        "label": "Trimmed weighted mean of regressors and target forms; "
+        "intervals from runs not fitted on.",
+        "cite": "Wolpert (1992); Vovk (2015)",
+        "order": 160,
+        "look": ("black", "*", "solid"),
+        "cheap": {"draws": 5},
+    },
+}
 USES = ("extra_trees", "gp", "nusvr_linear", "nusvr_rbf", "ridge")
 
 

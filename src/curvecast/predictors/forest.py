@@ -12,8 +12,24 @@ from curvecast.predictors import trees
 from curvecast.predictors.base import Prediction, Regressor, require_groups
 
 MODELS = {
-    "random_forest": {"class": "Forest", "splitter": "best"},
-    "extra_trees": {"class": "Forest", "splitter": "random"},
+    "random_forest": {
+        "class": "Forest",
+        "options": {"splitter": "best"},
+        "label": "Random forest; number of trees and features per cut by random search.",
+        "cite": "Breiman (2001)",
+        "order": 70,
+        "look": ("green", "o", "solid"),
+        "cheap": {"draws": 6, "max_trees": 30},
+    },
+    "extra_trees": {
+        "class": "Forest",
+        "options": {"splitter": "random"},
+        "label": "Extremely randomised trees, bagged; the same search.",
+        "cite": "Geurts, Ernst and Wehenkel (2006)",
+        "order": 80,
+        "look": ("green", "s", "dashed"),
+        "cheap": {"draws": 6, "max_trees": 30},
+    },
 }
 
 MIN_TREES = 10

@@ -26,7 +26,14 @@ from curvecast.predictors.distributions import Prediction, WarpedPrediction
 from curvecast.predictors.scaling import Scaling
 from curvecast.predictors.transforms import Warp
 
-MODELS = {"gain_gp": {"class": "GainGPPredictor"}}
+MODELS = {
+    "gain_gp": {
+        "class": "GainGPPredictor",
+        "label": "Gaussian process on the gain that remains after the last epoch seen.",
+        "look": ("purple", "D", "solid"),
+        "cheap": {"n_tune": 40},
+    },
+}
 
 # Log of: linear variance, smooth variance, length scale of the curve's and of the static
 # features, noise variance, all for standardised arrays; and the standard deviations of the prior.

@@ -12,7 +12,17 @@ from scipy.spatial.distance import cdist
 from curvecast.curves import DataError
 from curvecast.predictors.base import Prediction, Regressor
 
-MODELS = {"gp": {"class": "GaussianProcess"}}
+MODELS = {
+    "gp": {
+        "class": "GaussianProcess",
+        "label": "Gaussian process on summaries of the curve and the settings, "
+        "a length scale per column.",
+        "cite": "Rasmussen and Williams (2006)",
+        "order": 100,
+        "look": ("purple", "o", "solid"),
+        "cheap": {"target": "level"},
+    },
+}
 KERNELS = ("matern", "matern+linear")
 
 # Weak log-normal priors for standardised arrays. With as many length scales as a sixth of the

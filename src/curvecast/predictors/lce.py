@@ -45,7 +45,15 @@ from curvecast.predictors._lce_fit import COMPONENTS, UNIT_OF_CONSTANT, extrapol
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction, ResidualPrediction
 
-MODELS = {"lce": {"class": "LCEPredictor"}}
+MODELS = {
+    "lce": {
+        "class": "LCEPredictor",
+        "label": "Parametric curve families fitted to each curve alone and averaged.",
+        "cite": "Domhan, Springenberg and Hutter (2015)",
+        "order": 110,
+        "look": ("grey", "v", "solid"),
+    },
+}
 
 MIN_CALIBRATION = 20
 _QUANTILE_TOLERANCE = 1e-9

@@ -52,7 +52,16 @@ from curvecast.predictors.distributions import Prediction, ResidualPrediction
 from curvecast.predictors.scaling import Columns
 from curvecast.predictors.transforms import Form
 
-MODELS = {"lcnet": {"class": "LCNet"}}
+MODELS = {
+    "lcnet": {
+        "class": "LCNet",
+        "label": "Bayesian neural network with a learning-curve layer, sampled by SGHMC.",
+        "cite": "Klein, Falkner, Springenberg and Hutter (2017)",
+        "order": 120,
+        "look": ("purple", "s", "dashed"),
+        "cheap": {"chains": 2, "epochs": 15, "burn_in": 5, "samples": 2, "every": 2},
+    },
+}
 
 N_FOLDS = 5
 # Ranges of the shapes, all on a log scale: vapour pressure b and c, power, centre and slope of log

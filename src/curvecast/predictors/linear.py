@@ -14,7 +14,21 @@ import numpy as np
 
 from curvecast.predictors.base import Prediction, Regressor
 
-MODELS = {"ols": {"class": "OLS"}, "ridge": {"class": "Ridge"}}
+MODELS = {
+    "ols": {
+        "class": "OLS",
+        "label": "Least squares, of minimum norm where columns outnumber runs.",
+        "order": 30,
+        "look": ("orange", "o", "solid"),
+    },
+    "ridge": {
+        "class": "Ridge",
+        "label": "Ridge regression; the penalty has the smallest leave-one-out error (PRESS).",
+        "cite": "Hoerl and Kennard (1970); Allen (1974)",
+        "order": 40,
+        "look": ("orange", "s", "dashed"),
+    },
+}
 
 # The differences in TS are sums of values in TS, so the rank is short by construction: what is
 # below this share of the largest singular value is rounding error (about 1e-13), not signal.

@@ -38,7 +38,14 @@ from curvecast.predictors.distributions import Prediction, ResidualPrediction
 from curvecast.predictors.scaling import Columns
 from curvecast.predictors.transforms import Form
 
-MODELS = {"lkgp": {"class": "LatentKronecker"}}
+MODELS = {
+    "lkgp": {
+        "class": "LatentKronecker",
+        "label": "Latent Kronecker Gaussian process over runs and epochs (BoTorch).",
+        "cite": "Lin, Ament, Balandat and Bakshy (2024)",
+        "cheap": {"iterations": 5},
+    },
+}
 
 N_FOLDS = 2
 _LARGEST = 8.0

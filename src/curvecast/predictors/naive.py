@@ -12,7 +12,20 @@ from curvecast.features import last_value_column
 from curvecast.predictors.base import Regressor, TabularPredictor
 from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
 
-MODELS = {"last_value": {"class": "LastValue"}, "mean": {"class": "Mean"}}
+MODELS = {
+    "last_value": {
+        "class": "LastValue",
+        "label": "The run stays where it is after the last epoch seen.",
+        "order": 20,
+        "look": ("black", "x", "dashed"),
+    },
+    "mean": {
+        "class": "Mean",
+        "label": "The mean of the training runs; R² is zero by construction.",
+        "order": 10,
+        "look": ("grey", "_", "dotted"),
+    },
+}
 
 
 class LastValue(TabularPredictor):

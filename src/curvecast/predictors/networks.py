@@ -62,9 +62,27 @@ from curvecast.predictors.scaling import SCALINGS, Columns, center_and_scale
 from curvecast.predictors.transforms import FORMS, Form
 
 MODELS = {
-    "cnn": {"class": "CNN"},
-    "lstm": {"class": "LSTM"},
-    "cnn_lstm": {"class": "CNNLSTM"},
+    "cnn": {
+        "class": "CNN",
+        "label": "Convolutional network over curve and settings, one training for all truncations.",
+        "order": 130,
+        "look": ("red", "^", "dashed"),
+        "cheap": {"epochs": 12, "members": 2},
+    },
+    "lstm": {
+        "class": "LSTM",
+        "label": "Recurrent network over curve and settings, one training for all truncations.",
+        "order": 140,
+        "look": ("blue", "s", "dashed"),
+        "cheap": {"epochs": 12, "members": 2},
+    },
+    "cnn_lstm": {
+        "class": "CNNLSTM",
+        "label": "Recurrent network that starts from a convolution over the settings.",
+        "order": 150,
+        "look": ("red", "v", "dotted"),
+        "cheap": {"epochs": 12, "members": 2},
+    },
 }
 
 

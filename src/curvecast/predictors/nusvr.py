@@ -20,8 +20,24 @@ from curvecast.curves import DataError
 from curvecast.predictors.base import Prediction, Regressor, inner_folds
 
 MODELS = {
-    "nusvr_linear": {"class": "NuSVRSearch", "kernel": "linear"},
-    "nusvr_rbf": {"class": "NuSVRSearch", "kernel": "rbf"},
+    "nusvr_linear": {
+        "class": "NuSVRSearch",
+        "options": {"kernel": "linear"},
+        "label": "ν-support-vector regression, linear kernel; Baker's random search.",
+        "cite": "Schölkopf, Smola, Williamson and Bartlett (2000); Baker et al. (2018)",
+        "order": 50,
+        "look": ("sky", "^", "dashed"),
+        "cheap": {"draws": 25},
+    },
+    "nusvr_rbf": {
+        "class": "NuSVRSearch",
+        "options": {"kernel": "rbf"},
+        "label": "ν-support-vector regression, RBF kernel; Baker's random search.",
+        "cite": "Schölkopf, Smola, Williamson and Bartlett (2000); Baker et al. (2018)",
+        "order": 60,
+        "look": ("blue", "o", "solid"),
+        "cheap": {"draws": 60},
+    },
 }
 
 N_FOLDS = 3

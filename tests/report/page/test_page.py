@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
 from curvecast.curves import DataError, write_text
 from curvecast.predictors import registry
@@ -114,18 +113,12 @@ def test_a_benchmark_of_another_kind_is_an_error(report: Path) -> None:
         )
 
 
-def test_methods_that_are_spoken_of_exist() -> None:
-    said = yaml.safe_load(SAYINGS.read_text(encoding="utf-8"))
-    assert set(said["predictors"]) <= set(registry())
-    described = {name: text for name, text, _ in page.methods(list(registry()), SAYINGS)}
-    assert all(described[name] for name in registry())
-
-
-def test_a_model_without_an_entry_is_described_by_its_class(tmp_path: Path) -> None:
-    (tmp_path / "methods.yaml").write_text("predictors: {}\nothers: {}\n")
-    [(name, text, cite)] = page.methods(["mean"], tmp_path / "methods.yaml")
-    assert (name, cite) == ("mean", "")
-    assert text.startswith("The mean of the training runs")
+def test_the_methods_are_those_of_the_registry_and_of_every_run() -> None:
+    rows = {name: (text, cite) for name, text, cite in page.methods(["mean", "tuned"], SAYINGS)}
+    assert rows["mean"] == ("The mean of the training runs; R² is zero by construction.", "")
+    assert rows["tuned"][0].startswith("A predictor with the options that a study")
+    assert rows["Differences between models"][1] == "Nadeau and Bengio (2003)"
+    assert all(entry.label for entry in registry().values())
 
 
 def test_facts_of_a_run() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from curvecast import __version__
 from curvecast.curves import write_text
-from curvecast.predictors import module_of, registry
+from curvecast.predictors import registry
 from curvecast.report.page import contents, documents, machine
 from curvecast.report.page.about import About
 from curvecast.report.page.findings import findings
@@ -169,25 +168,13 @@ def _usage_table(usage: pd.DataFrame) -> str:
 def methods(models: Sequence[str], path: str | Path) -> list[tuple[str, str, str]]:
     """Name, description and citation of the models, and of what every run uses.
 
-    `path` is that of resources/methods.yaml; a model without an entry there is described by the
-    first paragraph of its class.
+    Those of the models are of the registry; `path` is that of resources/methods.yaml.
     """
-    known = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    said = {name: known["predictors"].get(name) or {"text": docstring_of(name)} for name in models}
-    return [
-        (name, entry["text"], entry.get("cite", ""))
-        for name, entry in {**said, **known["others"]}.items()
+    tuned = "A predictor with the options that a study of this run found."
+    known = registry()
+    rows = [
+        (name, known[name].label, known[name].cite) if name in known else (name, tuned, "")
+        for name in models
     ]
-
-
-def docstring_of(model: str) -> str:
-    """First paragraph of the docstring of a predictor's class; nothing is imported."""
-    if model not in registry():
-        return "A predictor with the options that a study of this run found."
-    cls = registry()[model][1]["class"]
-    path = Path(__file__).parents[2] / "predictors" / f"{module_of(model).rpartition('.')[2]}.py"
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef) and node.name == cls:
-            text = (ast.get_docstring(node) or "").partition("\n\n")[0]
-            return " ".join(text.split())
-    return ""
+    others = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return rows + [(name, entry["text"], entry.get("cite", "")) for name, entry in others.items()]
