@@ -301,7 +301,7 @@ def test_a_grid_is_every_combination_once(tmp_path: Path) -> None:
     space.add(ConfigSpace.Float("c", (0.0, 1.0)))
     with pytest.raises(DataError, match="column c: a grid needs categories"):
         run(settings, Sum(space))
-    assert len(generate_grid(load_space("usps.small_grid"))) == 24
+    assert len(generate_grid(load_space("usps.grid"))) == 648
 
 
 def test_budgets_are_shares_of_the_data() -> None:

@@ -31,8 +31,7 @@ import pandas as pd
 from curvecast.curves import CurveSet, DataError
 from curvecast.protocol import seed_from
 from curvecast.studies.definitions import task_of
-from curvecast.studies.evaluation import Evaluation
-from curvecast.studies.objectives.training import Training
+from curvecast.studies.objectives.training import Logs, curves_of, epochs_of
 from curvecast.studies.spaces import load_configuration
 
 
@@ -43,8 +42,8 @@ class TrainedNetwork:
     Attributes
     ----------
     curves : its learning curve, one row.
-    scores : one row: `network, repeat, seed, epochs, num_params, depth, taken_over` (tensors whose
-        weights came from another network), `diverged`, and what the task scores (`train,
+    scores : one row: `network, repeat, seed, epochs, num_params, depth, taken_over` (number of
+        tensors that came from another network), `diverged`, and the task's scores (`train,
         validation, test`, ...).
     weights : by name.
     seconds : of the training, evaluation after every epoch included.
@@ -70,9 +69,13 @@ def train(
     Parameters
     ----------
     raw : the raw files of the stanza under `data`.
-    configuration : what the study under `study` found; default: the definition's own.
-    taken : what the study found whose configuration that one took over.
-    start : weights of the network under `weights`; what does not fit is drawn anew.
+    configuration : the incumbent of the study under `study`; default: the definition's own.
+    taken : the incumbent of the study that this study started from (`configuration_of`).
+    start : weights of the network under `weights`; tensors of another shape are drawn anew.
+
+    Raises
+    ------
+    DataError : the configuration is impossible for the task's data.
     """
     config = load_configuration(configuration or definition["configuration"])
     task = task_of(definition, raw, taken)
@@ -82,42 +85,25 @@ def train(
     began = time.perf_counter()
     session = task.start(config, seed)
     transferred = session.transfer(start) if start else []
-    logs = {key: [value] for key, value in session.evaluate().items()}
-    while len(logs[task.target]) <= task.n_epochs and math.isfinite(logs[task.target][-1]):
-        session.train_epoch()
-        for key, value in session.evaluate().items():
-            logs[key].append(value)
-    epochs = len(logs[task.target]) - 1
-    diverged = not math.isfinite(logs[task.target][-1])
+    logs: Logs = {}
+    for _ in epochs_of(session, logs, task.target, task.n_epochs):
+        pass
     seconds = time.perf_counter() - began
     scores = session.scores()
     if task.all_training:  # scores on data that were trained on mean nothing
         scores |= dict.fromkeys((k for k in scores if k.startswith("validation")), math.nan)
-    run = Evaluation(
-        id=(0, 0, repeat),
-        config=config,
-        budget=task.n_epochs,
-        loss=math.nan,
-        info={
-            "curve": logs[task.target],
-            "series": {key: log for key, log in logs.items() if key != task.target},
-            "trained": epochs,
-        },
-        reason=None,
-        seconds={},
-        model_based=False,
-    )
+    curve = logs[task.target]
     row = {
         "network": name,
         "repeat": repeat,
         "seed": seed,
-        "epochs": epochs,
+        "epochs": len(curve) - 1,
         **task.describe(config),
         "taken_over": len(transferred),
-        "diverged": diverged,
+        "diverged": not math.isfinite(curve[-1]),
         **scores,
     }
-    curves = Training(task).collect([run])
+    curves = curves_of(task, task.space(), [(f"0-0-{repeat}", config, logs)])
     return TrainedNetwork(curves, pd.DataFrame([row]), session.weights(), seconds)
 
 

@@ -1,9 +1,9 @@
-"""Real training as an objective: epochs as budget, each rung going on where the last one ended."""
+"""Real training as an objective: epochs as budget, each rung continues the one below."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,20 @@ import pandas as pd
 
 from curvecast.curves import CurveSet, DataError, group_equal_rows
 from curvecast.studies import identity
-from curvecast.studies.early import EarlyEnd, Ended
+from curvecast.studies.early import EarlyEnd
 from curvecast.studies.evaluation import Config, Evaluation, Trial, trained_of
 from curvecast.studies.objectives.task import Session, Task
+
+# Values of epochs 0, 1, ... by the name of their series.
+Logs = dict[str, list[float]]
 
 
 class Training:
     """Loss of a configuration after `budget` epochs of real training.
 
-    A run leaves a checkpoint, from which the next rung goes on; without one (a study that keeps
-    no files) it is trained again from the start and costs all its epochs. Its whole curve and all
-    series are reported with every evaluation. A value that is not finite ends the run.
+    A run leaves a checkpoint, which the next rung continues; without one (a study without files)
+    it is trained again from the start and costs all its epochs. Its whole curve and all series are
+    reported with every evaluation. A value that is not finite ends the run.
 
     Parameters
     ----------
@@ -60,21 +63,28 @@ class Training:
         return self.task.possible(config)
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
-        """Train up to the budget; see `evaluation.Objective` for what comes with the loss."""
+        """Train up to the budget; `evaluation.Objective` describes the result."""
         budget = round(trial.budget)
         if budget > self.task.n_epochs:
             raise DataError(f"budget {budget} exceeds the task's {self.task.n_epochs} epochs")
         session = self.task.start(config, trial.seed)
         checkpoint = _checkpoint(trial)
-        logs = {} if checkpoint is None else _load(checkpoint, session)
-        if not logs:
-            logs = {name: [value] for name, value in session.evaluate().items()}
-        curve = logs[self.task.target]
-        ended = self._train(session, logs, budget, config, trial)
+        logs: Logs = {}
+        if checkpoint is not None and checkpoint.exists():
+            logs = _load(checkpoint, session)
+        early = None if self.early is None else self.early.judge(trial, self.collect)
+        ended = None
+        for epoch in epochs_of(session, logs, self.task.target, budget):
+            if early is not None and epoch in early.looks:
+                run = curves_of(self.task, self.space, [(str(trial.id), config, logs)])
+                ended = early.ends(run, epoch)
+                if ended is not None:
+                    break
         if checkpoint is not None:
             _save(checkpoint, session, logs)
+        curve = logs[self.task.target]
         trained = len(curve) - 1 if ended is None else ended.epoch
-        # What the log knows, not the checkpoint: after a kill that may be a rung ahead.
+        # By the log of the study: after a kill the checkpoint may be a rung ahead of it.
         begun = 0 if checkpoint is None else trial.trained
         info: dict[str, Any] = {
             "trained": trained,
@@ -91,26 +101,6 @@ class Training:
             info["reason"] = f"diverged in epoch {trained}"
         return {"loss": loss, "info": info}
 
-    def _train(
-        self,
-        session: Session,
-        logs: dict[str, list[float]],
-        budget: int,
-        config: Config,
-        trial: Trial,
-    ) -> Ended | None:
-        curve = logs[self.task.target]
-        judge = None if self.early is None else self.early.judge(trial, self.collect)
-        while len(curve) - 1 < budget and np.isfinite(curve[-1]):
-            if judge is not None and len(curve) - 1 in judge.looks:
-                ended = judge.ends(self._curves([(str(trial.id), config, logs)]), len(curve) - 1)
-                if ended is not None:
-                    return ended
-            session.train_epoch()
-            for name, value in session.evaluate().items():
-                logs[name].append(value)
-        return None
-
     def collect(self, evaluations: Sequence[Evaluation]) -> CurveSet:
         """The runs of a study as a curve collection: one row per configuration, in order.
 
@@ -123,56 +113,72 @@ class Training:
                 or trained_of(evaluation) >= trained_of(longest[evaluation.id])
             ):
                 longest[evaluation.id] = evaluation
-        return self._curves(
-            [
-                (
-                    "-".join(map(str, key)),
-                    e.config,
-                    {self.task.target: e.info["curve"]} | {**e.info["series"]},
-                )
-                for key, e in longest.items()
-            ]
-        )
+        runs = [
+            (
+                "-".join(map(str, key)),
+                e.config,
+                {self.task.target: e.info["curve"], **e.info["series"]},
+            )
+            for key, e in longest.items()
+        ]
+        return curves_of(self.task, self.space, runs)
 
-    def _curves(
-        self, runs: Sequence[tuple[str, Config, Mapping[str, Sequence[float]]]]
-    ) -> CurveSet:
-        epochs = np.arange(self.task.n_epochs + 1)
 
-        def matrix(name: str) -> np.ndarray:
-            values = np.full((len(runs), len(epochs)), np.nan)
-            for row, (_, _, logs) in enumerate(runs):
-                values[row, : len(logs[name])] = logs[name]
-            return values
+def epochs_of(session: Session, logs: Logs, target: str, last: int) -> Iterator[int]:
+    """Train up to epoch `last` or until the target is not finite, and append to the logs.
 
-        columns = {
-            name: ("ap_" if name in self.task.architecture else "hp_") + name for name in self.space
-        }
-        table: dict[str, Any] = {"id": [key for key, _, _ in runs]}
-        log_columns = []
-        for name, parameter in self.space.items():
-            values = [config.get(name) for _, config, _ in runs]
-            if isinstance(parameter, ConfigSpace.CategoricalHyperparameter):
-                table[columns[name]] = pd.Categorical(values, categories=sorted(parameter.choices))
-            else:
-                table[columns[name]] = np.array(values, dtype=np.float64)
-                if getattr(parameter, "log", False):
-                    log_columns.append(columns[name])
-        described = pd.DataFrame([self.task.describe(config) for _, config, _ in runs])
-        configs = pd.concat([pd.DataFrame(table), described.add_prefix("ap_")], axis=1)
-        configs.insert(1, "group", group_equal_rows(configs.drop(columns="id")))
-        series = [name for name in (runs[0][2] if runs else {}) if name != self.task.target]
-        return CurveSet(
-            configs=configs,
-            values=matrix(self.task.target),
-            epochs=epochs,
-            metric=self.task.metric,
-            direction=self.task.direction,
-            name=self.task.name,
-            source=self.task.source,
-            log_columns=tuple(log_columns),
-            series={name: matrix(name) for name in series},
-        )
+    Yields every epoch after which training goes on, the one before the first step included; a
+    caller that stops there trains no further.
+    """
+    if not logs:
+        logs |= {name: [value] for name, value in session.evaluate().items()}
+    curve = logs[target]
+    while len(curve) <= last and np.isfinite(curve[-1]):
+        yield len(curve) - 1
+        session.train_epoch()
+        for name, value in session.evaluate().items():
+            logs[name].append(value)
+
+
+def curves_of(
+    task: Task,
+    space: ConfigSpace.ConfigurationSpace,
+    runs: Sequence[tuple[str, Config, Mapping[str, Sequence[float]]]],
+) -> CurveSet:
+    """Runs of a task (id, configuration, logs by name) as a collection, NaN after their ends."""
+    epochs = np.arange(task.n_epochs + 1)
+
+    def matrix(name: str) -> np.ndarray:
+        values = np.full((len(runs), len(epochs)), np.nan)
+        for row, (_, _, logs) in enumerate(runs):
+            values[row, : len(logs[name])] = logs[name]
+        return values
+
+    table: dict[str, Any] = {"id": [key for key, _, _ in runs]}
+    log_columns = []
+    for name, parameter in space.items():
+        column = ("ap_" if name in task.architecture else "hp_") + name
+        values = [config.get(name) for _, config, _ in runs]
+        if isinstance(parameter, ConfigSpace.CategoricalHyperparameter):
+            table[column] = pd.Categorical(values, categories=sorted(parameter.choices))
+        else:
+            table[column] = np.array(values, dtype=np.float64)
+            if getattr(parameter, "log", False):
+                log_columns.append(column)
+    described = pd.DataFrame([task.describe(config) for _, config, _ in runs])
+    configs = pd.concat([pd.DataFrame(table), described.add_prefix("ap_")], axis=1)
+    configs.insert(1, "group", group_equal_rows(configs.drop(columns="id")))
+    return CurveSet(
+        configs=configs,
+        values=matrix(task.target),
+        epochs=epochs,
+        metric=task.metric,
+        direction=task.direction,
+        name=task.name,
+        source=task.source,
+        log_columns=tuple(log_columns),
+        series={name: matrix(name) for name in (runs[0][2] if runs else {}) if name != task.target},
+    )
 
 
 def _checkpoint(trial: Trial) -> Path | None:
@@ -181,10 +187,8 @@ def _checkpoint(trial: Trial) -> Path | None:
     return trial.directory / "checkpoints" / f"{'-'.join(map(str, trial.id))}.npz"
 
 
-def _load(path: Path, session: Session) -> dict[str, list[float]]:
-    """Put a checkpoint into the session; its logs, empty where there is no checkpoint."""
-    if not path.exists():
-        return {}
+def _load(path: Path, session: Session) -> Logs:
+    """Continue the session from a checkpoint; returns the logs up to there."""
     with np.load(path, allow_pickle=False) as stored:
         arrays = dict(stored)
     logs = {k.removeprefix("log:"): v.tolist() for k, v in arrays.items() if k.startswith("log:")}
@@ -193,7 +197,7 @@ def _load(path: Path, session: Session) -> dict[str, list[float]]:
     return logs
 
 
-def _save(path: Path, session: Session, logs: Mapping[str, Sequence[float]]) -> None:
+def _save(path: Path, session: Session, logs: Logs) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     arrays: dict[str, Any] = {f"log:{name}": np.array(log) for name, log in logs.items()}

@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import Any
 
 import ConfigSpace
+from ConfigSpace import AndConjunction
+from ConfigSpace.hyperparameters import Hyperparameter
 
 from curvecast.curves import CurveSet, DataError
 
@@ -37,8 +39,7 @@ def load_space(name: str | Path) -> ConfigSpace.ConfigurationSpace:
     if text.endswith(".json"):
         return _from_json(Path(text))
     path, _, function = text.rpartition(":" if ".py:" in text else ".")
-    module = _load_file(Path(path)) if path.endswith(".py") else _load_module(path, text)
-    make = getattr(module, function, None)
+    make = getattr(_load_module(path, text), function, None)
     if function.startswith("_") or not callable(make):
         raise DataError(f"no search space {function!r} in {path}", file=text)
     space = make()
@@ -55,10 +56,10 @@ def load_configuration(given: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given, Mapping):
         return dict(given)
     module, _, constant = given.partition(".")
-    found = getattr(_load_module(module, given), constant, None)
-    if not isinstance(found, Mapping):
+    configuration = getattr(_load_module(module, given), constant, None)
+    if not isinstance(configuration, Mapping):
         raise DataError(f"no configuration {constant!r} in spaces/{module}.py")
-    return dict(found)
+    return dict(configuration)
 
 
 def _from_json(path: Path) -> ConfigSpace.ConfigurationSpace:
@@ -73,20 +74,35 @@ def _from_json(path: Path) -> ConfigSpace.ConfigurationSpace:
     return space
 
 
-def _load_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise DataError("no such search space", file=path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _load_module(module: str, name: str) -> ModuleType:
+def _load_module(path: str, name: str) -> ModuleType:
+    """A module of this folder, or a `.py` file; `name` is the user's text."""
+    if path.endswith(".py"):
+        spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+        if spec is None or spec.loader is None or not Path(path).is_file():
+            raise DataError("no such search space", file=path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
     known = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
-    if module not in known:
+    if path not in known:
         raise DataError(f"unknown search space {name!r}, modules: {', '.join(known)}")
-    return importlib.import_module(f"{__name__}.{module}")
+    return importlib.import_module(f"{__name__}.{path}")
+
+
+def add_where(
+    space: ConfigSpace.ConfigurationSpace, *parameters: Hyperparameter, **needed: Any
+) -> None:
+    """Add parameters that are active where others equal a category, or are at least a number."""
+    for parameter in parameters:
+        conditions = [
+            ConfigSpace.EqualsCondition(parameter, space[name], value)
+            if isinstance(space[name], ConfigSpace.CategoricalHyperparameter)
+            else ConfigSpace.GreaterThanCondition(parameter, space[name], value - 1)
+            for name, value in needed.items()
+        ]
+        space.add(parameter)
+        if conditions:
+            space.add(conditions[0] if len(conditions) == 1 else AndConjunction(*conditions))
 
 
 def of_curves(curves: CurveSet) -> ConfigSpace.ConfigurationSpace:

@@ -1,4 +1,4 @@
-"""Search space of perceptrons for house prices (Sikorskyi), for `tasks.regression`."""
+"""Search space of perceptrons for house prices (Sikorskyi), for `training.regression`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study around Sikorskyi's network for USPS: a grid of levels, for `tasks.cnn.usps`."""
+"""The study around Sikorskyi's network for USPS: a grid of levels, for `training.cnn.usps`."""
 
 from __future__ import annotations
 
@@ -30,17 +30,6 @@ REFERENCE: dict[str, Any] = {
 
 def grid() -> ConfigSpace.ConfigurationSpace:
     """The levels as categories: 648 configurations, which a full grid would train all."""
-    return _levels("usps_grid", LEVELS)
-
-
-def small_grid() -> ConfigSpace.ConfigurationSpace:
-    """24 configurations, for a full grid beside a random search on one core."""
-    kept = {name: LEVELS[name][:2] for name in ("optimizer", "loss")}
-    kept |= {"n_conv": [1, 2], "learning_rate": LEVELS["learning_rate"]}
-    return _levels("usps_small_grid", kept)
-
-
-def _levels(name: str, levels: dict[str, list[Any]]) -> ConfigSpace.ConfigurationSpace:
-    space = ConfigSpace.ConfigurationSpace(name=name)
-    space.add(*(Categorical(key, values) for key, values in levels.items()))
+    space = ConfigSpace.ConfigurationSpace(name="usps_grid")
+    space.add(*(Categorical(key, values) for key, values in LEVELS.items()))
     return space
