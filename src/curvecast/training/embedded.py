@@ -1,6 +1,6 @@
-"""The embedded curve collections: MLPs on scikit-learn's built-in data in LCBench's search space.
+"""Train the embedded curve collections: MLPs on scikit-learn's data in LCBench's search space.
 
-`python -m curvecast.training.embedded --out DIR` trains them all and writes one Parquet file each.
+`python -m curvecast.training.embedded --out DIR` writes one Parquet file per collection.
 LCBench: Zimmer, Lindauer, Hutter, "Auto-PyTorch Tabular", IEEE TPAMI 2021.
 """
 
@@ -59,14 +59,6 @@ class Collection:
         return LOG_COLUMNS + ("hp_weight_decay",) * self.log_weight_decay
 
 
-def _digits() -> tuple[np.ndarray, np.ndarray]:
-    return load_digits(return_X_y=True)
-
-
-def _breast_cancer() -> tuple[np.ndarray, np.ndarray]:
-    return load_breast_cancer(return_X_y=True)
-
-
 _DIGITS = (
     "trained by curvecast on Optical Recognition of Handwritten Digits "
     "(Alpaydin and Kaynak 1998, UCI, CC BY 4.0) as in scikit-learn"
@@ -78,13 +70,19 @@ _BREAST_CANCER = (
 COLLECTIONS = {
     collection.name: collection
     for collection in (
-        Collection("embedded/digits_mlp", _DIGITS, _digits, n_train=1000, n_val=797),
+        Collection(
+            "embedded/digits_mlp",
+            _DIGITS,
+            partial(load_digits, return_X_y=True),
+            n_train=1000,
+            n_val=797,
+        ),
         # Overfitting needs steps and weak regularisation: with one pass per epoch and LCBench's
-        # uniform weight decay the loss of no run in a trial of 60 ended 1 % above its minimum.
+        # uniform weight decay none of 60 runs ended with a loss 1 % above its minimum.
         Collection(
             "embedded/digits_small_mlp",
             _DIGITS,
-            _digits,
+            partial(load_digits, return_X_y=True),
             n_train=300,
             n_val=600,
             label_noise=0.3,
@@ -95,7 +93,7 @@ COLLECTIONS = {
         Collection(
             "embedded/breast_cancer_mlp",
             _BREAST_CANCER,
-            _breast_cancer,
+            partial(load_breast_cancer, return_X_y=True),
             n_train=369,
             n_val=200,
             one_scale=False,
@@ -204,16 +202,14 @@ def train_collection(
         logs = list(progress.track(pool.map(job, runs), n_runs, description=collection.name))
     series = {name: np.array([log[name] for log in logs], dtype=np.float32) for name in mlp.SERIES}
     configs = pd.DataFrame(configurations)
-    configs["ap_num_params"] = [
-        mlp.n_parameters(run, data.n_features, data.n_classes) for run in runs
-    ]
+    sizes = [mlp.n_parameters(run, data.n_features, data.n_classes) for run in runs]
+    configs["ap_num_params"] = sizes
     groups = group_equal_rows(configs)
     configs.insert(0, "id", [f"run{i:03d}" for i in range(n_runs)])
     configs.insert(1, "group", groups)
-    values = series.pop(TARGET)
     return CurveSet(
         configs=configs,
-        values=values,
+        values=series.pop(TARGET),
         epochs=np.arange(n_epochs + 1),
         metric="validation cross-entropy",
         direction="minimize",

@@ -1,9 +1,9 @@
-"""Images with labels: the Kuzushiji files, USPS and scikit-learn's digits, read and divided.
+"""Read and divide images with labels: the Kuzushiji files, USPS and scikit-learn's digits.
 
-What a file holds and how its images are divided are facts of its stanza in
-resources/datasets.yaml: `format` (npz, idx, h5 or libsvm), and either `validation` (how many
-training images are held out) or `split` (where one file holds all images: training, validation
-and test). All divisions are stratified by class, with seeds from the name of the data set.
+The stanza of a data set in resources/datasets.yaml gives the `format` of its files (npz, idx, h5
+or libsvm) and either `validation` (how many training images are held out) or, where one file holds
+all images, `split` (training, validation, test). All divisions are stratified by class, with seeds
+from the name of the data set.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gzip
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +77,15 @@ class Images:
         for label in range(self.n_classes):
             members = order[self.train.y[order] == label]
             rank[members] = (np.arange(len(members)) + 0.5) / max(len(members), 1)
-        rows = np.flatnonzero(rank < part)
-        if len(np.unique(self.train.y[rows])) < len(np.unique(self.train.y)):
+        chosen = self.train.take(np.flatnonzero(rank < part))
+        if len(np.unique(chosen.y)) < len(np.unique(self.train.y)):
             raise DataError(f"{part:g} of the training images leaves a class empty", file=self.name)
-        return replace(self, train=self.train.take(rows))
+        return replace(self, train=chosen)
 
     def with_validation(self) -> Images:
-        """Trained on training and validation images together, for a last training before testing.
+        """With the validation images among the training images, for a last training.
 
-        The validation part stays as it is, so scores on it say nothing any more.
+        The validation part stays as it is, so scores on it mean nothing.
         """
         x, y = (
             np.concatenate([getattr(part, name) for part in (self.train, self.validation)])
@@ -106,7 +107,12 @@ def load(name: str, stanza: Mapping[str, Any], paths: Sequence[str | Path]) -> I
     DataError : a file is not what its format says, images and labels do not belong together, or
         there are too few images for the division.
     """
-    known = {"npz": _pairs(_npz), "idx": _pairs(_idx), "h5": _h5, "libsvm": _libsvm}
+    known = {
+        "npz": partial(_pairs, _npz),
+        "idx": partial(_pairs, _idx),
+        "h5": _h5,
+        "libsvm": _libsvm,
+    }
     if stanza.get("format") not in known:
         raise DataError(f"{name}: format {stanza.get('format')!r} is not one of {list(known)}")
     parts = known[stanza["format"]]([Path(path) for path in paths])
@@ -126,7 +132,7 @@ def load(name: str, stanza: Mapping[str, Any], paths: Sequence[str | Path]) -> I
 
 
 def source(stanza: Mapping[str, Any]) -> str:
-    """Where the images of a stanza come from, as text."""
+    """Description and citation of a stanza, as the source of curves."""
     return f"trained by curvecast on {stanza.get('description', '')} ({stanza['citation']})"
 
 
@@ -152,22 +158,15 @@ def _divide(name: str, whole: Labelled, sizes: Sequence[int]) -> list[Labelled]:
     return [whole.take(np.sort(rows)[: sizes[0]]), *reversed(parts)]
 
 
-def _pairs(
-    read: Callable[[Path], np.ndarray],
-) -> Callable[[Sequence[Path]], list[Labelled]]:
-    """Reader of files that come in pairs of images and labels."""
-
-    def parts(paths: Sequence[Path]) -> list[Labelled]:
-        arrays = [read(path) for path in paths]
-        for array, path, ndim in zip(arrays, paths, [3, 1] * (len(paths) // 2), strict=True):
-            if array.ndim != ndim or array.dtype != np.uint8:
-                kind = "images" if ndim == 3 else "labels"
-                raise DataError(f"shape {array.shape} of {array.dtype}: not {kind}", file=path)
-        return [
-            Labelled(x, y.astype(np.int64)) for x, y in zip(arrays[::2], arrays[1::2], strict=True)
-        ]
-
-    return parts
+def _pairs(read: Callable[[Path], np.ndarray], paths: Sequence[Path]) -> list[Labelled]:
+    """Files that come in pairs of images and labels."""
+    arrays = [read(path) for path in paths]
+    for array, path, ndim in zip(arrays, paths, [3, 1] * (len(paths) // 2), strict=True):
+        if array.ndim != ndim or array.dtype != np.uint8:
+            kind = "images" if ndim == 3 else "labels"
+            raise DataError(f"shape {array.shape} of {array.dtype}: not {kind}", file=path)
+    pairs = zip(arrays[::2], arrays[1::2], strict=True)
+    return [Labelled(x, y.astype(np.int64)) for x, y in pairs]
 
 
 def _npz(path: Path) -> np.ndarray:
