@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from curvecast.curves import read_parquet
+from curvecast.files import read_parquet, write_arrays
 from curvecast.report.tables.results import write_csv
 from curvecast.studies import networks
 from curvecast.studies.jobs import found_by
@@ -16,9 +16,9 @@ with jobs.logged(snakemake.log[0]):
         int(snakemake.wildcards.repeat),
         list(given.get("raw", [])),
         *(found_by([read_parquet(p)[0] for p in given.get(k, [])]) for k in ("study", "taken")),
-        start=networks.read_weights(given.get("weights")),
+        start=given.get("weights"),
     )
     trained.curves.to_parquet(out.curves)
     write_csv(trained.scores, out.scores)
-    networks.write_weights(trained.weights, out.weights)
+    write_arrays(trained.weights, out.weights)
     write_csv(pd.DataFrame({"seconds": [trained.seconds]}), out.seconds)

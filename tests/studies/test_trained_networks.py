@@ -15,6 +15,7 @@ import pytest
 from ConfigSpace.util import generate_grid
 
 from curvecast import DataError
+from curvecast.files import write_arrays
 from curvecast.report.tables import networks as network_tables
 from curvecast.studies import bohb, networks
 from curvecast.studies.bohb import Settings, StudyError, run
@@ -116,18 +117,12 @@ def source() -> networks.TrainedNetwork:
     return networks.train("source", definition, 0)
 
 
-def test_a_network_is_trained_to_the_end(source: networks.TrainedNetwork, tmp_path: Path) -> None:
+def test_a_network_is_trained_to_the_end(source: networks.TrainedNetwork) -> None:
     row = source.scores.iloc[0]
     assert (row["epochs"], row["diverged"], row["taken_over"]) == (3, False, 0)
     assert row["test"] > 0.5
     assert np.isfinite(source.curves.values).all()
     assert source.curves.values[0, -1] == row["validation"]
-    path = tmp_path / "weights.npz"
-    networks.write_weights(source.weights, path)
-    again = networks.read_weights(path)
-    assert again is not None
-    np.testing.assert_array_equal(again["0.weight"], source.weights["0.weight"])
-    assert networks.read_weights(None) is None
 
 
 def test_images_that_are_trained_on_validate_nothing() -> None:
@@ -148,10 +143,11 @@ def test_images_that_are_trained_on_validate_nothing() -> None:
     assert row.split(" | ")[6].strip() == ""
 
 
-def test_weights_are_transferred(source: networks.TrainedNetwork) -> None:
+def test_weights_are_transferred(source: networks.TrainedNetwork, tmp_path: Path) -> None:
+    write_arrays(source.weights, tmp_path / "weights.npz")
     definition = {"task": "images", "task_options": {"n_epochs": 1}, "configuration": SMALL}
     plain = networks.train("target", definition, 0)
-    warm = networks.train("target", definition, 0, start=source.weights)
+    warm = networks.train("target", definition, 0, start=tmp_path / "weights.npz")
     assert warm.scores["taken_over"][0] == len(source.weights)
     assert warm.curves.values[0, 0] == source.curves.values[0, -1]
     assert warm.scores["test"][0] > plain.scores["test"][0]

@@ -18,7 +18,6 @@ network_definitions:
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.files import read_arrays
 from curvecast.protocol import seed_from
 from curvecast.studies.definitions import task_of
 from curvecast.studies.objectives.training import Logs, curves_of, epochs_of
@@ -62,7 +62,7 @@ def train(
     raw: Sequence[str | Path] = (),
     configuration: Mapping[str, Any] | None = None,
     taken: Mapping[str, Any] | None = None,
-    start: Mapping[str, np.ndarray] | None = None,
+    start: str | Path | None = None,
 ) -> TrainedNetwork:
     """Train one repeat of a network for the task's `n_epochs`; divergence ends it.
 
@@ -71,7 +71,7 @@ def train(
     raw : the raw files of the stanza under `data`.
     configuration : the incumbent of the study under `study`; default: the definition's own.
     taken : the incumbent of the study that this study started from (`configuration_of`).
-    start : weights of the network under `weights`; tensors of another shape are drawn anew.
+    start : npz with the weights of the network under `weights`; tensors that do not fit are drawn.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def train(
     seed = seed_from("network", name, repeat)
     began = time.perf_counter()
     session = task.start(config, seed)
-    transferred = session.transfer(start) if start else []
+    transferred = session.transfer(read_arrays(start)) if start else []
     logs: Logs = {}
     for _ in epochs_of(session, logs, task.target, task.n_epochs):
         pass
@@ -105,19 +105,3 @@ def train(
     }
     curves = curves_of(task, task.space(), [(f"0-0-{repeat}", config, logs)])
     return TrainedNetwork(curves, pd.DataFrame([row]), session.weights(), seconds)
-
-
-def write_weights(weights: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Write weights by name as npz, under a temporary name first."""
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    np.savez(temporary, **weights)  # type: ignore[arg-type]
-    temporary.replace(path)
-
-
-def read_weights(path: str | Path | None) -> dict[str, np.ndarray] | None:
-    """What `write_weights` wrote; None for no path."""
-    if not path:
-        return None
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import ConfigSpace
 import numpy as np
 import pandas as pd
 
+from curvecast import files
 from curvecast.curves import CurveSet, DataError, group_equal_rows
 from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd
@@ -189,8 +189,7 @@ def _checkpoint(trial: Trial) -> Path | None:
 
 def _load(path: Path, session: Session) -> Logs:
     """Continue the session from a checkpoint; returns the logs up to there."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = dict(stored)
+    arrays = files.read_arrays(path)
     logs = {k.removeprefix("log:"): v.tolist() for k, v in arrays.items() if k.startswith("log:")}
     state = {k: v for k, v in arrays.items() if not k.startswith("log:")}
     session.resume(len(next(iter(logs.values()))) - 1, state)
@@ -198,9 +197,5 @@ def _load(path: Path, session: Session) -> Logs:
 
 
 def _save(path: Path, session: Session, logs: Logs) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    arrays: dict[str, Any] = {f"log:{name}": np.array(log) for name, log in logs.items()}
-    arrays |= session.state()
-    np.savez(temporary, **arrays)
-    temporary.replace(path)
+    written = {f"log:{name}": np.array(log) for name, log in logs.items()}
+    files.write_arrays(written | session.state(), path)
