@@ -3,7 +3,7 @@
 import pandas as pd
 
 from curvecast.files import read_parquet, write_arrays
-from curvecast.report.tables.results import write_csv
+from curvecast.report.tables.markdown import write_csv
 from curvecast.studies import networks
 from curvecast.studies.jobs import found_by
 from curvecast.workflow import job as jobs

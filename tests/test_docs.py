@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from curvecast.benchmark.comparisons import SUMMARY_COLUMNS
 from curvecast.data import registry as datasets
-from curvecast.report.tables.results import SUMMARY_COLUMNS
 from curvecast.studies import jobs
 from curvecast.workflow.plan_studies import own_files
 

@@ -10,15 +10,14 @@ import pytest
 import scikit_posthocs
 
 from curvecast import DataError
-from curvecast.benchmark import ranks
-from curvecast.report.tables import markdown
-from curvecast.report.tables import results as tables
+from curvecast.benchmark import comparisons as ranks
+from curvecast.report.tables.accuracy import ranks_text
 
 MakeScores = Callable[..., pd.DataFrame]
 
 
 def summary_of(make_scores: MakeScores, r2: dict[tuple[str, str], float]) -> pd.DataFrame:
-    return tables.summarise(make_scores({key: [value, value] for key, value in r2.items()}))
+    return ranks.summarise(make_scores({key: [value, value] for key, value in r2.items()}))
 
 
 def test_critical_difference_is_that_of_the_textbook() -> None:
@@ -78,7 +77,7 @@ def test_a_small_collection_has_ranks_but_no_critical_difference(summary: pd.Dat
     assert list(baker["model"]) == ["ols", "ridge"] * 2
     assert baker["critical_difference"].isna().all()
     assert set(baker["group"]) == {""}
-    text = markdown.ranks(frame, ranks.uncounted(summary))
+    text = ranks_text(frame, ranks.uncounted(summary))
     assert "1 data set; no critical difference: too few data sets" in text
     assert "6 data sets; critical difference 0.80." in text
     assert "| lcbench/6 | 0.25 | 100 | ols | 0.050 |" in text

@@ -14,6 +14,7 @@ from curvecast import CurveSet, DataError
 from curvecast.benchmark import task_a
 from curvecast.benchmark.task_a import Variant
 from curvecast.curves import write_parquet
+from curvecast.report.tables import task_a as table
 
 Make = Callable[..., CurveSet]
 PUBLISHED = Path(__file__).resolve().parents[2] / "resources/published/lcbench_task_a_mse.csv"
@@ -50,8 +51,8 @@ def test_parts_that_overlap_or_share_a_configuration_are_errors(make_curves: Mak
 def test_errors_of_the_last_value_by_hand(make_curves: Make) -> None:
     curves = make_curves(60, noise=0.01)
     predictions, timings = task_a.run("last_value", curves, 10, [variant()])
-    frame = task_a.table(
-        {("x/y", "last_value"): predictions}, {"x/y": "accuracy"}, task_a.load_published(PUBLISHED)
+    frame = table.errors(
+        {("x/y", "last_value"): predictions}, {"x/y": "accuracy"}, table.published(PUBLISHED)
     )
     row = frame.iloc[0]
     gap = (curves.final - curves.values[:, 9])[40:]
@@ -59,7 +60,7 @@ def test_errors_of_the_last_value_by_hand(make_curves: Make) -> None:
     assert row["test_mae"] == pytest.approx(np.mean(np.abs(gap)))
     gap = (curves.final - curves.values[:, 9])[30:40]
     assert row["validation_mse"] == pytest.approx(np.mean(gap**2))
-    assert list(row[list(task_a.SIZES)]) == [30, 10, 20]
+    assert list(row[["n_train", "n_validation", "n_test"]]) == [30, 10, 20]
     assert row["test_mse_low"] < row["test_mse"] < row["test_mse_high"]
     assert list(timings["variant"]) == [""]
 
@@ -67,7 +68,7 @@ def test_errors_of_the_last_value_by_hand(make_curves: Make) -> None:
 def test_the_bootstrap_interval_is_that_of_a_mean_of_many_runs() -> None:
     rng = np.random.default_rng(0)
     gap = rng.normal(size=2000)
-    found = task_a._errors("test", gap, seed=1)
+    found = table._errors("test", gap, seed=1)
     reach = 1.96 * np.std(gap**2) / np.sqrt(2000)
     assert found["test_mse_high"] - found["test_mse"] == pytest.approx(reach, rel=0.1)
     assert found["test_mse"] - found["test_mse_low"] == pytest.approx(reach, rel=0.1)
@@ -87,15 +88,13 @@ def test_published_rows_stand_below_with_their_source(make_curves: Make, tmp_pat
     variants = [variant(), variant(name="fewer", train=20)]
     predictions, _ = task_a.run("ridge", curves, 10, variants)
     write_parquet(predictions, tmp_path / "a/b/ridge.task_a.parquet", {"metric": "loss"})
-    loaded, metrics = task_a.load(tmp_path, [tmp_path / "a/b/ridge.task_a.parquet"])
-    assert metrics == {"a/b": "loss"}
-    frame = task_a.table(loaded, metrics, task_a.load_published(PUBLISHED))
-    assert tuple(frame.columns) == task_a.COLUMNS
+    inputs = {"predictions": [tmp_path / "a/b/ridge.task_a.parquet"], "published": [PUBLISHED]}
+    frame, text = table.task_a_tables(inputs, {"folder": tmp_path})["task_a"]
+    assert tuple(frame.columns) == table.COLUMNS
     assert list(frame["variant"][:2]) == ["", "fewer"]
-    theirs = frame[frame["source"] != task_a.OURS].set_index(["source", "model"])
+    theirs = frame[frame["source"] != "this run"].set_index(["source", "model"])
     assert theirs.loc[("Singh poster", "lstm"), "test_mse"] == 6.2994
     assert set(theirs["dataset"]) == {"lcbench_full/Fashion-MNIST"}
-    text = task_a.markdown(frame)
     assert "## a/b, loss" in text
     assert "Published only: this run did not have these curves." in text
     assert "| Schrodi et al. | conditional RNN ensemble |" in text
@@ -105,4 +104,4 @@ def test_published_rows_stand_below_with_their_source(make_curves: Make, tmp_pat
 def test_a_published_file_without_a_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("who,model\nme,ols\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"p\.csv, column val_mse: missing"):
-        task_a.load_published(tmp_path / "p.csv")
+        table.published(tmp_path / "p.csv")

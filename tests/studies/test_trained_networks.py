@@ -17,6 +17,7 @@ from ConfigSpace.util import generate_grid
 from curvecast import DataError
 from curvecast.files import write_arrays
 from curvecast.report.tables import networks as network_tables
+from curvecast.report.tables import studies as study_tables
 from curvecast.studies import bohb, networks
 from curvecast.studies.bohb import Settings, StudyError, run
 from curvecast.studies.definitions import objective_of, task_of
@@ -256,7 +257,7 @@ def test_effects_are_means_per_level() -> None:
 
     rows = [row(k, 1.0) for k in range(60)] + [row(k, 3.0) for k in range(6)]
     rows[59]["validation"] = np.inf
-    effects = network_tables.effects(pd.DataFrame(rows))
+    effects = study_tables.effects(pd.DataFrame(rows))
     assert set(effects["parameter"]) == {"lr", "optimizer", "width", "epochs"}
     lr = effects[effects["parameter"] == "lr"].set_index("level")
     assert lr["mean"].round(9).to_dict() == {"0.01": 0.61, "0.1": 0.7}
@@ -268,7 +269,7 @@ def test_effects_are_means_per_level() -> None:
     epochs = effects[effects["parameter"] == "epochs"]
     assert epochs["runs"].tolist() == [6, 6]
     assert np.diff(epochs["mean"]) == pytest.approx(0.2)
-    assert "| lr | 0.01 | 1 | 30 | 0 |" in network_tables.effects_text(effects)
+    assert "| lr | 0.01 | 1 | 30 | 0 |" in study_tables.effects_text(effects)
 
 
 class Sum:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from curvecast.benchmark.comparisons import SUMMARY_COLUMNS
 from curvecast.curves import read_parquet
-from curvecast.report.tables.results import SUMMARY_COLUMNS
 
 from .conftest import Project
 

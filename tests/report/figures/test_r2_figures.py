@@ -8,8 +8,8 @@ import pytest
 from scipy.special import ndtr
 
 from curvecast import DataError
+from curvecast.benchmark import comparisons
 from curvecast.report.figures import coverage, r2, style
-from curvecast.report.tables import results as tables
 
 MakeScores = Callable[..., pd.DataFrame]
 FRACTIONS = (0.1, 0.25, 0.5)
@@ -117,7 +117,7 @@ def test_ablation_bars(make_scores: MakeScores) -> None:
 
 def test_distribution_counts_what_is_below_the_axis(make_scores: MakeScores) -> None:
     values = {(f"lcbench/{i}", "ols"): [v, v] for i, v in enumerate((-3.0, 0.2, 0.4, 0.6, 0.8))}
-    figure = r2.distribution(tables.summarise(make_scores(values)))
+    figure = r2.distribution(comparisons.summarise(make_scores(values)))
     axis = figure.axes[0]
     assert [text.get_text() for text in axis.texts] == ["1 ◂"]
     points = next(line for line in axis.lines if line.get_marker() == "o")
@@ -133,7 +133,7 @@ def test_coverage_is_the_mean_over_data_sets(make_scores: MakeScores) -> None:
             make_scores({("baker/b", "ols"): [0.5, 0.5]}, cover50=0.6, cover80=0.9, cover95=1.0),
         ]
     )
-    figure = coverage.over_fraction(tables.summarise(scores))
+    figure = coverage.over_fraction(comparisons.summarise(scores))
     observed = [list(axis.lines[1].get_ydata()) for axis in figure.axes]
     np.testing.assert_allclose(observed, [[0.5], [0.8], [0.95]])
     nominal = [axis.lines[0].get_ydata()[0] for axis in figure.axes]

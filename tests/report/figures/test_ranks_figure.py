@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from curvecast.benchmark.ranks import COLUMNS
 from curvecast.report.figures import ranks as plots
+
+COLUMNS = "collection fraction n_train metric model average_rank sets critical_difference group"
 
 
 def frame(gap: float) -> pd.DataFrame:
@@ -16,7 +17,7 @@ def frame(gap: float) -> pd.DataFrame:
         for metric in ("R²", "MAE")
         for model, rank, group in (("ols", 1.2, "a"), ("ridge", 1.3, "a"), ("mean", 3.0, "b"))
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=COLUMNS.split())
 
 
 def test_every_model_stands_at_its_rank_in_every_panel() -> None:

@@ -7,15 +7,15 @@ import pytest
 from PIL import Image
 
 from curvecast.report.figures import style
-from curvecast.report.tables.results import MODEL_ORDER
+from curvecast.report.names import MODEL_ORDER
 
 
 @style.styled
 def figure():
-    made, axes = style.panels(1, columns=3, width=3)
+    made, axes = style.panels([""], columns=3, width=3)
     axes[0].plot([0, 1], [0, 1], "o-", rasterized=True)
     axes[0].fill_between([0, 1], [0, 1], [1, 2], alpha=0.2)
-    style.legend(made, [style.handle("a line", color=style.BLUE)])
+    style.legend(made, {"a line": {"color": style.BLUE}})
     return made
 
 
@@ -40,7 +40,7 @@ def test_nothing_stays_of_a_figure_that_cannot_be_drawn(tmp_path: Path) -> None:
 
 def test_known_models_all_look_different() -> None:
     looks = style.looks([*MODEL_ORDER, "mine", "yours"])
-    assert len({(look.colour, look.marker) for look in looks.values()}) == len(MODEL_ORDER) + 2
+    assert len({(look["color"], look["marker"]) for look in looks.values()}) == len(MODEL_ORDER) + 2
     assert style.looks(["mine"])["mine"] == style.looks(["ols", "mine"])["mine"]
 
 
@@ -62,7 +62,7 @@ def test_hues_stay_apart_for_colour_blind_readers() -> None:
 
 
 def test_axis_of_r2_ignores_heavy_tails() -> None:
-    _, axes = style.panels(1, columns=1)
+    _, axes = style.panels([""], columns=1)
     y = np.array([-5.0, 0.4, 0.9, np.nan])
     bottom = style.r2_axis(axes[0], y)
     assert bottom == -0.25

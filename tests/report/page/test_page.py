@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from curvecast.benchmark import comparisons
 from curvecast.curves import DataError, write_text
 from curvecast.predictors import registry
 from curvecast.report.figures import style
 from curvecast.report.page import page
 from curvecast.report.page.about import About, facts, sources
-from curvecast.report.tables import markdown
-from curvecast.report.tables import results as tables
+from curvecast.report.tables import accuracy, markdown
 
 ROOT = Path(__file__).resolve().parents[3]
 SAYINGS = ROOT / "resources/methods.yaml"
@@ -23,7 +23,7 @@ LookAt = Callable[[Path, int], dict[str, Any]]
 
 
 def drawn() -> Any:
-    figure, axes = style.panels(1, columns=1, width=3)
+    figure, axes = style.panels([""], columns=1, width=3)
     axes[0].plot([0, 1], [0, 1])
     return figure
 
@@ -42,9 +42,9 @@ def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
             )
         }
     )
-    summary = tables.summarise(scores)
-    tables.write_csv(summary, tmp_path / "tables/r2.csv")
-    write_text(markdown.r2(summary), tmp_path / "tables/r2.md")
+    summary = comparisons.summarise(scores)
+    markdown.write_csv(summary, tmp_path / "tables/r2.csv")
+    write_text(accuracy.r2_text(summary), tmp_path / "tables/r2.md")
     for name in ("r2/mine", "gallery/mine/a", "gallery/mine/b", "gallery/mine/c"):
         style.save(style.styled(drawn)(), tmp_path / "figures" / name)
     caption = tmp_path / "gallery.rst"

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from curvecast.report.tables import markdown
-from curvecast.report.tables import results as tables
+from curvecast.benchmark import comparisons
+from curvecast.report.tables import accuracy, data, markdown
 
 MakeScores = Callable[..., pd.DataFrame]
 TWO = {
@@ -21,7 +23,7 @@ TWO = {
 
 @pytest.fixture
 def summary(make_scores: MakeScores) -> pd.DataFrame:
-    return tables.summarise(make_scores(TWO))
+    return comparisons.summarise(make_scores(TWO))
 
 
 def test_table_of_cells() -> None:
@@ -29,16 +31,23 @@ def test_table_of_cells() -> None:
     assert markdown.table(frame) == "| a | b |\n| --- | --- |\n| x\\|y | 1 |\n| z | 2 |\n"
 
 
+def test_csv_form(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"name": ["a", "b"], "value": [1 / 3, math.nan], "n": [1, 2]})
+    markdown.write_csv(frame, tmp_path / "deep" / "t.csv")
+    assert (tmp_path / "deep" / "t.csv").read_bytes() == b"name,value,n\na,0.333333,1\nb,,2\n"
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["t.csv"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.5, "0.500"), (-0.0001, "0.000"), (-5.1234, "-5.123"), (12345.6, "1.23e+04"), (None, "")],
 )
-def test_numbers_for_people(value: float | None, text: str) -> None:
+def test_number_formats(value: float | None, text: str) -> None:
     assert markdown.number(float("nan") if value is None else value) == text
 
 
 def test_r2_has_a_table_per_collection_with_the_best_in_bold(summary: pd.DataFrame) -> None:
-    text = markdown.r2(summary)
+    text = accuracy.r2_text(summary)
     assert "## fraction 0.25, Baker et al." in text
     assert "## fraction 0.25, LCBench" in text
     assert "| baker/a | 0.600 ± 0.058 | **0.833 ± 0.033** |" in text
@@ -46,17 +55,17 @@ def test_r2_has_a_table_per_collection_with_the_best_in_bold(summary: pd.DataFra
 
 
 def test_heavy_tails_show_median_and_minimum(summary: pd.DataFrame) -> None:
-    assert "-0.767 ± 1.617 (0.800; -4.000)" in markdown.r2(summary)
+    assert "-0.767 ± 1.617 (0.800; -4.000)" in accuracy.r2_text(summary)
 
 
 def test_models_stand_in_their_order(summary: pd.DataFrame, make_scores: MakeScores) -> None:
     more = make_scores({("baker/a", m): [0.5, 0.6] for m in ("zebra", "nusvr_rbf", "mean")})
-    text = markdown.r2(tables.summarise(more))
+    text = accuracy.r2_text(comparisons.summarise(more))
     assert "| dataset | mean | nusvr_rbf | zebra |" in text
 
 
 def test_undefined_r2_is_said(summary: pd.DataFrame, make_scores: MakeScores) -> None:
-    text = markdown.r2(tables.summarise(make_scores({("x", "ols"): [float("nan")] * 2})))
+    text = accuracy.r2_text(comparisons.summarise(make_scores({("x", "ols"): [float("nan")] * 2})))
     assert "| x | not defined |" in text
 
 
@@ -65,24 +74,24 @@ def test_ablation_and_training_size_and_depth(make_scores: MakeScores) -> None:
         make_scores({("baker/a", "ols"): [v, v]}, features=f)
         for f, v in (("HP", 0.1), ("TS", 0.5), ("TS+AP+HP", 0.7))
     ]
-    text = markdown.ablation(tables.summarise(pd.concat(blocks)))
+    text = accuracy.ablation_text(comparisons.summarise(pd.concat(blocks)))
     assert "| dataset | TS | HP | TS+AP+HP |" in text
     assert "| baker/a | 0.500 ± 0.000 | 0.100 ± 0.000 | **0.700 ± 0.000** |" in text
     sizes = [make_scores({("baker/a", "ols"): [v, v]}, n_train=n) for n, v in ((20, 0.1), (9, 0))]
-    text = markdown.training_size(tables.summarise(pd.concat(sizes)))
+    text = accuracy.training_size_text(comparisons.summarise(pd.concat(sizes)))
     assert "## fraction 0.25, baker/a\n" in text
     assert "| model | 9 | 20 |\n| --- | --- | --- |\n| ols | 0.000 ± 0.000 | 0.100" in text
     depths = [make_scores({("baker/a", "ols"): [v, v]}, depth=d) for d, v in ((32, 0.1), (62, 0.2))]
-    text = markdown.depth(tables.summarise(pd.concat(depths)))
+    text = accuracy.depth_text(comparisons.summarise(pd.concat(depths)))
     assert "| dataset | model | d = 32 | d = 62 |" in text
     assert "| baker/a | ols | 0.100 ± 0.000 | 0.200 ± 0.000 |" in text
 
 
 def test_differences_and_averages(summary: pd.DataFrame, make_scores: MakeScores) -> None:
-    text = markdown.differences(tables.differences(make_scores(TWO)))
+    text = accuracy.differences_text(comparisons.differences(make_scores(TWO)))
     assert "## fraction 0.25, baker/a, n_train 100: best is ridge (0.833)" in text
     assert "| ols | 0.600 | -0.233 | 0.353 | -1.751 .. 1.284 | 0.5763 | no |" in text
-    text = markdown.averages(tables.averages(summary))
+    text = accuracy.averages_text(comparisons.averages(summary))
     assert "## Baker et al., 2 data sets, fraction 0.25, n_train 100" in text
     assert "| ols | TS+AP+HP | 0.750 | 0.750 | 0.600 | 1.50 | 1.50 | 1 |" in text
 
@@ -97,7 +106,7 @@ def test_timings_have_sums() -> None:
             "cells": [10, 10, 10],
         }
     )
-    text = markdown.timings(frame)
+    text = data.timings_text(frame)
     assert "## main, per cell" in text
     assert "| a | 0.025 | 0.100 |" in text
     assert "| dataset | mean | ols | sum |" in text

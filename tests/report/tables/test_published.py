@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 
 from curvecast import DataError
-from curvecast.benchmark import scores
+from curvecast.benchmark import comparisons, scores
 from curvecast.data import readers
 from curvecast.data import registry as datasets
 from curvecast.protocol import tau_of
-from curvecast.report.tables import markdown, published
-from curvecast.report.tables import results as tables
+from curvecast.report.tables import published
 
 FOLDER = Path(__file__).parents[3] / "resources" / "published"
 HEAD = "dataset,model,features,fraction,depth,n_train,r2,r2_se,reading_error,source\n"
@@ -44,11 +43,11 @@ def folder(tmp_path: Path) -> Path:
 def summary(make_scores: MakeScores) -> pd.DataFrame:
     # mean 0.6, standard error 0.1 / sqrt(4) * sqrt(4 / 3)
     r2 = [0.5, 0.7, 0.5, 0.7]
-    main = tables.summarise(make_scores({("x/a", "ols"): r2, ("x/b", "ols"): r2}))
-    ablation = tables.summarise(
+    main = comparisons.summarise(make_scores({("x/a", "ols"): r2, ("x/b", "ols"): r2}))
+    ablation = comparisons.summarise(
         make_scores({("x/a", m): r2 for m in ("nusvr_linear", "nusvr_rbf")}, features="TS")
     )
-    depth = tables.summarise(make_scores({("x/a", "ols"): r2}, depth=32))
+    depth = comparisons.summarise(make_scores({("x/a", "ols"): r2}, depth=32))
     return pd.concat([main, ablation, depth], ignore_index=True)
 
 
@@ -80,7 +79,7 @@ def test_what_was_not_run_is_listed_apart(folder: Path, summary: pd.DataFrame) -
     assert "lcnet" not in set(published.compare(summary, folder)["model"])
     missing = published.missing(summary, folder)
     assert missing["model"].tolist() == ["lcnet"]
-    text = markdown.published(published.compare(summary, folder), missing)
+    text = published.text(published.compare(summary, folder), missing)
     assert "- paper: lcnet on x/a (1)" in text
     assert "| x/a | ols | TS+AP+HP | 0.25 | 32 | 0.1000 ± 0.1000 | 0.6000 ± 0.0577 |" in text
 
@@ -103,11 +102,11 @@ def test_fractions_are_compared_as_decimals(folder: Path, summary: pd.DataFrame)
 
 
 def test_nothing_to_compare_gives_an_empty_table(folder: Path, make_scores: MakeScores) -> None:
-    other = tables.summarise(make_scores({("mine", "ols"): [0.1, 0.2]}))
+    other = comparisons.summarise(make_scores({("mine", "ols"): [0.1, 0.2]}))
     frame = published.compare(other, folder)
     assert frame.empty
     assert list(frame.columns) == list(published.COLUMNS)
-    text = markdown.published(frame, published.missing(other, folder))
+    text = published.text(frame, published.missing(other, folder))
     assert "This run has computed nothing that was published." in text
     assert "- paper: lcnet on x/a (1), nusvr_linear on x/a (1)" in text
 

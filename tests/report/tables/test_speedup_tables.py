@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 
 from curvecast import DataError
+from curvecast.report.tables import published_speedups
 from curvecast.report.tables import speedups as tables
-from curvecast.report.tables import speedups_markdown as markdown
 
 PUBLISHED_FOLDER = Path(__file__).resolve().parents[3] / "resources/published"
 
 
 @pytest.fixture
 def published():
-    return tables.load_published(PUBLISHED_FOLDER)
+    return published_speedups.load(PUBLISHED_FOLDER)
 
 
 def sequential_rows(
@@ -113,7 +113,7 @@ def test_published_speedups_stand_beside_ours(published):
 
 def test_what_was_published_and_has_no_counterpart_is_listed(published):
     table = tables.speedup_sequential(sequential_rows(), published)
-    left = tables.without_counterpart(table, published, "sequential")
+    left = published_speedups.without_counterpart(table, published, "sequential")
     sequential = published[published["search"] == "sequential"]
     assert len(left) == len(sequential) - 1 == 40
     reasons = left.groupby("dataset")["reason"].agg(["nunique", "first"])
@@ -122,7 +122,7 @@ def test_what_was_published_and_has_no_counterpart_is_listed(published):
         "predictor, setting or Delta not in this run",
     ]
     assert "files not at hand" in reasons.loc["metaqnn_svhn", "first"]
-    left = tables.without_counterpart(
+    left = published_speedups.without_counterpart(
         tables.speedup_hyperband(hyperband_rows(), published), published, "hyperband"
     )
     assert len(left) == 49
@@ -174,13 +174,15 @@ def test_summaries_over_data_sets():
     assert summary["share_of_bound"].iloc[0] == pytest.approx(0.625)
 
 
-def test_seconds_are_sums_over_orderings():
+def test_seconds_are_sums_over_orderings(tmp_path):
     row = ("baker/a", "lce", "sequential")
     frame = pd.DataFrame(
         [(*row, 0, 5, 1.0, 2.0), (*row, 1, 5, 0.5, 0.25)],
         columns=["dataset", "predictor", "search", "repeat", "fits", "fit_seconds", "ask_seconds"],
     )
-    found = tables.timings([frame]).iloc[0]
+    frame.to_csv(tmp_path / "timings.csv", index=False)
+    made = tables.stopping_timings_tables({"timings": [tmp_path / "timings.csv"]}, {})
+    found = made["stopping_timings"][0].iloc[0]
     assert found[["fits", "fit_seconds", "ask_seconds", "seconds"]].tolist() == [
         10,
         1.5,
@@ -195,7 +197,7 @@ def test_a_damaged_file_of_published_speedups_is_named(tmp_path):
     frame = pd.read_csv(tmp_path / "speedup_notes.csv").drop(columns="delta")
     frame.to_csv(tmp_path / "speedup_notes.csv", index=False)
     with pytest.raises(DataError, match=r"speedup_notes\.csv.*column delta"):
-        tables.load_published(tmp_path)
+        published_speedups.load(tmp_path)
 
 
 def test_markdown_never_shows_a_speedup_without_its_loss(published):
@@ -205,8 +207,8 @@ def test_markdown_never_shows_a_speedup_without_its_loss(published):
         sequential_rows(predictor="median", setting="vizier", delta=np.nan),
     ]
     table = tables.speedup_sequential(pd.concat(rows), published)
-    left = tables.without_counterpart(table, published, "sequential")
-    text = markdown.speedup_sequential(table, tables.summary_sequential(table), left)
+    left = published_speedups.without_counterpart(table, published, "sequential")
+    text = tables.sequential_text(table, tables.summary_sequential(table), left)
     assert "## The fixed setting: online, gain_gp, Delta 0.9" in text
     assert (
         "| baker/metaqnn_cifar10 | 7.00 [4.52, 9.48] |  | 9.00 | 67 % | 33 % | 0.0080 | 20 % |"
@@ -216,8 +218,8 @@ def test_markdown_never_shows_a_speedup_without_its_loss(published):
     assert "| median | vizier |  |  | 7.00 / 67 % / 0.008 |" in text
     assert "| 6.10 | no | 7.00 [4.52, 9.48] | 67 % | 1.15 | not explained |" in text
     hyper = tables.speedup_hyperband(hyperband_rows(default=True), published)
-    left = tables.without_counterpart(hyper, published, "hyperband")
-    text = markdown.speedup_hyperband(hyper, tables.summary_hyperband(hyper), left)
+    left = published_speedups.without_counterpart(hyper, published, "hyperband")
+    text = tables.hyperband_text(hyper, tables.summary_hyperband(hyper), left)
     assert "| 27 | 11..40 | 2.00 [0.73, 3.27] |  | 4.00 | 50 % | 0.0100 | 0.00050 | yes |" in text
     assert "files not at hand" in text
     assert "2.00 / 50 % / 0.010" in text

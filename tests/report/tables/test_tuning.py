@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from curvecast import DataError
-from curvecast.report.tables import tuning
+from curvecast.report.tables import studies
 
 TASK_A = Path(__file__).parents[3] / "resources/published/lcbench_task_a_mse.csv"
 
 
 def test_the_published_networks_are_tuned_and_untuned() -> None:
-    found = tuning.published(TASK_A).set_index(["model", "variant"])
+    found = studies.published_tuning(TASK_A).set_index(["model", "variant"])
     assert set(found.index) == {
         ("cnn", "untuned"), ("lstm", "untuned"), ("cnn_lstm", "untuned"),
         ("cnn", "tuned"), ("lstm", "tuned"),
@@ -27,10 +27,10 @@ def test_a_table_without_tuned_networks_is_named(tmp_path: Path) -> None:
     frame = pd.read_csv(TASK_A)
     frame[~frame["model"].str.contains("BOHB")].to_csv(tmp_path / "x.csv", index=False)
     with pytest.raises(DataError, match="tuned networks of 0 sources"):
-        tuning.published(tmp_path / "x.csv")
+        studies.published_tuning(tmp_path / "x.csv")
     frame.drop(columns="val_mse").to_csv(tmp_path / "x.csv", index=False)
     with pytest.raises(DataError, match="missing column"):
-        tuning.published(tmp_path / "x.csv")
+        studies.published_tuning(tmp_path / "x.csv")
 
 
 def test_the_text_has_ours_and_theirs() -> None:
@@ -41,7 +41,7 @@ def test_the_text_has_ours_and_theirs() -> None:
            for name in ("mse", "mae") for se in ("", "_se")},
     }  # fmt: skip
     rows = pd.DataFrame([{**row, "variant": v} for v in ("untuned", "tuned")])
-    text = tuning.text(rows, tuning.published(TASK_A))
+    text = studies.tuning_text(rows, studies.published_tuning(TASK_A))
     assert "| s | cnn | d | tuned | 9 | 0.2500 ± 0.2500 |" in text
     assert "- s: lr 0.0408, optimizer Adam" in text
     assert "| Singh poster | cnn | tuned | 8.69 | 6.99 |" in text

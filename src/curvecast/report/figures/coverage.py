@@ -1,4 +1,4 @@
-"""Reliability: how often targets fall inside the predicted intervals."""
+"""Figures of coverage: how often final values fall inside the predicted intervals."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
+from curvecast.benchmark.comparisons import load_scores
 from curvecast.benchmark.scores import INTERVALS
 from curvecast.curves import collection_of
 from curvecast.predictors.quantiles import LEVELS
 from curvecast.report.figures import Inputs, style
-from curvecast.report.tables.results import COLLECTIONS, MODEL_ORDER, in_order, load_scores
+from curvecast.report.names import collection_title, in_order
 
 _NOMINAL = {"cover50": 0.50, "cover80": 0.80, "cover95": 0.95}
+
+
+def coverage_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Coverage over the fraction of the curve."""
+    return {"coverage": over_fraction(pd.read_csv(inputs["summary"][0]))}
+
+
+def reliability_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Actual against nominal coverage."""
+    return {"reliability": reliability(load_scores(inputs["scores"]))}
 
 
 @style.styled
@@ -29,37 +40,31 @@ def over_fraction(summary: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    summary : frame of `tables.summarise` of the main protocol.
+    summary : frame of `comparisons.summarise` of the main protocol.
     """
     frame = summary.assign(collection=summary["dataset"].map(collection_of))
-    collections = sorted(set(frame["collection"]))
-    models = in_order(frame["model"], MODEL_ORDER)
-    looks = style.looks(models)
+    looks = style.looks(in_order(frame["model"]))
+    cells = [(c, column) for c in sorted(set(frame["collection"])) for column in _NOMINAL]
+    titles = [f"{collection_title(c)}, {style.percent(_NOMINAL[i])} intervals" for c, i in cells]
     figure, axes = style.panels(
-        len(collections) * len(_NOMINAL),
+        titles,
         columns=len(_NOMINAL),
         label="fraction of the curve seen",
+        ylabel="observed coverage (mean over data sets)",
         sharex=True,
     )
-    cells = [(collection, column) for collection in collections for column in _NOMINAL]
-    # Panels reach at least .1 below and .05 above the nominal level, or small departures would
-    # look large.
-    ends = {
-        column: (min(level - 0.1, frame[column].min()), max(level + 0.05, frame[column].max()))
-        for column, level in _NOMINAL.items()
-    }
     for axis, (collection, column) in zip(axes, cells, strict=True):
         part = frame[frame["collection"] == collection]
-        axis.axhline(_NOMINAL[column], color="#444444", linewidth=1.2)
-        for model in models:
+        level = _NOMINAL[column]
+        axis.axhline(level, color=style.DARK, linewidth=1.2)
+        for model, look in looks.items():
             mean = part[part["model"] == model].groupby("fraction", sort=True)[column].mean()
-            axis.plot(mean.index, mean, **{**looks[model].line(), "linewidth": 1.0})
-        low, high = ends[column]
+            axis.plot(mean.index, mean, **look, linewidth=1.0)
+        # Panels reach at least .1 below and .05 above the nominal level, or small departures
+        # would seem large.
+        low, high = min(level - 0.1, frame[column].min()), max(level + 0.05, frame[column].max())
         axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-        name = COLLECTIONS.get(collection, collection)
-        axis.set_title(f"{name}, {style.percent(_NOMINAL[column])} intervals")
-    figure.supylabel("observed coverage (mean over data sets)", fontsize=8.5)
-    style.legend(figure, [style.handle(model, **looks[model].line()) for model in models])
+    style.legend(figure, looks)
     return figure
 
 
@@ -68,8 +73,8 @@ def reliability(scores: pd.DataFrame) -> Figure:
     """Actual against nominal coverage of the central intervals: a panel per fraction.
 
     A point is the mean over repeats and data sets of the share of test runs inside the interval.
-    On the diagonal intervals keep what they promise; below it a model is too sure, above it too
-    careful. Both axes are in normal scores of one tail, so that .95 and .99 stand apart.
+    Below the diagonal a model is too sure, above it too careful. Both axes are in normal scores
+    of one tail, so that .95 and .99 stand apart.
 
     Parameters
     ----------
@@ -77,40 +82,31 @@ def reliability(scores: pd.DataFrame) -> Figure:
     """
     nominal = {name: LEVELS[high] - LEVELS[low] for name, (low, high) in INTERVALS.items()}
     fractions = sorted(set(scores["fraction"]))
-    models = in_order(scores["model"], MODEL_ORDER)
-    looks = style.looks(models)
+    looks = style.looks(in_order(scores["model"]))
     figure, axes = style.panels(
-        len(fractions), columns=3, height=2.9, label="nominal coverage", sharey=True
+        [f"{style.percent(fraction)} of the curve seen" for fraction in fractions],
+        columns=3,
+        height=2.9,
+        label="nominal coverage",
+        ylabel="actual coverage on test runs",
+        sharey=True,
     )
     by_set = scores.groupby(["fraction", "model", "dataset"])[list(nominal)].mean()
     actual = by_set.groupby(level=["fraction", "model"]).mean()
-    wanted = _wide(np.array(list(nominal.values())))
     ticks = [0.2, *nominal.values()]
+    labels = [style.percent(tick) for tick in ticks]
     for axis, fraction in zip(axes, fractions, strict=True):
-        axis.plot([0, 4], [0, 4], color="#444444", linewidth=1.2)
-        for model in models:
-            at = _wide(actual.loc[(fraction, model)].to_numpy())
-            axis.plot(wanted, at, **{**looks[model].line(), "linewidth": 1.0})
-        axis.set_xticks(_wide(np.array(ticks)), [style.percent(tick) for tick in ticks])
-        axis.set_yticks(_wide(np.array(ticks)), [style.percent(tick) for tick in ticks])
-        axis.set_xlim(*_wide(np.array([0.45, 0.995])))
-        axis.set_ylim(*_wide(np.array([0.15, 0.998])))
-        axis.set_title(f"{style.percent(fraction)} of the curve seen")
-    figure.supylabel("actual coverage on test runs", fontsize=8.5)
-    style.legend(figure, [style.handle(model, **looks[model].line()) for model in models])
+        axis.plot([0, 4], [0, 4], color=style.DARK, linewidth=1.2)
+        for model, look in looks.items():
+            at = _scores(actual.loc[(fraction, model)])
+            axis.plot(_scores(list(nominal.values())), at, **look, linewidth=1.0)
+        axis.set_xticks(_scores(ticks), labels)
+        axis.set_yticks(_scores(ticks), labels)
+        axis.set(xlim=_scores([0.45, 0.995]), ylim=_scores([0.15, 0.998]))
+    style.legend(figure, looks)
     return figure
 
 
-def _wide(coverage: np.ndarray) -> np.ndarray:
+def _scores(coverage: Any) -> np.ndarray:
     """Half-width, in standard deviations, of a Gaussian's central interval; 1 is drawn at .999."""
-    return ndtri(0.5 + np.minimum(coverage, 0.999) / 2)
-
-
-def coverage_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Coverage over the fraction of the curve."""
-    return {"coverage": over_fraction(pd.read_csv(inputs["summary"][0]))}
-
-
-def reliability_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Actual against nominal coverage."""
-    return {"reliability": reliability(load_scores(inputs["scores"]))}
+    return ndtri(0.5 + np.minimum(np.asarray(coverage), 0.999) / 2)

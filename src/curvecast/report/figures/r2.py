@@ -1,8 +1,8 @@
-"""R² over the fraction of the curve, over the number of training runs, and by feature block."""
+"""Figures of R²: over the fraction of the curve, over training runs, by block, over data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,40 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from curvecast.benchmark.comparisons import load_scores, summarise
 from curvecast.curves import DataError
 from curvecast.report.figures import Inputs, style
+from curvecast.report.names import FEATURE_ORDER, in_order
 from curvecast.report.tables import published
-from curvecast.report.tables.results import (
-    FEATURE_ORDER,
-    MODEL_ORDER,
-    in_order,
-    load_scores,
-    summarise,
-)
 
 # From so many data sets on, panels are small and legends replace the spread.
 _MANY = 13
+_HOLLOW = {"markersize": 8, "markerfacecolor": "none", "linestyle": "none"}
+_DIAMOND = {"marker": "D", "linestyle": "none", "color": style.BLACK, "markerfacecolor": "white"}
+
+
+def r2_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """`r2` over the fraction of the curve, and its `spread` over data sets."""
+    scores = load_scores(inputs["scores"])
+    theirs = published.load(Path(inputs["published"][0]).parent)
+    return {"r2": over_fraction(scores, theirs), "spread": distribution(summarise(scores))}
+
+
+def ablation_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """R² of the feature blocks; `params`: `fraction`."""
+    theirs = published.load(Path(inputs["published"][0]).parent)
+    return {"ablation": ablation(_at_fraction(inputs, params), theirs)}
+
+
+def training_size_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """R² over the number of training runs; `params`: `fraction`."""
+    return {"training_size": over_training_size(_at_fraction(inputs, params))}
+
+
+def _at_fraction(inputs: Inputs, params: Mapping[str, Any]) -> pd.DataFrame:
+    scores = load_scores(inputs["scores"])
+    return scores[scores["fraction"].round(6) == params["fraction"]]
 
 
 @style.styled
@@ -55,20 +74,18 @@ def over_training_size(scores: pd.DataFrame) -> Figure:
     ------
     DataError : scores at several fractions or for several feature blocks of one model.
     """
-    fraction = _only(scores, "fraction")
-    return _lines(
-        scores, "n_train", f"training runs ({style.percent(fraction)} of the curve seen)", None
-    )
+    fraction = _only_fraction(scores)
+    return _lines(scores, "n_train", f"training runs ({style.percent(fraction)} of the curve seen)")
 
 
-def _only(scores: pd.DataFrame, column: str) -> float:
-    values = sorted(set(scores[column]))
+def _only_fraction(scores: pd.DataFrame) -> float:
+    values = sorted(set(scores["fraction"]))
     if len(values) > 1:
-        raise DataError(f"a figure for one {column} was given several: {values}")
+        raise DataError(f"a figure for one fraction was given several: {values}")
     return float(values[0])
 
 
-def over_repeats(scores: pd.DataFrame, x: str) -> pd.DataFrame:
+def _over_repeats(scores: pd.DataFrame, x: str) -> pd.DataFrame:
     """Mean and 10 and 90 % quantiles over repeats.
 
     Returns one row per (dataset, model, x) with `mean, low, high`. Raises DataError where a cell
@@ -87,87 +104,61 @@ def over_repeats(scores: pd.DataFrame, x: str) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index()
 
 
-def _lines(scores: pd.DataFrame, x: str, label: str, theirs: pd.DataFrame | None) -> Figure:
-    points = over_repeats(scores, x)
-    datasets = sorted(set(points["dataset"]))
-    models = in_order(points["model"], MODEL_ORDER)
+def _lines(scores: pd.DataFrame, x: str, label: str, theirs: pd.DataFrame | None = None) -> Figure:
+    points = _over_repeats(scores, x)
+    datasets, models = sorted(set(points["dataset"])), in_order(points["model"])
     looks = style.looks(models)
     many = len(datasets) >= _MANY
-    small = {"markersize": 2.5, "linewidth": 1.0} if many else {}
     figure, axes = style.panels(
-        len(datasets),
+        [style.short(dataset, 16 if many else 40) for dataset in datasets],
         columns=5 if many else 3,
         height=1.45 if many else 2.4 if len(datasets) > 2 else 3.2,
         label=label if not many else label.split(" (")[0].replace(" of the curve seen", " seen"),
+        ylabel="R² on test runs",
         sharex=True,
     )
     clipped = drawn = False
     for axis, dataset in zip(axes, datasets, strict=True):
         part = points[points["dataset"] == dataset]
-        drawn_here = _published_points(theirs, dataset, models)
-        bottom = style.r2_axis(axis, np.concatenate([part["mean"], drawn_here["r2"]]))
+        hollow = _published_points(theirs, dataset, models)
+        bottom = style.r2_axis(axis, np.concatenate([part["mean"], hollow["r2"]]))
         for model in models:
             of_model = part[part["model"] == model]
             at, y = of_model[x].to_numpy(dtype=float), of_model["mean"].to_numpy()
-            look = looks[model]
-            axis.plot(at, y, **{**look.line(), **small})
+            colour = looks[model]["color"]
+            small = {"markersize": 2.5, "linewidth": 1.0} if many else {}
+            axis.plot(at, y, **looks[model], **small)
             if not many:
-                axis.fill_between(
-                    at, of_model["low"], of_model["high"], color=look.colour, alpha=0.13, lw=0
-                )
-            clipped |= style.below_axis(axis, at, y, bottom, look.colour)
-        drawn |= _draw_published(axis, drawn_here[drawn_here["r2"] >= bottom], looks)
-        axis.set_title(style.short(dataset, 16 if many else 40))
-    figure.supylabel("R² on test runs", fontsize=8.5)
-    handles = [style.handle(model, **looks[model].line()) for model in models]
-    style.legend(figure, [*handles, *_extra_handles(clipped, drawn)])
+                style.band(axis, at, of_model["low"], of_model["high"], colour, 0.13)
+            clipped |= style.below_axis(axis, at, y, bottom, colour)
+        drawn |= _draw_published(axis, hollow[hollow["r2"] >= bottom], looks)
+    entries = dict(looks)
+    if drawn:
+        entries["published (hollow, larger)"] = {"color": style.GREY, "marker": "o", **_HOLLOW}
+    style.legend(figure, entries | (style.BELOW_AXIS if clipped else {}))
     return figure
 
 
-def _published_points(
-    published: pd.DataFrame | None, dataset: str, models: list[str]
-) -> pd.DataFrame:
+def _published_points(theirs: pd.DataFrame | None, dataset: str, models: list[str]) -> pd.DataFrame:
     """Published values on all blocks that concern a panel: `model, fraction, r2`."""
-    if published is None:
+    if theirs is None:
         return pd.DataFrame({"model": [], "fraction": [], "r2": []})
     concerned = (
-        (published["dataset"] == dataset)
-        & published["model"].isin(models)
-        & (published["features"] == FEATURE_ORDER[-1])
-        & published["depth"].isna()
+        (theirs["dataset"] == dataset)
+        & theirs["model"].isin(models)
+        & (theirs["features"] == FEATURE_ORDER[-1])
+        & theirs["depth"].isna()
     )
-    return published.loc[concerned, ["model", "fraction", "r2"]]
+    return theirs.loc[concerned, ["model", "fraction", "r2"]]
 
 
 def _draw_published(axis: Axes, points: pd.DataFrame, looks: dict[str, style.Look]) -> bool:
     """Hollow points for published values; True if there are any."""
     for model, part in points.groupby("model"):
         look = looks[str(model)]
-        axis.plot(
-            part["fraction"],
-            part["r2"],
-            linestyle="none",
-            marker=look.marker,
-            markersize=8,
-            markerfacecolor="none",
-            markeredgecolor=look.colour,
-            markeredgewidth=0.9,
-        )
+        edge = {"markeredgecolor": look["color"], "markeredgewidth": 0.9}
+        axis.plot(part["fraction"], part["r2"], marker=look["marker"], **_HOLLOW, **edge)
     return len(points) > 0
-
-
-def _extra_handles(clipped: bool, published: bool) -> Iterable[Line2D]:
-    if published:
-        yield style.handle(
-            "published (hollow, larger)",
-            color=style.GREY,
-            linestyle="none",
-            marker="o",
-            markersize=8,
-            markerfacecolor="none",
-        )
-    if clipped:
-        yield style.below_axis_handle()
 
 
 @style.styled
@@ -179,13 +170,13 @@ def distribution(summary: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    summary : frame of `tables.summarise` of one collection and one number of training runs.
+    summary : frame of `comparisons.summarise` of one collection and one number of training runs.
     """
-    models = in_order(summary["model"], MODEL_ORDER)
+    models = in_order(summary["model"])
     looks = style.looks(models)
     fractions = sorted(set(summary["fraction"]))
     figure, axes = style.panels(
-        len(fractions),
+        [f"{style.percent(fraction)} of the curve" for fraction in fractions],
         columns=3,
         height=0.22 * len(models) + 0.7,
         label="R² per data set",
@@ -193,57 +184,38 @@ def distribution(summary: pd.DataFrame) -> Figure:
     )
     for axis, fraction in zip(axes, fractions, strict=True):
         part = summary[summary["fraction"] == fraction]
-        bottom = _horizontal_r2_axis(axis, part["r2_mean"].to_numpy())
+        bottom = style.r2_end(part["r2_mean"].to_numpy())
+        # Room on the left for the numbers of what lies below.
+        axis.set_xlim(bottom - 0.16 * (1 - bottom), 1 + 0.03 * (1 - bottom))
         for row, model in enumerate(models):
             values = np.sort(part.loc[part["model"] == model, "r2_mean"].dropna().to_numpy())
-            if not len(values):
-                continue
-            colour = looks[model].colour
-            quartiles = np.quantile(values, [0.25, 0.5, 0.75])
-            low, middle, high = np.clip(quartiles, bottom, 1)
-            axis.barh(row, high - low, left=low, height=0.62, color=colour, alpha=0.22)
-            if quartiles[1] >= bottom:
-                axis.plot([middle, middle], [row - 0.31, row + 0.31], color=colour, linewidth=2)
-            # Points of a row are set apart by rank, not at random: the same data, the same file.
-            offset = 0.2 * (np.arange(len(values)) % 5 - 2) / 2
-            inside = values >= bottom
-            axis.plot(
-                values[inside],
-                row + offset[inside],
-                "o",
-                color=colour,
-                markersize=2.2,
-                markeredgewidth=0,
-            )
-            if (~inside).any():
-                axis.text(
-                    bottom - 0.02 * (1 - bottom),
-                    row,
-                    f"{np.sum(~inside)} ◂",
-                    fontsize=7,
-                    va="center",
-                    ha="right",
-                    color="#444444",
-                )
+            if len(values):
+                _box(axis, row, values, bottom, looks[model]["color"])
         axis.set_yticks(range(len(models)), models)
         axis.set_ylim(len(models) - 0.5, -0.5)
         axis.grid(False, axis="y")
-        axis.set_title(f"{style.percent(fraction)} of the curve")
-    figure.suptitle(
+    style.heading(
+        figure,
         f"{summary['dataset'].nunique()} data sets: a point each, box from quartile to quartile, "
         "line at the median; n ◂: n of them below the axis",
-        fontsize=8.5,
-        x=0.01,
-        ha="left",
     )
     return figure
 
 
-def _horizontal_r2_axis(axis: Axes, values: np.ndarray) -> float:
-    bottom = style.r2_end(values)
-    # Room on the left for the numbers of what lies below.
-    axis.set_xlim(bottom - 0.16 * (1 - bottom), 1 + 0.03 * (1 - bottom))
-    return bottom
+def _box(axis: Axes, row: int, values: np.ndarray, bottom: float, colour: str) -> None:
+    quartiles = np.quantile(values, [0.25, 0.5, 0.75])
+    low, middle, high = np.clip(quartiles, bottom, 1)
+    axis.barh(row, high - low, left=low, height=0.62, color=colour, alpha=0.22)
+    if quartiles[1] >= bottom:
+        axis.plot([middle, middle], [row - 0.31, row + 0.31], color=colour, linewidth=2)
+    # Points of a row are set apart by rank, not at random: the same data, the same file.
+    offset = 0.2 * (np.arange(len(values)) % 5 - 2) / 2
+    inside = values >= bottom
+    dots = {"color": colour, "markersize": 2.2, "markeredgewidth": 0}
+    axis.plot(values[inside], row + offset[inside], "o", **dots)
+    if (~inside).any():
+        style_of_text = {"fontsize": 7, "va": "center", "ha": "right", "color": style.DARK}
+        axis.text(bottom - 0.02 * (1 - bottom), row, f"{np.sum(~inside)} ◂", **style_of_text)
 
 
 @style.styled
@@ -262,13 +234,14 @@ def ablation(scores: pd.DataFrame, theirs: pd.DataFrame | None = None) -> Figure
     ------
     DataError : scores at several fractions or training sizes.
     """
-    fraction = _only(scores, "fraction")
-    points = over_repeats(scores, "features")
-    datasets = sorted(set(points["dataset"]))
-    models = in_order(points["model"], MODEL_ORDER)
+    fraction = _only_fraction(scores)
+    points = _over_repeats(scores, "features")
+    datasets, models = sorted(set(points["dataset"])), in_order(points["model"])
     blocks = in_order(points["features"], FEATURE_ORDER)
-    looks = style.looks(models)
-    figure, axes = style.panels(len(datasets), columns=2, height=2.1, sharex=True)
+    colours = {model: look["color"] for model, look in style.looks(models).items()}
+    ylabel = f"R² at {style.percent(fraction)}"
+    titles = [style.short(dataset) for dataset in datasets]
+    figure, axes = style.panels(titles, columns=2, height=2.1, ylabel=ylabel, sharex=True)
     width = 0.8 / len(models)
     clipped = drawn = False
     for axis, dataset in zip(axes, datasets, strict=True):
@@ -279,75 +252,30 @@ def ablation(scores: pd.DataFrame, theirs: pd.DataFrame | None = None) -> Figure
             of_model = part[part["model"] == model].set_index("features").reindex(blocks)
             y = of_model["mean"].to_numpy()
             at = np.arange(len(blocks)) + (i - (len(models) - 1) / 2) * width
-            axis.bar(at, np.maximum(y, bottom), width * 0.92, color=looks[model].colour)
+            axis.bar(at, np.maximum(y, bottom), width * 0.92, color=colours[model])
             axis.vlines(at, of_model["low"], of_model["high"], color="#333333", linewidth=0.8)
-            clipped |= style.below_axis(axis, at, y, bottom, looks[model].colour)
+            clipped |= style.below_axis(axis, at, y, bottom, colours[model])
         if theirs is not None:
             drawn |= _draw_published_blocks(axis, theirs, dataset, blocks, fraction)
-        axis.axhline(0, color="#444444", linewidth=0.7)
+        axis.axhline(0, color=style.DARK, linewidth=0.7)
         axis.set_xticks(range(len(blocks)), blocks)
         axis.tick_params(axis="x", labelbottom=True, length=0)
         axis.grid(False, axis="x")
-        axis.set_title(style.short(dataset))
-    figure.supylabel(f"R² at {style.percent(fraction)}", fontsize=8.5)
-    handles = [
-        style.handle(m, color=looks[m].colour, marker="s", linestyle="none", markersize=7)
-        for m in models
-    ]
-    if drawn:
-        handles.append(
-            style.handle(
-                "published",
-                color=style.BLACK,
-                marker="D",
-                linestyle="none",
-                markerfacecolor="white",
-            )
-        )
-    if clipped:
-        handles.append(style.below_axis_handle())
-    style.legend(figure, handles)
+    entries = {m: {**style.look(c, "s", "none"), "markersize": 7} for m, c in colours.items()}
+    entries |= {"published": _DIAMOND} if drawn else {}
+    style.legend(figure, entries | (style.BELOW_AXIS if clipped else {}))
     return figure
 
 
 def _draw_published_blocks(
-    axis: Axes, published: pd.DataFrame, dataset: str, blocks: list[str], fraction: float
+    axis: Axes, theirs: pd.DataFrame, dataset: str, blocks: list[str], fraction: float
 ) -> bool:
-    points = published[
-        (published["dataset"] == dataset)
-        & (published["model"] == "nusvr")
-        & published["features"].isin(blocks)
-        & np.isclose(published["fraction"], fraction)
+    points = theirs[
+        (theirs["dataset"] == dataset)
+        & (theirs["model"] == "nusvr")
+        & theirs["features"].isin(blocks)
+        & np.isclose(theirs["fraction"], fraction)
     ]
-    axis.plot(
-        [blocks.index(name) for name in points["features"]],
-        points["r2"],
-        "D",
-        color=style.BLACK,
-        markerfacecolor="white",
-        markersize=4.5,
-    )
+    at = [blocks.index(name) for name in points["features"]]
+    axis.plot(at, points["r2"], **_DIAMOND, markersize=4.5)
     return len(points) > 0
-
-
-def r2_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """`r2` over the fraction of the curve, and its `spread` over data sets."""
-    scores = load_scores(inputs["scores"])
-    theirs = published.load(Path(inputs["published"][0]).parent)
-    return {"r2": over_fraction(scores, theirs), "spread": distribution(summarise(scores))}
-
-
-def ablation_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """R² of the feature blocks; `params`: `fraction`."""
-    theirs = published.load(Path(inputs["published"][0]).parent)
-    return {"ablation": ablation(_at_fraction(inputs, params), theirs)}
-
-
-def training_size_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """R² over the number of training runs; `params`: `fraction`."""
-    return {"training_size": over_training_size(_at_fraction(inputs, params))}
-
-
-def _at_fraction(inputs: Inputs, params: Mapping[str, Any]) -> pd.DataFrame:
-    scores = load_scores(inputs["scores"])
-    return scores[scores["fraction"].round(6) == params["fraction"]]

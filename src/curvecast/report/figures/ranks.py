@@ -10,32 +10,38 @@ import scikit_posthocs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from curvecast.benchmark.ranks import LEVEL, METRICS, nemenyi
+from curvecast.benchmark.comparisons import LEVEL, METRICS, nemenyi
 from curvecast.report.figures import Inputs, style
-from curvecast.report.tables.results import COLLECTIONS
+from curvecast.report.names import collection_title
+
+
+def ranks_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """The diagram of one collection; `params`: `collection`."""
+    frame = pd.read_csv(inputs["ranks"][0])
+    return {"ranks": diagram(frame[frame["collection"] == params["collection"]])}
 
 
 @style.styled
 def diagram(frame: pd.DataFrame) -> Figure:
     """A row of panels per fraction, a panel per metric; 1 is the best rank.
 
-    Models that a bar joins are not told apart by the Nemenyi test at the level .05. A panel with
-    too few data sets says so.
+    A bar joins models that do not differ by the Nemenyi test at the level .05. A panel with too
+    few data sets says so.
 
     Parameters
     ----------
-    frame : rows of `ranks.average_ranks` for one collection and one number of training runs.
+    frame : rows of `comparisons.average_ranks` for one collection and number of training runs.
     """
-    fractions = sorted(set(frame["fraction"]))
-    n_models = frame["model"].nunique()
-    figure, axes = style.panels(
-        len(fractions) * len(METRICS), columns=len(METRICS), height=0.9 + 0.11 * n_models
-    )
-    cells = [(fraction, metric) for fraction in fractions for metric in METRICS]
-    looks = style.looks(sorted(set(frame["model"])))
-    colours = {model: look.colour for model, look in looks.items()}
-    for axis, (fraction, metric) in zip(axes, cells, strict=True):
-        part = frame[(frame["fraction"] == fraction) & (frame["metric"] == metric)]
+    cells = {
+        (fraction, metric): frame[(frame["fraction"] == fraction) & (frame["metric"] == metric)]
+        for fraction in sorted(set(frame["fraction"]))
+        for metric in METRICS
+    }
+    models = sorted(set(frame["model"]))
+    height = 0.9 + 0.11 * len(models)
+    figure, axes = style.panels([""] * len(cells), columns=len(METRICS), height=height)
+    colours = {model: look["color"] for model, look in style.looks(models).items()}
+    for axis, ((fraction, metric), part) in zip(axes, cells.items(), strict=True):
         sets = int(part["sets"].iloc[0])
         axis.set_title(f"{metric} at {style.percent(fraction)}, {sets} data sets", pad=22)
         axis.grid(False)
@@ -44,14 +50,9 @@ def diagram(frame: pd.DataFrame) -> Figure:
             axis.text(0.0, 0.5, "too few data sets", transform=axis.transAxes)
         else:
             _draw(axis, part, sets, colours)
-    collection = frame["collection"].iloc[0]
-    figure.suptitle(
-        f"{COLLECTIONS.get(collection, collection)}: average rank (1 = best); bars join models "
-        "that are not told apart",
-        fontsize=9,
-        x=0.01,
-        ha="left",
-    )
+    collection = collection_title(frame["collection"].iloc[0])
+    note = "average rank (1 = best); bars join models that are not told apart"
+    style.heading(figure, f"{collection}: {note}", size=9)
     return figure
 
 
@@ -68,12 +69,6 @@ def _draw(axis: Axes, part: pd.DataFrame, sets: int, colours: dict[str, str]) ->
         label_props={"fontsize": 7},
         marker_props={"s": 14},
         elbow_props={"linewidth": 0.9},
-        crossbar_props={"linewidth": 2.2, "color": "#444444"},
+        crossbar_props={"linewidth": 2.2, "color": style.DARK},
         color_palette={model: colours[model] for model in ranks.index},
     )
-
-
-def ranks_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """The diagram of one collection; `params`: `collection`."""
-    frame = pd.read_csv(inputs["ranks"][0])
-    return {"ranks": diagram(frame[frame["collection"] == params["collection"]])}

@@ -1,4 +1,4 @@
-"""What early stopping saves and loses: trade-off, course of searches, reliability, stopped runs."""
+"""Figures of early stopping: trade-off, course of searches, reliability, stopped runs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from curvecast.curves import CurveSet, read_parquet
+from curvecast.curves import CurveSet, collection_of, read_parquet
 from curvecast.report.figures import Inputs, style
 
 _ONLINE = "online"
-_ONLINE_LOOK = style.Look(style.RED, "*")
-_DASHED = (0, (4.0, 1.5))
 _RULES = {
-    "median": style.Look(style.SKY, "D", _DASHED),
-    "successive_halving": style.Look(style.ORANGE, "^", _DASHED),
-    "patience": style.Look(style.GREEN, "v", _DASHED),
-    "oracle": style.Look(style.GREY, "P", _DASHED),
-    "none": style.Look(style.LIGHT, "s"),
+    "median": style.look(style.SKY, "D", style.DASHED),
+    "successive_halving": style.look(style.ORANGE, "^", style.DASHED),
+    "patience": style.look(style.GREEN, "v", style.DASHED),
+    "oracle": style.look(style.GREY, "P", style.DASHED),
+    "none": style.look(style.LIGHT, "s"),
 }
 _RULE_NAMES = {"successive_halving": "successive halving", "none": "never stop"}
+_BOUND = {"color": style.GREY, "linestyle": style.DASHED, "linewidth": 1}
 # Regret is drawn in proportion up to here, and in its logarithm from here on.
 _LINEAR = 0.005
 # A figure of single curves holds so many at most, spread evenly over the search.
@@ -33,38 +31,69 @@ _MOST_CURVES = 250
 _MANY = 8
 # Courses are drawn from this share of all epochs on; before it they differ by chance alone.
 _FIRST_SHARE = 0.01
+_FATES = {
+    "finished": style.BLUE,
+    "stopped": style.GREY,
+    "stopped, would have been the new best": style.RED,
+}
+
+
+def stopping_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """`tradeoff`, `best_value` and `reliability` of one collection; `params`: `collection`."""
+    traces, shares = (
+        pd.concat([read_parquet(path)[0] for path in inputs[name]])
+        for name in ("traces", "reliability")
+    )
+    return {
+        "tradeoff": tradeoff(_speedups(inputs, params), set(traces["setting"])),
+        "best_value": best_value(traces),
+        "reliability": reliability(shares),
+    }
+
+
+def hyperband_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Speedup of f-Hyperband against its loss; `params`: `collection`."""
+    return {"hyperband": hyperband(_speedups(inputs, params))}
+
+
+def _speedups(inputs: Inputs, params: Mapping[str, Any]) -> pd.DataFrame:
+    frame = pd.read_csv(inputs["speedups"][0])
+    return frame[frame["dataset"].map(collection_of) == params["collection"]]
+
+
+def stopped_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Which runs of one data set are stopped where."""
+    curves = CurveSet.from_parquet(inputs["curves"][0])
+    ends = pd.concat([read_parquet(path)[0] for path in inputs["ends"]], ignore_index=True)
+    return {"stopped": stopped_runs(curves, ends)}
 
 
 @style.styled
 def tradeoff(speedups: pd.DataFrame, settings: Collection[str]) -> Figure:
     """Speedup against regret, a line over Delta per predictor, a panel per data set.
 
-    `speedups` are rows of `tables.speedup_sequential`, of which those with one of the `settings`
-    are drawn; the large star is the fixed setting. The dashed line is the bound of the oracle
-    after as many full runs as Baker's rule has.
+    `speedups` are rows of `speedups.speedup_sequential`, of which those with one of the
+    `settings` are drawn; the large star is the fixed setting. The dashed line is the bound of the
+    oracle after as many full runs as Baker's rule has.
     """
     frame = _with_lines(speedups[speedups["setting"].isin(settings)])
-    parts = {style.short(str(name)): part for name, part in frame.groupby("dataset", sort=True)}
+    parts = _by_dataset(frame)
     if len(parts) > 1:
         parts = {f"mean over {len(parts)} data sets": _mean_over_datasets(frame), **parts}
-    looks = _looks(frame)
-    figure, axes = _small_multiples(len(parts), "mean regret (median to best = 1)")
-    for axis, (title, part) in zip(axes, parts.items(), strict=True):
+    looks = {k: look for k, look in _looks(frame).items() if k not in ("oracle", "none")}
+    figure, axes = _panels(parts, "mean regret (median to best = 1)", "speedup")
+    for axis, part in zip(axes, parts.values(), strict=True):
         _tradeoff_lines(axis, part, looks)
-        axis.set_title(title)
-    figure.supylabel("speedup", fontsize=8.5)
-    handles = _handles({k: look for k, look in looks.items() if k not in ("oracle", "none")})
-    bound = style.handle("bound (oracle)", color=style.GREY, linestyle=_DASHED, linewidth=1)
-    style.legend(figure, [*handles, bound], columns=5)
+    style.legend(figure, {**_named(looks), "bound (oracle)": _BOUND}, columns=5)
     return figure
 
 
 def _tradeoff_lines(axis: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None:
     bound = part.loc[part["predictor"] == "oracle", "speedup_mean"]
-    axis.axhline(bound.iloc[0], color=style.GREY, linestyle=_DASHED, linewidth=1)
+    axis.axhline(bound.iloc[0], **_BOUND)
     for key, line in part.groupby("line"):
-        if key not in ("oracle", "none"):
-            axis.plot(line["regret_mean"], line["speedup_mean"], **looks[str(key)].line())
+        if key in looks:
+            axis.plot(line["regret_mean"], line["speedup_mean"], **looks[str(key)])
     fixed = part[part["default"]]
     axis.plot(fixed["regret_mean"], fixed["speedup_mean"], "*", color=style.RED, markersize=11)
     axis.set_xscale("symlog", linthresh=_LINEAR, linscale=0.5)
@@ -89,52 +118,52 @@ def _with_lines(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(line=frame["predictor"].where(frame["setting"] != _ONLINE, _ONLINE))
 
 
+def _by_dataset(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {style.short(str(name)): part for name, part in frame.groupby("dataset", sort=True)}
+
+
 def _looks(frame: pd.DataFrame) -> dict[str, style.Look]:
-    """How every line is drawn, predictors first."""
+    """The look of every line, predictors first."""
     lines = set(frame["line"])
-    predictors = sorted(lines - set(_RULES) - {_ONLINE})
-    found = style.looks(predictors)
-    if _ONLINE in lines:
-        found[_ONLINE] = _ONLINE_LOOK
-    return found | {name: look for name, look in _RULES.items() if name in lines}
+    looks = style.looks(sorted(lines - set(_RULES) - {_ONLINE}))
+    further = {_ONLINE: style.look(style.RED, "*"), **_RULES}
+    return looks | {name: look for name, look in further.items() if name in lines}
 
 
-def _handles(looks: dict[str, style.Look]) -> list[Line2D]:
-    return [style.handle(_RULE_NAMES.get(k, k), **look.line()) for k, look in looks.items()]
+def _named(looks: dict[str, style.Look]) -> dict[str, style.Look]:
+    return {_RULE_NAMES.get(name, name): look for name, look in looks.items()}
 
 
-def _small_multiples(n: int, label: str) -> tuple[Figure, list[Axes]]:
-    if n > _MANY:
-        return style.panels(n, columns=5, height=1.7, label=label)
-    width = style.WIDTH if n > 1 else 6.5
-    return style.panels(n, columns=3, height=2.6, label=label, width=width)
+def _panels(titles: Collection[str], label: str, ylabel: str) -> tuple[Figure, list[Axes]]:
+    """A panel per data set, small ones where there are many."""
+    names = list(titles)
+    if len(names) > _MANY:
+        return style.panels(names, columns=5, height=1.7, label=label, ylabel=ylabel)
+    width = style.WIDTH if len(names) > 1 else 6.5
+    return style.panels(names, columns=3, height=2.6, label=label, ylabel=ylabel, width=width)
 
 
 @style.styled
 def best_value(traces: pd.DataFrame) -> Figure:
-    """Best final value found so far over the epochs used, mean over orderings, per data set.
+    """Best final value so far over the epochs used, mean over orderings, per data set.
 
     `traces` holds rows of `SearchStudy.traces`, "never stop" among them. A line ends, with a
     marker, where its searches do on average.
     """
     frame = _with_lines(traces)
-    names = sorted(set(frame["dataset"]))
-    looks = _looks(frame)
-    figure, axes = _small_multiples(len(names), "epochs used / epochs of all runs")
-    for axis, name in zip(axes, names, strict=True):
-        part = frame[frame["dataset"] == name]
+    parts, looks = _by_dataset(frame), _looks(frame)
+    figure, axes = _panels(parts, "epochs used / epochs of all runs", "best final value")
+    for axis, part in zip(axes, parts.values(), strict=True):
         everything = part.loc[part["predictor"] == "none", "epochs"].max()
         for key, searches in part.groupby("line"):
             used, best = course(searches)
             look = looks[str(key)]
-            axis.plot(used / everything, best, color=look.colour, linestyle=look.dash)
-            axis.plot(used[-1] / everything, best[-1], look.marker, color=look.colour)
+            axis.plot(used / everything, best, **{**look, "marker": "none"})
+            axis.plot(used[-1] / everything, best[-1], look["marker"], color=look["color"])
         axis.set_xscale("log")
         axis.set_xlim(_FIRST_SHARE, 1.15)
         _limit_to_visible(axis)
-        axis.set_title(style.short(name))
-    figure.supylabel("best final value", fontsize=8.5)
-    style.legend(figure, _handles(looks), columns=5)
+    style.legend(figure, _named(looks), columns=5)
     return figure
 
 
@@ -168,22 +197,21 @@ def course(traces: pd.DataFrame, n_points: int = 200) -> tuple[np.ndarray, np.nd
 def reliability(frame: pd.DataFrame) -> Figure:
     """Share of the runs that did end worse against the predicted probability, per data set.
 
-    `frame` holds rows of `SearchStudy.reliability`; a dot's size grows with its number of looks.
+    `frame` holds rows of `SearchStudy.reliability`; a dot grows with its number of decisions.
     """
-    names = sorted(set(frame["dataset"]))
+    parts = _by_dataset(frame)
     looks = style.looks(sorted(set(frame["predictor"])))
-    figure, axes = _small_multiples(len(names), "predicted probability of ending worse")
-    for axis, name in zip(axes, names, strict=True):
+    label = "predicted probability of ending worse"
+    figure, axes = _panels(parts, label, "share that did end worse")
+    for axis, of_dataset in zip(axes, parts.values(), strict=True):
         axis.plot([0, 1], [0, 1], color=style.LIGHT, linewidth=1)
-        for predictor, part in frame[frame["dataset"] == name].groupby("predictor"):
+        for predictor, part in of_dataset.groupby("predictor"):
             look = looks[str(predictor)]
-            axis.plot(part["probability"], part["worse"], color=look.colour, linestyle=look.dash)
+            axis.plot(part["probability"], part["worse"], **{**look, "marker": "none"})
             sizes = 60 * part["looks"] / part["looks"].sum() + 4
-            axis.scatter(part["probability"], part["worse"], s=sizes, color=look.colour, lw=0)
+            axis.scatter(part["probability"], part["worse"], s=sizes, color=look["color"], lw=0)
         axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-        axis.set_title(style.short(name))
-    figure.supylabel("share that did end worse", fontsize=8.5)
-    style.legend(figure, _handles(looks))
+    style.legend(figure, looks)
     return figure
 
 
@@ -191,39 +219,26 @@ def reliability(frame: pd.DataFrame) -> Figure:
 def hyperband(speedups: pd.DataFrame) -> Figure:
     """Speedup of f-Hyperband against its loss, a line over Delta per setting and predictor.
 
-    `speedups` are rows of `tables.speedup_hyperband`; the settled Hyperbands are drawn, and of
-    each predictor the setting with the largest kappa beside the fixed one.
+    `speedups` are rows of `speedups.speedup_hyperband`; the settled Hyperbands are drawn.
     """
     frame = speedups[speedups["window"] == "settled"]
-    names = sorted(set(frame["dataset"]))
+    parts = _by_dataset(frame)
     looks = style.looks(sorted(set(frame["predictor"])))
-    figure, axes = _small_multiples(len(names), "mean loss of the final value (median to best = 1)")
-    for axis, name in zip(axes, names, strict=True):
-        part = frame[frame["dataset"] == name]
-        axis.axhline(part["oracle_bound"].iloc[0], color=style.GREY, linestyle=_DASHED, linewidth=1)
+    label = "mean loss of the final value (median to best = 1)"
+    figure, axes = _panels(parts, label, "speedup over vanilla Hyperband")
+    for axis, part in zip(axes, parts.values(), strict=True):
+        axis.axhline(part["oracle_bound"].iloc[0], **_BOUND)
         axis.axvline(0, color=style.LIGHT, linewidth=1)
-        grid = part[~part["default"]]
-        for (predictor, _), line in grid.groupby(["predictor", "setting"]):
-            look = looks[str(predictor)].line()
+        for (predictor, _), line in part[~part["default"]].groupby(["predictor", "setting"]):
+            look = looks[str(predictor)]
             axis.plot(line["loss_relative_mean"], line["speedup_mean"], **look, alpha=0.7)
         fixed = part[part["default"]]
-        axis.plot(
-            fixed["loss_relative_mean"], fixed["speedup_mean"], "*", color=style.RED, markersize=11
-        )
+        star = {"color": style.RED, "markersize": 11}
+        axis.plot(fixed["loss_relative_mean"], fixed["speedup_mean"], "*", **star)
         axis.set_ylim(0, 1.08 * part["oracle_bound"].max())
-        axis.set_title(style.short(name))
-    figure.supylabel("speedup over vanilla Hyperband", fontsize=8.5)
-    bound = style.handle("bound (oracle)", color=style.GREY, linestyle=_DASHED, linewidth=1)
-    star = style.handle("fixed setting", color=style.RED, marker="*", linestyle="none")
-    style.legend(figure, [*_handles(looks), star, bound])
+    fixed_setting = {"fixed setting": style.look(style.RED, "*", "none")}
+    style.legend(figure, {**looks, **fixed_setting, "bound (oracle)": _BOUND})
     return figure
-
-
-_FATES = {
-    "finished": style.BLUE,
-    "stopped": style.GREY,
-    "stopped, would have been the new best": style.RED,
-}
 
 
 @style.styled
@@ -234,33 +249,31 @@ def stopped_runs(curves: CurveSet, ends: pd.DataFrame) -> Figure:
     the order of the search. `ends` holds rows of `SearchStudy.ends` of one data set.
     """
     groups = list(ends.groupby(["predictor", "setting", "delta"], sort=True))
-    figure, axes = style.panels(2 * len(groups), columns=2, height=1.9)
+    titles = [
+        title
+        for key, part in groups
+        for title in (
+            _search_name(*key),
+            f"{100 * (part['judged'] & ~part['finished']).mean():.0f} % stopped",
+        )
+    ]
+    figure, axes = style.panels(titles, columns=2, height=1.9)
     gains = curves.sign * curves.values[np.isfinite(curves.values)]
-    worst, best = curves.sign * np.percentile(gains, 2), curves.sign * gains.max()
-    for (key, part), left, right in zip(groups, axes[::2], axes[1::2], strict=True):
+    limits = sorted((curves.sign * np.percentile(gains, 2), curves.sign * gains.max()))
+    for (_, part), left, right in zip(groups, axes[::2], axes[1::2], strict=True):
         fates = fate(part)
         _trained_curves(left, curves, part, fates)
-        left.set_ylim(min(worst, best), max(worst, best))
-        left.set_title(_search_name(*key))
+        left.set_ylim(*limits)
         for name, colour in _FATES.items():
-            of_fate = part[fates == name]
+            dots = {"color": colour, "markersize": 2, "markeredgewidth": 0}
             right.plot(
-                of_fate["position"],
-                of_fate["epoch"],
-                "o",
-                color=colour,
-                markersize=2,
-                markeredgewidth=0,
+                part.loc[fates == name, "position"], part.loc[fates == name, "epoch"], "o", **dots
             )
-        right.set_title(f"{100 * (part['judged'] & ~part['finished']).mean():.0f} % stopped")
         left.set_ylabel(curves.metric if len(curves.metric) < 25 else "")
         right.set_ylabel("epoch at its end")
     axes[-2].set_xlabel("epoch")
     axes[-1].set_xlabel("runs in the order of the search")
-    style.legend(
-        figure,
-        [style.handle(k, color=c, marker="o", linestyle="none") for k, c in _FATES.items()],
-    )
+    style.legend(figure, {name: style.look(c, "o", "none") for name, c in _FATES.items()})
     return figure
 
 
@@ -289,42 +302,3 @@ def _trained_curves(axis: Axes, curves: CurveSet, ends: pd.DataFrame, fates: pd.
 def _search_name(predictor: Hashable, setting: Hashable, delta: Hashable) -> str:
     name = predictor if setting == "baker" else f"{predictor}, {setting}"
     return f"{name}, Delta {delta}"
-
-
-def of_collection(
-    speedups: pd.DataFrame, traces: pd.DataFrame, probabilities: pd.DataFrame
-) -> dict[str, Figure]:
-    """The figures of a collection, by the names of `stopping.plan.FIGURES`."""
-    return {
-        "tradeoff": tradeoff(speedups, set(traces["setting"])),
-        "best_value": best_value(traces),
-        "reliability": reliability(probabilities),
-    }
-
-
-def in_collection(frame: pd.DataFrame, collection: str) -> pd.DataFrame:
-    """Rows of the data sets of one collection."""
-    return frame[frame["dataset"].str.split("/").str[0] == collection]
-
-
-def stopping_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """`tradeoff`, `best_value` and `reliability` of one collection; `params`: `collection`."""
-    speedups = in_collection(pd.read_csv(inputs["speedups"][0]), params["collection"])
-    traces, shares = (
-        pd.concat([read_parquet(path)[0] for path in inputs[name]])
-        for name in ("traces", "reliability")
-    )
-    return of_collection(speedups, traces, shares)
-
-
-def hyperband_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Speedup of f-Hyperband against its loss; `params`: `collection`."""
-    speedups = in_collection(pd.read_csv(inputs["speedups"][0]), params["collection"])
-    return {"hyperband": hyperband(speedups)}
-
-
-def stopped_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Which runs of one data set are stopped where."""
-    curves = CurveSet.from_parquet(inputs["curves"][0])
-    ends = pd.concat([read_parquet(path)[0] for path in inputs["ends"]], ignore_index=True)
-    return {"stopped": stopped_runs(curves, ends)}

@@ -1,4 +1,4 @@
-"""What a study did: its losses, incumbents, course in time, and what its parameters matter.
+"""Figures of a study: its losses, incumbents, course in time, and what its parameters matter.
 
 `evaluations` is the frame of `studies.summary.evaluations_frame`, of all seeds and optimisers of
 one study. A failed evaluation has an infinite loss.
@@ -7,7 +7,7 @@ one study. A failed evaluation has an infinite loss.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from scipy import stats
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
@@ -26,7 +25,7 @@ from curvecast.curves import CurveSet, read_parquet
 from curvecast.report.figures import Inputs, style
 from curvecast.studies import summary
 
-_COLOURS = {
+_OPTIMISERS = {
     "bohb": style.BLUE,
     "f-bohb": style.SKY,
     "freeze_thaw": style.GREEN,
@@ -36,10 +35,30 @@ _COLOURS = {
     "grid": style.PURPLE,
     "f-random": style.PURPLE,
 }
-_BUDGET_COLOURS = (style.GREY, style.SKY, style.GREEN, style.ORANGE, style.RED, style.PURPLE)
+_PALETTE = (style.GREY, style.SKY, style.GREEN, style.ORANGE, style.RED, style.PURPLE)
 # Parameter importance needs some evaluations on a budget.
 _ENOUGH = 15
-_FOLDS = 5
+
+
+def study_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """The six figures of a study that trains something."""
+    return of_study(pd.concat([read_parquet(path)[0] for path in inputs["evaluations"]]))
+
+
+def of_study(evaluations: pd.DataFrame) -> dict[str, Figure]:
+    """Figures of a study that trains something, by their names."""
+    drawn = (origin, losses_over_time, incumbent, concurrency, rank_correlation, importance)
+    return {draw.__name__: draw(evaluations) for draw in drawn}
+
+
+def learning_curves_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Learning curves of one study."""
+    return {"learning_curves": learning_curves(CurveSet.from_parquet(inputs["curves"][0]))}
+
+
+def regret_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
+    """Regret of one study on recorded curves over the budget."""
+    return {"regret": regret(pd.concat([read_parquet(path)[0] for path in inputs["regret"]]))}
 
 
 @style.styled
@@ -50,7 +69,13 @@ def origin(evaluations: pd.DataFrame) -> Figure:
     """
     budgets = sorted(set(evaluations["budget"]))
     origins = {True: ("model-based", style.BLUE), False: ("random", style.GREY)}
-    figure, axes = style.panels(len(budgets), columns=4, label="loss", sharey=True)
+    figure, axes = style.panels(
+        [f"budget {budget:g}" for budget in budgets],
+        columns=4,
+        label="loss",
+        ylabel="share of evaluations below",
+        sharey=True,
+    )
     for axis, budget in zip(axes, budgets, strict=True):
         part = evaluations[evaluations["budget"] == budget]
         counts = []
@@ -60,11 +85,9 @@ def origin(evaluations: pd.DataFrame) -> Figure:
             share = np.arange(1, len(finite) + 1) / max(len(losses), 1)
             axis.step(finite, share, where="post", color=colour)
             counts.append(f"{len(losses)} {name}")
-        _log_if_wide(axis.set_xscale, part["loss"])
-        axis.set_title(f"budget {budget:g}")
+        style.log_if_wide(axis.set_xscale, part["loss"])
         axis.text(0.97, 0.04, "\n".join(counts), transform=axis.transAxes, ha="right", fontsize=6.5)
-    figure.supylabel("share of evaluations below", fontsize=8.5)
-    style.legend(figure, [style.handle(n, color=c) for n, c in origins.values()])
+    style.legend(figure, {name: {"color": colour} for name, colour in origins.values()})
     return figure
 
 
@@ -75,18 +98,36 @@ def losses_over_time(evaluations: pd.DataFrame) -> Figure:
     Seconds are since the start of the seed's search.
     """
     frame = _since_start(evaluations)
-    optimizers = sorted(set(frame["optimizer"]))
-    figure, axes = style.panels(len(optimizers), columns=3, label="seconds", height=3.0)
+    optimisers = sorted(set(frame["optimizer"]))
+    figure, axes = style.panels(optimisers, columns=3, label="seconds", ylabel="loss", height=3.0)
     colours = _of_budgets(frame)
-    for axis, optimizer in zip(axes, optimizers, strict=True):
-        part = frame[(frame["optimizer"] == optimizer) & np.isfinite(frame["loss"])]
+    for axis, optimiser in zip(axes, optimisers, strict=True):
+        part = frame[(frame["optimizer"] == optimiser) & np.isfinite(frame["loss"])]
         for budget, of_budget in part.groupby("budget"):
             axis.plot(of_budget["finished"], of_budget["loss"], "o", color=colours[budget])
-        _log_if_wide(axis.set_yscale, part["loss"])
-        axis.set_title(optimizer)
-    figure.supylabel("loss", fontsize=8.5)
-    style.legend(figure, _budget_handles(colours))
+        style.log_if_wide(axis.set_yscale, part["loss"])
+    style.legend(figure, {f"budget {b:g}": style.look(c, "o", "none") for b, c in colours.items()})
     return figure
+
+
+def _of_budgets(frame: pd.DataFrame) -> dict[float, str]:
+    """A colour per budget; more of them than the palette has lie on a scale."""
+    budgets = sorted(set(frame["budget"]))
+    if len(budgets) <= len(_PALETTE):
+        return dict(zip(budgets, _PALETTE, strict=False))
+    scale = colormaps["viridis"](np.linspace(0, 0.95, len(budgets)))
+    return dict(zip(budgets, map(to_hex, scale), strict=True))
+
+
+def _since_start(evaluations: pd.DataFrame) -> pd.DataFrame:
+    start = evaluations.groupby(["optimizer", "seed"])["started"].transform("min")
+    return evaluations.assign(
+        started=evaluations["started"] - start, finished=evaluations["finished"] - start
+    )
+
+
+def _optimisers(frame: pd.DataFrame) -> dict[str, style.Look]:
+    return {name: {"color": _OPTIMISERS[name]} for name in sorted(set(frame["optimizer"]))}
 
 
 @style.styled
@@ -97,19 +138,17 @@ def incumbent(evaluations: pd.DataFrame) -> Figure:
     loss may rise where a higher budget is reached for the first time.
     """
     frame = _since_start(evaluations)
-    figure, axes = style.panels(2, columns=2, height=3.0)
-    for (optimizer, _), part in frame.groupby(["optimizer", "seed"]):
-        colour = _COLOURS[str(optimizer)]
+    figure, axes = style.panels(["", ""], columns=2, ylabel="loss of the incumbent", height=3.0)
+    for (optimiser, _), part in frame.groupby(["optimizer", "seed"]):
         known = summary.incumbents(part)
         for axis, at in zip(axes, ("used", "finished"), strict=True):
             x = np.append(known[at], part[at].max())
             y = np.append(known["loss"], known["loss"].iloc[-1])
-            axis.step(x, y, where="post", color=colour, alpha=0.8)
+            axis.step(x, y, where="post", color=_OPTIMISERS[str(optimiser)], alpha=0.8)
     for axis, label in zip(axes, ("used budget", "seconds"), strict=True):
-        _log_if_wide(axis.set_yscale, frame["loss"])
+        style.log_if_wide(axis.set_yscale, frame["loss"])
         axis.set_xlabel(label)
-    figure.supylabel("loss of the incumbent", fontsize=8.5)
-    style.legend(figure, _optimizer_handles(frame))
+    style.legend(figure, _optimisers(frame))
     return figure
 
 
@@ -123,16 +162,16 @@ def concurrency(evaluations: pd.DataFrame) -> Figure:
     since = _since_start(evaluations)
     edges = np.linspace(0, max(since["finished"].max(), 1e-9), 51)
     seeds = sorted(set(since["seed"]))
-    colours = {s: _BUDGET_COLOURS[i % len(_BUDGET_COLOURS)] for i, s in enumerate(seeds)}
-    optimizers = sorted(set(since["optimizer"]))
-    figure, axes = style.panels(len(optimizers), columns=3, label="seconds", sharey=True)
-    for axis, optimizer in zip(axes, optimizers, strict=True):
-        for seed, part in since[since["optimizer"] == optimizer].groupby("seed"):
+    colours = {s: _PALETTE[i % len(_PALETTE)] for i, s in enumerate(seeds)}
+    optimisers = sorted(set(since["optimizer"]))
+    figure, axes = style.panels(
+        optimisers, columns=3, label="seconds", ylabel="evaluations at once", sharey=True
+    )
+    for axis, optimiser in zip(axes, optimisers, strict=True):
+        for seed, part in since[since["optimizer"] == optimiser].groupby("seed"):
             axis.stairs(mean_running(part, edges), edges, color=colours[seed], linewidth=1.4)
         axis.set_ylim(bottom=0)
-        axis.set_title(optimizer)
-    figure.supylabel("evaluations at once", fontsize=8.5)
-    style.legend(figure, [style.handle(f"seed {s}", color=c) for s, c in colours.items()])
+    style.legend(figure, {f"seed {s}": {"color": c} for s, c in colours.items()})
     return figure
 
 
@@ -149,11 +188,11 @@ def mean_running(evaluations: pd.DataFrame, edges: np.ndarray) -> np.ndarray:
 def rank_correlation(evaluations: pd.DataFrame) -> Figure:
     """Spearman's correlation of the losses on two budgets, over configurations with both.
 
-    The number of configurations stands below; only those that a lower rung kept reach a higher
-    one, which lowers the correlation.
+    The number of configurations stands below; only those that a lower rung promoted reach a
+    higher one, which lowers the correlation.
     """
     budgets, rho, counts = rank_correlations(evaluations)
-    figure, (axis,) = style.panels(1, columns=1, width=4.2, height=3.4)
+    figure, (axis,) = style.panels(["rank correlation of losses"], columns=1, width=4.2, height=3.4)
     axis.imshow(rho, vmin=-1, vmax=1, cmap="RdBu_r")
     axis.grid(False)
     labels = [f"{budget:g}" for budget in budgets]
@@ -164,7 +203,7 @@ def rank_correlation(evaluations: pd.DataFrame) -> Figure:
             colour = "white" if abs(value) > 0.6 else "black"
             text = f"{value:.2f}\n({counts[i, j]})"
             axis.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)
-    axis.set(xlabel="budget", ylabel="budget", title="rank correlation of losses")
+    axis.set(xlabel="budget", ylabel="budget")
     return figure
 
 
@@ -191,16 +230,16 @@ def rank_correlations(evaluations: pd.DataFrame) -> tuple[list[float], np.ndarra
 @style.styled
 def learning_curves(curves: CurveSet) -> Figure:
     """All curves of a study, the one with the best last value in colour."""
-    figure, (axis,) = style.panels(1, columns=1, width=6.0, height=3.4, label="epoch")
-    values = np.where(np.isfinite(curves.values), curves.values, np.nan)
-    axis.plot(curves.epochs, values.T, color=style.GREY, linewidth=0.7, alpha=0.6)
     whole = curves.sign * curves.values[:, -1]
     whole = np.where(np.isfinite(whole), whole, -np.inf)
+    title = f"{len(curves)} runs, {int(np.isfinite(whole).sum())} of them to the end"
+    figure, (axis,) = style.panels([title], columns=1, width=6.0, height=3.4, label="epoch")
+    values = np.where(np.isfinite(curves.values), curves.values, np.nan)
+    axis.plot(curves.epochs, values.T, color=style.GREY, linewidth=0.7, alpha=0.6)
     if np.isfinite(whole).any():
         axis.plot(curves.epochs, values[int(whole.argmax())], color=style.BLUE, linewidth=2)
-    _log_if_wide(axis.set_yscale, pd.Series(values.ravel()))
+    style.log_if_wide(axis.set_yscale, values.ravel())
     axis.set_ylabel(curves.metric)
-    axis.set_title(f"{len(curves)} runs, {int(np.isfinite(whole).sum())} of them to the end")
     return figure
 
 
@@ -211,17 +250,16 @@ def importance(evaluations: pd.DataFrame) -> Figure:
     Bars are `importances`; the title says how well the forest ranks configurations that it has
     not seen, below which the bars mean nothing.
     """
-    found = importances(evaluations)
-    budgets = sorted(set(found["budget"]))
-    figure, axes = style.panels(max(len(budgets), 1), columns=3, label="drop of R²", height=2.6)
-    for axis, budget in zip(axes, budgets, strict=False):
-        part = found[found["budget"] == budget].sort_values("importance")
+    parts = dict(iter(importances(evaluations).groupby("budget")))
+    titles = [
+        f"budget {budget:g}: {part['evaluations'].iloc[0]} runs, R² {part['r2'].iloc[0]:.2f}"
+        for budget, part in parts.items()
+    ] or [f"fewer than {_ENOUGH} evaluations on every budget"]
+    figure, axes = style.panels(titles, columns=3, label="drop of R²", height=2.6)
+    for axis, part in zip(axes, parts.values(), strict=False):
+        part = part.sort_values("importance")
         axis.barh(part["parameter"], part["importance"], xerr=part["sd"], color=style.SKY)
-        axis.axvline(0, color="#444444", linewidth=0.8)
-        n, r2 = part["evaluations"].iloc[0], part["r2"].iloc[0]
-        axis.set_title(f"budget {budget:g}: {n} runs, R² {r2:.2f}")
-    if not budgets:
-        axes[0].set_title(f"fewer than {_ENOUGH} evaluations on every budget")
+        axis.axvline(0, color=style.DARK, linewidth=0.8)
     return figure
 
 
@@ -242,7 +280,7 @@ def importances(evaluations: pd.DataFrame) -> pd.DataFrame:
         points = _points(part["config"])
         ranks = stats.rankdata(part["loss"]) / len(part)
         drops, scores = [], []
-        for train, test in KFold(_FOLDS, shuffle=True, random_state=0).split(points):
+        for train, test in KFold(5, shuffle=True, random_state=0).split(points):
             forest = RandomForestRegressor(100, min_samples_leaf=2, random_state=0)
             forest.fit(points.iloc[train], ranks[train])
             held_out = points.iloc[test], ranks[test]
@@ -277,92 +315,29 @@ def regret(regrets: pd.DataFrame) -> Figure:
     seeds in the others. Parameters are those of `summary.regret_rows`.
     """
     rows = summary.regret_rows(regrets)
-    names = sorted(set(rows["study"]))
-    several = len(names) > 1
-    many = len(names) > 8
+    parts = {style.short(str(name)): part for name, part in rows.groupby("study")}
+    if len(parts) > 1:
+        whole = rows.dropna(subset="regret").assign(seed=rows["study"], study="all")
+        parts = {f"mean over {len(parts)} data sets": summary.regret_rows(whole), **parts}
+    many = len(parts) > 9
     figure, axes = style.panels(
-        len(names) + several,
+        list(parts),
         columns=5 if many else 3,
         height=1.5 if many else 2.6,
         label="share of the budget",
+        ylabel="normalised regret",
         sharex=True,
     )
-    if several:
-        whole = rows.dropna(subset="regret").assign(seed=rows["study"], study="all")
-        _regret_lines(axes[0], summary.regret_rows(whole))
-        axes[0].set_title(f"mean over {len(names)} data sets")
-    for axis, name in zip(axes[int(several) :], names, strict=True):
-        _regret_lines(axis, rows[rows["study"] == name])
-        axis.set_title(style.short(name))
-    figure.supylabel("normalised regret", fontsize=8.5)
-    style.legend(figure, _optimizer_handles(rows))
+    for axis, part in zip(axes, parts.values(), strict=True):
+        _regret_lines(axis, part)
+    style.legend(figure, _optimisers(rows))
     return figure
 
 
 def _regret_lines(axis: Axes, rows: pd.DataFrame) -> None:
-    for optimizer, part in rows.groupby("optimizer"):
-        colour = _COLOURS[str(optimizer)]
+    for optimiser, part in rows.groupby("optimizer"):
+        colour = _OPTIMISERS[str(optimiser)]
         axis.plot(part["share"], part["regret"], color=colour)
-        axis.fill_between(part["share"], part["low"], part["high"], color=colour, alpha=0.15, lw=0)
+        style.band(axis, part["share"], part["low"], part["high"], colour, 0.15)
     # The intervals of the first evaluations would flatten the rest.
     axis.set_ylim(0, 1.1 * max(rows["regret"].max(), 1e-3))
-
-
-def of_study(evaluations: pd.DataFrame) -> dict[str, Figure]:
-    """Figures of a study that trains something, by the names of `studies.plan.FIGURES`."""
-    return {
-        "origin": origin(evaluations),
-        "losses_over_time": losses_over_time(evaluations),
-        "incumbent": incumbent(evaluations),
-        "concurrency": concurrency(evaluations),
-        "rank_correlation": rank_correlation(evaluations),
-        "importance": importance(evaluations),
-    }
-
-
-def _since_start(evaluations: pd.DataFrame) -> pd.DataFrame:
-    start = evaluations.groupby(["optimizer", "seed"])["started"].transform("min")
-    return evaluations.assign(
-        started=evaluations["started"] - start, finished=evaluations["finished"] - start
-    )
-
-
-def _log_if_wide(set_scale: Callable[[str], None], values: pd.Series) -> None:
-    finite = values[np.isfinite(values)]
-    if len(finite) and finite.min() > 0 and finite.max() > 20 * finite.min():
-        set_scale("log")
-
-
-def _of_budgets(frame: pd.DataFrame) -> dict[float, str]:
-    """A colour per budget; more of them than the palette has lie on a scale."""
-    budgets = sorted(set(frame["budget"]))
-    if len(budgets) <= len(_BUDGET_COLOURS):
-        return dict(zip(budgets, _BUDGET_COLOURS, strict=False))
-    scale = colormaps["viridis"](np.linspace(0, 0.95, len(budgets)))
-    return dict(zip(budgets, map(to_hex, scale), strict=True))
-
-
-def _budget_handles(colours: dict[float, str]) -> list[Line2D]:
-    return [
-        style.handle(f"budget {budget:g}", color=colour, marker="o", linestyle="none")
-        for budget, colour in colours.items()
-    ]
-
-
-def _optimizer_handles(frame: pd.DataFrame) -> list[Line2D]:
-    return [style.handle(o, color=_COLOURS[o]) for o in sorted(set(frame["optimizer"]))]
-
-
-def study_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """The figures of `of_study` for one study."""
-    return of_study(pd.concat([read_parquet(path)[0] for path in inputs["evaluations"]]))
-
-
-def learning_curves_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Learning curves of one study."""
-    return {"learning_curves": learning_curves(CurveSet.from_parquet(inputs["curves"][0]))}
-
-
-def regret_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Regret of one study on recorded curves over the budget."""
-    return {"regret": regret(pd.concat([read_parquet(path)[0] for path in inputs["regret"]]))}

@@ -1,4 +1,4 @@
-"""The look of all figures, in one place: sizes, colours per model, axes for R², saving.
+"""Style of all figures: sizes, colours per model, panels, legends, axes of R², saving.
 
 Colours are those of Okabe and Ito (2008, Color universal design), which stay apart under all
 common forms of colour blindness; models that share a hue differ in marker and line style.
@@ -7,8 +7,7 @@ common forms of colour blindness; models that share a hue differ in marker and l
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -23,10 +22,13 @@ from matplotlib.lines import Line2D
 from curvecast.files import write_bytes
 
 P = ParamSpec("P")
+# Keyword arguments of `Axes.plot`.
+Look = dict[str, Any]
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, RED, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-GREY, LIGHT = "#7F7F7F", "#D9D9D9"
+BLUE, RED, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+GREY, LIGHT, DARK = "#7F7F7F", "#D9D9D9", "#444444"
+DASHED, DOTTED = (0, (4.0, 1.5)), (0, (1.2, 1.2))
 WIDTH = 9.0
 RASTER_DPI = 160
 
@@ -40,13 +42,13 @@ _RC: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.7,
-    "axes.edgecolor": "#444444",
+    "axes.edgecolor": DARK,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.6,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
+    "xtick.color": DARK,
+    "ytick.color": DARK,
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
     "legend.frameon": False,
@@ -60,44 +62,42 @@ _RC: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Look:
-    """How one model is drawn."""
-
-    colour: str
-    marker: str
-    dash: str | tuple[int, tuple[float, ...]] = "-"
-
-    def line(self) -> dict[str, Any]:
-        """Keyword arguments for `Axes.plot`."""
-        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash}
+def look(colour: str, marker: str = "none", dash: Any = "-") -> Look:
+    """Keyword arguments of `Axes.plot`."""
+    return {"color": colour, "marker": marker, "linestyle": dash}
 
 
-_DASHED, _DOTTED = (0, (4.0, 1.5)), (0, (1.2, 1.2))
 _LOOKS = {
-    "mean": Look(GREY, "_", _DOTTED),
-    "last_value": Look(BLACK, "x", _DASHED),
-    "ols": Look(ORANGE, "o"),
-    "ridge": Look(ORANGE, "s", _DASHED),
-    "nusvr_linear": Look(SKY, "^", _DASHED),
-    "nusvr_rbf": Look(BLUE, "o"),
-    "random_forest": Look(GREEN, "o"),
-    "extra_trees": Look(GREEN, "s", _DASHED),
-    "gradient_boosting": Look(RED, "D"),
-    "gp": Look(PURPLE, "o"),
-    "gain_gp": Look(PURPLE, "D"),
-    "lce": Look(GREY, "v"),
-    "lcnet": Look(PURPLE, "s", _DASHED),
-    "cnn": Look(RED, "^", _DASHED),
-    "lstm": Look(BLUE, "s", _DASHED),
-    "cnn_lstm": Look(RED, "v", _DOTTED),
-    "ensemble": Look(BLACK, "*"),
+    "mean": look(GREY, "_", DOTTED),
+    "last_value": look(BLACK, "x", DASHED),
+    "ols": look(ORANGE, "o"),
+    "ridge": look(ORANGE, "s", DASHED),
+    "nusvr_linear": look(SKY, "^", DASHED),
+    "nusvr_rbf": look(BLUE, "o"),
+    "random_forest": look(GREEN, "o"),
+    "extra_trees": look(GREEN, "s", DASHED),
+    "gradient_boosting": look(RED, "D"),
+    "gp": look(PURPLE, "o"),
+    "gain_gp": look(PURPLE, "D"),
+    "lce": look(GREY, "v"),
+    "lcnet": look(PURPLE, "s", DASHED),
+    "cnn": look(RED, "^", DASHED),
+    "lstm": look(BLUE, "s", DASHED),
+    "cnn_lstm": look(RED, "v", DOTTED),
+    "ensemble": look(BLACK, "*"),
 }
-_SPARE = tuple(
-    Look(colour, marker, dash)
-    for dash, marker in ((_DOTTED, "P"), (_DASHED, "X"))
+_SPARE = [
+    look(colour, marker, dash)
+    for dash, marker in ((DOTTED, "P"), (DASHED, "X"))
     for colour in (PURPLE, SKY, ORANGE, GREEN, RED, BLUE)
-)
+]
+
+
+def looks(models: Sequence[str]) -> dict[str, Look]:
+    """The look of each model: fixed for known ones, the next spare one for others."""
+    others = sorted(set(models) - set(_LOOKS))
+    spare = {model: _SPARE[i % len(_SPARE)] for i, model in enumerate(others)}
+    return {model: _LOOKS.get(model) or spare[model] for model in models}
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -111,27 +111,22 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return in_style
 
 
-def looks(models: Sequence[str]) -> dict[str, Look]:
-    """How each model is drawn: fixed for known ones, the next spare look for others."""
-    others = sorted(set(models) - set(_LOOKS))
-    spare = {model: _SPARE[i % len(_SPARE)] for i, model in enumerate(others)}
-    return {model: _LOOKS.get(model) or spare[model] for model in models}
-
-
 def panels(
-    n: int,
+    titles: Sequence[str],
     *,
     columns: int,
     label: str = "",
+    ylabel: str = "",
     width: float = WIDTH,
     height: float = 2.3,
     **options: Any,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with n panels in rows of `columns`.
+    """A figure with a panel per title in rows of `columns`.
 
-    `label` stands under the lowest panel of each column, `height` (inches) is that of one row,
-    `options` are those of `Figure.subplots`.
+    `label` stands under the lowest panel of each column, `ylabel` beside all of them, `height`
+    (inches) is that of one row, `options` are those of `Figure.subplots`.
     """
+    n = len(titles)
     columns = min(columns, n)
     rows = -(-n // columns)
     figure = Figure(figsize=(width, height * rows + 0.5), layout="constrained")
@@ -142,27 +137,45 @@ def panels(
     for axis in axes[max(n - columns, 0) : n]:
         axis.tick_params(axis="x", labelbottom=True)
         axis.set_xlabel(label)
+    for axis, title in zip(axes, titles, strict=False):
+        axis.set_title(title)
+    if ylabel:
+        figure.supylabel(ylabel, fontsize=8.5)
     return figure, axes[:n]
 
 
-def legend(figure: Figure, handles: Iterable[Line2D], columns: int = 6) -> None:
-    """One legend for all panels, below them."""
-    handles = list(handles)
+def heading(figure: Figure, text: str, size: float = 8.5) -> None:
+    """A line of text above all panels."""
+    figure.suptitle(text, fontsize=size, x=0.01, ha="left")
+
+
+def legend(figure: Figure, entries: Mapping[str, Look], columns: int = 6) -> None:
+    """One legend for all panels, below them: a line or marker per label."""
+    handles = [
+        Line2D([], [], label=label, **{"markersize": 4.5, "linewidth": 1.4, **options})
+        for label, options in entries.items()
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
 
 
-def handle(label: str, **options: Any) -> Line2D:
-    """An entry of a legend."""
-    return Line2D([], [], label=label, **{"markersize": 4.5, "linewidth": 1.4, **options})
+def band(axis: Axes, x: Any, low: Any, high: Any, colour: str, alpha: float) -> None:
+    """A pale band around a line."""
+    axis.fill_between(x, low, high, color=colour, alpha=alpha, lw=0)
 
 
-def r2_axis(axis: Axes, values: np.ndarray, lowest: float = -0.25) -> float:
-    """Limit an axis of R² so that heavy tails do not flatten the rest; returns its lower end.
+def log_if_wide(set_scale: Callable[[str], None], values: Any) -> None:
+    """A logarithmic axis for positive values that span more than a factor of 20."""
+    finite = values[np.isfinite(values)]
+    if len(finite) and finite.min() > 0 and finite.max() > 20 * finite.min():
+        set_scale("log")
 
-    The axis ends above at 1 and below at the smallest of `values`, but never below `lowest`.
+
+def r2_axis(axis: Axes, values: np.ndarray) -> float:
+    """Limit an axis of R² so that heavy tails do not flatten the rest; returns `r2_end`.
+
     What lies under the end is to be marked by `below_axis`.
     """
-    bottom = r2_end(values, lowest)
+    bottom = r2_end(values)
     span = 1 - bottom
     axis.set_ylim(bottom - 0.03 * span, 1 + 0.03 * span)
     return bottom
@@ -175,19 +188,18 @@ def r2_end(values: np.ndarray, lowest: float = -0.25) -> float:
     return max(lowest, smallest - 0.05 * (1 - smallest))
 
 
+BELOW_AXIS = {
+    "below the axis": {"color": GREY, "marker": "v", "linestyle": "none", "markersize": 5.5}
+}
+
+
 def below_axis(axis: Axes, x: np.ndarray, y: np.ndarray, bottom: float, colour: str) -> bool:
     """Mark points under the lower end of the axis by a triangle there; True if there are any."""
     under = np.isfinite(y) & (y < bottom)
     if under.any():
-        axis.plot(
-            x[under], np.full(under.sum(), bottom), "v", color=colour, markersize=5.5, clip_on=False
-        )
+        at_end = np.full(under.sum(), bottom)
+        axis.plot(x[under], at_end, "v", color=colour, markersize=5.5, clip_on=False)
     return bool(under.any())
-
-
-def below_axis_handle() -> Line2D:
-    """The legend's entry for `below_axis`."""
-    return handle("below the axis", color=GREY, marker="v", linestyle="none", markersize=5.5)
 
 
 def short(dataset: str, longest: int = 40) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import collection_of
+from curvecast.report.names import FEATURE_ORDER
 from curvecast.report.tables.markdown import number
-from curvecast.report.tables.results import FEATURE_ORDER
 
 Tables = Mapping[str, pd.DataFrame]
 _BASELINES = ("last_value", "mean")

@@ -15,11 +15,11 @@ from markdown_it import MarkdownIt
 from curvecast import __version__
 from curvecast.curves import write_text
 from curvecast.predictors import registry
+from curvecast.report.names import in_order
 from curvecast.report.page import contents, documents, machine
 from curvecast.report.page.about import About
 from curvecast.report.page.findings import findings
 from curvecast.report.tables.markdown import number, table
-from curvecast.report.tables.results import MODEL_ORDER, in_order
 
 TEMPLATE = Path(__file__).with_name("page.html")
 # Tables of R², in which the shade of a cell shows its value.
@@ -76,7 +76,7 @@ def write(
             for f in findings(frames, about.fraction)
         ],
         sections=sections,
-        methods=methods(in_order(about.models, MODEL_ORDER), sayings),
+        methods=methods(in_order(about.models), sayings),
         usage=documents.html(_usage_table(machine.usage(benchmarks))),
         versions={"curvecast": __version__, **machine.versions()},
     )

@@ -31,9 +31,9 @@ TABLES: Mapping[str, str] = {
     "stopping_timings": "speedups",
     "studies": "studies",
     "study_comparison": "studies",
-    "tuning": "tuning",
+    "tuning": "studies",
     "networks": "networks",
-    "effects": "networks",
+    "effects": "studies",
 }
 
 
@@ -52,7 +52,7 @@ def make(name: str, inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Tabl
 
 def write(tables: Mapping[str, Table], outputs: Mapping[str, Sequence[str | Path]]) -> None:
     """Write tables to the files given for each name: the frame to .csv, the Markdown to .md."""
-    from curvecast.report.tables.results import write_csv
+    from curvecast.report.tables.markdown import write_csv
 
     for name, (frame, markdown) in tables.items():
         for path in outputs[name]:

@@ -1,41 +1,256 @@
-"""Tables of R²: of the main protocol and of the experiments."""
+"""Tables of R²: of the main protocol, its averages, ranks and differences, and of experiments."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from curvecast.benchmark import ranks
-from curvecast.report.tables import Inputs, Table, markdown, results
+import numpy as np
+import pandas as pd
+
+from curvecast.benchmark import comparisons
+from curvecast.curves import collection_of
+from curvecast.report.names import FEATURE_ORDER, collection_title, in_order
+from curvecast.report.tables import Inputs, Table
+from curvecast.report.tables.markdown import (
+    document,
+    fixed,
+    number,
+    plus_minus,
+    table,
+    yes_no,
+)
+
+_SPREAD = (
+    "mean ± standard error over the repeats (standard deviation / √repeats). The repeats draw "
+    "their training runs from the same runs and overlap, so this understates the uncertainty; "
+    "differences.csv corrects for it. "
+    "Where the mean lies more than 0.05 below the median, median and minimum follow in brackets."
+)
 
 
 def r2_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     """`r2`, `averages`, `differences` and `ranks`; `params`: `ranked_sets`."""
-    scores = results.load_scores(inputs["scores"])
-    summary = results.summarise(scores)
-    averages, differences = results.averages(summary), results.differences(scores)
-    ranked = ranks.average_ranks(summary, params["ranked_sets"])
+    scores = comparisons.load_scores(inputs["scores"])
+    summary = comparisons.summarise(scores)
+    averages, differences = comparisons.averages(summary), comparisons.differences(scores)
+    ranks = comparisons.average_ranks(summary, params["ranked_sets"])
     return {
-        "r2": (summary, markdown.r2(summary)),
-        "averages": (averages, markdown.averages(averages)),
-        "differences": (differences, markdown.differences(differences)),
-        "ranks": (ranked, markdown.ranks(ranked, ranks.uncounted(summary))),
+        "r2": (summary, r2_text(summary)),
+        "averages": (averages, averages_text(averages)),
+        "differences": (differences, differences_text(differences)),
+        "ranks": (ranks, ranks_text(ranks, comparisons.uncounted(summary))),
     }
 
 
 def ablation_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     """R² of the feature blocks."""
-    summary = results.summarise(results.load_scores(inputs["scores"]))
-    return {"ablation": (summary, markdown.ablation(summary))}
+    return _experiment("ablation", ablation_text, inputs)
 
 
 def training_size_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     """R² by the number of training runs."""
-    summary = results.summarise(results.load_scores(inputs["scores"]))
-    return {"training_size": (summary, markdown.training_size(summary))}
+    return _experiment("training_size", training_size_text, inputs)
 
 
 def depth_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     """R² across depths."""
-    summary = results.summarise(results.load_scores(inputs["scores"]))
-    return {"depth": (summary, markdown.depth(summary))}
+    return _experiment("depth", depth_text, inputs)
+
+
+def _experiment(name: str, text: Callable[[pd.DataFrame], str], inputs: Inputs) -> dict[str, Table]:
+    summary = comparisons.summarise(comparisons.load_scores(inputs["scores"]))
+    return {name: (summary, text(summary))}
+
+
+def r2_text(summary: pd.DataFrame) -> str:
+    """R² per fraction and collection, data sets × models, the best in bold."""
+    return document(
+        "R² by data set and model",
+        f"{_SPREAD} The best mean of a row is bold.",
+        *_grids(summary, ["fraction"], ["dataset"], "model", bold=True),
+    )
+
+
+def ablation_text(summary: pd.DataFrame) -> str:
+    """R² of the feature blocks per fraction and model, data sets × blocks."""
+    return document(
+        "R² by feature blocks",
+        "TS: values and their first and second differences; AP: architecture parameters; HP: "
+        f"training hyper-parameters. {_SPREAD} The best mean of a row is bold; an "
+        "empty cell: the data set has no column of such a block.",
+        *_grids(summary, ["fraction", "model"], ["dataset"], "features", bold=True),
+    )
+
+
+def training_size_text(summary: pd.DataFrame) -> str:
+    """R² over the number of training runs per fraction and data set, models × sizes."""
+    return document(
+        "R² by number of training runs",
+        f"All sizes of a repeat share their test runs. {_SPREAD}",
+        *_grids(summary, ["fraction", "dataset"], ["model"], "n_train"),
+    )
+
+
+def depth_text(summary: pd.DataFrame) -> str:
+    """R² across depths per fraction, data sets and models × depth limits."""
+    return document(
+        "R² across depths",
+        f"Trained on networks with fewer than d layers, tested on all others. {_SPREAD}",
+        *_grids(summary, ["fraction"], ["dataset", "model"], "depth"),
+    )
+
+
+def _grids(
+    summary: pd.DataFrame, sections: list[str], rows: list[str], across: str, bold: bool = False
+) -> list[str]:
+    """A heading and a table per combination of `sections`, the collection among them."""
+    spread = [
+        column
+        for column in ("n_train", "features")
+        if column not in (*sections, *rows, across) and summary[column].nunique() > 1
+    ]
+    sections = [*sections, *spread, *(() if "dataset" in sections else ["collection"])]
+    frame = summary.assign(
+        collection=[collection_title(collection_of(name)) for name in summary["dataset"]],
+        cell=[_cell(row) for row in summary.to_dict("records")],
+    )
+    columns = _in_order(frame[across])
+    names = [f"d = {c}" if across == "depth" else c for c in columns]
+    result = []
+    for key, part in _groups(frame, sections):
+        heading = ", ".join(
+            str(value) if name in ("collection", "model", "dataset") else f"{name} {value}"
+            for name, value in zip(sections, key, strict=True)
+        )
+        lines = []
+        for label, of_row in _groups(part, rows):
+            cells = dict(zip(of_row[across], of_row["cell"], strict=True))
+            if bold and of_row["r2_mean"].notna().any():
+                best = of_row[across].iloc[int(np.nanargmax(of_row["r2_mean"]))]
+                cells[best] = f"**{cells[best]}**"
+            lines.append([*label, *(cells.get(column, "") for column in columns)])
+        result.append(f"## {heading}\n\n" + table(pd.DataFrame(lines, columns=[*rows, *names])))
+    return result
+
+
+def _in_order(values: pd.Series) -> list[Any]:
+    if values.name == "model":
+        return in_order(values)
+    return in_order(values, FEATURE_ORDER) if values.name == "features" else sorted(set(values))
+
+
+def _groups(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[Any, pd.DataFrame]]:
+    """The groups of a frame in the order of its names."""
+    position = {c: {v: i for i, v in enumerate(_in_order(frame[c]))} for c in columns}
+    return sorted(
+        frame.groupby(list(columns)),
+        key=lambda group: [position[c][v] for c, v in zip(columns, group[0], strict=True)],
+    )
+
+
+def _cell(row: Mapping[Any, Any]) -> str:
+    if np.isnan(row["r2_mean"]):
+        return "not defined"
+    text = plus_minus(row["r2_mean"], row["r2_se"])
+    if row["r2_median"] - row["r2_mean"] > 0.05:
+        text += f" ({number(row['r2_median'])}; {number(row['r2_min'])})"
+    return text
+
+
+def averages_text(frame: pd.DataFrame) -> str:
+    """Averages over data sets, a table per collection and fraction."""
+    numbers = ["r2_mean", "r2_median", "r2_min", "rank_r2", "rank_mae"]
+    columns = {
+        "model": "model",
+        "features": "features",
+        # A rank needs two digits, R² three.
+        **{c: lambda row, c=c: number(row[c], 2 if row[c] >= 1 else 3) for c in numbers},
+        "best_on": "best_on",
+    }
+    sections = []
+    for key, part in frame.groupby(["collection", "fraction", "n_train"], sort=True):
+        collection, fraction, n_train = key
+        heading = (
+            f"## {collection_title(collection)}, {part['datasets'].iloc[0]} data sets, "
+            f"fraction {fraction}, n_train {n_train}"
+        )
+        ordered = part.sort_values(["rank_r2", "model"])
+        sections.append(f"{heading}\n\n" + table(ordered, columns))
+    return document(
+        "Averages over data sets",
+        "Mean, median and lowest R² over data sets, mean ranks by R² and by mean absolute error "
+        "(1 = best), and the number of data sets on which a model is best. Collections are kept "
+        "apart; the LCBench sets share their 2000 configurations and are not independent.",
+        *sections,
+    )
+
+
+def ranks_text(frame: pd.DataFrame, uncounted: pd.DataFrame) -> str:
+    """Average ranks, a table per collection and fraction, and the data sets not counted."""
+    sections = []
+    for key, part in frame.groupby(["collection", "fraction", "n_train"], sort=True):
+        collection, fraction, n_train = key
+        gap, sets = part["critical_difference"].iloc[0], int(part["sets"].iloc[0])
+        columns: dict[str, pd.Series] = {}
+        for metric, ranked in part.set_index("model").groupby("metric", sort=False):
+            columns[f"rank by {metric}"] = ranked["average_rank"].map(lambda v: number(v, 2))
+            if not np.isnan(gap):
+                columns[f"group by {metric}"] = ranked["group"]
+        shown = pd.DataFrame(columns).loc[part["model"].unique()].reset_index()
+        note = (
+            "no critical difference: too few data sets for ranks to tell models apart"
+            if np.isnan(gap)
+            else f"critical difference {gap:.2f}"
+        )
+        heading = f"## {collection_title(collection)}, fraction {fraction}, n_train {n_train}"
+        counted = f"{sets} data set" + "s" * (sets != 1)
+        sections.append(f"{heading}\n\n{counted}; {note}.\n\n" + table(shown))
+    if len(uncounted):
+        columns = {c: c for c in ("dataset", "fraction", "n_train", "best_model")}
+        left_out = table(uncounted, {**columns, "best_r2": fixed("best_r2")})
+        sections.append("## Not counted\n\n" + left_out)
+    return document(
+        "Average ranks",
+        "Models ranked on every data set by their mean over repeats, 1 = best, and averaged over "
+        "the data sets of a collection. Models that share a letter are not told apart: their "
+        "ranks are closer than the critical difference of the Nemenyi test at the level .05 "
+        "(Demšar 2006). Data sets on which the best R² is under .1, where nobody predicts "
+        "anything, or a model has none, are listed at the end and not counted. The LCBench sets "
+        "share their 2000 configurations and are not independent: their critical difference is "
+        "too small, and says how steady ranks are over those data sets rather than over new "
+        "configurations.",
+        *sections,
+    )
+
+
+def differences_text(frame: pd.DataFrame) -> str:
+    """Differences from the best model, a table per fraction and data set."""
+
+    def ends(row: Mapping[str, Any]) -> str:
+        return "" if np.isnan(row["low"]) else f"{number(row['low'])} .. {number(row['high'])}"
+
+    columns = {
+        "model": "model",
+        "R²": fixed("r2_mean"),
+        "difference": fixed("difference"),
+        "corrected se": fixed("se"),
+        "95 % interval": ends,
+        "p (Holm)": fixed("p_holm", 4),
+        "resolved": yes_no("resolved"),
+    }
+    sections = []
+    for key, part in frame.groupby(["fraction", "dataset", "n_train"], sort=True):
+        fraction, dataset, n_train = key
+        best = f"{part['best_model'].iloc[0]} ({number(part['best_r2_mean'].iloc[0])})"
+        heading = f"## fraction {fraction}, {dataset}, n_train {n_train}: best is {best}"
+        ordered = part.sort_values("difference", ascending=False)
+        sections.append(f"{heading}\n\n" + table(ordered, columns))
+    return document(
+        "Differences from the best model",
+        "R² minus that of the model with the highest mean, paired over repeats, with the standard "
+        "error of Nadeau and Bengio (2003), which allows for overlapping training sets. The "
+        "intervals are for one comparison each; p is adjusted for all comparisons with the best "
+        "model in a table (Holm). Resolved: it is under .05.",
+        *sections,
+    )

@@ -2,19 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from curvecast.report.tables import Inputs, Table, markdown, results
+import numpy as np
+import pandas as pd
+
+from curvecast.curves import CurveSet, DataError, collection_of
+from curvecast.report.names import in_order
+from curvecast.report.tables import Inputs, Table
+from curvecast.report.tables.markdown import document, fixed, table
+
+_SECONDS = ["seconds_fit", "seconds_predict"]
 
 
 def datasets_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """What each data set holds; `params`: `stanzas`, see `results.datasets`."""
-    frame = results.datasets(inputs["curves"], params["stanzas"])
-    return {"datasets": (frame, markdown.datasets(frame))}
+    """What each data set holds; `params`: `stanzas`, registry entries by data set name."""
+    frame = datasets(inputs["curves"], params["stanzas"])
+    columns = {
+        **{name: name for name in ("dataset", "runs", "groups", "diverged")},
+        "epochs": lambda row: f"{row['first_epoch']}..{row['last_epoch']}",
+        **{name: name for name in ("metric", "direction")},
+        **{name: fixed(name, 4) for name in ("final_best", "final_median", "final_worst")},
+        **{name: name for name in ("notes", "source", "licence")},
+    }
+    text = document(
+        "Data sets",
+        "Groups are distinct configurations; diverged runs have no finite final value and are "
+        "left out of splits; finals are over the others.",
+        table(frame, columns),
+    )
+    return {"datasets": (frame, text)}
+
+
+def datasets(
+    curve_files: Iterable[str | Path], stanzas: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """What each data set holds.
+
+    Parameters
+    ----------
+    curve_files : files as `CurveSet.to_parquet` writes them.
+    stanzas : registry entries by data set name; `licence` is read from there ("" where a data
+        set has none).
+
+    Returns
+    -------
+    One row per data set, sorted by name: `dataset, runs, groups, diverged` (runs without a finite
+    final value), `first_epoch, last_epoch, metric, direction, final_best, final_median,
+    final_worst` (over finite finals), `notes` (what the reader did: duplicates dropped, ...),
+    `source, licence`.
+    """
+    rows = []
+    for path in curve_files:
+        curves = CurveSet.from_parquet(path)
+        finite = np.sort(curves.sign * curves.final[np.isfinite(curves.final)])[::-1] * curves.sign
+        rows.append(
+            {
+                "dataset": curves.name,
+                "runs": len(curves),
+                "groups": len(np.unique(curves.groups)),
+                "diverged": len(curves) - len(finite),
+                "first_epoch": int(curves.epochs[0]),
+                "last_epoch": curves.last_epoch,
+                "metric": curves.metric,
+                "direction": curves.direction,
+                "final_best": finite[0] if len(finite) else np.nan,
+                "final_median": np.median(finite) if len(finite) else np.nan,
+                "final_worst": finite[-1] if len(finite) else np.nan,
+                "notes": "; ".join(curves.notes),
+                "source": curves.source,
+                "licence": stanzas.get(curves.name, {}).get("licence", ""),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("dataset", ignore_index=True)
 
 
 def timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Seconds per model and data set; `params`: `folder` of the files."""
-    frame = results.timings(params["folder"], inputs["timings"])
-    return {"timings": (frame, markdown.timings(frame))}
+    """Seconds per model and data set; `params`: `folder` of the files `timings`."""
+    frame = timings(params["folder"], inputs["timings"])
+    return {"timings": (frame, timings_text(frame))}
+
+
+def timings(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Seconds per model and data set, from `{folder}/{dataset}/{model}[.{experiment}].csv`.
+
+    Returns
+    -------
+    One row per (experiment, dataset, model): `cells`, the sums over cells `seconds_fit`,
+    `seconds_predict` and `seconds` (both), `seconds_per_cell`, and the mean over cells of every
+    further numeric column (the diagnostics of a model, such as its share of unconverged draws),
+    empty where a model has none.
+
+    Raises
+    ------
+    DataError : a file without the columns of timings.
+    """
+    frames = []
+    for path in sorted(map(Path, paths)):
+        frame = pd.read_csv(path)
+        for column in _SECONDS:
+            if column not in frame:
+                raise DataError("missing column in timings", file=path, column=column)
+        model, _, experiment = path.stem.partition(".")
+        dataset = path.relative_to(folder).parent.as_posix()
+        frames.append(frame.assign(dataset=dataset, model=model, experiment=experiment or "main"))
+    if not frames:
+        raise DataError("no timing files given")
+    cells = pd.concat(frames, ignore_index=True)
+    groups = cells.groupby(["experiment", "dataset", "model"], sort=True)
+    sums = groups[_SECONDS].sum()
+    known = {"features", "n_train", "repeat", "tau", "depth", *_SECONDS}
+    further = [column for column in cells.select_dtypes("number") if column not in known]
+    seconds = sums.sum(axis=1)
+    sums = sums.assign(seconds=seconds, seconds_per_cell=seconds / groups.size())
+    result = sums.join(groups[further].mean())
+    result.insert(0, "cells", groups.size())
+    return result.reset_index()
+
+
+def timings_text(frame: pd.DataFrame) -> str:
+    """Seconds per experiment and collection, data sets × models."""
+
+    def seconds(wide: pd.DataFrame, digits: int) -> str:
+        text = wide.map(lambda v: "" if np.isnan(v) else f"{v:.{digits}f}")
+        return table(text.reset_index())
+
+    sections = []
+    for experiment, part in frame.groupby("experiment", sort=True):
+        models = in_order(part["model"])
+        wide = part.pivot(index="dataset", columns="model", values="seconds")[models]
+        wide.loc["sum"] = wide.sum(axis=0)
+        wide["sum"] = wide.sum(axis=1)
+        by_collection = part.assign(collection=part["dataset"].map(collection_of))
+        totals = by_collection.groupby(["collection", "model"])[["seconds", "cells"]].sum()
+        per_cell = (totals["seconds"] / totals["cells"]).unstack("model")[models]
+        sections += [
+            f"## {experiment}\n\n" + seconds(wide, 1),
+            f"## {experiment}, per cell\n\n" + seconds(per_cell, 3),
+        ]
+    return document(
+        "Seconds of fitting and predicting",
+        "Seconds of one core: summed over all cells of a model on a data set, and per cell (one "
+        "split at one fraction).",
+        *sections,
+    )

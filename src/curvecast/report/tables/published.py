@@ -1,7 +1,7 @@
-"""Published R² values, and our own beside them.
+"""The table of published R² values beside the values of this run.
 
 resources/published/*_r2.csv hold the values (see the README there), resources/published/notes.csv
-what is known about why ours may differ.
+says what is known about differences.
 """
 
 from __future__ import annotations
@@ -14,25 +14,35 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import DataError
-from curvecast.report.tables import Inputs, Table, markdown
+from curvecast.report.tables import Inputs, Table
+from curvecast.report.tables.markdown import document, table, with_error
 
 KEYS = ("dataset", "model", "features", "fraction", "depth", "n_train")
 COLUMNS = (
     *KEYS,
-    "tau",
-    "published",
-    "published_se",
-    "ours",
-    "ours_se",
-    "difference",
-    "difference_se",
-    "beyond_2se",
-    "note",
-    "source",
+    *("tau", "published", "published_se", "ours", "ours_se"),
+    *("difference", "difference_se", "beyond_2se", "note", "source"),
 )
 NOT_EXPLAINED = "not explained"
 # Where a source does not say which kernel its nu-SVR had, both of ours are compared.
 _KERNELS = {"nusvr": ("nusvr_linear", "nusvr_rbf")}
+
+
+def published_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Our R² (the .csv files `ours`) beside the published values."""
+    summary = pd.concat([pd.read_csv(path) for path in inputs["ours"]], ignore_index=True)
+    folder = Path(inputs["published"][0]).parent
+    frame = compare(summary, folder)
+    return {"published": (frame, text(frame, missing(summary, folder)))}
+
+
+def read_columns(path: Path, columns: tuple[str, ...], **options: Any) -> pd.DataFrame:
+    """A CSV file of resources/published. Raises DataError where one of `columns` is missing."""
+    frame = pd.read_csv(path, **options)
+    for column in columns:
+        if column not in frame:
+            raise DataError("missing column", file=path, column=column)
+    return frame
 
 
 def load(folder: str | Path) -> pd.DataFrame:
@@ -51,23 +61,18 @@ def load(folder: str | Path) -> pd.DataFrame:
     paths = sorted(Path(folder).glob("*_r2.csv"))
     if not paths:
         raise DataError("no published figures (*_r2.csv)", file=folder)
-    needed = [*KEYS, "r2", "r2_se", "reading_error", "source"]
+    needed = (*KEYS, "r2", "r2_se", "reading_error", "source")
     frames = []
     for path in paths:
-        frame = pd.read_csv(path)
-        for column in needed:
-            if column not in frame:
-                raise DataError("missing column", file=path, column=column)
+        frame = read_columns(path, needed)
         for column in ("r2", "r2_se", "reading_error", "depth"):
             numbers = pd.to_numeric(frame[column], errors="coerce")
             bad = numbers.isna() & (frame[column].notna() | (column == "r2"))
-            if bad.any():
-                row = int(np.flatnonzero(bad)[0])
-                raise DataError(
-                    f"{frame[column][row]!r} is not a number", file=path, row=row, column=column
-                )
+            for row in np.flatnonzero(bad):
+                text = f"{frame[column][row]!r} is not a number"
+                raise DataError(text, file=path, row=int(row), column=column)
             frame[column] = numbers
-        frames.append(frame[needed])
+        frames.append(frame[list(needed)])
     return pd.concat(frames, ignore_index=True)
 
 
@@ -79,17 +84,17 @@ def compare(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
 
     Parameters
     ----------
-    summary : frames of `tables.summarise`, of the main protocol, the ablation and the depths,
-        one below the other; a cell that is in two of them counts once.
+    summary : frames of `comparisons.summarise`, of the main protocol, the ablation and the
+        depths, one below the other; a cell that is in two of them counts once.
     folder : resources/published.
 
     Returns
     -------
     The columns `COLUMNS`, sorted by their keys. `difference` = ours - published.
     `difference_se` joins both standard errors and the error of reading a figure; where no
-    standard error was published, the published mean is given ours, as both are means of
-    repeated splits of the same runs. `beyond_2se` tells whether |difference| is larger than twice
-    that. `note` gives what is known from notes.csv; "not explained" where nothing is and the
+    standard error was published, the published mean gets ours, as both are means of repeated
+    splits of the same runs. `beyond_2se` tells whether |difference| is larger than twice that.
+    `note` gives what is known from notes.csv; "not explained" where nothing is and the
     difference is beyond two standard errors.
     """
     merged = _merge(summary, load(folder))
@@ -103,8 +108,7 @@ def compare(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     matched = matched.rename(columns={"r2": "published", "r2_se": "published_se"})
     notes = load_notes(folder)
     matched["note"] = [_note(row, notes) for row in matched.to_dict("records")]
-    ordered = matched.sort_values([*KEYS, "source"], ignore_index=True)
-    return ordered[list(COLUMNS)]
+    return matched.sort_values([*KEYS, "source"], ignore_index=True)[list(COLUMNS)]
 
 
 def missing(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
@@ -135,13 +139,10 @@ def load_notes(folder: str | Path) -> pd.DataFrame:
     DataError : a missing column, or a row without a note.
     """
     path = Path(folder) / "notes.csv"
-    notes = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for column in ("dataset", "model", "features", "fraction", "source", "note"):
-        if column not in notes:
-            raise DataError("missing column", file=path, column=column)
-    empty = notes["note"] == ""
-    if empty.any():
-        raise DataError("no note", file=path, row=int(np.flatnonzero(empty)[0]), column="note")
+    columns = ("dataset", "model", "features", "fraction", "source", "note")
+    notes = read_columns(path, columns, dtype=str, keep_default_na=False)
+    for row in np.flatnonzero(notes["note"] == ""):
+        raise DataError("no note", file=path, row=int(row), column="note")
     return notes
 
 
@@ -149,16 +150,47 @@ def _note(row: Mapping[Any, Any], notes: pd.DataFrame) -> str:
     """All notes that apply to a compared row, in the order of the file."""
     applies = pd.Series(True, index=notes.index)
     for key in ("dataset", "model", "features", "fraction", "source"):
-        said = f"{row[key]:g}" if key == "fraction" else str(row[key])
-        applies &= notes[key].isin(["", said])
+        value = f"{row[key]:g}" if key == "fraction" else str(row[key])
+        applies &= notes[key].isin(["", value])
     if not applies.any() and row["beyond_2se"]:
         return NOT_EXPLAINED
     return " ".join(notes["note"][applies])
 
 
-def published_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Our R² (the .csv files `ours`) beside the published values."""
-    summary = pd.concat([pd.read_csv(path) for path in inputs["ours"]], ignore_index=True)
-    folder = Path(inputs["published"][0]).parent
-    frame = compare(summary, folder)
-    return {"published": (frame, markdown.published(frame, missing(summary, folder)))}
+def text(frame: pd.DataFrame, left: pd.DataFrame) -> str:
+    """The frames of `compare` and `missing`, a table per source."""
+    columns = {
+        "data set": "dataset",
+        **{name: name for name in ("model", "features", "fraction")},
+        "d": lambda row: "" if np.isnan(row["depth"]) else f"{row['depth']:g}",
+        **{c: with_error(c, f"{c}_se", 4) for c in ("published", "ours", "difference")},
+        "beyond 2 se": lambda row: "**yes**" if row["beyond_2se"] else "no",
+        "note": "note",
+    }
+    sections = [
+        f"## {source}\n\n" + table(part, columns) for source, part in frame.groupby("source")
+    ]
+    if len(left):
+        counts = left.groupby(["source", "dataset", "model"]).size().reset_index(name="values")
+        lines = [
+            f"- {source}: "
+            + ", ".join(f"{row.model} on {row.dataset} ({row.values})" for row in part.itertuples())
+            for source, part in counts.groupby("source")
+        ]
+        note = "Published values of what this run did not compute, with their number:"
+        sections.append("\n".join(["## Not compared", "", note, "", *lines, ""]))
+    return document("Published R² and ours", _note_on(frame), *sections)
+
+
+def _note_on(frame: pd.DataFrame) -> str:
+    if frame.empty:
+        return "This run has computed nothing that was published."
+    return (
+        f"{int(frame['beyond_2se'].sum())} of {len(frame)} differences are beyond two standard "
+        "errors; about one in twenty would be by chance alone. A note says what is known about "
+        'the cell; "not explained": a difference is beyond two standard errors and nothing is '
+        "known.\n\n"
+        "Difference: ours minus published, ± its standard error. Where no standard error was "
+        "published, the published mean is given ours; a value read from a figure carries its "
+        "reading error. Both means are over repeated splits of the same runs."
+    )

@@ -1,120 +1,119 @@
-"""The speedup tables: what the searches of all data sets saved, beside what they lost for it."""
+"""The speedup tables: what the searches of all data sets save, beside what they lose by it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import DataError, read_parquet
-from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables import speedups_markdown as markdown
+from curvecast.curves import collection_of, read_parquet
+from curvecast.report.tables import Inputs, Table, published_speedups
+from curvecast.report.tables.markdown import (
+    Cell,
+    Columns,
+    document,
+    fixed,
+    interval,
+    number,
+    share,
+    table,
+    yes_no,
+)
 from curvecast.stopping.accounting import Outcome, mean_interval, summarise
 from curvecast.stopping.rows import KEYS
 
-# What a published f-Hyperband was made with; its tables do not name it.
-PUBLISHED_HYPERBAND = "nusvr_rbf"
-# Differences from published speedups up to this share are taken as agreement.
-AGREES = 0.1
-NOT_EXPLAINED = "not explained"
 # A search loses nothing that counts up to this much: of accuracy, or of the distance between the
 # median and the best run where the metric is a loss.
-NOT_WORSE = {"maximize": ("loss_mean", 0.001), "minimize": ("loss_relative_mean", 0.01)}
+_NOT_WORSE = {"maximize": ("loss_mean", 0.001), "minimize": ("loss_relative_mean", 0.01)}
+_SPEEDUP = interval("speedup_mean", "speedup_low", "speedup_high")
+_SEARCH: Columns = {"predictor": "predictor", "setting": "setting"}
 
-Key = tuple[str, str, float]
+
+def speedup_sequential_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Speedup and regret of the sequential searches, and the same over data sets."""
+    outcomes, published = _read(inputs)
+    frame = speedup_sequential(outcomes, published)
+    summary = summary_sequential(frame)
+    left = published_speedups.without_counterpart(frame, published, "sequential")
+    return {
+        "speedup_sequential": (frame, sequential_text(frame, summary, left)),
+        "speedup_sequential_summary": (summary, ""),
+    }
+
+
+def speedup_hyperband_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Speedup and loss inside Hyperband, and the same over data sets."""
+    outcomes, published = _read(inputs)
+    frame = speedup_hyperband(outcomes, published)
+    summary = summary_hyperband(frame)
+    left = published_speedups.without_counterpart(frame, published, "hyperband")
+    return {
+        "speedup_hyperband": (frame, hyperband_text(frame, summary, left)),
+        "speedup_hyperband_summary": (summary, ""),
+    }
+
+
+def _read(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
+    outcomes = pd.concat([read_parquet(path)[0] for path in inputs["outcomes"]])
+    return outcomes, published_speedups.load(Path(inputs["published"][0]).parent)
+
+
+def stopping_timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Seconds of fitting and asking the predictors per data set, predictor and search."""
+    together = pd.concat([pd.read_csv(path) for path in inputs["timings"]], ignore_index=True)
+    groups = together.groupby(["dataset", "predictor", "search"], sort=True)
+    sums = groups[["fits", "fit_seconds", "ask_seconds"]].sum()
+    frame = sums.assign(seconds=sums["fit_seconds"] + sums["ask_seconds"]).reset_index()
+    columns = {name: fixed(name, 1) if "seconds" in name else name for name in frame}
+    note = "On one core, summed over all orderings or repeats."
+    return {
+        "stopping_timings": (
+            frame,
+            document("Seconds of early stopping", note, table(frame, columns)),
+        )
+    }
+
+
+# The sequential searches
 
 
 def speedup_sequential(
     outcomes: pd.DataFrame, published: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """The table `speedup_sequential`: one row per data set, predictor, setting and Delta.
+    """One row per data set, predictor, setting and Delta.
 
     Parameters
     ----------
     outcomes : rows of `SearchStudy.outcomes` of any searches and data sets.
-    published : see `load_published`.
+    published : see `published_speedups.load`.
 
     Returns
     -------
     Frame with the keys, `default` (the fixed setting), the columns of `accounting.summarise`,
     `oracle_bound` (mean speedup of the oracle that loses nothing, after as many full runs),
-    `published`, `published_recovered` (empty where nothing was published), `ratio` (ours /
-    published) and `note`.
+    and the columns of `published_speedups.add`.
     """
-    known = _published(published, "sequential")
     rows = []
     for keys, group in outcomes.groupby(KEYS, sort=True, dropna=False):
-        cell: dict[str, Any] = dict(zip(KEYS, keys, strict=True))
-        dataset, predictor, setting, delta = cell.values()
         results = [
             Outcome(**{name: row[name] for name in Outcome.__dataclass_fields__})
             for row in group.to_dict("records")
         ]
-        key = _key(dataset, _method("sequential", predictor, setting), delta)
-        ours = summarise(results)
         rows.append(
             {
-                **cell,
+                **dict(zip(KEYS, keys, strict=True)),
                 "default": bool(group["default"].iloc[0]),
-                **ours,
+                **summarise(results),
                 "oracle_bound": group["oracle_speedup"].mean(),
-                **_beside(known, key, ours["speedup_mean"]),
             }
         )
-    return pd.DataFrame(rows)
+    return published_speedups.add(pd.DataFrame(rows), published, "sequential")
 
 
-def speedup_hyperband(
-    outcomes: pd.DataFrame, published: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """The table `speedup_hyperband`: one row per data set, predictor, setting, Delta and window.
-
-    Columns: the keys, `window`, `first` and `last` Hyperband of it, `default`, `budget` (R),
-    `repeats`, `speedup_mean`, `speedup_low`, `speedup_high`, `speedup_seconds_mean`,
-    `loss_mean` (unit of the metric, positive is worse than vanilla Hyperband),
-    `loss_relative_mean`, `loss_relative_high` (unit: distance between median and best run),
-    `not_worse` (by at most .001 of accuracy, or .01 of that distance where smaller is better),
-    `oracle_bound`, `share_of_bound`, `published`, `published_recovered`, `ratio` and `note`.
-    """
-    known = _published(published, "hyperband")
-    rows = []
-    columns = [*KEYS, "window", "first", "last", "default", "budget"]
-    for keys, group in outcomes.groupby(columns, sort=True):
-        cell: dict[str, Any] = dict(zip(columns, keys, strict=True))
-        speedup = mean_interval(group["speedup"].to_numpy(dtype=np.float64))
-        loss = mean_interval(group["loss_relative"].to_numpy(dtype=np.float64))
-        bound = float(group["oracle_speedup"].mean())
-        method = _method("hyperband", cell["predictor"], cell["setting"])
-        key = _key(cell["dataset"], method, cell["delta"])
-        ours: dict[str, Any] = {
-            "repeats": len(group),
-            "speedup_mean": speedup[0],
-            "speedup_low": speedup[1],
-            "speedup_high": speedup[2],
-            "speedup_seconds_mean": group["speedup_seconds"].mean(),
-            "loss_mean": group["loss"].mean(),
-            "loss_relative_mean": loss[0],
-            "loss_relative_high": loss[2],
-        }
-        column, limit = NOT_WORSE[str(group["direction"].iloc[0])]
-        comparable = known if cell["predictor"] == PUBLISHED_HYPERBAND else {}
-        rows.append(
-            {
-                **cell,
-                **ours,
-                "not_worse": bool(ours[column] <= limit),
-                "oracle_bound": bound,
-                "share_of_bound": speedup[0] / bound,
-                **_beside(comparable, key, speedup[0]),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def summary_sequential(table: pd.DataFrame) -> pd.DataFrame:
+def summary_sequential(frame: pd.DataFrame) -> pd.DataFrame:
     """Over the data sets of each collection, from the rows of `speedup_sequential`.
 
     Columns: `collection, predictor, setting, delta, default, datasets, speedup` (geometric
@@ -122,204 +121,259 @@ def summary_sequential(table: pd.DataFrame) -> pd.DataFrame:
     `regret_mean`, `regret_max` and `lost_share` (mean over data sets where any run could be
     lost). Settings that are named after the length of the curves (patience) go together.
     """
-    frame = table.assign(
-        collection=table["dataset"].str.split("/").str[0],
-        setting=table["setting"].where(table["predictor"] != "patience", "a tenth of the epochs"),
-        log_speedup=np.log(table["speedup_mean"]),
-        log_bound=np.log(table["oracle_bound"]),
-        most=table["recovered_share"] > 0.5,
-    )
-    keys = ["collection", "predictor", "setting", "delta", "default"]
-    groups = frame.groupby(keys, sort=True, dropna=False)
-    return pd.DataFrame(
-        {
-            "datasets": groups.size(),
-            "speedup": np.exp(groups["log_speedup"].mean()),
-            "oracle_bound": np.exp(groups["log_bound"].mean()),
-            "recovered_datasets": groups["most"].sum(),
-            "regret_mean": groups["regret_mean"].mean(),
-            "regret_max": groups["regret_mean"].max(),
-            "lost_share": groups["lost_share"].mean(),
-        }
+    patience = frame["predictor"] == "patience"
+    groups = frame.assign(
+        collection=frame["dataset"].map(collection_of),
+        setting=frame["setting"].where(~patience, "a tenth of the epochs"),
+        most=frame["recovered_share"] > 0.5,
+    ).groupby(["collection", "predictor", "setting", "delta", "default"], dropna=False)
+    return groups.agg(
+        datasets=("dataset", "size"),
+        speedup=("speedup_mean", _geometric_mean),
+        oracle_bound=("oracle_bound", _geometric_mean),
+        recovered_datasets=("most", "sum"),
+        regret_mean=("regret_mean", "mean"),
+        regret_max=("regret_mean", "max"),
+        lost_share=("lost_share", "mean"),
     ).reset_index()
 
 
-def summary_hyperband(table: pd.DataFrame) -> pd.DataFrame:
+def _geometric_mean(values: pd.Series) -> float:
+    return float(np.exp(np.log(values).mean()))
+
+
+def sequential_text(frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataFrame) -> str:
+    """The fixed setting, each collection, published rows beside ours, and every setting.
+
+    `frame`, `summary` and `left` are those of `speedup_sequential`, `summary_sequential` and
+    `published_speedups.without_counterpart`.
+    """
+    fixed_columns = {
+        "data set": "dataset",
+        "speedup": _SPEEDUP,
+        "in seconds": fixed("speedup_seconds_mean", 2),
+        "bound": fixed("oracle_bound", 2),
+        "recovered": share("recovered_share"),
+        "exactly": share("exactly_recovered_share"),
+        "regret": fixed("regret_mean", 4),
+        "lost": share("lost_share"),
+    }
+    summary_columns = {
+        "collection": "collection",
+        **_SEARCH,
+        "Delta": fixed("delta", 2),
+        "data sets": "datasets",
+        "speedup": fixed("speedup", 2),
+        "bound": fixed("oracle_bound", 2),
+        "mostly recovered": "recovered_datasets",
+        "regret": fixed("regret_mean", 4),
+        "largest regret": fixed("regret_max", 4),
+        "lost": share("lost_share"),
+    }
+    return document(
+        "Speedup of sequential search",
+        "Speedup: epochs of training everything / epochs used, the first full runs included. "
+        "Regret: distance of the best run of the search to the best of all, in units of the "
+        "distance from the median to the best run; recovered: regret at most 0.005. Lost: share of "
+        "the runs that would have beaten the best so far and were stopped. Bound: speedup of an "
+        "oracle that stops every other run at the first decision epoch and loses nothing. "
+        "Intervals: 95 % of the mean over orderings (Student's t).",
+        *_fixed_setting(frame, fixed_columns),
+        "## Over data sets\n",
+        "Geometric means of speedups and bounds, means of the rest; mostly recovered: data sets on "
+        "which more than half of the orderings recovered the best run.\n",
+        table(summary, summary_columns),
+        *_published(frame, left, {"recovered": share("recovered_share")}),
+        *_every_setting(
+            frame,
+            {
+                "recovered share": share("recovered_share"),
+                "regret": fixed("regret_mean"),
+            },
+        ),
+    )
+
+
+# Hyperband
+
+
+def speedup_hyperband(
+    outcomes: pd.DataFrame, published: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """One row per data set, predictor, setting, Delta and window.
+
+    Columns: the keys, `window`, `first` and `last` Hyperband of it, `default`, `budget` (R),
+    `repeats`, `speedup_mean`, `speedup_low`, `speedup_high`, `speedup_seconds_mean`,
+    `loss_mean` (unit of the metric, positive is worse than vanilla Hyperband),
+    `loss_relative_mean`, `loss_relative_high` (unit: distance between median and best run),
+    `not_worse` (by at most .001 of accuracy, or .01 of that distance where smaller is better),
+    `oracle_bound`, `share_of_bound`, and the columns of `published_speedups.add`.
+    """
+    rows = []
+    columns = [*KEYS, "window", "first", "last", "default", "budget"]
+    for keys, group in outcomes.groupby(columns, sort=True):
+        speedup = mean_interval(group["speedup"].to_numpy(dtype=np.float64))
+        loss = mean_interval(group["loss_relative"].to_numpy(dtype=np.float64))
+        bound = float(group["oracle_speedup"].mean())
+        row: dict[str, Any] = {
+            **dict(zip(columns, keys, strict=True)),
+            "repeats": len(group),
+            **dict(zip(("speedup_mean", "speedup_low", "speedup_high"), speedup, strict=True)),
+            "speedup_seconds_mean": group["speedup_seconds"].mean(),
+            "loss_mean": group["loss"].mean(),
+            "loss_relative_mean": loss[0],
+            "loss_relative_high": loss[2],
+        }
+        column, limit = _NOT_WORSE[str(group["direction"].iloc[0])]
+        row |= {"not_worse": bool(row[column] <= limit), "oracle_bound": bound}
+        rows.append({**row, "share_of_bound": speedup[0] / bound})
+    return published_speedups.add(pd.DataFrame(rows), published, "hyperband")
+
+
+def summary_hyperband(frame: pd.DataFrame) -> pd.DataFrame:
     """Over the data sets of each collection, from the rows of `speedup_hyperband`.
 
     Columns: `collection, predictor, setting, delta, default, window, datasets, speedup`
     (geometric mean), `oracle_bound` (the same), `share_of_bound` (mean), `not_worse_datasets`,
     `reached_datasets` (not worse, with at least 60 % of the bound) and `loss_relative_mean`.
     """
-    frame = table.assign(
-        collection=table["dataset"].str.split("/").str[0],
-        log_speedup=np.log(table["speedup_mean"]),
-        log_bound=np.log(table["oracle_bound"]),
-        reached=table["not_worse"] & (table["share_of_bound"] >= 0.6),
-    )
-    keys = ["collection", "predictor", "setting", "delta", "default", "window"]
-    groups = frame.groupby(keys, sort=True)
-    return pd.DataFrame(
-        {
-            "datasets": groups.size(),
-            "speedup": np.exp(groups["log_speedup"].mean()),
-            "oracle_bound": np.exp(groups["log_bound"].mean()),
-            "share_of_bound": groups["share_of_bound"].mean(),
-            "not_worse_datasets": groups["not_worse"].sum(),
-            "reached_datasets": groups["reached"].sum(),
-            "loss_relative_mean": groups["loss_relative_mean"].mean(),
-        }
+    groups = frame.assign(
+        collection=frame["dataset"].map(collection_of),
+        reached=frame["not_worse"] & (frame["share_of_bound"] >= 0.6),
+    ).groupby(["collection", "predictor", "setting", "delta", "default", "window"])
+    return groups.agg(
+        datasets=("dataset", "size"),
+        speedup=("speedup_mean", _geometric_mean),
+        oracle_bound=("oracle_bound", _geometric_mean),
+        share_of_bound=("share_of_bound", "mean"),
+        not_worse_datasets=("not_worse", "sum"),
+        reached_datasets=("reached", "sum"),
+        loss_relative_mean=("loss_relative_mean", "mean"),
     ).reset_index()
 
 
-def timings(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Seconds of fitting and asking the predictors per data set, predictor and search."""
-    together = pd.concat(list(frames), ignore_index=True)
-    groups = together.groupby(["dataset", "predictor", "search"], sort=True)
-    sums = groups[["fits", "fit_seconds", "ask_seconds"]].sum()
-    return sums.assign(seconds=sums["fit_seconds"] + sums["ask_seconds"]).reset_index()
-
-
-# Published speedups
-
-
-def load_published(folder: str | Path) -> pd.DataFrame:
-    """Read `baker2017_thesis_speedups.csv` and `speedup_notes.csv` of resources/published.
-
-    Returns
-    -------
-    One row per published value: `search`, `dataset`, `method` (predictor and setting, or the
-    setting of Hyperband), `delta`, `published`, `published_recovered` and `note` (what is known
-    about a difference from ours, "" for nothing).
-
-    Raises
-    ------
-    DataError : a missing column.
-    """
-    path, notes_path = (
-        Path(folder, "baker2017_thesis_speedups.csv"),
-        Path(folder, "speedup_notes.csv"),
+def hyperband_text(frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataFrame) -> str:
+    """As `sequential_text`, with the frames of Hyperband."""
+    fixed_columns = {
+        "data set": "dataset",
+        "R": "budget",
+        "Hyperbands": _hyperbands,
+        "speedup": _SPEEDUP,
+        "in seconds": fixed("speedup_seconds_mean", 2),
+        "bound": fixed("oracle_bound", 2),
+        "of bound": share("share_of_bound"),
+        "loss": fixed("loss_relative_mean", 4),
+        "loss in the unit of the metric": fixed("loss_mean", 5),
+        "not worse": lambda row: "yes" if row["not_worse"] else "**no**",
+    }
+    summary_columns = {
+        "collection": "collection",
+        **_SEARCH,
+        "Delta": fixed("delta", 2),
+        "Hyperbands": "window",
+        "data sets": "datasets",
+        "speedup": fixed("speedup", 2),
+        "bound": fixed("oracle_bound", 2),
+        "of bound": share("share_of_bound"),
+        "not worse": "not_worse_datasets",
+        "and 60 % of bound": "reached_datasets",
+        "loss": fixed("loss_relative_mean", 4),
+    }
+    note = (
+        "Not worse: by at most 0.001 of accuracy, or by 0.01 of the distance from the median to "
+        "the best run where the metric is a loss.\n"
     )
-    wide, notes = pd.read_csv(path), pd.read_csv(notes_path)
-    keys = ["search", "dataset", "method"]
-    for file, frame, needed in (
-        (path, wide, [*keys, "not_recovered_or_worse_at"]),
-        (notes_path, notes, [*keys, "delta", "note"]),
-    ):
-        for column in needed:
-            if column not in frame:
-                raise DataError("missing column", file=file, column=column)
-    rows: list[dict[str, Any]] = []
-    for row in wide.to_dict("records"):
-        lost = row["not_recovered_or_worse_at"]
-        lost_at = set() if pd.isna(lost) else {float(x) for x in str(lost).split()}
-        for name, value in row.items():
-            if str(name).startswith("delta_") and not pd.isna(value):
-                delta = float(str(name).removeprefix("delta_"))
-                cell: dict[str, Any] = {key: row[key] for key in keys}
-                cell["delta"] = delta
-                rows.append(
-                    {
-                        **cell,
-                        "published": float(value),
-                        "published_recovered": delta not in lost_at,
-                        "note": " ".join(_notes_on(cell, notes)),
-                    }
-                )
-    return pd.DataFrame(rows)
+    return document(
+        "Speedup of f-Hyperband",
+        "Speedup: epochs of vanilla Hyperband (rungs resume) / those of f-Hyperband, same draws. "
+        "Loss: best final value of vanilla Hyperband minus ours, positive is worse, in units of "
+        "the distance from the median to the best run at R epochs. Bound: speedup of an oracle "
+        "that ends every run that is not promoted after its first epoch in a rung. Intervals: "
+        "95 % of the mean over repeats (Student's t).",
+        *_fixed_setting(frame, fixed_columns, note),
+        "## Over data sets\n",
+        "Settled: without the first Hyperbands, in which rungs have no predictor yet.\n",
+        table(summary, summary_columns),
+        *_published(frame, left, {"not worse": yes_no("not_worse")}),
+        *_every_setting(
+            frame,
+            {
+                "share of bound": share("share_of_bound"),
+                "loss relative": fixed("loss_relative_mean"),
+            },
+            ["window"],
+        ),
+    )
 
 
-def _notes_on(cell: dict[str, Any], notes: pd.DataFrame) -> list[str]:
-    """Notes whose keys, where they are not empty, are those of the cell."""
-    fits = np.ones(len(notes), dtype=bool)
-    for key, value in cell.items():
-        fits &= (notes[key].isna() | (notes[key] == value)).to_numpy()
-    return [str(note) for note in notes.loc[fits, "note"]]
+# What both have
 
 
-def without_counterpart(table: pd.DataFrame, published: pd.DataFrame, search: str) -> pd.DataFrame:
-    """Published rows of a search that `table` has nothing beside, with the `reason`."""
-    here = set(table["dataset"].map(_bare))
-    beside = {
-        _key(row["dataset"], _method(search, row["predictor"], row["setting"]), row["delta"])
-        for row in table[table["published"].notna()].to_dict("records")
+def _hyperbands(row: Mapping[str, Any]) -> str:
+    return f"{row['first']}..{row['last']}"
+
+
+def _fixed_setting(frame: pd.DataFrame, columns: Columns, *notes: str) -> list[str]:
+    frame = frame[frame["default"]]
+    if frame.empty:
+        return []
+    first = frame.iloc[0]
+    name = f"{first['setting']}, {first['predictor']}, Delta {first['delta']:g}"
+    return [f"## The fixed setting: {name}\n", *notes, table(frame, columns)]
+
+
+def _published(frame: pd.DataFrame, left: pd.DataFrame, kept: Columns) -> list[str]:
+    """Published speedups beside ours, and those that have none beside them."""
+    parts = []
+    compared = frame[frame["published"].notna()]
+    columns: Columns = {
+        "data set": "dataset",
+        **_SEARCH,
+        **({"Hyperbands": _hyperbands} if "window" in compared else {}),
+        "Delta": fixed("delta", 2),
+        "published": fixed("published", 2),
+        "nothing lost": yes_no("published_recovered"),
+        "ours": _SPEEDUP,
+        **kept,
+        "ours / published": fixed("ratio", 2),
+        "note": "note",
     }
-    left = published[published["search"] == search]
-    keys = zip(left["dataset"], left["method"], left["delta"], strict=True)
-    left = left[[_key(*key) not in beside for key in keys]]
-    absent = "the data set is not in this run: files not at hand, or not asked for"
-    reasons = [
-        "predictor, setting or Delta not in this run" if d in here else absent
-        for d in left["dataset"]
-    ]
-    return left.drop(columns=["search", "note"]).assign(reason=reasons)
+    if len(compared):
+        parts.append(table(compared, columns))
+    if len(left):
+        parts += [
+            "Published without a counterpart here; a star: the best run was lost, or the final "
+            "value was worse.\n",
+            _wide(left),
+        ]
+    return ["## Beside published speedups\n", *parts] if parts else []
 
 
-def _bare(dataset: str) -> str:
-    return dataset.removeprefix("baker/")
+def _wide(left: pd.DataFrame) -> str:
+    """Published speedups, a column per Delta."""
+    cells = left.assign(
+        cell=[
+            number(value, 2) + ("" if recovered else "*")
+            for value, recovered in zip(left["published"], left["published_recovered"], strict=True)
+        ],
+        column=[f"Delta {delta:g}" for delta in left["delta"]],
+    ).rename(columns={"dataset": "data set"})
+    keys = ["data set", "method", "reason"]
+    wide = cells.pivot(index=keys, columns="column", values="cell").fillna("").reset_index()
+    return table(wide[[c for c in wide if c != "reason"] + ["reason"]])
 
 
-def _method(search: str, predictor: str, setting: str) -> str:
-    """What the published tables call a predictor and its setting."""
-    if search == "hyperband":
-        return setting.replace("kappa=1", "kappa=1.0")
-    return predictor if setting == "baker" else f"{predictor} {setting}"
-
-
-def _key(dataset: str, method: str, delta: float) -> Key:
-    return _bare(dataset), method, round(float(delta), 4)
-
-
-def _published(published: pd.DataFrame | None, search: str) -> dict[Key, dict[str, Any]]:
-    if published is None:
-        return {}
-    found: dict[Key, dict[str, Any]] = {}
-    for row in published[published["search"] == search].to_dict("records"):
-        named = {str(name): value for name, value in row.items()}
-        found[_key(named["dataset"], named["method"], named["delta"])] = named
-    return found
-
-
-def _beside(known: dict[Key, dict[str, Any]], key: Key, ours: float) -> dict[str, Any]:
-    """The columns that set a published speedup beside ours."""
-    if key not in known:
-        return {"published": np.nan, "published_recovered": None, "ratio": np.nan, "note": ""}
-    row = known[key]
-    ratio = ours / row["published"]
-    note = row["note"] or (NOT_EXPLAINED if abs(ratio - 1) > AGREES else "")
-    kept = {name: row[name] for name in ("published", "published_recovered")}
-    return {**kept, "ratio": ratio, "note": note}
-
-
-def speedup_sequential_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Speedup and regret of the sequential searches, and the same over data sets."""
-    outcomes, published = _outcomes(inputs), load_published(Path(inputs["published"][0]).parent)
-    frame = speedup_sequential(outcomes, published)
-    summary = summary_sequential(frame)
-    left = without_counterpart(frame, published, "sequential")
-    return {
-        "speedup_sequential": (frame, markdown.speedup_sequential(frame, summary, left)),
-        "speedup_sequential_summary": (summary, ""),
-    }
-
-
-def speedup_hyperband_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Speedup and loss inside Hyperband, and the same over data sets."""
-    outcomes, published = _outcomes(inputs), load_published(Path(inputs["published"][0]).parent)
-    frame = speedup_hyperband(outcomes, published)
-    summary = summary_hyperband(frame)
-    left = without_counterpart(frame, published, "hyperband")
-    return {
-        "speedup_hyperband": (frame, markdown.speedup_hyperband(frame, summary, left)),
-        "speedup_hyperband_summary": (summary, ""),
-    }
-
-
-def _outcomes(inputs: Inputs) -> pd.DataFrame:
-    return pd.concat([read_parquet(path)[0] for path in inputs["outcomes"]])
-
-
-def stopping_timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Seconds of the predictors of early stopping."""
-    frame = timings(pd.read_csv(path) for path in inputs["timings"])
-    return {"stopping_timings": (frame, markdown.timings(frame))}
+def _every_setting(
+    frame: pd.DataFrame, losses: Mapping[str, Cell], sections: Sequence[str] = ()
+) -> list[str]:
+    """Per data set, predictors and settings x Delta; a cell holds the speedup and its losses."""
+    parts = ["## Every setting\n", f"Cells: {' / '.join(['speedup', *losses])}.\n"]
+    makers = [fixed("speedup_mean", 2), *losses.values()]
+    cells = frame.assign(
+        cell=[" / ".join(make(row) for make in makers) for row in frame.to_dict("records")],
+        column=["no Delta" if np.isnan(d) else f"Delta {d:g}" for d in frame["delta"]],
+    )
+    for keys, part in cells.groupby(["dataset", *sections], sort=True):
+        wide = part.pivot(index=["predictor", "setting"], columns="column", values="cell")
+        parts.append(f"### {', '.join(map(str, keys))}\n\n" + table(wide.fillna("").reset_index()))
+    return parts

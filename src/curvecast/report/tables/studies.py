@@ -1,105 +1,83 @@
-"""Tables of studies for people: Markdown made of the frames of `curvecast.studies.summary`."""
+"""Tables of studies: what each used and reached, optimisers compared, tuned predictors, effects."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import read_parquet
+from curvecast.curves import DataError, read_parquet
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import number, table
+from curvecast.report.tables.markdown import (
+    Columns,
+    document,
+    fixed,
+    interval,
+    table,
+    with_error,
+)
+from curvecast.report.tables.published import read_columns
 from curvecast.studies import summary
 from curvecast.studies.jobs import tables as study_tables
 
+PUBLISHED_ON = "LCBench task A, validation accuracy in percent"
+_TUNED = " tuned by BOHB"
+# Numbers of so few values are levels themselves.
+_FEW = 5
 
-def studies(frame: pd.DataFrame) -> str:
+
+def _read(paths: Any) -> pd.DataFrame:
+    return pd.concat([read_parquet(path)[0] for path in paths], ignore_index=True)
+
+
+# Studies and optimisers
+
+
+def studies_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """One row per study and optimiser, and their seconds."""
+    frames = study_tables([read_parquet(path)[0] for path in inputs["evaluations"]], [])
+    rows, seconds = frames["studies"], frames["study_timings"]
+    text = document(
+        "Seconds of studies",
+        "From the first start to the last end of an evaluation, mean over seeds.",
+        table(seconds, {**{c: c for c in seconds}, "seconds": lambda row: f"{row['seconds']:.1f}"}),
+    )
+    return {"studies": (rows, studies_text(rows)), "study_timings": (seconds, text)}
+
+
+def studies_text(frame: pd.DataFrame) -> str:
     """One row per study and optimiser, and the incumbents below."""
-    shown = pd.DataFrame(
-        {
-            "study": frame["study"],
-            "optimiser": frame["optimizer"],
-            "seeds": frame["seeds"],
-            **{
-                title: frame[column].map(lambda v: number(v, 1))
-                for title, column in (
-                    ("configurations", "unique_configurations"),
-                    ("evaluations", "evaluations"),
-                    ("failed", "failed"),
-                    ("ended early", "stopped"),
-                    ("budget used", "budget_used"),
-                )
-            },
-            "loss": [
-                _with_interval(*row)
-                for row in zip(frame["loss"], frame["loss_low"], frame["loss_high"], strict=True)
-            ],
-            "best loss": frame["best_loss"].map(lambda v: number(v, 4)),
-            "validation": frame["validation"].map(lambda v: number(v, 4)),
-            "test": frame["test"].map(lambda v: number(v, 4)),
-            "model-based": frame["model_based_share"].map(lambda v: f"{100 * v:.0f} %"),
-        }
-    )
-    note = (
-        "Means over seeds. Loss: of the incumbents, with the 95 % interval of its mean over seeds "
-        "(Student's t). Best loss, validation and test: of the incumbent of the best seed. "
-        "Model-based: share of the configurations that a model proposed."
-    )
+    columns: Columns = {
+        **{"study": "study", "optimiser": "optimizer", "seeds": "seeds"},
+        "configurations": fixed("unique_configurations", 1),
+        "evaluations": fixed("evaluations", 1),
+        "failed": fixed("failed", 1),
+        "ended early": fixed("stopped", 1),
+        "budget used": fixed("budget_used", 1),
+        "loss": interval("loss", "loss_low", "loss_high", 4),
+        "best loss": fixed("best_loss", 4),
+        "validation": fixed("validation", 4),
+        "test": fixed("test", 4),
+        "model-based": lambda row: f"{100 * row['model_based_share']:.0f} %",
+    }
     incumbents = [
         f"- {row.study}, {row.optimizer}: {_config(str(row.incumbent))}"
         for row in frame.itertuples()
     ]
-    return "\n".join(
-        ["# Studies\n", note + "\n", table(shown), "## Incumbents\n", *incumbents]
-    ) + "\n"  # fmt: skip
-
-
-def comparison(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
-    """Final regret per data set and optimiser, and the paired differences."""
-    note = (
-        "Normalised regret of the incumbent at the end of the budget: 0 is the best recorded run, "
-        "1 the median one. Mean over seeds with the 95 % interval (Student's t). A configuration "
-        "that was not recorded is answered by the nearest recorded run that this search has not "
-        "used yet: each run serves one configuration."
+    return document(
+        "Studies",
+        "Means over seeds. Loss: of the incumbents, with the 95 % interval of its mean over seeds "
+        "(Student's t). Best loss, validation and test: of the incumbent of the best seed. "
+        "Model-based: share of the configurations that a model proposed.",
+        table(frame, columns),
+        "## Incumbents\n",
+        *incumbents,
+        "",
     )
-    final = regrets[regrets["share"] == regrets["share"].max()]
-    cells = final.assign(
-        cell=[
-            _with_interval(*row)
-            for row in zip(final["regret"], final["low"], final["high"], strict=True)
-        ]
-    )
-    grid = cells.pivot(index="study", columns="optimizer", values="cell").fillna("")
-    parts = ["# Optimisers on recorded curves\n", note + "\n", table(grid.reset_index())]
-    if len(paired):
-        shown = paired.assign(
-            difference=[
-                _with_interval(*row)
-                for row in zip(paired["difference"], paired["low"], paired["high"], strict=True)
-            ]
-        ).drop(columns=["low", "high"])
-        parts += [
-            "## Paired differences of the final regret\n",
-            "Optimiser minus the other one, per data set and seed, averaged per data set; the "
-            "interval is over data sets. Negative: the optimiser is ahead.\n",
-            table(shown),
-        ]
-    return "\n".join(parts)
-
-
-def seconds(frame: pd.DataFrame) -> str:
-    """Seconds per study and optimiser."""
-    shown = frame.assign(seconds=frame["seconds"].map(lambda v: f"{v:.1f}"))
-    note = "From the first start to the last end of an evaluation, mean over seeds."
-    return "\n".join(["# Seconds of studies\n", note + "\n", table(shown)])
-
-
-def _with_interval(value: float, low: float, high: float) -> str:
-    interval = "" if np.isnan(low) else f" [{number(low, 4)}, {number(high, 4)}]"
-    return number(value, 4) + interval
 
 
 def _config(text: str) -> str:
@@ -109,15 +87,213 @@ def _config(text: str) -> str:
     )
 
 
-def studies_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """One row per study and optimiser, and their seconds."""
-    frames = study_tables([read_parquet(path)[0] for path in inputs["evaluations"]], [])
-    rows, times = frames["studies"], frames["study_timings"]
-    return {"studies": (rows, studies(rows)), "study_timings": (times, seconds(times))}
-
-
 def study_comparison_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     """Paired differences of the optimisers on recorded curves, and their regret."""
-    regrets = pd.concat([read_parquet(path)[0] for path in inputs["regret"]], ignore_index=True)
+    regrets = _read(inputs["regret"])
     rows, paired = summary.regret_rows(regrets), summary.paired_rows(regrets)
-    return {"study_comparison": (paired, comparison(rows, paired)), "study_regret": (rows, "")}
+    return {"study_comparison": (paired, comparison_text(rows, paired)), "study_regret": (rows, "")}
+
+
+def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
+    """Final regret per data set and optimiser, and the paired differences."""
+    final = regrets[regrets["share"] == regrets["share"].max()]
+    cell = interval("regret", "low", "high", 4)
+    cells = final.assign(cell=[cell(row) for row in final.to_dict("records")])
+    grid = cells.pivot(index="study", columns="optimizer", values="cell").fillna("")
+    sections = [table(grid.reset_index())]
+    if len(paired):
+        columns: Columns = {
+            **{name: name for name in ("optimizer", "other", "studies", "seeds")},
+            "difference": interval("difference", "low", "high", 4),
+            "studies_ahead": "studies_ahead",
+        }
+        sections += [
+            "## Paired differences of the final regret\n",
+            "Optimiser minus the other one, per data set and seed, averaged per data set; the "
+            "interval is over data sets. Negative: the optimiser is ahead.\n",
+            table(paired, columns),
+        ]
+    return document(
+        "Optimisers on recorded curves",
+        "Normalised regret of the incumbent at the end of the budget: 0 is the best recorded run, "
+        "1 the median one. Mean over seeds with the 95 % interval (Student's t). A configuration "
+        "that was not recorded is answered by the nearest recorded run that this search has not "
+        "used yet: each run serves one configuration.",
+        *sections,
+    )
+
+
+# Tuned predictors
+
+
+def tuning_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Tuned beside untuned predictors, and the published ones."""
+    rows = pd.concat([read_parquet(path)[0] for path in inputs["tunings"]])
+    published = published_tuning(inputs["published"][0])
+    return {"tuning": (pd.concat([rows, published]), tuning_text(rows, published))}
+
+
+def published_tuning(path: str | Path) -> pd.DataFrame:
+    """Singh's networks on LCBench task A, with the columns of `studies.jobs.tuning_rows`.
+
+    Raises
+    ------
+    DataError : a missing column, or none of the networks was tuned.
+    """
+    frame = read_columns(Path(path), ("who", "model", "val_mse", "test_mse", "source"))
+    tuned = frame["model"].str.endswith(_TUNED)
+    who = frame.loc[tuned, "who"].unique()
+    if len(who) != 1:
+        raise DataError(f"tuned networks of {len(who)} sources, not of one", file=path)
+    columns = {
+        "study": who[0],
+        "model": frame["model"].str.removesuffix(_TUNED),
+        "dataset": PUBLISHED_ON,
+        "variant": tuned.map({True: "tuned", False: "untuned"}),
+        "validation_mse": frame["val_mse"],
+        "test_mse": frame["test_mse"],
+    }
+    return pd.DataFrame(columns)[frame["who"] == who[0]].reset_index(drop=True)
+
+
+def tuning_text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
+    """Ours per study with standard errors, then the published figures."""
+    ours: Columns = {
+        **{"study": "study", "model": "model", "data set": "dataset"},
+        **{"variant": "variant", "epochs": "epochs"},
+        **{
+            f"{split} {error.upper()}": with_error(f"{split}_{error}", f"{split}_{error}_se", 4)
+            for split in ("validation", "test")
+            for error in ("mse", "mae")
+        },
+    }
+    theirs: Columns = {
+        **{"source": "study", "model": "model", "variant": "variant"},
+        "validation MSE": fixed("validation_mse", 2),
+        "test MSE": fixed("test_mse", 2),
+    }
+    tuned = rows[rows["variant"] == "tuned"].drop_duplicates("study", keep="last")
+    return document(
+        "Tuned predictors",
+        "Each network is trained with seeds that the study did not use; mean ± standard error "
+        f"over {int(rows['repeats'].min())} of them. Untuned: the defaults of the model. Both are "
+        "trained for the model's own number of epochs and for that of the study. The study saw "
+        "the training and the validation split, never the test split.",
+        table(rows, ours),
+        "## Options of the incumbents\n",
+        *(f"- {row.study}: {_config(str(row.options))}" for row in tuned.itertuples()),
+        "",
+        "## Published\n",
+        f"{PUBLISHED_ON}. Where ours is the cross-entropy, compare what tuning changes, not the "
+        "errors.\n",
+        table(published, theirs),
+    )
+
+
+# Effects of hyper-parameters
+
+
+def effects_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Mean score per level of every hyper-parameter, per study with real training."""
+    frame = effects(_read(inputs["evaluations"]))
+    return {"effects": (frame, effects_text(frame))}
+
+
+def effects(evaluations: pd.DataFrame, levels: int = 3) -> pd.DataFrame:
+    """Mean validation score per level of every hyper-parameter, per study.
+
+    Of each configuration its evaluation on one budget counts: that on which most configurations
+    were evaluated. Parameters of many numbers are cut into `levels` ranges at the quantiles of
+    what was drawn. A further parameter `epochs` compares the budgets, over the configurations
+    that reached the highest one.
+
+    Returns
+    -------
+    Columns `study, parameter, level, budget, runs, diverged, mean, low, high`: the mean over the
+    runs that did not fail and its 95 % interval (Student's t).
+    """
+    rows: list[dict[str, Any]] = []
+    for study, frame in evaluations.groupby("study", sort=False):
+        counts = frame.groupby("budget")[["seed", "configuration"]].apply(
+            lambda part: len(part.drop_duplicates())
+        )
+        budget = float(counts[counts == counts.max()].index.max())
+        part = frame[frame["budget"] == budget]
+        configs = pd.DataFrame([json.loads(text) for text in part["config"]], index=part.index)
+        for parameter in map(str, configs):
+            cut = _levels(configs[parameter], levels)
+            for level, members in cut.groupby(cut, sort=True, observed=True):
+                name = {"study": study, "parameter": parameter, "budget": budget}
+                name["level"] = _label(level, configs.loc[members.index, parameter])
+                rows.append(name | _mean(part.loc[members.index, "validation"]))
+        rows += [{"study": study, **row} for row in _epochs(frame)]
+    columns = ["study", "parameter", "level", "budget", "runs", "diverged", "mean", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _levels(values: pd.Series, levels: int) -> pd.Series:
+    """The values as they are where there are few, else numbers in ranges of equally many."""
+    known = values.dropna()
+    if known.nunique() <= _FEW or known.map(lambda v: isinstance(v, str | bool)).any():
+        return known.map(lambda v: str(v) if isinstance(v, str | bool) else f"{v:.4g}")
+    return pd.qcut(known.astype(float), levels, duplicates="drop")
+
+
+def _label(level: Any, values: pd.Series) -> str:
+    """A single value, or the range of the values that were drawn."""
+    return level if isinstance(level, str) else f"{values.min():.3g} to {values.max():.3g}"
+
+
+def _mean(scores: pd.Series) -> dict[str, Any]:
+    good = scores[np.isfinite(scores)].to_numpy()
+    low, high = summary.interval(good)
+    return {
+        "runs": len(scores),
+        "diverged": len(scores) - len(good),
+        "mean": good.mean() if len(good) else np.nan,
+        "low": low,
+        "high": high,
+    }
+
+
+def _epochs(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Scores per budget of the configurations that reached the highest one."""
+    wide = frame.pivot_table(
+        index=["seed", "optimizer", "configuration"], columns="budget", values="validation"
+    ).sort_index(axis=1)
+    if wide.shape[1] < 2:
+        return []
+    reached = wide[wide.iloc[:, -1].notna()]
+    return [
+        {"parameter": "epochs", "level": f"{budget:g}", "budget": budget}
+        | _mean(reached[budget].dropna())
+        for budget in reached
+    ]
+
+
+def effects_text(frame: pd.DataFrame) -> str:
+    """The effects, a table per study."""
+
+    def mean(row: Mapping[str, Any]) -> str:
+        ends = "" if np.isnan(row["low"]) else f" [{row['low']:.4g}, {row['high']:.4g}]"
+        return f"{row['mean']:.4g}{ends}"
+
+    columns: Columns = {
+        **{"parameter": "parameter", "level": "level"},
+        "budget": lambda row: f"{row['budget']:g}",
+        **{"runs": "runs", "diverged": "diverged"},
+        "mean": mean,
+    }
+    sections = [
+        part
+        for study, rows in frame.groupby("study", sort=False)
+        for part in (f"## {study}\n", table(rows, columns))
+    ]
+    return document(
+        "Effects of hyper-parameters",
+        "Mean validation score per level with its 95 % interval (Student's t), over the "
+        "configurations that the study evaluated on one budget. A search does not draw levels "
+        "independently of each other and prefers what did well: these are descriptions of "
+        "its runs, not of interventions. Epochs: configurations that reached the highest budget.",
+        *sections,
+    )

@@ -1,17 +1,162 @@
-"""Errors on LCBench's Task A beside the published ones."""
+"""The table of errors on LCBench's Task A, with the published ones below."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from curvecast.benchmark import task_a
+import numpy as np
+import pandas as pd
+
+from curvecast import protocol
+from curvecast.benchmark.task_a import PARTS
+from curvecast.curves import read_parquet
 from curvecast.report.tables import Inputs, Table
+from curvecast.report.tables.markdown import Cell, Columns, document, table
+from curvecast.report.tables.published import read_columns
+
+_ERRORS = [f"{part}_{error}" for part in PARTS for error in ("mse", "mae")]
+_SIZES = ("n_train", *(f"n_{part}" for part in PARTS))
+COLUMNS = (
+    *("source", "dataset", "metric", "variant", "model"),
+    *_SIZES,
+    *(f"{error}{end}" for error in _ERRORS for end in ("", "_low", "_high")),
+    "note",
+)
+_OURS = "this run"
+_PUBLISHED_ON = {
+    "dataset": "lcbench_full/Fashion-MNIST",
+    "metric": "validation accuracy (percent)",
+}
+_DRAWS, _LEVEL = 2000, 0.95
 
 
 def task_a_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Errors of all variants; `params`: `folder` of the predictions."""
-    predictions, metrics = task_a.load(params["folder"], inputs["predictions"])
-    published = task_a.load_published(inputs["published"][0])
-    frame = task_a.table(predictions, metrics, published)
-    return {"task_a": (frame, task_a.markdown(frame))}
+    """Errors of all variants; `params`: `folder` of the files `predictions`.
+
+    Those are `{folder}/{dataset}/{model}.task_a.parquet` with the metric in their metadata.
+    """
+    predictions, metrics = {}, {}
+    for path in sorted(map(Path, inputs["predictions"])):
+        dataset = path.relative_to(params["folder"]).parent.as_posix()
+        frame, meta = read_parquet(path)
+        predictions[dataset, path.name.removesuffix(".task_a.parquet")] = frame
+        metrics[dataset] = str(meta["metric"])
+    frame = errors(predictions, metrics, published(inputs["published"][0]))
+    return {"task_a": (frame, text(frame))}
+
+
+def published(path: str | Path) -> pd.DataFrame:
+    """Read `lcbench_task_a_mse.csv`: `source, model, validation_mse, test_mse, note`.
+
+    Raises
+    ------
+    DataError : a missing column.
+    """
+    frame = read_columns(Path(path), ("who", "model", "val_mse", "test_mse", "note"))
+    frame = frame.drop(columns="source", errors="ignore")
+    frame = frame.rename(columns={"who": "source", "val_mse": "validation_mse"})
+    return frame[["source", "model", "validation_mse", "test_mse", "note"]]
+
+
+def errors(
+    predictions: Mapping[tuple[str, str], pd.DataFrame],
+    metrics: Mapping[str, str],
+    published: pd.DataFrame,
+) -> pd.DataFrame:
+    """Errors of all variants, with the published ones below.
+
+    Parameters
+    ----------
+    predictions : frames of `benchmark.task_a.run` by (data set, model).
+    metrics : what the curves of a data set show.
+
+    Returns
+    -------
+    The columns `COLUMNS`, in the unit of the metric (squared for mse). `_low` and `_high` bound
+    the 95 % interval of the bootstrap over runs (percentiles of 2000 draws, the same for all
+    models of a data set).
+    """
+    rows = []
+    for (dataset, model), frame in sorted(predictions.items()):
+        for variant, of_variant in frame.groupby("variant", sort=False):
+            row: dict[str, Any] = {
+                "source": _OURS,
+                "dataset": dataset,
+                "metric": metrics[dataset],
+                "variant": variant,
+                "model": model,
+                "n_train": int(of_variant["n_train"].iloc[0]),
+            }
+            for part in PARTS:
+                runs = of_variant[of_variant["part"] == part]
+                row[f"n_{part}"] = len(runs)
+                if len(runs):
+                    gap = (runs["y_mean"] - runs["y_true"]).to_numpy()
+                    row |= _errors(part, gap, protocol.seed_from(dataset, "task_a", part))
+            rows.append(row)
+    theirs = published.assign(**_PUBLISHED_ON)
+    return pd.concat([pd.DataFrame(rows), theirs], ignore_index=True).reindex(columns=COLUMNS)
+
+
+def _errors(part: str, gap: np.ndarray, seed: int) -> dict[str, float]:
+    drawn = np.random.default_rng(seed).integers(len(gap), size=(_DRAWS, len(gap)))
+    tail = (1 - _LEVEL) / 2
+    result = {}
+    for name, loss in (("mse", gap**2), ("mae", np.abs(gap))):
+        low, high = np.quantile(loss[drawn].mean(axis=1), [tail, 1 - tail])
+        values = (loss.mean(), low, high)
+        for end, value in zip(("", "_low", "_high"), values, strict=True):
+            result[f"{part}_{name}{end}"] = float(value)
+    return result
+
+
+def text(frame: pd.DataFrame) -> str:
+    """A table per data set, the smallest test error first."""
+    columns: Columns = {
+        **{"source": "source", "model": "model"},
+        "variant": _or_empty("variant"),
+        "runs": _sizes,
+        **{f"{part} {error}": _interval(f"{part}_{error.lower()}") for part, error in _headings()},
+        "note": _or_empty("note"),
+    }
+    sections = []
+    for (dataset, metric), part in frame.groupby(["dataset", "metric"], sort=True):
+        alone = "Published only: this run did not have these curves.\n\n"
+        note = "" if _OURS in set(part["source"]) else alone
+        ordered = part.sort_values("test_mse", kind="stable")
+        sections.append(f"## {dataset}, {metric}\n\n{note}" + table(ordered, columns))
+    return document(
+        "LCBench Task A",
+        "One split in file order (runs: training/validation/test); seen are the first epochs, "
+        "the target is the value after the last one. Errors in the unit of the metric, squared "
+        "for MSE, with 95 % bootstrap intervals over the runs: they say nothing about another "
+        "split or another seed. Nothing was tuned on the validation runs. Published figures "
+        "are of validation accuracy in percent and compare with the same metric alone.",
+        *sections,
+    )
+
+
+def _headings() -> list[tuple[str, str]]:
+    return [(part, error) for part in PARTS for error in ("MSE", "MAE")]
+
+
+def _or_empty(column: str) -> Cell:
+    return lambda row: "" if pd.isna(row[column]) else row[column]
+
+
+def _sizes(row: Mapping[str, Any]) -> str:
+    return "" if np.isnan(row["n_train"]) else "/".join(f"{int(row[size])}" for size in _SIZES)
+
+
+def _interval(error: str) -> Cell:
+    """A value with its interval, three significant digits; "" where there is none."""
+
+    def cell(row: Mapping[str, Any]) -> str:
+        value, low, high = (row[f"{error}{end}"] for end in ("", "_low", "_high"))
+        if np.isnan(value):
+            return ""
+        return f"{value:.4g}" + ("" if np.isnan(low) else f" ({low:.3g} .. {high:.3g})")
+
+    return cell

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ import pytest
 from scipy.stats import t as student_t
 
 from curvecast import DataError
+from curvecast.benchmark import comparisons
 from curvecast.curves import write_parquet
-from curvecast.report.tables import results as tables
+from curvecast.report.tables.markdown import write_csv
 
 MakeScores = Callable[..., pd.DataFrame]
 TWO = {
@@ -28,7 +28,7 @@ TWO = {
 def test_summary_has_exactly_the_published_columns_and_known_values(
     make_scores: MakeScores,
 ) -> None:
-    summary = tables.summarise(make_scores(TWO))
+    summary = comparisons.summarise(make_scores(TWO))
     names = """dataset model features tau fraction n_train repeats r2_mean r2_se r2_median r2_min
         mse_mean mae_mean spearman_mean kendall_mean nll_mean crps_mean cover50 cover80 cover95
         width80"""
@@ -45,9 +45,9 @@ def test_summary_has_exactly_the_published_columns_and_known_values(
 def test_one_repeat_has_no_standard_error_and_a_missing_repeat_is_seen(
     make_scores: MakeScores,
 ) -> None:
-    summary = tables.summarise(make_scores({("x", "ols"): [0.5], ("x", "mean"): [0.1]}))
+    summary = comparisons.summarise(make_scores({("x", "ols"): [0.5], ("x", "mean"): [0.1]}))
     assert summary["r2_se"].isna().all()
-    undefined = tables.summarise(make_scores({("x", "ols"): [0.5, math.nan]}))
+    undefined = comparisons.summarise(make_scores({("x", "ols"): [0.5, math.nan]}))
     assert math.isnan(undefined["r2_mean"][0])
 
 
@@ -55,19 +55,19 @@ def test_depth_is_a_key_of_the_summary(make_scores: MakeScores) -> None:
     both = pd.concat(
         [make_scores({("x", "ols"): [v, v]}, depth=d) for d, v in ((32, 0.8), (62, 0.9))]
     )
-    summary = tables.summarise(both)
+    summary = comparisons.summarise(both)
     assert summary[["depth", "r2_mean"]].to_numpy().tolist() == [[32, 0.8], [62, 0.9]]
 
 
 def test_scores_of_two_experiments_are_not_averaged(make_scores: MakeScores) -> None:
     ablation = make_scores(TWO).assign(experiment="ablation")
     with pytest.raises(DataError, match="several experiments"):
-        tables.summarise(pd.concat([make_scores(TWO), ablation]))
+        comparisons.summarise(pd.concat([make_scores(TWO), ablation]))
 
 
 def test_the_same_cell_twice_is_an_error(make_scores: MakeScores) -> None:
     with pytest.raises(DataError, match="two scores for one cell: dataset baker/a, model ols"):
-        tables.order_scores(pd.concat([make_scores(TWO)] * 2))
+        comparisons.summarise(pd.concat([make_scores(TWO)] * 2))
 
 
 def test_csv_bytes_do_not_depend_on_the_order_of_scores(
@@ -80,19 +80,12 @@ def test_csv_bytes_do_not_depend_on_the_order_of_scores(
     written = []
     for seed in (1, 2):
         shuffled = scores.sample(frac=1, random_state=seed)
-        summary = tables.summarise(shuffled)
-        frames = (summary, tables.differences(shuffled), tables.averages(summary))
+        summary = comparisons.summarise(shuffled)
+        frames = (summary, comparisons.differences(shuffled), comparisons.averages(summary))
         for i, frame in enumerate(frames):
-            tables.write_csv(frame, tmp_path / f"{seed}{i}.csv")
+            write_csv(frame, tmp_path / f"{seed}{i}.csv")
         written.append([(tmp_path / f"{seed}{i}.csv").read_bytes() for i in range(3)])
     assert written[0] == written[1]
-
-
-def test_csv_form(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"name": ["a", "b"], "value": [1 / 3, math.nan], "n": [1, 2]})
-    tables.write_csv(frame, tmp_path / "deep" / "t.csv")
-    assert (tmp_path / "deep" / "t.csv").read_bytes() == b"name,value,n\na,0.333333,1\nb,,2\n"
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["t.csv"]
 
 
 def test_score_files_are_read_in_a_fixed_order(tmp_path: Path, make_scores: MakeScores) -> None:
@@ -101,30 +94,21 @@ def test_score_files_are_read_in_a_fixed_order(tmp_path: Path, make_scores: Make
     for (dataset, model), part in scores.groupby(["dataset", "model"]):
         paths.append(tmp_path / f"{dataset}/{model}.parquet")
         write_parquet(part, paths[-1])
-    one, other = tables.load_scores(paths), tables.load_scores(paths[::-1])
+    one, other = comparisons.load_scores(paths), comparisons.load_scores(paths[::-1])
     pd.testing.assert_frame_equal(one, other)
     assert len(one) == len(scores)
     write_parquet(scores.drop(columns="n_test"), tmp_path / "bad.parquet")
     with pytest.raises(DataError, match=r"bad\.parquet, column n_test: missing"):
-        tables.load_scores([tmp_path / "bad.parquet"])
+        comparisons.load_scores([tmp_path / "bad.parquet"])
     with pytest.raises(DataError, match="no score files"):
-        tables.load_scores([])
+        comparisons.load_scores([])
 
 
 # differences
 
 
-def test_corrected_standard_error_by_hand() -> None:
-    gap = np.array([-0.3, -0.1, -0.3])
-    # mean -7/30, squares of deviations .0044.., .0177.., .0044.. sum to .02666.., variance .01333..
-    variance = 0.02666666666666667 / 2
-    expected = math.sqrt((1 / 3 + 900 / 100) * variance)
-    assert tables.corrected_se(gap, n_train=100, n_test=900) == pytest.approx(expected)
-    assert math.isnan(tables.corrected_se(np.array([0.1]), n_train=100, n_test=900))
-
-
 def test_differences_from_the_best_model(make_scores: MakeScores) -> None:
-    frame = tables.differences(make_scores(TWO)).set_index("dataset")
+    frame = comparisons.differences(make_scores(TWO)).set_index("dataset")
     assert frame["best_model"].to_dict() == {
         "baker/a": "ridge",
         "baker/b": "ols",
@@ -144,7 +128,7 @@ def test_a_clear_difference_is_resolved(make_scores: MakeScores) -> None:
     rng = np.random.default_rng(0)
     good = 0.9 + 0.001 * rng.normal(size=10)
     scores = make_scores({("x", "good"): list(good), ("x", "bad"): list(good - 0.3)})
-    row = tables.differences(scores).iloc[0]
+    row = comparisons.differences(scores).iloc[0]
     assert row["model"] == "bad"
     assert row["difference"] == pytest.approx(-0.3)
     assert row["resolved"]
@@ -156,7 +140,7 @@ def test_p_values_are_adjusted_for_all_comparisons_with_the_best(make_scores: Ma
     gaps = {"far": 0.4, "near": 0.18, "nearer": 0.175}
     noise = 0.02 * rng.normal(size=(3, 10))
     scores = {("x", m): list(best - g + e) for (m, g), e in zip(gaps.items(), noise, strict=True)}
-    frame = tables.differences(make_scores({("x", "best"): list(best), **scores}))
+    frame = comparisons.differences(make_scores({("x", "best"): list(best), **scores}))
     rows = frame.set_index("model")
     by_hand = 2 * student_t.sf(np.abs(rows["difference"] / rows["se"]), 9)
     np.testing.assert_allclose(rows["p"], by_hand)
@@ -169,24 +153,26 @@ def test_p_values_are_adjusted_for_all_comparisons_with_the_best(make_scores: Ma
 
 
 def test_one_repeat_or_no_difference_resolves_nothing(make_scores: MakeScores) -> None:
-    one = tables.differences(make_scores({("x", "ols"): [0.5], ("x", "mean"): [0.1]}))
+    one = comparisons.differences(make_scores({("x", "ols"): [0.5], ("x", "mean"): [0.1]}))
     assert one["p_holm"].isna().all()
     assert not one["resolved"].any()
-    same = tables.differences(make_scores({("x", "ols"): [0.5, 0.6], ("x", "mean"): [0.5, 0.6]}))
+    same = comparisons.differences(
+        make_scores({("x", "ols"): [0.5, 0.6], ("x", "mean"): [0.5, 0.6]})
+    )
     assert list(same["p"]) == [1.0]
 
 
 def test_differences_need_the_same_repeats(make_scores: MakeScores) -> None:
     scores = make_scores({("x", "ols"): [0.1, 0.2, 0.3], ("x", "mean"): [0.0, 0.0]})
     with pytest.raises(DataError, match="mean on TS\\+AP\\+HP has no R² in a repeat"):
-        tables.differences(scores)
+        comparisons.differences(scores)
 
 
 # averages
 
 
 def test_averages_keep_collections_apart(make_scores: MakeScores) -> None:
-    frame = tables.averages(tables.summarise(make_scores(TWO)))
+    frame = comparisons.averages(comparisons.summarise(make_scores(TWO)))
     rows = frame.set_index(["collection", "model"])
     assert rows["datasets"].to_dict()["baker", "ols"] == 2
     assert rows.loc[("baker", "ols"), "r2_mean"] == pytest.approx((0.6 + 0.9) / 2)
@@ -200,61 +186,8 @@ def test_averages_keep_collections_apart(make_scores: MakeScores) -> None:
 def test_averages_are_over_data_sets_that_all_models_have(make_scores: MakeScores) -> None:
     some = dict(TWO)
     del some["baker/b", "ridge"]
-    rows = tables.averages(tables.summarise(make_scores(some))).set_index(["collection", "model"])
+    rows = comparisons.averages(comparisons.summarise(make_scores(some))).set_index(
+        ["collection", "model"]
+    )
     assert rows.loc[("baker", "ols"), "datasets"] == 1
     assert rows.loc[("baker", "ols"), "r2_mean"] == pytest.approx(0.6)
-
-
-# data sets and timings
-
-
-def test_datasets_table(tmp_path: Path, make_curves) -> None:
-    curves = make_curves(n=10, direction="minimize", name="mine/b")
-    values = curves.values.copy()
-    values[0, -1] = np.nan
-    configs = curves.configs.assign(group=[0, 0, *range(2, 10)])
-    replace(
-        curves, values=values, configs=configs, notes=("3 rows that equal an earlier one",)
-    ).to_parquet(tmp_path / "b.parquet")
-    make_curves(n=4, name="mine/a").to_parquet(tmp_path / "a.parquet")
-    frame = tables.datasets(
-        [tmp_path / "b.parquet", tmp_path / "a.parquet"], {"mine/b": {"licence": "MIT"}}
-    )
-    assert frame["dataset"].tolist() == ["mine/a", "mine/b"]
-    row = frame.iloc[1]
-    assert (row["runs"], row["groups"], row["diverged"]) == (10, 9, 1)
-    assert (row["first_epoch"], row["last_epoch"]) == (1, 20)
-    final = values[1:, -1]
-    assert row["final_best"] == final.min()  # smaller is better here
-    assert row["final_worst"] == final.max()
-    assert row["final_median"] == np.median(final)
-    assert row["notes"] == "3 rows that equal an earlier one"
-    assert frame["licence"].tolist() == ["", "MIT"]
-
-
-def test_timings_are_summed_per_model_and_data_set(tmp_path: Path) -> None:
-    folder = tmp_path / "timings"
-    (folder / "baker").mkdir(parents=True)
-    pd.DataFrame(
-        {
-            "tau": [5, 10],
-            "seconds_fit": [1.0, 2.0],
-            "seconds_predict": [0.5, 0.25],
-            "unconverged": [0.1, 0.3],
-        }
-    ).to_csv(folder / "baker/a.csv", index=False)
-    pd.DataFrame({"tau": [5], "seconds_fit": [4.0], "seconds_predict": [0.0]}).to_csv(
-        folder / "baker/a.ablation.csv", index=False
-    )
-    paths = [folder / "baker/a.csv", folder / "baker/a.ablation.csv"]
-    frame = tables.timings(folder, paths)
-    assert frame["experiment"].tolist() == ["ablation", "main"]
-    row = frame.iloc[1]
-    assert (row["dataset"], row["model"], row["cells"]) == ("baker", "a", 2)
-    assert (row["seconds_fit"], row["seconds_predict"], row["seconds"]) == (3.0, 0.75, 3.75)
-    assert row["seconds_per_cell"] == 1.875
-    assert row["unconverged"] == pytest.approx(0.2)
-    assert math.isnan(frame["unconverged"][0])
-    pd.DataFrame({"tau": [5]}).to_csv(folder / "baker/b.csv", index=False)
-    with pytest.raises(DataError, match=r"b\.csv, column seconds_fit: missing"):
-        tables.timings(folder, [folder / "baker/b.csv"])
