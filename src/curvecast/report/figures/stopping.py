@@ -158,7 +158,7 @@ def best_value(traces: pd.DataFrame) -> Figure:
         for key, searches in part.groupby("line"):
             used, best = course(searches)
             look = looks[str(key)]
-            axis.plot(used / everything, best, **{**look, "marker": "none"})
+            axis.plot(used / everything, best, **{**look, "marker": "None"})
             axis.plot(used[-1] / everything, best[-1], look["marker"], color=look["color"])
         axis.set_xscale("log")
         axis.set_xlim(_FIRST_SHARE, 1.15)
@@ -207,7 +207,7 @@ def reliability(frame: pd.DataFrame) -> Figure:
         axis.plot([0, 1], [0, 1], color=style.LIGHT, linewidth=1)
         for predictor, part in of_dataset.groupby("predictor"):
             look = looks[str(predictor)]
-            axis.plot(part["probability"], part["worse"], **{**look, "marker": "none"})
+            axis.plot(part["probability"], part["worse"], **{**look, "marker": "None"})
             sizes = 60 * part["looks"] / part["looks"].sum() + 4
             axis.scatter(part["probability"], part["worse"], s=sizes, color=look["color"], lw=0)
         axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))

@@ -62,7 +62,7 @@ _RC: dict[Any, Any] = {
 }
 
 
-def look(colour: str, marker: str = "none", dash: Any = "-") -> Look:
+def look(colour: str, marker: str = "None", dash: Any = "-") -> Look:
     """Keyword arguments of `Axes.plot`."""
     return {"color": colour, "marker": marker, "linestyle": dash}
 
