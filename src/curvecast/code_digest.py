@@ -6,16 +6,20 @@ read without running anything, so a rule asks for exactly the files that can cha
 
 from __future__ import annotations
 
-import ast
 import hashlib
-from collections.abc import Iterator
+import re
 from functools import cache
 from pathlib import Path
 
 from curvecast.curves import write_text
-from curvecast.predictors import literal, module_of, parsed
+from curvecast.predictors import literal, module_of
 
 _PACKAGE = Path(__file__).parent
+# `from module import (names)` or `import module`: a syntax tree of every file would cost a second.
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from (curvecast[\w.]*) import (\([^)]*\)|[^\n]*)|import (curvecast[\w.]*))",
+    re.MULTILINE,
+)
 
 
 def of(*modules: str) -> list[str]:
@@ -66,22 +70,9 @@ def _digest(path: Path) -> str:
 
 @cache
 def _imports(path: Path) -> tuple[Path, ...]:
-    names: list[str] = [module_of(model) for model in literal(path, "USES") or ()]
-    for node in _statements(parsed(path)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    ours = (_path_of(name) for name in names if name.startswith("curvecast."))
-    return tuple(sorted({p for p in ours if p.is_file()}))
-
-
-def _statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """All statements of a module, those in functions too; their expressions are most of a tree."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-            inside = getattr(node, name, [])
-            waiting.extend(inside if isinstance(inside, list) else [])
+    """Modules of this package that a module imports, in functions too."""
+    names = [module_of(model) for model in literal(path, "USES") or ()]
+    for module, inside, plain in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        names.append(module or plain)
+        names += [f"{module}.{name}" for name in re.findall(r"\w+", inside)]
+    return tuple(sorted({p for p in map(_path_of, names) if p.is_file()}))

@@ -63,3 +63,11 @@ wildcard_constraints:
 def growing(amount):
     """A resource that is larger in each further attempt (`--retries`)."""
     return lambda wildcards, attempt: amount * attempt
+
+
+def together(group):
+    """The group of a rule where small jobs share a submission, as in profiles/slurm.
+
+    Elsewhere it has none: Snakemake would check all groups, which takes seconds.
+    """
+    return group if "in_turn" in workflow.resource_settings.resources else None

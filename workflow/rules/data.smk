@@ -32,7 +32,7 @@ rule curves:
     benchmark:
         f"{BENCHMARKS}/curves/{{dataset}}.tsv"
     group:
-        "prepare"
+        together("prepare")
     conda:
         ENVIRONMENT
     resources:
@@ -58,7 +58,7 @@ rule features:
     benchmark:
         f"{BENCHMARKS}/features/{{dataset}}.tsv"
     group:
-        "prepare"
+        together("prepare")
     conda:
         ENVIRONMENT
     params:

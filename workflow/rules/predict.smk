@@ -28,7 +28,7 @@ rule predict:
     # Long jobs first: the short ones fill the cores at the end.
     priority: 1
     group:
-        "predict"
+        together("predict")
     conda:
         ENVIRONMENT
     resources:
@@ -84,7 +84,7 @@ rule scores:
     benchmark:
         f"{BENCHMARKS}/scores/{{dataset}}{{experiment}}.tsv"
     group:
-        "scores"
+        together("scores")
     conda:
         ENVIRONMENT
     params:
@@ -133,7 +133,7 @@ rule saved_model:
     benchmark:
         f"{BENCHMARKS}/saved_model/{{dataset}}/{{model}}.tsv"
     group:
-        "predict"
+        together("predict")
     conda:
         ENVIRONMENT
     resources:

@@ -295,7 +295,7 @@ for table in TABLES:
         benchmark:
             f"{BENCHMARKS}/{table.name}_table.tsv"
         group:
-            "report"
+            together("report")
         conda:
             ENVIRONMENT
         params:
@@ -324,7 +324,7 @@ for figure in FIGURES:
         wildcard_constraints:
             **figure.constraints,
         group:
-            "report"
+            together("report")
         conda:
             ENVIRONMENT
         params:
@@ -358,7 +358,7 @@ rule report:
     benchmark:
         f"{BENCHMARKS}/report.tsv"
     group:
-        "report"
+        together("report")
     conda:
         ENVIRONMENT
     resources:

@@ -18,7 +18,7 @@ for search in SEARCHES.values():
         benchmark:
             f"{BENCHMARKS}/stopping/{search.folder}.tsv"
         group:
-            "stopping"
+            together("stopping")
         conda:
             ENVIRONMENT
         resources:

@@ -21,7 +21,7 @@ for objective, kind in KINDS.items():
         wildcard_constraints:
             study=studies.names(objective),
         group:
-            kind.group
+            together(kind.group)
         conda:
             ENVIRONMENT
         threads: studies.threads
@@ -47,7 +47,7 @@ rule trained_curves:
     benchmark:
         f"{BENCHMARKS}/trained_curves/{{study}}.tsv"
     group:
-        "trained"
+        together("trained")
     conda:
         ENVIRONMENT
     message:
@@ -67,7 +67,7 @@ rule incumbent:
     benchmark:
         f"{BENCHMARKS}/incumbent/{{study}}.tsv"
     group:
-        "incumbent"
+        together("incumbent")
     conda:
         ENVIRONMENT
     params:

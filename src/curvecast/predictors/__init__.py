@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -72,12 +73,9 @@ def parsed(path: Path) -> ast.Module:
 
 def literal(path: Path, name: str) -> Any:
     """Value of the top-level literal `name` in a Python file, None where there is none."""
-    for node in parsed(path).body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == name for target in node.targets
-        ):
-            return ast.literal_eval(node.value)
-    return None
+    text = path.read_text(encoding="utf-8")
+    found = re.search(rf"^{name} = (.*?\n)(?=[^\s)\]}}]|\Z)", text, re.DOTALL | re.MULTILINE)
+    return ast.literal_eval(found[1].strip()) if found else None
 
 
 @cache
@@ -99,7 +97,8 @@ def registry() -> dict[str, Entry]:
 def _entry(path: Path, name: str, declared: dict[str, Any]) -> Entry:
     try:
         cls = declared.pop("class")
-        declared.setdefault("label", _first_paragraph(path, cls))
+        if "label" not in declared:
+            declared["label"] = _first_paragraph(path, cls)
         return Entry(name, path.stem, cls, **declared)
     except (KeyError, TypeError) as error:
         raise DataError(f"the entry of model {name!r} is not valid: {error}", file=path) from error
