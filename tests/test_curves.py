@@ -103,6 +103,15 @@ def test_hide_after_hides_values_and_series_and_leaves_the_original(make_curves:
     assert hidden.last_epoch == 6
 
 
+def test_until_cuts_values_and_series(make_curves: Make) -> None:
+    curves = make_curves(5, 9)
+    curves = replace(curves, series={"loss": curves.values + 1})
+    cut = curves.until(4)
+    assert cut.last_epoch == 4
+    np.testing.assert_array_equal(cut.final, curves.values[:, 3])
+    np.testing.assert_array_equal(cut.series["loss"], cut.values + 1)
+
+
 def test_take_by_position_and_by_mask(make_curves: Make) -> None:
     curves = make_curves(n=5, last_epoch=4)
     curves = replace(curves, series={"loss": 1 - curves.values})

@@ -155,6 +155,16 @@ class CurveSet:
             series={name: hide(array) for name, array in self.series.items()},
         )
 
+    def until(self, epoch: int) -> CurveSet:
+        """The same runs as if `epoch` were their last one, further series included."""
+        seen = self.seen(epoch)
+        return replace(
+            self,
+            values=self.values[:, seen],
+            epochs=self.epochs[seen],
+            series={name: array[:, seen] for name, array in self.series.items()},
+        )
+
     def negated(self) -> CurveSet:
         """The same curves with the sign of the metric and the direction turned round."""
         direction = "minimize" if self.direction == "maximize" else "maximize"

@@ -4,58 +4,18 @@ import numpy as np
 import pytest
 
 from curvecast import DataError
+from curvecast.fidelity import Rung, brackets
 from curvecast.stopping.hyperband import (
     HyperbandSetting,
-    Rung,
     RungForecaster,
-    brackets,
-    largest_budget,
     oracle_epochs,
     replay_hyperband,
-    rung_looks,
-    until,
 )
-
-
-def test_brackets_of_the_paper():
-    """Table 1 of Li et al. (2018): R = 81, eta = 3."""
-    table = [[(r.n, r.epochs) for r in rungs] for rungs in brackets(81, 3)]
-    assert table == [
-        [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
-        [(34, 3), (11, 9), (3, 27), (1, 81)],
-        [(15, 9), (5, 27), (1, 81)],
-        [(8, 27), (2, 81)],
-        [(5, 81)],
-    ]
-
-
-def test_many_rungs_are_not_lost_to_rounding():
-    assert [len(rungs) for rungs in brackets(243, 3)] == [6, 5, 4, 3, 2, 1]
-    assert largest_budget(243, 3) == 243
-    assert largest_budget(242, 3) == 81
-    with pytest.raises(DataError, match="not a power"):
-        brackets(100, 3)
-    with pytest.raises(DataError, match="at least 2"):
-        brackets(1, 1)
-
-
-def test_rungs_resume():
-    rungs = brackets(27, 3)[0]
-    assert [(r.start, r.epochs) for r in rungs] == [(0, 1), (1, 3), (3, 9), (9, 27)]
-    assert sum(r.n * (r.epochs - r.start) for r in rungs) == 27 + 18 + 18 + 18
 
 
 def test_oracle_of_a_bracket_worked_out_by_hand():
     assert oracle_epochs(brackets(27, 3)[0]) == 27 + (3 * 2 + 6) + (1 * 6 + 2) + 18
     assert oracle_epochs([Rung(4, 0, 27)]) == 27 + 3
-
-
-def test_the_first_epoch_after_each_budget_is_looked_at():
-    for end in (3, 9, 27, 81, 243):
-        looks = rung_looks(np.arange(501), end, 3)
-        assert looks[0] == 1
-        assert looks[-1] < end
-        assert {b + 1 for b in (3, 9, 27, 81) if b < end} <= set(looks.tolist())
 
 
 def test_vanilla_epochs_and_best_value(make_curves):
@@ -138,10 +98,3 @@ def test_what_a_replay_needs(make_curves):
         replay_hyperband(make_curves(90, 20), 0, 27, 3, 1)
     with pytest.raises(DataError, match="out of range"):
         HyperbandSetting(delta=0.0)
-
-
-def test_until_cuts_values_and_series(make_curves):
-    curves = make_curves(5, 9)
-    cut = until(curves, 4)
-    assert cut.last_epoch == 4
-    np.testing.assert_array_equal(cut.final, curves.values[:, 3])

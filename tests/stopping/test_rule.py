@@ -13,7 +13,6 @@ from curvecast.stopping.rule import (
     PredictorRule,
     SuccessiveHalvingRule,
     domhan_rule,
-    look_epochs,
     nth_best,
     one_run,
 )
@@ -123,17 +122,6 @@ def test_one_run_names_what_is_missing(make_curves):
 def test_options_are_checked(make_curves, options):
     with pytest.raises(DataError, match="must be"):
         PredictorRule(Says(0, 1), make_curves(), **options)
-
-
-def test_looks_of_a_long_curve_are_log_spaced():
-    assert look_epochs(np.arange(1, 21)).tolist() == list(range(1, 20))
-    long = look_epochs(np.arange(501))
-    assert long[0] == 1
-    assert 10 <= len(long) <= 14
-    assert np.all(np.diff(np.diff(long)[5:]) >= 0)
-    assert look_epochs(np.arange(1, 21), Looks(5, 5)).tolist() == [5, 10, 15]
-    with pytest.raises(DataError, match="at least 1"):
-        Looks(0)
 
 
 def test_nth_best_passes_over_diverged_runs():

@@ -22,7 +22,7 @@ from toys import Bowl, Diverging, Troubled, Unloadable, conditional_space
 
 from curvecast import DataError
 from curvecast.studies import bohb
-from curvecast.studies.bohb import Settings, StudyError, bracket_shape, run, rungs
+from curvecast.studies.bohb import Settings, StudyError, bracket_shape, run
 from curvecast.studies.evaluation import Evaluation, cost_of, native
 
 # hpbandster, Pyro4 and statsmodels use what numpy, Python and ConfigSpace call outdated.
@@ -31,21 +31,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 def course_of(evaluations: list[Evaluation]) -> list[tuple]:
     return [(e.id, e.config, e.budget, e.loss) for e in evaluations]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "eta", "expected"),
-    [
-        (1, 243, 3, [1, 3, 9, 27, 81, 243]),
-        (1, 1000, 10, [1, 10, 100, 1000]),
-        (1, 50, 3, [2, 6, 17, 50]),
-        (5, 5, 2, [5]),
-        (0.125, 1.0, 2, [0.125, 0.25, 0.5, 1.0]),
-    ],
-)
-def test_rungs_are_exact(low: float, high: float, eta: float, expected: list[float]) -> None:
-    assert rungs(low, high, eta) == expected
-    assert all(type(b) is type(e) for b, e in zip(rungs(low, high, eta), expected, strict=True))
 
 
 def test_brackets_are_those_of_hyperband() -> None:

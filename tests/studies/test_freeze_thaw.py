@@ -17,7 +17,7 @@ from toys import Bowl, Diverging, conditional_space
 
 from curvecast import DataError
 from curvecast.studies import bohb
-from curvecast.studies.bohb import Settings, bracket_shape, freeze_thaw_budget, looks, run
+from curvecast.studies.bohb import Settings, bracket_shape, freeze_thaw_budget, run
 from curvecast.studies.definitions import study_of
 from curvecast.studies.evaluation import Config, Evaluation, cost_of, native
 from curvecast.studies.freeze_thaw import FIRST_LOOKS, FreezeThaw, expected_improvement
@@ -50,19 +50,6 @@ def test_expected_improvement_is_the_integral() -> None:
         assert got[0] == pytest.approx(area, rel=1e-6)
     certain = expected_improvement(np.array([0.8, 0.1]), np.zeros(2), 0.5)
     assert certain == pytest.approx([0.3, 0.0])
-
-
-def test_looks_are_spread_from_the_lowest_to_the_highest_budget() -> None:
-    def between(low: float, high: float, eta: float = 3) -> list[float]:
-        return looks(Settings("s", "freeze_thaw", min_budget=low, max_budget=high, eta=eta))
-
-    assert between(1, 9) == LOOKS
-    assert between(1, 27) == [1, 2, 4, 7, 14, 27]
-    assert between(1, 50) == [1, 2, 4, 7, 14, 26, 50]
-    assert between(5, 5) == [5]
-    assert between(1, 3, eta=2) == [1, 2, 3]
-    assert between(0.25, 1.0) == [0.25, 0.5, 1.0]
-    assert {type(b) for b in between(1, 50)} == {int}
 
 
 def test_the_budget_is_that_of_the_brackets() -> None:

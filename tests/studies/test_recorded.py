@@ -14,7 +14,7 @@ from scipy import stats
 from curvecast import CurveSet, DataError
 from curvecast.studies import bohb, replay, summary
 from curvecast.studies.bohb import Settings, run
-from curvecast.studies.early import EarlyEnd, _milestone, heavier_tailed, look_epochs, up_to
+from curvecast.studies.early import EarlyEnd, _milestone, heavier_tailed
 from curvecast.studies.evaluation import Evaluation, Trial
 from curvecast.studies.objectives.recorded import Recorded
 
@@ -183,13 +183,7 @@ def test_the_search_finds_the_best_runs(parallel: CurveSet) -> None:
     assert table["seeds"].tolist() == [4, 4]
 
 
-def test_looks_and_milestones() -> None:
-    assert look_epochs(0, 50, 6, 3) == [0, 1, 2, 5, 10, 22, 47]
-    assert look_epochs(17, 50, 6, 3) == [17, 22, 47]
-    assert look_epochs(6, 8, 6, 3) == []
-    assert look_epochs(0, 2, 6, 3) == []
-    assert look_epochs(0, 2, 6, 2) == [0]
-    assert look_epochs(0, 4, 6, 3) == [0, 1]
+def test_milestones() -> None:
     assert [_milestone(n, 10, 1.5) for n in (9, 10, 14, 15, 22, 23, 100)] == [
         None, 10, 10, 15, 15, 23, 80,
     ]  # fmt: skip
@@ -248,12 +242,6 @@ def test_a_rule_sees_nothing_after_its_look(make_curves: Make) -> None:
     values[worst, before.epoch :] = 0.99
     poisoned = Recorded(replace(curves, values=values), early=EarlyEnd(min_runs=6, Delta=0.8))
     assert poisoned._ended(worst, trial(9, history=history)) == before
-
-
-def test_cutting_keeps_what_was_seen(make_curves: Make) -> None:
-    curves = up_to(make_curves(5), 4)
-    assert curves.epochs.tolist() == [1, 2, 3, 4]
-    assert curves.last_epoch == 4
 
 
 @pytest.mark.parametrize("wrong", [{"Delta": 0}, {"min_runs": 1}, {"growth": 1.0}])

@@ -20,9 +20,9 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.fidelity import online_epochs
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
-from curvecast.stopping.online import OnlineSetting, online_looks
 from curvecast.stopping.rule import PredictorRule
 
 __all__ = ["CurvePruner"]
@@ -126,7 +126,7 @@ class CurvePruner(BasePruner):
         if known is not None and len(completed) < self._growth * known.n_trials:
             return known
         curves = curves_of(completed, study.direction, study.study_name)
-        looks = online_looks(curves.epochs, OnlineSetting(n_looks=self._n_looks))
+        looks = online_epochs(curves.epochs, self._n_looks)
         looks = looks[looks >= self._n_warmup_steps]
         predictor = make_predictor(self._model, seed=self._seed, **self._options)
         predictor.fit(curves, looks.tolist())

@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.fidelity import Rung, brackets, rung_epochs
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor
 from curvecast.protocol import grouped_folds, seed_from
@@ -27,61 +28,6 @@ from curvecast.stopping.accounting import Record
 
 N_START = 100
 _FOLDS = 5
-
-
-@dataclass(frozen=True)
-class Rung:
-    """`n` configurations trained to `epochs` epochs, resumed from `start`."""
-
-    n: int
-    start: int
-    epochs: int
-
-
-def largest_budget(last_epoch: int, eta: int) -> int:
-    """Largest power of eta that is at most the number of epochs."""
-    budget = 1
-    while budget * eta <= last_epoch:
-        budget *= eta
-    return budget
-
-
-def brackets(budget: int, eta: int) -> list[list[Rung]]:
-    """The brackets of one Hyperband with R = `budget` (Li et al. 2018, algorithm 1).
-
-    Raises
-    ------
-    DataError : eta is below 2 or the budget is not a power of eta.
-    """
-    if eta < 2:
-        raise DataError(f"eta {eta} must be at least 2")
-    s_max = round(math.log(budget, eta)) if budget > 0 else -1
-    if eta**s_max != budget:
-        raise DataError(f"budget {budget} is not a power of eta {eta}")
-    found = []
-    for s in range(s_max, -1, -1):
-        n = -(-(s_max + 1) * eta**s // (s + 1))
-        ends = [budget // eta ** (s - i) for i in range(s + 1)]
-        starts = [0, *ends[:-1]]
-        found.append([Rung(n // eta**i, starts[i], ends[i]) for i in range(s + 1)])
-    return found
-
-
-def rung_looks(epochs: np.ndarray, rung_end: int, eta: int) -> np.ndarray:
-    """Epochs below `rung_end` at which runs may be stopped on their way there.
-
-    Every one up to 9, then about six per factor of eta; the first epoch after each budget, where
-    resumed runs can be stopped first, is always among them.
-    """
-    allowed = epochs[(epochs >= 1) & (epochs < rung_end)]
-    if rung_end <= 9:
-        return allowed
-    wanted = {1, *np.round(np.geomspace(1, rung_end - 1, 12)[:-1]).astype(int).tolist()}
-    budget = eta
-    while budget < rung_end:
-        wanted.add(budget + 1)
-        budget *= eta
-    return np.array(sorted(wanted & set(allowed.tolist())), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -163,7 +109,7 @@ class RungForecaster:
 
     def __call__(self, rung_end: int, train: np.ndarray, delta: float) -> RungForecast:
         """Forecast from the distinct row positions `train`, all of which reached `rung_end`."""
-        looks = rung_looks(self._curves.epochs, rung_end, self._eta)
+        looks = rung_epochs(self._curves.epochs, rung_end, self._eta)
         key = (rung_end, np.sort(train).tobytes())
         if key not in self._known:
             started = time.perf_counter()
@@ -183,7 +129,7 @@ class RungForecaster:
     def _fit(
         self, rung_end: int, train: np.ndarray, looks: np.ndarray
     ) -> list[list[tuple[np.ndarray, Prediction]]]:
-        target = until(self._curves, rung_end)
+        target = self._curves.until(rung_end)
         others = np.setdiff1d(np.arange(len(target)), train)
         model = self._new().fit(target.take(train), looks.tolist())
         left_out = [model.predict_left_out(tau) for tau in looks.tolist()]
@@ -213,17 +159,6 @@ class RungForecaster:
             )
             for f in range(_FOLDS)
         ]
-
-
-def until(curves: CurveSet, epoch: int) -> CurveSet:
-    """The same runs as if they had been meant to end at `epoch`."""
-    kept = curves.epochs <= epoch
-    return replace(
-        curves,
-        values=curves.values[:, kept],
-        epochs=curves.epochs[kept],
-        series={name: array[:, kept] for name, array in curves.series.items()},
-    )
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet
+from curvecast.fidelity import largest_budget
 from curvecast.stopping.accounting import Record
 from curvecast.stopping.hyperband import (
     HyperbandRun,
     HyperbandSetting,
     RungForecaster,
-    largest_budget,
     replay_hyperband,
 )
 from curvecast.stopping.rows import KEYS, TIMING_COLUMNS

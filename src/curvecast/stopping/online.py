@@ -34,7 +34,7 @@ class OnlineSetting:
     always : share of the later runs that is finished whatever the rule says.
     growth : fit again whenever the number of started runs has grown by this factor.
     memory : weight of the earlier looks in a run's forecast, in [0, 1).
-    n_looks : see `online_looks`.
+    n_looks : about how many decision epochs, see `fidelity.online_epochs`.
     """
 
     delta: float = 0.9
@@ -64,17 +64,6 @@ class Cost:
     fit: float = 0.0
     predict: float = 0.0
     fits: int = field(default=0)
-
-
-def online_looks(epochs: np.ndarray, setting: OnlineSetting | None = None) -> np.ndarray:
-    """About `n_looks` epochs spaced evenly in log(epoch), from the first to 85 % of the last.
-
-    All of the first ones, where a look saves most.
-    """
-    n_looks = (setting or OnlineSetting()).n_looks
-    allowed = epochs[(epochs >= 1) & (epochs < epochs[-1])]
-    wanted = np.unique(np.geomspace(1, max(1.0, 0.85 * allowed[-1]), n_looks).round())
-    return np.unique(allowed[np.searchsorted(allowed, wanted)])
 
 
 def chunks(n: int, n_full: int, growth: float) -> Iterator[tuple[int, int]]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from curvecast.curves import CurveSet
+from curvecast.fidelity import online_epochs
 from curvecast.stopping.accounting import Record
-from curvecast.stopping.online import OnlineSetting, online_looks, replay_online
+from curvecast.stopping.online import OnlineSetting, replay_online
 from curvecast.stopping.rows import Rows, SearchStudy, oracle_speedup
 from curvecast.stopping.sequential import ordering
 
@@ -27,7 +28,7 @@ def online_study(
     """
     setting = setting or OnlineSetting()
     wanted = sorted({setting.delta, *deltas})
-    record, looks = Record.of(curves), online_looks(curves.epochs)
+    record, looks = Record.of(curves), online_epochs(curves.epochs, setting.n_looks)
     rows, timings = Rows(curves, record), []
     for repeat in range(orderings):
         best_possible = oracle_speedup(record, ordering(curves, repeat), looks, setting.n_full)

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.fidelity import halving_epochs
 from curvecast.predictors.base import Predictor
 
 
@@ -58,23 +59,6 @@ class Looks:
     def allows(self, epoch: int, last_epoch: int) -> bool:
         """Whether a run may be stopped after `epoch` of `last_epoch` epochs."""
         return self.min_tau <= epoch < last_epoch and (int(epoch) - self.min_tau) % self.every == 0
-
-
-def look_epochs(
-    epochs: np.ndarray, looks: Looks | None = None, *, all_up_to: int = 60, n_log: int = 12
-) -> np.ndarray:
-    """Epochs at which a replay looks at a run; int array, increasing.
-
-    Every allowed epoch where the curve has at most `all_up_to` epochs, else `n_log` of them
-    spaced evenly in log(epoch).
-    """
-    looks = looks or Looks()
-    last = int(epochs[-1])
-    allowed = np.array([e for e in epochs if looks.allows(int(e), last)], dtype=np.int64)
-    if last <= all_up_to or len(allowed) <= n_log:
-        return allowed
-    wanted = np.geomspace(allowed[0], allowed[-1], n_log + 1)[:-1]
-    return np.unique(allowed[np.searchsorted(allowed, np.round(wanted))])
 
 
 def nth_best(finished: Sequence[float] | np.ndarray, n: int, sign: float) -> float | None:
@@ -281,10 +265,7 @@ class SuccessiveHalvingRule:
 
     def rungs(self, last_epoch: int) -> list[int]:
         """Epochs below `last_epoch` at which a run may be stopped."""
-        rungs = [self.min_tau]
-        while rungs[-1] * self.eta < last_epoch:
-            rungs.append(rungs[-1] * self.eta)
-        return [r for r in rungs if r < last_epoch]
+        return halving_epochs(last_epoch, self.min_tau, self.eta)
 
     def decide(
         self, epoch: int, last_epoch: int, value: float, at_this_epoch: np.ndarray

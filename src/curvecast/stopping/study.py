@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.fidelity import sequential_epochs
 from curvecast.stopping.accounting import Record, Replay
 from curvecast.stopping.rows import Rows, SearchStudy, oracle_speedup, shown_delta
-from curvecast.stopping.rule import SuccessiveHalvingRule, look_epochs
+from curvecast.stopping.rule import SuccessiveHalvingRule
 from curvecast.stopping.sequential import (
     BAKER_SETTINGS,
     DELTAS,
@@ -68,8 +69,8 @@ class SequentialPlan:
         )
 
     def looks(self, epochs: np.ndarray) -> np.ndarray:
-        """Epochs at which runs are judged; see `rule.look_epochs`."""
-        return look_epochs(epochs, all_up_to=self.all_up_to)
+        """Epochs at which runs are judged; see `fidelity.sequential_epochs`."""
+        return sequential_epochs(epochs, self.all_up_to)
 
 
 def sequential_study(

@@ -7,7 +7,7 @@ such as recorded curves.
 
 hpbandster 0.7.4 predates numpy 2 and ConfigSpace 1; what is done about it, in one place each:
 every value that leaves the sampler is a native Python object (`native`; its serialiser drops
-anything else and the study hangs), rungs are computed without its float logarithm (`rungs`), the
+anything else and the study hangs), rungs are computed without its float logarithm (`fidelity`), the
 name server takes a free port of the loopback interface, run ids are unique, a watchdog ends a
 study in which nothing happens any more, and the sampler does not turn errors into random picks
 (`_ModelSampler`). Random numbers come from (seed, configuration id) alone, so a study that was
@@ -49,6 +49,7 @@ from hpbandster.optimizers.config_generators.bohb import BOHB
 from hpbandster.optimizers.iterations import SuccessiveHalving
 from scipy.special import log_ndtr, logsumexp, ndtr, ndtri_exp
 
+from curvecast import fidelity
 from curvecast.curves import DataError
 from curvecast.files import write_text
 from curvecast.protocol import seed_from
@@ -85,49 +86,23 @@ class StudyError(RuntimeError):
     """A study that cannot go on; what it has logged is kept."""
 
 
-def rungs(min_budget: float, max_budget: float, eta: float) -> list[float]:
-    """Budgets from the lowest to the highest rung: max_budget / eta**k >= min_budget.
-
-    Whole `min_budget` and `max_budget` give whole numbers (rounded), as budgets in epochs need.
-    The number of rungs is exact where hpbandster's float logarithm loses one (1, 243, 3).
-    """
-    count = 1
-    while max_budget / eta**count >= min_budget * (1 - 1e-9):
-        count += 1
-    budgets = [max_budget / eta**k for k in range(count - 1, -1, -1)]
-    if float(min_budget).is_integer() and float(max_budget).is_integer():
-        return [max(1, round(b)) for b in budgets]
-    return [float(b) for b in budgets]
-
-
 def bracket_shape(settings: Settings, number: int) -> tuple[list[int], list[float]]:
     """Configurations per rung and budgets of bracket `number` (Li et al. 2018, algorithm 1).
 
-    The counts are hpbandster's, without its loss of one to the float power (81 of 243 / 3). A
-    bracket of random search has as many full evaluations as there are rungs, one of a grid has one.
+    A bracket of random search has as many full evaluations as there are rungs, one of a grid has
+    one.
     """
-    budgets = rungs(settings.min_budget, settings.max_budget, settings.eta)
+    budgets = fidelity.rungs(settings.min_budget, settings.max_budget, settings.eta)
     if settings.optimizer == "grid":
         return [1], budgets[-1:]
     if settings.optimizer == "random":
         return [len(budgets)], budgets[-1:]
-    s = len(budgets) - 1 - number % len(budgets)
-    n0 = math.floor(len(budgets) // (s + 1) * settings.eta**s + 1e-9)
-    counts = [max(math.floor(n0 / settings.eta**i + 1e-9), 1) for i in range(s + 1)]
-    return counts, budgets[-s - 1 :]
+    return fidelity.bracket(number, budgets, settings.eta)
 
 
-def looks(settings: Settings) -> list[float]:
-    """Budgets at which a freeze-thaw search pauses a run: three for every two rungs of BOHB.
-
-    From the lowest to the highest budget, evenly on a log scale; whole where both are whole.
-    """
-    low, high = settings.min_budget, settings.max_budget
-    count = 1 + math.ceil(1.5 * math.log(high / low) / math.log(settings.eta) - 1e-9)
-    budgets = np.geomspace(low, high, count) if count > 1 else np.array([high])
-    if float(low).is_integer() and float(high).is_integer():
-        budgets = np.unique(budgets.round().astype(np.int64))
-    return budgets.tolist()
+def pause_budgets(settings: Settings) -> list[float]:
+    """Budgets at which a freeze-thaw search pauses a run."""
+    return fidelity.pause_budgets(settings.min_budget, settings.max_budget, settings.eta)
 
 
 def freeze_thaw_budget(settings: Settings) -> float:
@@ -368,7 +343,7 @@ class _FreezeThawSampler(_RandomSampler):
     def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
         super().__init__(space, settings)
         self._random_fraction = settings.share_at_random
-        self.search = FreezeThaw(space, looks(settings), self.random)
+        self.search = FreezeThaw(space, pause_budgets(settings), self.random)
         self.possible: Callable[[Config], bool] | None = None
 
     def get_config(self, budget: float) -> tuple[Config, dict[str, Any]]:
@@ -518,7 +493,7 @@ class _Course:
     def trial(self, config_id: ConfigId, budget: float, directory: Path | None) -> Trial:
         """Describe the evaluation of a configuration for the objective."""
         if isinstance(self.sampler, _FreezeThawSampler):
-            budgets = looks(self.settings)
+            budgets = pause_budgets(self.settings)
             counts = [1] * len(budgets)
         else:
             counts, budgets = bracket_shape(self.settings, config_id[0])

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.fidelity import evaluation_epochs
 from curvecast.predictors import make_predictor, module_of
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Evaluation, Trial, trained_of
@@ -100,7 +101,7 @@ class EarlyEnd:
             that each of them reached.
         """
         rung = round(trial.budget)
-        looks = look_epochs(round(trial.trained), rung, self.n_looks, self.min_saving)
+        looks = evaluation_epochs(round(trial.trained), rung, self.n_looks, self.min_saving)
         reached = _first_to_reach(trial.history, rung)
         threshold = _threshold(trial)
         n_fit = _milestone(len(reached), self.min_runs, self.growth)
@@ -112,7 +113,7 @@ class EarlyEnd:
             key = (rung, n_fit, tau)
             if key not in self._fitted:
                 model = make_predictor(self.predictor, **self.options)
-                self._fitted[key] = model.fit(up_to(observed(known), rung), [tau])
+                self._fitted[key] = model.fit(_cut(observed(known), rung), [tau])
             return self._fitted[key]
 
         needed = {look: 1 - (1 - self.Delta) * (rung - look) / trial.highest for look in looks}
@@ -143,7 +144,7 @@ class Judge:
         seen = curves.values[0, curves.seen(epoch)]
         if epoch not in self.looks or not len(seen) or not np.isfinite(seen[-1]):
             return None
-        curves = up_to(curves, self._rung)
+        curves = _cut(curves, self._rung)
         prediction = self._fitted(epoch).predict(curves, epoch)
         below = float(prediction.cdf(-curves.sign * self._threshold)[0])
         worse = heavier_tailed(below if curves.sign > 0 else 1 - below, self._n_runs)
@@ -176,34 +177,9 @@ def _threshold(trial: Trial) -> float | None:
     return float(np.quantile(earlier, trial.keep / trial.width)) if earlier else None
 
 
-def look_epochs(trained: int, rung: int, n_looks: int, min_saving: int) -> list[int]:
-    """Epochs at which a run is judged that was trained for `trained` epochs before this rung.
-
-    Before anything is trained (epoch 0), and at most `n_looks` from 1 to `rung - min_saving`,
-    evenly spaced on a log scale; what lies before `trained` is judged there, before anything new
-    is trained.
-    """
-    last = rung - min_saving
-    if last < trained:
-        return []
-    spaced = np.geomspace(1, max(last, 1), n_looks).round().astype(int)
-    looks = np.unique(np.maximum([0, *spaced], trained))
-    return looks[looks <= last].tolist()
-
-
-def up_to(curves: CurveSet, epoch: int) -> CurveSet:
-    """The curves cut after `epoch`, which becomes their last one; further series are left out."""
-    seen = curves.seen(epoch)
-    return CurveSet(
-        configs=curves.configs,
-        values=curves.values[:, seen],
-        epochs=curves.epochs[seen],
-        metric=curves.metric,
-        direction=curves.direction,
-        name=curves.name,
-        source=curves.source,
-        log_columns=curves.log_columns,
-    )
+def _cut(curves: CurveSet, rung: int) -> CurveSet:
+    """The curves as if they were meant to end at the rung; further series are left out."""
+    return replace(curves.until(rung), series={})
 
 
 def _first_to_reach(history: Sequence[Evaluation], rung: int) -> list[Evaluation]:
