@@ -26,6 +26,7 @@ from curvecast import features, protocol
 from curvecast.curves import CurveSet
 from curvecast.data import readers
 from curvecast.data import registry as datasets
+from curvecast.data.preflight import locate, mirrors
 from curvecast.predictors import nusvr
 
 MAX_ITER = nusvr.NuSVRSearch().max_iter
@@ -36,7 +37,7 @@ def available(names: list[str]) -> Iterator[CurveSet]:
     registry = datasets.load_registry()
     for name in datasets.expand(names, registry):
         stanza = registry[name]
-        files = [datasets.locate(f, ".", datasets.mirrors()) for f in datasets.files_of(stanza)]
+        files = [locate(f, ".", mirrors()) for f in datasets.files_of(stanza)]
         if all(files):
             yield readers.read(name, stanza, files)
         else:

@@ -140,3 +140,12 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
         second.__enter__()
     with files.locked(tmp_path / "study/.lock", "running already"):
         pass
+
+
+def test_known_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "hello.txt"
+    path.write_bytes(b"hello world\n")
+    # what git hash-object, md5sum and sha256sum print
+    assert files.checksum(path, "gitblob") == "3b18e512dba79e4c8300dd08aeb37f8e728b8dad"
+    assert files.checksum(path, "md5") == "6f5902ac237024bdd0c176cb93063dc4"
+    assert files.checksum(path, "sha256").startswith("a948904f2f0f479b8f8197694b30184b0d2ed1c1")

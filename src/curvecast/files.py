@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -121,6 +122,33 @@ def read_parquet(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise DataError(f"not a complete Parquet file ({error})", file=path) from error
     meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
     return table.to_pandas(), meta
+
+
+def checksum(path: str | Path, algorithm: str) -> str:
+    """Hexadecimal checksum of a file: `sha256`, `md5`, or `gitblob` (git's id of its content)."""
+    git = algorithm == "gitblob"
+    digest = hashlib.new("sha1" if git else algorithm, usedforsecurity=False)
+    if git:
+        digest.update(b"blob %d\0" % Path(path).stat().st_size)
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def verify(path: str | Path, expected: str, *, called: str | Path | None = None) -> None:
+    """Compare a file with a checksum like `md5:26c8…`. Raises DataError with both where wrong.
+
+    `called` is the name for the message, where `path` is a temporary one.
+    """
+    algorithm, _, digits = expected.partition(":")
+    actual = checksum(path, algorithm)
+    if actual != digits.lower():
+        raise DataError(
+            f"wrong checksum: expected {algorithm} {digits}, the file has {actual} "
+            f"({Path(path).stat().st_size} bytes)",
+            file=called or path,
+        )
 
 
 # --- locks --------------------------------------------------------------------------------------

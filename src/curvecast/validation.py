@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from curvecast.curves import DataError
+from curvecast.files import DataError
 
 
 class Strict(BaseModel):

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from curvecast.data.registry import Preflight, load_registry
+from curvecast.data.preflight import Preflight
+from curvecast.data.registry import load_registry
 from curvecast.workflow.plan import Plan, sections
 
 OFF: dict[str, Any] = {"datasets": [], "models": [], "fractions": [0.25]}

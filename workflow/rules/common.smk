@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 from curvecast import DataError, files
 from curvecast.curves import collection_of
-from curvecast.data import registry
+from curvecast.data import preflight, registry
 from curvecast.report import closing, figures, tables
 from curvecast.report.page import about
 from curvecast.workflow import job
@@ -33,7 +33,7 @@ os.environ.update(
     # Jobs end with this process.
     **{job.SCHEDULER_VARIABLE: str(os.getpid())},
     # Jobs learn of mirrors this way: in params, a path of this machine would rerun them elsewhere.
-    CURVECAST_MIRROR=os.pathsep.join(map(str, registry.mirrors(config["data"]["mirrors"]))),
+    CURVECAST_MIRROR=os.pathsep.join(map(str, preflight.mirrors(config["data"]["mirrors"]))),
 )
 
 if MAIN_PROCESS:

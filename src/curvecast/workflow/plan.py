@@ -19,6 +19,7 @@ from typing import Any
 from curvecast import code_digest
 from curvecast.curves import DataError, collection_of
 from curvecast.data import registry as datasets
+from curvecast.data.preflight import Preflight, mirrors, preflight
 from curvecast.predictors import module_of
 from curvecast.workflow import plan_studies
 from curvecast.workflow.plan_studies import TRAINED, Studies, trained_stanzas
@@ -150,7 +151,7 @@ class Plan:
         self,
         config: Any,
         registry: Mapping[str, Any] | None = None,
-        have: datasets.Preflight | None = None,
+        have: Preflight | None = None,
         *,
         root: str | Path = datasets.REPOSITORY,
         first: bool = True,
@@ -184,13 +185,13 @@ class Plan:
         """Names of the collections of curves that the run uses."""
         return self.data.usable
 
-    def _look(self) -> datasets.Preflight:
+    def _look(self) -> Preflight:
         data = self.config.data
-        return datasets.preflight(
+        return preflight(
             self.config.datasets,
             self.registry,
             f"{self.results}/raw",
-            mirrors=datasets.mirrors(data.mirrors),
+            mirrors=mirrors(data.mirrors),
             offline=data.offline or not self.first,
             on_missing=data.on_missing if self.first else "skip",
             probe=self.first,

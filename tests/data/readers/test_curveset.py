@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from curvecast import CurveSet, DataError
-from curvecast.data.readers import curveset
+from curvecast.data import readers
+
+
+def read(path: Path, keys: dict[str, Any]) -> CurveSet:
+    """The set as a stanza with these keys reads it."""
+    return readers.read(
+        "my/set", {"reader": "curveset", "files": [{"local": str(path)}], **keys}, [path]
+    )
 
 
 @pytest.fixture
@@ -22,22 +30,22 @@ def written(make_curves: Callable[..., CurveSet], tmp_path: Path) -> Path:
 
 
 def test_logged_series_are_no_features_unless_asked_for(written: Path) -> None:
-    assert set(curveset.read("my/set", {}, [written]).series) == {"seconds"}
-    both = curveset.read("my/set", {"series": ["norm"]}, [written])
+    assert set(read(written, {}).series) == {"seconds"}
+    both = read(written, {"series": ["norm"]})
     assert set(both.series) == {"seconds", "norm"}
     assert both.name == "my/set"
 
 
 def test_another_series_can_be_the_target(written: Path) -> None:
-    values = curveset.read("my/set", {}, [written])
-    losses = curveset.read("my/set", {"target": "loss", "direction": "minimize"}, [written])
+    values = read(written, {})
+    losses = read(written, {"target": "loss", "direction": "minimize"})
     np.testing.assert_array_equal(losses.values, 1 - values.values)
     assert (losses.metric, losses.direction) == ("loss", "minimize")
 
 
 def test_an_unknown_series_is_named_with_what_there_is(written: Path) -> None:
     with pytest.raises(DataError, match=r"column los: no such series, there are loss, norm"):
-        curveset.read("my/set", {"series": ["los"]}, [written])
+        read(written, {"series": ["los"]})
 
 
 def test_runs_that_were_not_trained_to_the_end_can_be_left_out(
@@ -49,11 +57,11 @@ def test_runs_that_were_not_trained_to_the_end_can_be_left_out(
     values[2, 4:] = [np.inf, *[np.nan] * (values.shape[1] - 5)]
     path = tmp_path / "set.parquet"
     replace(curves, values=values).to_parquet(path)
-    assert len(curveset.read("my/set", {}, [path])) == 4
-    kept = curveset.read("my/set", {"complete": True}, [path])
+    assert len(read(path, {})) == 4
+    kept = read(path, {"complete": True})
     assert kept.configs["id"].tolist() == ["run0", "run2", "run3"]
     assert kept.notes[-1] == "1 runs that were not trained to the end are left out"
     values[:, -1] = np.nan
     replace(curves, values=values).take([0, 1]).to_parquet(path)
     with pytest.raises(DataError, match="no run was trained to the end"):
-        curveset.read("my/set", {"complete": True}, [path])
+        read(path, {"complete": True})

@@ -246,7 +246,7 @@ def test_the_json_is_streamed(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarr
     code = f"""
 import resource
 from pathlib import Path
-from tests.readers.test_lcbench import read_full, FULL
+from tests.data.readers.test_lcbench import read_full, FULL
 small, large = Path({str(path)!r}).with_name("small.json"), Path({str(path)!r})
 read_full(small)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

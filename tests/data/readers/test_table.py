@@ -260,7 +260,7 @@ def test_wrong_layouts(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     with pytest.raises(DataError, match=r"the pattern 'acc_\*' does not have one \{epoch\}"):
         read_curves(path, "acc_*", "maximize")
-    with pytest.raises(DataError, match="direction is 'up'"):
+    with pytest.raises(DataError, match=r"direction: input should be .*, not 'up'"):
         read_curves(path, "acc_{epoch}", "up")
     with pytest.raises(DataError, match="column optimizer: the column has no role"):
         read(path, hyperparameters=["lr", "layers"])
@@ -270,7 +270,7 @@ def test_wrong_layouts(tmp_path: Path) -> None:
         read(path, architecture=["lr"], hyperparameters=["lr", "optimizer", "layers"])
     with pytest.raises(DataError, match="column width: the file has no such column"):
         read(path, architecture=["width"])
-    with pytest.raises(DataError, match="log is 'yes', neither `auto` nor a list"):
+    with pytest.raises(DataError, match=r"log: input should be .*or 'auto', not 'yes'"):
         read(path, log="yes")
 
 

@@ -1,46 +1,38 @@
-"""Readers turn raw files into a CurveSet; a stanza's key `reader` names the one to use.
+"""Readers turn raw files into a CurveSet; a stanza's key `reader` names a module of this folder.
 
-A reader is a module of this folder with
+A reader is one file with
 
-    REQUIRED, OPTIONAL : the keys that its stanzas must and may have beside the common ones
+    class Stanza(curvecast.data.stanza.Stanza) : the keys of its stanzas beside the common ones
     read(name, stanza, files) -> CurveSet
 
-and is imported when it is used.
+and is imported when it is used. docs/reader.md shows how to write one.
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curvecast.curves import CurveSet, DataError
-
-COMMON = frozenset(
-    {"reader", "files", "kind", "licence", "citation", "description", "metric", "direction"}
-)
-NAMES = ("baker", "curveset", "lcbench", "table")
+from curvecast.curves import CurveSet
+from curvecast.data.stanza import Stanza
+from curvecast.files import DataError, verify
+from curvecast.validation import validated
 
 
-def check(name: str, stanza: Mapping[str, Any]) -> None:
-    """Check a stanza's keys. Raises DataError for an unknown reader, an unknown or missing key."""
-    reader = stanza.get("reader")
-    if reader not in NAMES:
-        raise DataError(f"data set {name!r}: reader is {reader!r}, not one of {', '.join(NAMES)}")
-    required, optional = _keys(reader)
-    missing = sorted(required - set(stanza))
-    if missing:
-        raise DataError(f"data set {name!r}: the reader {reader} needs the key {missing[0]!r}")
-    unknown = sorted(set(stanza) - required - optional - COMMON)
-    if unknown:
-        known = ", ".join(sorted(required | optional | COMMON))
-        raise DataError(f"data set {name!r}: unknown key {unknown[0]!r}, known are {known}")
+def names() -> list[str]:
+    """Names of all readers, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def _keys(reader: str) -> tuple[frozenset[str], frozenset[str]]:
-    module = importlib.import_module(f"{__name__}.{reader}")
-    return module.REQUIRED, module.OPTIONAL
+def model_of(reader: Any, what: str) -> type[Stanza]:
+    """The model of a reader's stanzas. Raises DataError, begun by `what`, if there is no such."""
+    if reader not in names():
+        raise DataError(f"{what}: reader is {reader!r}, not one of {', '.join(names())}")
+    model: type[Stanza] = importlib.import_module(f"{__name__}.{reader}").Stanza
+    return model
 
 
 def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> CurveSet:
@@ -49,7 +41,7 @@ def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> C
     Parameters
     ----------
     name : of the data set, for instance "baker/lstm_ptb"; becomes the name of the CurveSet.
-    stanza : normalised entry of the registry (`datasets.load_registry`).
+    stanza : checked entry of the registry (`registry.load_registry`).
     files : local paths of `stanza["files"]`, in that order; verified where the stanza gives a
         checksum, so that a file put into place by hand is checked too.
 
@@ -57,14 +49,13 @@ def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> C
     ------
     DataError : names file, row and column where the data cannot be used.
     """
-    from curvecast.data import registry as datasets
-
-    check(name, stanza)
-    for entry, path in zip(stanza["files"], files, strict=True):
+    what = f"data set {name!r}"
+    checked = validated(model_of(stanza.get("reader"), what), stanza, what)
+    for file, path in zip(checked.files, files, strict=True):
         if not Path(path).is_file():
             raise DataError("the file does not exist", file=path)
-        if entry.get("checksum"):
-            datasets.verify(path, entry["checksum"])
-    module = importlib.import_module(f"{__name__}.{stanza['reader']}")
-    curves: CurveSet = module.read(name, stanza, files)
+        if file.checksum:
+            verify(path, file.checksum)
+    reader = importlib.import_module(f"{__name__}.{checked.reader}")
+    curves: CurveSet = reader.read(name, checked, [Path(path) for path in files])
     return curves

@@ -1,21 +1,23 @@
-"""The eight CSV files of Baker, Gupta, Raskar and Naik (2018), with every column."""
+"""Reads the eight CSV files of Baker, Gupta, Raskar and Naik (2018), with every column."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
+from pydantic import model_validator
 
-from curvecast.curves import CurveSet, DataError, group_equal_rows
-from curvecast.data.readers import table as tables
-
-REQUIRED = tables.REQUIRED
-OPTIONAL = tables.OPTIONAL | {"last_epoch", "network", "parameter_count"}
+from curvecast.curves import CurveSet, group_equal_rows
+from curvecast.data import stanza as stanzas
+from curvecast.data.cells import counted, numbers, read_table, require
+from curvecast.data.columns import Layout, assemble, epoch_columns
+from curvecast.files import DataError
+from curvecast.validation import Strict
 
 # Number of arguments per layer in a network's text: C(filters, kernel, stride), P(kernel, stride),
 # D(i, n) the i-th of n dropout layers, FC(units), GAP(classes), SM(classes).
@@ -26,36 +28,63 @@ _NETWORK = re.compile(rf"\[{_LAYER.pattern}(?:, {_LAYER.pattern})*\]")
 Layers = list[tuple[str, tuple[int, ...]]]
 
 
-def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> CurveSet:
+class ParameterCount(Strict):
+    """Columns that a formula for the number of weights reads, and the number of classes."""
+
+    formula: Literal["resnet"]
+    blocks: str
+    filters: str
+    kernel: str
+    classes: int
+
+
+class Stanza(Layout, stanzas.Stanza):
+    """The keys of a table and what else the files of Baker et al. need.
+
+    `network` names the column with the layers as text, and `parameter_count` the inputs of the
+    formula for the number of weights. What is derived from them becomes `ap_*` if `architecture`
+    lists it and `info_*` otherwise: the published AP block is the number of weights and of layers
+    alone, and more columns cost more than they tell with 100 training runs. `last_epoch` may
+    stand for `first_epoch`.
+    """
+
+    last_epoch: int | None = None
+    network: str = ""
+    parameter_count: ParameterCount | None = None
+
+    @model_validator(mode="after")
+    def _has_an_epoch(self) -> Self:
+        if self.first_epoch is None and self.last_epoch is None:
+            raise ValueError("neither `first_epoch` nor `last_epoch`")
+        return self
+
+
+def read(name: str, stanza: Stanza, files: Sequence[Path]) -> CurveSet:
     """Read one of the files.
 
-    Beside the keys of a table: `network` names the column with the layers as text, and
-    `parameter_count` the inputs of the formula for the number of weights. What is derived from
-    them becomes `ap_*` if `architecture` lists it and `info_*` otherwise: the published AP block
-    is the number of weights and of layers alone, and more columns cost more than they tell with
-    100 training runs. `last_epoch` may stand for `first_epoch`. Rows that are equal in every cell
-    are dropped (and reported in `notes`), repeated configurations share a group. Ids are the row
-    numbers of the file.
+    Rows that are equal in every cell are dropped (and reported in `notes`), repeated
+    configurations share a group. Ids are the row numbers of the file.
 
     Raises
     ------
     DataError : names file, row and column.
     """
-    path = Path(files[0])
-    table = tables.read_table(path)
-    layout = tables.layout_of(name, stanza)
+    path = files[0]
+    table = read_table(path)
     derived = _derived(table, stanza, path)
-    unused = [column for column in layout.ignore if column in table.columns]
-    network = [stanza["network"]] if "network" in stanza else []
-    curves = tables.assemble(
+    unused = [column for column in stanza.ignore if column in table.columns]
+    network = [stanza.network] if stanza.network else []
+    changes = {
+        "info": [*stanza.info, *(c for c in map(str, derived) if c not in stanza.architecture)],
+        "ignore": [*unused, *network],
+        "first_epoch": _first_epoch(table, stanza, path),
+    }
+    curves = assemble(
         pd.concat([table, derived], axis=1),
-        replace(
-            layout,
-            info=[*layout.info, *(c for c in map(str, derived) if c not in layout.architecture)],
-            ignore=[*unused, *network],
-            first_epoch=_first_epoch(table, stanza, path),
-        ),
+        stanza.model_copy(update=changes),
         path,
+        name=name,
+        source=stanza.citation,
     )
     settings = curves.configs.drop(columns=["id", "group"])
     rows = curves.configs["id"].astype(int)
@@ -67,27 +96,27 @@ def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> C
     return replace(curves, configs=curves.configs.assign(group=groups), notes=tuple(notes))
 
 
-def _derived(table: pd.DataFrame, stanza: Mapping[str, Any], path: Path) -> pd.DataFrame:
+def _derived(table: pd.DataFrame, stanza: Stanza, path: Path) -> pd.DataFrame:
     derived = pd.DataFrame(index=table.index)
-    if "network" in stanza:
-        tables.require(table, [stanza["network"]], path)
-        derived = network_columns(table[stanza["network"]], path)
-    if "parameter_count" in stanza:
-        derived = derived.join(parameter_count(stanza["parameter_count"], table, path))
+    if stanza.network:
+        require(table, [stanza.network], path)
+        derived = network_columns(table[stanza.network], path)
+    if stanza.parameter_count:
+        derived = derived.join(parameter_count(stanza.parameter_count, table, path))
     return derived
 
 
-def _first_epoch(table: pd.DataFrame, stanza: Mapping[str, Any], path: Path) -> int:
+def _first_epoch(table: pd.DataFrame, stanza: Stanza, path: Path) -> int:
     """Trained epochs behind the first column; 0 or 1 if only the last epoch is published."""
-    if "first_epoch" in stanza:
-        return int(stanza["first_epoch"])
-    found = list(tables.epoch_columns(list(table.columns), stanza["curve_columns"], path))
-    first = int(stanza["last_epoch"]) - (found[-1] - found[0])
+    if stanza.first_epoch is not None or stanza.last_epoch is None:
+        return stanza.first_epoch or 0
+    numbered = list(epoch_columns(list(table.columns), stanza.curve_columns, path))
+    first = stanza.last_epoch - (numbered[-1] - numbered[0])
     if first not in (0, 1):
         raise DataError(
-            f"columns {found[0]} to {found[-1]} do not end at epoch {stanza['last_epoch']}",
+            f"columns {numbered[0]} to {numbered[-1]} do not end at epoch {stanza.last_epoch}",
             file=path,
-            column=stanza["curve_columns"],
+            column=stanza.curve_columns,
         )
     return first
 
@@ -126,9 +155,7 @@ def network_columns(texts: pd.Series, path: Path) -> pd.DataFrame:
         try:
             rows.append(_describe(parse_network(str(text))))
         except ValueError as error:
-            raise DataError(
-                str(error), file=path, row=tables.counted(row), column=texts.name
-            ) from error
+            raise DataError(str(error), file=path, row=counted(row), column=texts.name) from error
     return pd.DataFrame(rows, index=texts.index, dtype=np.float64)
 
 
@@ -161,19 +188,17 @@ def _mean(values: np.ndarray) -> float:
 # --- numbers of weights -------------------------------------------------------------------------
 
 
-def parameter_count(inputs: Mapping[str, Any], table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def parameter_count(inputs: ParameterCount, table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """`num_params` and `depth`, computed from the columns of a table; one row per run.
 
-    Raises DataError for an unknown formula or a cell that is no number.
+    Raises DataError for a column that is missing or a cell that is no number.
     """
-    if inputs.get("formula") != "resnet":
-        raise DataError(f"parameter_count: formula is {inputs.get('formula')!r}, not resnet")
-    columns = [inputs["blocks"], inputs["filters"], inputs["kernel"]]
-    tables.require(table, columns, path)
-    blocks, filters, kernel = tables.numbers(table, columns, path).T
+    columns = [inputs.blocks, inputs.filters, inputs.kernel]
+    require(table, columns, path)
+    blocks, filters, kernel = numbers(table, columns, path).T
     return pd.DataFrame(
         {
-            "num_params": resnet_parameters(blocks, filters, kernel, inputs["classes"]),
+            "num_params": resnet_parameters(blocks, filters, kernel, inputs.classes),
             "depth": 6 * blocks + 2,
         },
         index=table.index,

@@ -1,29 +1,34 @@
-"""What `CurveSet.to_parquet` wrote: collections that this project trained."""
+"""Reads what `CurveSet.to_parquet` wrote: collections that this project trained."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from curvecast.curves import CurveSet, DataError
+from curvecast.curves import CurveSet
+from curvecast.data import stanza as stanzas
+from curvecast.files import DataError
 
-REQUIRED: frozenset[str] = frozenset()
-OPTIONAL = frozenset({"target", "series", "complete"})
+
+class Stanza(stanzas.Stanza):
+    """The keys of a curve file's stanzas.
+
+    `target` names a logged series to predict instead of the values of the file (the stanza's
+    `metric` and `direction` then are that series'); `series` lists the series that become
+    features beside the target. With `complete: true` runs that were not trained to the end are
+    left out; diverged ones stay.
+    """
+
+    target: str = ""
+    series: stanzas.Names = ()
+    complete: bool = False
 
 
-def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> CurveSet:
-    """Read a curve file back under the name of the data set.
-
-    Parameters
-    ----------
-    stanza : `target` names a logged series to predict instead of the values of the file (the
-        stanza's `metric` and `direction` then are that series'); `series` lists the series that
-        become features beside the target, by default none. `seconds` is always kept. With
-        `complete: true` runs that were not trained to the end are left out; diverged ones stay.
+def read(name: str, stanza: Stanza, files: Sequence[Path]) -> CurveSet:
+    """Read a curve file back under the name of the data set; the series `seconds` always stays.
 
     Raises
     ------
@@ -31,39 +36,36 @@ def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> C
     """
     path = files[0]
     curves = CurveSet.from_parquet(path)
-    target = stanza.get("target")
-    wanted = [*stanza.get("series", ()), *([target] if target else [])]
-    for series in wanted:
+    target = stanza.target
+    for series in (*stanza.series, *([target] if target else [])):
         if series not in curves.series:
             known = ", ".join(sorted(curves.series))
             raise DataError(f"no such series, there are {known}", file=path, column=series)
     if not target:
-        for key, found in (("metric", curves.metric), ("direction", curves.direction)):
-            if stanza.get(key, found) != found:
-                raise DataError(f"{key} is {found!r}, its stanza says {stanza[key]!r}", file=path)
-    if stanza.get("complete"):
+        for key, actual in (("metric", curves.metric), ("direction", curves.direction)):
+            if (getattr(stanza, key) or actual) != actual:
+                wanted = getattr(stanza, key)
+                raise DataError(f"{key} is {actual!r}, its stanza says {wanted!r}", file=path)
+    if stanza.complete:
         curves = _complete(curves, path)
+    series_names = [key for key in curves.series if key == "seconds" or key in stanza.series]
     return replace(
         curves,
         name=name,
         values=curves.series[target] if target else curves.values,
-        series={
-            key: array
-            for key, array in curves.series.items()
-            if key == "seconds" or key in stanza.get("series", ())
-        },
-        metric=stanza.get("metric", target or curves.metric),
-        direction=stanza.get("direction", curves.direction),
+        series={key: curves.series[key] for key in series_names},
+        metric=stanza.metric or target or curves.metric,
+        direction=stanza.direction or curves.direction,
     )
 
 
-def _complete(curves: CurveSet, path: str | Path) -> CurveSet:
+def _complete(curves: CurveSet, path: Path) -> CurveSet:
     """Without the runs whose values end (NaN) before the last epoch at a finite one."""
     observed = ~np.isnan(curves.values)
     last = observed.shape[1] - 1 - observed[:, ::-1].argmax(axis=1)
     diverged = np.isinf(curves.values[np.arange(len(curves)), last])
-    kept = observed[:, -1] | (observed.any(axis=1) & diverged)
-    if not kept.any():
+    complete = observed[:, -1] | (observed.any(axis=1) & diverged)
+    if not complete.any():
         raise DataError("no run was trained to the end", file=path)
-    note = f"{int((~kept).sum())} runs that were not trained to the end are left out"
-    return replace(curves.take(kept), notes=(*curves.notes, note))
+    note = f"{int((~complete).sum())} runs that were not trained to the end are left out"
+    return replace(curves.take(complete), notes=(*curves.notes, note))

@@ -1,4 +1,4 @@
-"""LCBench (Zimmer, Lindauer and Hutter 2021): as npz with one series, and its official JSON."""
+"""Reads LCBench (Zimmer, Lindauer and Hutter 2021): npz with one series, or its official JSON."""
 
 from __future__ import annotations
 
@@ -8,44 +8,70 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import ijson
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import CurveSet, DataError, group_equal_rows
-from curvecast.data.readers.table import prefixed
-
-REQUIRED = frozenset(
-    {"metric", "direction", "columns", "architecture", "log", "first_epoch", "last_epoch"}
-)
-OPTIONAL = frozenset({"dataset", "member", "target", "series"})
+from curvecast.curves import CurveSet, group_equal_rows
+from curvecast.data import stanza as stanzas
+from curvecast.data.columns import prefixed
+from curvecast.files import DataError
 
 
-def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> CurveSet:
+class Stanza(stanzas.Stanza):
+    """The keys of LCBench's stanzas.
+
+    `columns` names the settings in order, `architecture` and `log` some of them. For the JSON,
+    `member` is the file in a zip, `dataset` the data set in it, `target` the log that becomes the
+    curve and `series` (names, or name to log) further logs. Epochs `first_epoch` to `last_epoch`
+    are read; what is logged after them is a second evaluation after the last epoch.
+    """
+
+    metric: str
+    direction: stanzas.Direction
+    columns: stanzas.Names
+    architecture: stanzas.Names
+    log: stanzas.Names
+    first_epoch: int
+    last_epoch: int
+    dataset: str = ""
+    member: str = ""
+    target: str = ""
+    series: Mapping[str, str] | stanzas.Names = ()
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs that are read."""
+        return self.last_epoch - self.first_epoch + 1
+
+    @property
+    def named_series(self) -> dict[str, str]:
+        """Name of a series to its log; a log alone is named after its last part."""
+        if isinstance(self.series, Mapping):
+            return dict(self.series)
+        return {log.rpartition("/")[2]: log for log in self.series}
+
+
+def read(name: str, stanza: Stanza, files: Sequence[Path]) -> CurveSet:
     """Read one data set of LCBench.
 
-    An `.npz` holds X, shape (n_runs, 7), with the settings named by `columns`, and Y, shape
-    (n_runs, n_epochs). A `.json`, or a `.zip` with the file `member`, holds all data sets with all
-    logs; of `dataset` the log `target` becomes the curve and those in `series` (names, or name to
-    log) further series. Epochs `first_epoch` to `last_epoch` are read; what is logged after them
-    is a second evaluation after the last epoch.
+    An `.npz` holds X, shape (n_runs, 7), with the settings, and Y, shape (n_runs, n_epochs). A
+    `.json`, or a `.zip` with one, holds all data sets with all logs.
 
     Raises
     ------
     DataError : names file, run and log (or array) where something is missing or no number.
     """
-    path = Path(files[0])
+    path = files[0]
+    series: dict[str, np.ndarray] = {}
     if path.suffix == ".npz":
-        ids, settings, logs = _read_npz(path, stanza)
-        values, series = logs, {}
+        ids, settings, values = _read_npz(path, stanza)
     else:
-        ids, settings, all_logs = _read_json(path, name, stanza)
-        values = all_logs[stanza["target"]]
-        series = {label: all_logs[log] for label, log in _series(stanza).items()}
-    architecture = stanza["architecture"]
+        ids, settings, logs = _read_json(path, name, stanza)
+        values = logs[stanza.target]
+        series = {label: logs[log] for label, log in stanza.named_series.items()}
     labels = {
-        column: prefixed("ap_" if column in architecture else "hp_", column)
-        for column in stanza["columns"]
+        column: prefixed("ap_" if column in stanza.architecture else "hp_", column)
+        for column in stanza.columns
     }
     frame = pd.DataFrame(settings, columns=list(labels.values()))
     configs = pd.concat(
@@ -54,21 +80,17 @@ def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> C
     return CurveSet(
         configs=configs,
         values=values,
-        epochs=np.arange(stanza["first_epoch"], stanza["last_epoch"] + 1),
-        metric=stanza["metric"],
-        direction=stanza["direction"],
+        epochs=np.arange(stanza.first_epoch, stanza.last_epoch + 1),
+        metric=stanza.metric,
+        direction=stanza.direction,
         name=name,
-        source=str(stanza.get("citation", "")),
-        log_columns=tuple(labels[column] for column in stanza["log"]),
+        source=stanza.citation,
+        log_columns=tuple(labels[column] for column in stanza.log),
         series=series,
     )
 
 
-def _n_epochs(stanza: Mapping[str, Any]) -> int:
-    return int(stanza["last_epoch"]) - int(stanza["first_epoch"]) + 1
-
-
-def _read_npz(path: Path, stanza: Mapping[str, Any]) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _read_npz(path: Path, stanza: Stanza) -> tuple[list[str], np.ndarray, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -78,10 +100,10 @@ def _read_npz(path: Path, stanza: Mapping[str, Any]) -> tuple[list[str], np.ndar
         if name not in arrays:
             raise DataError(f"the file has no array {name!r}", file=path)
     X, Y = arrays["X"], arrays["Y"]
-    n_epochs = _n_epochs(stanza)
-    if X.ndim != 2 or X.shape[1] != len(stanza["columns"]):
+    n_epochs = stanza.n_epochs
+    if X.ndim != 2 or X.shape[1] != len(stanza.columns):
         raise DataError(
-            f"the shape is {X.shape}, not (runs, {len(stanza['columns'])})", file=path, column="X"
+            f"the shape is {X.shape}, not (runs, {len(stanza.columns)})", file=path, column="X"
         )
     if Y.ndim != 2 or len(Y) != len(X) or Y.shape[1] not in (n_epochs, n_epochs + 1):
         raise DataError(
@@ -98,25 +120,19 @@ def _read_npz(path: Path, stanza: Mapping[str, Any]) -> tuple[list[str], np.ndar
 # --- the official JSON --------------------------------------------------------------------------
 
 
-def _series(stanza: Mapping[str, Any]) -> dict[str, str]:
-    """Name of a series to its log; a log alone is named after its last part."""
-    series = stanza.get("series") or {}
-    if isinstance(series, Mapping):
-        return dict(series)
-    return {log.rpartition("/")[2]: log for log in series}
-
-
 def _read_json(
-    path: Path, name: str, stanza: Mapping[str, Any]
+    path: Path, name: str, stanza: Stanza
 ) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]]:
     """Ids, settings of shape (n_runs, 7) and every wanted log of shape (n_runs, n_epochs).
 
     The file is streamed: of all that it holds only the wanted numbers stay in memory.
     """
-    if "target" not in stanza:
+    import ijson
+
+    if not stanza.target:
         raise DataError(f"data set {name!r}: the JSON needs the key 'target', the name of a log")
-    dataset = stanza.get("dataset", name.rpartition("/")[2])
-    wanted = list(dict.fromkeys([stanza["target"], *_series(stanza).values()]))
+    dataset = stanza.dataset or name.rpartition("/")[2]
+    wanted = list(dict.fromkeys([stanza.target, *stanza.named_series.values()]))
     ids: list[str] = []
     settings: list[list[float]] = []
     logs: dict[str, list[np.ndarray]] = {log: [] for log in wanted}
@@ -124,9 +140,9 @@ def _read_json(
         with _opened(path, stanza) as stream:
             for run, record in ijson.kvitems(stream, dataset, use_float=True):
                 ids.append(str(run))
-                settings.append(_settings(record, stanza["columns"], path, run))
+                settings.append(_settings(record, stanza.columns, path, run))
                 for log in wanted:
-                    logs[log].append(_log(record, log, _n_epochs(stanza), path, run))
+                    logs[log].append(_log(record, log, stanza.n_epochs, path, run))
     except (ijson.JSONError, zipfile.BadZipFile, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"not a complete JSON file ({error})", file=path) from error
     if not ids:
@@ -135,17 +151,17 @@ def _read_json(
 
 
 @contextmanager
-def _opened(path: Path, stanza: Mapping[str, Any]) -> Iterator[IO[bytes]]:
+def _opened(path: Path, stanza: Stanza) -> Iterator[IO[bytes]]:
     if path.suffix != ".zip":
         with path.open("rb") as stream:
             yield stream
         return
-    member = stanza.get("member", f"{path.stem}.json")
+    member = stanza.member or f"{path.stem}.json"
     with zipfile.ZipFile(path) as archive:
-        found = [entry for entry in archive.namelist() if Path(entry).name == member]
-        if not found:
+        entries = [entry for entry in archive.namelist() if Path(entry).name == member]
+        if not entries:
             raise DataError(f"the archive has no file {member!r}", file=path)
-        with archive.open(found[0]) as stream:
+        with archive.open(entries[0]) as stream:
             yield stream
 
 

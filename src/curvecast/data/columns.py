@@ -1,0 +1,268 @@
+"""Assembles the CurveSet of a table from what its columns mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from curvecast.curves import CurveSet, group_equal_rows
+from curvecast.data.cells import as_text, counted, numbers, require, setting
+from curvecast.data.stanza import Direction, Names
+from curvecast.files import DataError
+from curvecast.validation import Strict
+
+_DECADES = 2.0
+
+
+class Layout(Strict):
+    """What the columns of a table mean: the keywords of `read_curves` and the keys of its stanza.
+
+    Attributes
+    ----------
+    curve_columns : names of the columns of the curve, with `{epoch}` in the place of the number
+        of trained epochs: "acc_{epoch}" fits acc_1, acc_2, ...
+    direction : "maximize" or "minimize".
+    metric : for tables and figures; default: the text of the pattern.
+    hyperparameters : columns that become `hp_*`. Default: every column without another role; if
+        given, a column without a role is an error.
+    architecture : columns that become `ap_*` (number of layers, of weights, ...).
+    info : columns that become `info_*`: part of the runs, but no features.
+    categorical : columns of numbers that mean categories. Columns of text are categories anyway.
+    log : columns that were drawn on a log scale, or "auto": numeric columns whose values are all
+        positive and span two decades or more.
+    id : column that names the runs. Default: a column `id` if there is one, else the row numbers.
+    group : column that is equal for repetitions of a configuration. Default: runs with equal
+        hyper-parameters and architecture.
+    ignore : columns without a role.
+    series : further series, name to pattern ({"train_loss": "loss_{epoch}"}) or patterns alone.
+        Epochs that a series lacks are NaN.
+    first_epoch : number of trained epochs behind the first curve column, where the numbers in
+        the names count differently.
+    drop_duplicates : drop rows that equal an earlier one in every cell.
+    """
+
+    curve_columns: str
+    direction: Direction
+    metric: str = ""
+    hyperparameters: Names | None = None
+    architecture: Names = ()
+    info: Names = ()
+    categorical: Names = ()
+    log: Names | Literal["auto"] = "auto"
+    id: str | None = None
+    group: str | None = None
+    ignore: Names = ()
+    series: Mapping[str, str] | Names = ()
+    first_epoch: int | None = None
+    drop_duplicates: bool = False
+
+
+def epoch_columns(columns: Sequence[str], pattern: str, path: Path) -> dict[int, str]:
+    """Columns that fit a pattern like "acc_{epoch}", by the number in their name, increasing.
+
+    Raises DataError where the pattern has no place for the number or fits no column, or where
+    two columns have the same number.
+    """
+    before, place, after = pattern.partition("{epoch}")
+    if not place or "{epoch}" in after:
+        raise DataError(f"the pattern {pattern!r} does not have one {{epoch}}", file=path)
+    fits = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
+    by_epoch: dict[int, str] = {}
+    for column in columns:
+        if not (match := fits.fullmatch(column)):
+            continue
+        epoch = int(match[1])
+        if epoch in by_epoch:
+            raise DataError(
+                f"a second column for epoch {epoch} beside {by_epoch[epoch]}",
+                file=path,
+                column=column,
+            )
+        by_epoch[epoch] = column
+    if not by_epoch:
+        shown = ", ".join(list(columns)[:8])
+        raise DataError(f"no column fits the pattern {pattern!r}; there are {shown}", file=path)
+    return dict(sorted(by_epoch.items()))
+
+
+def assemble(
+    table: pd.DataFrame, layout: Layout, path: Path, *, name: str = "", source: str = ""
+) -> CurveSet:
+    """Make the CurveSet of a table as `read_table` gives it; errors as in `read_curves`."""
+    notes = []
+    repeated = table.duplicated().to_numpy()
+    if repeated.any():
+        done = "dropped" if layout.drop_duplicates else "kept"
+        notes.append(f"{int(repeated.sum())} rows that equal an earlier one in every cell {done}")
+    if layout.drop_duplicates:
+        table = table[~repeated]
+    columns = list(table.columns)
+    curve = epoch_columns(columns, layout.curve_columns, path)
+    series = {
+        label: epoch_columns(columns, pattern, path)
+        for label, pattern in _series_patterns(layout.series).items()
+    }
+    epochs = np.array(list(curve), dtype=np.int64)
+    values = numbers(table, list(curve.values()), path)
+    in_curves = {c for at in (curve, *series.values()) for c in at.values()}
+    id_column = "id" if layout.id is None and "id" in columns else layout.id
+    labels = _settings(columns, layout, in_curves, id_column, path)
+    settings = pd.DataFrame(
+        {
+            label: setting(table[column], path, categorical=column in layout.categorical)
+            for column, label in labels.items()
+        },
+        index=table.index,
+    )
+    identity = pd.DataFrame(
+        {
+            "id": _ids(table, id_column, path),
+            "group": group_equal_rows(table[[layout.group]] if layout.group else settings),
+        },
+        index=table.index,
+    )
+    first = epochs[0] if layout.first_epoch is None else layout.first_epoch
+    return CurveSet(
+        configs=pd.concat([identity, settings], axis=1),
+        values=values,
+        epochs=epochs - epochs[0] + first,
+        metric=layout.metric or _text_of(layout.curve_columns),
+        direction=layout.direction,
+        name=name or path.name.split(".")[0],
+        source=source or path.name,
+        log_columns=_log_columns(settings, layout.log, labels, path),
+        series={label: _on_epochs(table, at, epochs, label, path) for label, at in series.items()},
+        notes=(*notes, *_remarks(values, epochs, table.index, path)),
+    )
+
+
+def _settings(
+    columns: Sequence[str], layout: Layout, in_curves: set[str], id_column: str | None, path: Path
+) -> dict[str, str]:
+    """Column to its name in the CurveSet, for the hyper-parameters and the architecture."""
+    special = [column for column in (id_column, layout.group) if column]
+    prefix = dict.fromkeys(layout.info, "info_") | dict.fromkeys(layout.architecture, "ap_")
+    listed = [*(layout.hyperparameters or ()), *layout.architecture, *layout.info]
+    require(columns, [*special, *listed, *layout.categorical, *layout.ignore], path)
+    other = in_curves | set(layout.ignore) | set(special)
+    for position, column in enumerate(listed):
+        if column in other or column in listed[:position]:
+            raise DataError("the column has two roles", file=path, column=column)
+    free = [column for column in columns if column not in other]
+    stray = [] if layout.hyperparameters is None else [c for c in free if c not in listed]
+    if stray:
+        raise DataError(
+            "the column has no role: list it under hyperparameters, architecture, info or ignore",
+            file=path,
+            column=stray[0],
+        )
+    return {column: prefixed(prefix.get(column, "hp_"), column) for column in free}
+
+
+def prefixed(prefix: str, column: str) -> str:
+    """The column's name in the CurveSet: with the prefix, which is not doubled."""
+    return column if column.startswith(prefix) else prefix + column
+
+
+def _ids(table: pd.DataFrame, column: str | None, path: Path) -> np.ndarray:
+    if column is None:
+        return table.index.astype(str).to_numpy(dtype=object)
+    text = pd.Series(as_text(table[column].to_numpy(dtype=object, na_value="")))
+    for wrong, problem in ((text == "nan", "the id is missing"), (text.duplicated(), "")):
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            earlier = table.index[int(np.flatnonzero(text == text[row])[0])]
+            raise DataError(
+                problem or f"duplicate id {text[row]!r}, first in row {earlier}",
+                file=path,
+                row=counted(table.index[row]),
+                column=column,
+            )
+    return text.to_numpy(dtype=object)
+
+
+def _log_columns(
+    settings: pd.DataFrame, log: Sequence[str] | str, labels: Mapping[str, str], path: Path
+) -> tuple[str, ...]:
+    if log == "auto":
+        return tuple(label for label in labels.values() if _spans_decades(settings[label]))
+    for column in log:
+        if column not in labels:
+            raise DataError("a log column is no hyper-parameter here", file=path, column=column)
+        values = settings[labels[column]]
+        if isinstance(values.dtype, pd.CategoricalDtype) or (values <= 0).any():
+            raise DataError(
+                "a column on a log scale holds something else than positive numbers",
+                file=path,
+                column=column,
+            )
+    return tuple(labels[column] for column in log)
+
+
+def _spans_decades(values: pd.Series) -> bool:
+    """Whether a column seems drawn on a log scale: numbers, all > 0, largest >= 100 * smallest."""
+    if isinstance(values.dtype, pd.CategoricalDtype) or values.isna().all():
+        return False
+    smallest, largest = float(values.min()), float(values.max())
+    return smallest > 0 and largest >= smallest * 10**_DECADES
+
+
+def _series_patterns(series: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    if isinstance(series, Mapping):
+        return dict(series)
+    return {_text_of(pattern): pattern for pattern in series}
+
+
+def _text_of(pattern: str) -> str:
+    return pattern.replace("{epoch}", "").strip("_-.:/ ") or "value"
+
+
+def _on_epochs(
+    table: pd.DataFrame, at: Mapping[int, str], epochs: np.ndarray, name: str, path: Path
+) -> np.ndarray:
+    """A further series on the epochs of the curve, NaN where it has no column."""
+    stray = sorted(set(at) - set(epochs.tolist()))
+    if stray:
+        raise DataError(
+            f"series {name!r} has epoch {stray[0]}, the curve does not",
+            file=path,
+            column=at[stray[0]],
+        )
+    aligned = np.full((len(table), len(epochs)), np.nan)
+    aligned[:, np.searchsorted(epochs, list(at))] = numbers(table, list(at.values()), path)
+    return aligned
+
+
+def _remarks(values: np.ndarray, epochs: np.ndarray, rows: pd.Index, path: Path) -> list[str]:
+    """What a reader of the results must know about the values; DataError if there are none."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise DataError("the curve columns hold not a single number", file=path)
+    notes = []
+    empty, unfinished = ~finite.any(axis=1), ~finite[:, -1]
+    if empty.any():
+        notes.append(
+            f"{int(empty.sum())} runs without any value, kept as diverged: {_list(rows[empty])}"
+        )
+    if unfinished.any():
+        notes.append(
+            f"{int(unfinished.sum())} runs without a finite final value (diverged or ended early), "
+            f"kept but never a target: {_list(rows[unfinished])}"
+        )
+    final = values[finite[:, -1], -1]
+    if len(final) and np.ptp(final) == 0:
+        notes.append(f"the final value is constant ({final[0]:g}): R² is not defined")
+    gaps = np.setdiff1d(np.arange(epochs[0], epochs[-1] + 1), epochs)
+    if len(gaps):
+        notes.append(f"{len(gaps)} epochs between the first and the last have no column")
+    return notes
+
+
+def _list(rows: pd.Index, most: int = 10) -> str:
+    shown = ", ".join(str(row) for row in rows[:most])
+    return f"rows {shown}" + (", ..." if len(rows) > most else "")

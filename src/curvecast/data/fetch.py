@@ -1,0 +1,140 @@
+"""Brings one raw file into place: from a mirror or the network, resumed and verified.
+
+Not pooch: it does not resume a broken download and knows no git blob ids.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import requests
+
+from curvecast.data.stanza import RawFile
+from curvecast.files import DataError, verify, written
+
+# What a broken connection loses at most; a smaller read is slower.
+_CHUNK = 1 << 14
+
+
+def fetch(
+    file: RawFile,
+    destination: str | Path,
+    *,
+    mirrors: Sequence[str | Path] = (),
+    offline: bool = False,
+    attempts: int = 4,
+    timeout: float = 60.0,
+) -> Path:
+    """Bring one file to `destination`, verified; it never has that name before it is whole.
+
+    A file that is in place already is verified and left alone. From a mirror it is hard-linked,
+    or copied where the mirror is on another file system. A download is written to
+    `destination.part`; a broken one leaves that file, and the next call goes on where it ended.
+
+    Parameters
+    ----------
+    attempts : how often a broken connection is taken up again, per url.
+    timeout : seconds without a byte after which a connection counts as broken.
+
+    Returns
+    -------
+    `destination` as a Path.
+
+    Raises
+    ------
+    DataError : the file cannot be had (names the urls, the file and where to put it by hand), or
+        has the wrong content (names the expected and the actual checksum).
+    """
+    destination = Path(destination)
+    if destination.is_file():
+        verify(destination, file.checksum)
+        return destination
+    for root in mirrors:
+        source = Path(root) / file.path
+        if source.is_file():
+            verify(source, file.checksum)
+            _link_or_copy(source, destination)
+            return destination
+    if offline or not file.urls:
+        reason = "data.offline is true" if file.urls else "it has no address to download from"
+        raise DataError(f"not found and {reason}. {file.how_to_get(destination)}")
+    part = destination.with_name(f"{destination.name}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    problems = []
+    for url in file.urls:
+        try:
+            _download_verified(url, part, file, destination, attempts=attempts, timeout=timeout)
+        except (DataError, requests.RequestException, OSError) as error:
+            problems.append(f"{url}: {error}")
+            continue
+        _link_or_copy(part, destination)
+        part.unlink()
+        return destination
+    raise DataError(
+        f"download failed ({'; '.join(problems)}). {file.how_to_get(destination)}",
+        file=destination,
+    )
+
+
+def _link_or_copy(source: Path, destination: Path) -> None:
+    """Hard link where the file system allows it (a symbolic link would tie results to a mirror)."""
+    with written(destination) as temporary:
+        try:
+            os.link(source.resolve(), temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+def _download_verified(
+    url: str, part: Path, file: RawFile, destination: Path, *, attempts: int, timeout: float
+) -> None:
+    """Download to `part` and verify; a part that an earlier call left is not trusted twice."""
+    left_over = part.exists()
+    _download(url, part, attempts=attempts, timeout=timeout)
+    try:
+        verify(part, file.checksum, called=destination)
+    except DataError:
+        part.unlink()
+        if not left_over:
+            raise
+        _download_verified(url, part, file, destination, attempts=attempts, timeout=timeout)
+
+
+def _download(url: str, part: Path, *, attempts: int, timeout: float) -> None:
+    """Download to `part`, going on where it ends; raises requests.RequestException or OSError."""
+    for attempt in range(attempts):
+        try:
+            return _continue_download(url, part, timeout)
+        except requests.HTTPError as error:
+            refused = error.response is not None and error.response.status_code < 500
+            if refused or attempt == attempts - 1:
+                raise
+        except (requests.RequestException, ConnectionError):
+            if attempt == attempts - 1:
+                raise
+        time.sleep(min(0.5 * 2**attempt, 8.0))
+
+
+def _continue_download(url: str, part: Path, timeout: float) -> None:
+    start = part.stat().st_size if part.exists() else 0
+    # identity: a range of a compressed transfer would not be a range of the file
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+        if start and response.status_code == requests.codes.requested_range_not_satisfiable:
+            if response.headers.get("Content-Range") == f"bytes */{start}":
+                return
+            part.unlink()
+            raise ConnectionError(f"the {start} bytes of {part.name} do not belong to this file")
+        response.raise_for_status()
+        if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
+            raise ConnectionError(f"the server answers {response.status_code} without the file")
+        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        with part.open("ab" if start and goes_on else "wb") as stream:
+            for chunk in response.iter_content(_CHUNK):
+                stream.write(chunk)
