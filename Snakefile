@@ -40,5 +40,5 @@ onstart:
 
 
 onsuccess:
-    text = closing.closing_words(RESULTS, plan.headline_fraction, left_out=plan.data.left_out)
+    text = closing.closing_text(RESULTS, plan.headline_fraction, left_out=plan.data.left_out)
     print(text, file=sys.stderr)

@@ -1,39 +1,39 @@
-"""What a run says when it is done: where its results lie, and the best few models."""
+"""Sums up a finished run for the terminal: where its results are, and the best few models."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
 
-def closing_words(
+
+def closing_text(
     results: str | Path, fraction: float, *, left_out: Iterable[str] = (), best: int = 5
 ) -> str:
-    """Headline numbers of a finished run, for the terminal.
+    """Headline numbers of a finished run.
 
     Parameters
     ----------
     results : the run's folder. Without `tables/averages.csv` (only some files were asked for)
-        there is nothing to tell but where it is.
+        the text names the folder alone.
     fraction : of the curve, at which the numbers are.
-    left_out : data sets that the run had to do without.
+    left_out : data sets without files.
     best : number of models per collection.
     """
-    averages = Path(results, "tables", "averages.csv")
-    if not averages.is_file():
+    path = Path(results, "tables", "averages.csv")
+    if not path.is_file():
         return f"Done. What was asked for is in {results}."
-    with averages.open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if float(row["fraction"]) == fraction]
+    averages = pd.read_csv(path)
     lines = [f"Done. Tables are in {results}/tables, figures in {results}/figures."]
-    for collection in sorted({row["collection"] for row in rows}):
-        mine = [row for row in rows if row["collection"] == collection and row["r2_median"]]
-        mine.sort(key=lambda row: -float(row["r2_median"]))
-        sets = mine[0]["datasets"] if mine else "0"
+    for collection, rows in averages[averages["fraction"] == fraction].groupby("collection"):
+        rows = rows.dropna(subset="r2_median")
+        sets = rows["datasets"].max() if len(rows) else 0
         lines.append(
             f"{collection}: R² at {100 * fraction:g} % of the curve, median over {sets} data sets"
         )
-        lines += [f"  {row['model']:<18} {float(row['r2_median']):6.3f}" for row in mine[:best]]
+        top = rows.sort_values("r2_median", ascending=False, kind="stable").head(best)
+        lines += [f"  {row.model:<18} {row.r2_median:6.3f}" for row in top.itertuples()]
     missing = ", ".join(left_out)
     lines += [f"LEFT OUT: {missing}"] if missing else []
     report = Path(results, "report.html")

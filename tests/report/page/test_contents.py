@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from curvecast.report.page import contents
@@ -27,7 +29,6 @@ def test_everything_is_in_one_section_in_the_order_of_the_page() -> None:
         "seconds": ["tables/timings"],
         "further": ["tables/something_new"],
     }
-    assert contents.section_of("figures/gallery/mine").anchor == "accuracy"
 
 
 @pytest.mark.parametrize(
@@ -49,5 +50,5 @@ def test_family_and_label(name: str, family: str, label: str) -> None:
 
 def test_files_get_their_names_below_the_results() -> None:
     paths = ["out/tables/r2.md", "out/timings.md", "out/figures/ablation/2.5.svg"]
-    names = list(contents.names_of(paths, "out"))
+    names = list(contents.names_of(map(Path, paths), "out"))
     assert names == ["tables/r2", "tables/timings", "figures/ablation/2.5"]

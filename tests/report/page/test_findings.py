@@ -119,7 +119,7 @@ def test_speedups_are_those_of_the_fixed_setting() -> None:
     found = findings({"speedup_sequential": frame, "speedup_hyperband": hyperband}, 0.25)[0]
     assert found.key == "3.0 times"
     assert "3.00 (95 % interval 2.50 to 3.50) times" in found.text
-    assert "best run in 80 % of the searches; its regret is 0.020" in found.text
+    assert "finishes the best run in 80 % of the searches; its regret is 0.020" in found.text
     assert found.text.endswith(
         "Inside Hyperband: 3.00 (95 % interval 2.50 to 3.50) times, relative loss 0.010."
     )

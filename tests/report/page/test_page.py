@@ -90,7 +90,7 @@ def test_everything_is_there_and_the_page_fits(report: Path, look_at: LookAt, wi
 
 def test_words_of_the_page(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
-    assert "<strong>Left out</strong>, because their files could not be had:\nbaker/lost." in text
+    assert "<strong>Left out</strong>, because their files are not here:\nbaker/lost." in text
     assert "1 &lt; 2 &amp; 3" in text
     assert "Curves and <em>predictions</em>." in text
     assert 'download="r2.csv"' in text
@@ -116,7 +116,7 @@ def test_a_benchmark_of_another_kind_is_an_error(report: Path) -> None:
 def test_the_methods_are_those_of_the_registry_and_of_every_run() -> None:
     rows = {name: (text, cite) for name, text, cite in page.methods(["mean", "tuned"], SAYINGS)}
     assert rows["mean"] == ("The mean of the training runs; R² is zero by construction.", "")
-    assert rows["tuned"][0].startswith("A predictor with the options that a study")
+    assert rows["tuned"][0].startswith("A predictor with the options of the incumbent")
     assert rows["Differences between models"][1] == "Nadeau and Bengio (2003)"
     assert all(entry.label for entry in registry().values())
 
@@ -140,7 +140,7 @@ def test_facts_of_a_run() -> None:
     assert said["protocol"].endswith("10 %, 25 %, epoch 7 of the curve seen")
     assert said["ablation"] == "ols on mine"
     assert said["early stopping"] == "gain_gp on 9 of baker"
-    assert not {"depth", "predictors kept"} & set(said)
+    assert not {"depth", "saved predictors"} & set(said)
     assert said["studies"] == "digits"
     stanza = {"licence": "MIT", "description": "two\n  lines", "reader": "table"}
     assert sources({"mine": stanza}, ["mine"]) == {

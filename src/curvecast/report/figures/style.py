@@ -7,8 +7,9 @@ common forms of colour blindness; models that share a hue differ in marker and l
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from itertools import cycle
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from curvecast.files import write_bytes
+from curvecast.predictors import registry
 
 P = ParamSpec("P")
 # Keyword arguments of `Axes.plot`.
@@ -67,25 +69,6 @@ def look(colour: str, marker: str = "None", dash: Any = "-") -> Look:
     return {"color": colour, "marker": marker, "linestyle": dash}
 
 
-_LOOKS = {
-    "mean": look(GREY, "_", DOTTED),
-    "last_value": look(BLACK, "x", DASHED),
-    "ols": look(ORANGE, "o"),
-    "ridge": look(ORANGE, "s", DASHED),
-    "nusvr_linear": look(SKY, "^", DASHED),
-    "nusvr_rbf": look(BLUE, "o"),
-    "random_forest": look(GREEN, "o"),
-    "extra_trees": look(GREEN, "s", DASHED),
-    "gradient_boosting": look(RED, "D"),
-    "gp": look(PURPLE, "o"),
-    "gain_gp": look(PURPLE, "D"),
-    "lce": look(GREY, "v"),
-    "lcnet": look(PURPLE, "s", DASHED),
-    "cnn": look(RED, "^", DASHED),
-    "lstm": look(BLUE, "s", DASHED),
-    "cnn_lstm": look(RED, "v", DOTTED),
-    "ensemble": look(BLACK, "*"),
-}
 _SPARE = [
     look(colour, marker, dash)
     for dash, marker in ((DOTTED, "P"), (DASHED, "X"))
@@ -93,11 +76,18 @@ _SPARE = [
 ]
 
 
-def looks(models: Sequence[str]) -> dict[str, Look]:
-    """The look of each model: fixed for known ones, the next spare one for others."""
-    others = sorted(set(models) - set(_LOOKS))
-    spare = {model: _SPARE[i % len(_SPARE)] for i, model in enumerate(others)}
-    return {model: _LOOKS.get(model) or spare[model] for model in models}
+def looks(models: Iterable[str]) -> dict[str, Look]:
+    """The look of each model: that of its registry entry, the next spare one for others."""
+    colours = {"black": BLACK, "orange": ORANGE, "sky": SKY, "green": GREEN, "blue": BLUE}
+    colours |= {"red": RED, "purple": PURPLE, "grey": GREY}
+    dashes = {"solid": "-", "dashed": DASHED, "dotted": DOTTED}
+    declared = {
+        name: look(colours[entry.look[0]], entry.look[1], dashes[entry.look[2]])
+        for name, entry in registry().items()
+        if entry.look
+    }
+    spare = dict(zip(sorted(set(models) - set(declared)), cycle(_SPARE), strict=False))
+    return {model: declared.get(model) or spare[model] for model in models}
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

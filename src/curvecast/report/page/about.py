@@ -1,4 +1,4 @@
-"""What a report says about its run: the parts of the configuration that a reader needs."""
+"""Describes a run for the report: the parts of the configuration that a reader needs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from curvecast.curves import collection_of
 from curvecast.data import registry as datasets
 
 _MANY = 8
-_EXPERIMENTS = {"stopping": "early stopping", "saved_models": "predictors kept", "task_a": "Task A"}
-_STANZA = ("licence", "citation", "description")
+_EXPERIMENTS = {
+    "ablation": "ablation",
+    "training_size": "training size",
+    "depth": "depth",
+    "task_a": "Task A",
+    "stopping": "early stopping",
+    "saved_models": "saved predictors",
+}
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,8 @@ class About:
     fraction : of the curve, at which the findings are.
     models : names of the predictors.
     datasets : by name, the stanzas' `licence`, `citation` and `description`.
-    left_out : data sets that could not be had.
-    facts : further lines, a name and what is said of it.
+    left_out : data sets without files.
+    facts : further lines, a name and a text.
     """
 
     results: str
@@ -39,8 +45,9 @@ class About:
 
 def sources(registry: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
     """Licence, citation and description of data sets, "" where a stanza lacks one."""
+    keys = ("licence", "citation", "description")
     return {
-        name: {key: " ".join(str(registry[name].get(key, "")).split()) for key in _STANZA}
+        name: {key: " ".join(str(registry[name].get(key, "")).split()) for key in keys}
         for name in names
     }
 
@@ -61,15 +68,13 @@ def facts(
             f"{', '.join(seen)} of the curve seen"
         ),
     }
-    for name in ("ablation", "training_size", "depth", "task_a", "stopping", "saved_models"):
+    for name, title in _EXPERIMENTS.items():
         section = config[name] or {}
         wanted = datasets.expand(section.get("datasets", ()), registry)
-        mine = [dataset for dataset in usable if dataset in wanted]
+        used = [dataset for dataset in usable if dataset in wanted]
         models = section.get("predictors") or section.get("models")
-        if mine and models:
-            lines[_EXPERIMENTS.get(name, name.replace("_", " "))] = (
-                f"{', '.join(models)} on {_names(mine)}"
-            )
+        if used and models:
+            lines[title] = f"{', '.join(models)} on {_names(used)}"
     if config["studies"]:
         lines["studies"] = ", ".join(config["studies"])
     return lines

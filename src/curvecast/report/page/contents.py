@@ -1,125 +1,55 @@
-"""What the report shows and in which order: the section of every table and figure."""
+"""Says what the report shows and in which order: the section of every table and figure.
+
+Names are "tables/NAME" and "figures/NAME", where NAME is the path below that folder without its
+extension.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the report.
-
-    Attributes
-    ----------
-    anchor, title : in the page.
-    items : what it holds, in order: patterns of "tables/NAME" and "figures/NAME", where NAME is
-        the path below that folder without its extension.
-    """
-
-    anchor: str
-    title: str
-    items: tuple[str, ...]
-
-
-SECTIONS = (
-    Section("data", "Data sets", ("tables/datasets",)),
-    Section(
-        "accuracy",
+# Sections in order: their anchor, their title, and patterns of the names that they show, in order.
+SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "data": ("Data sets", ("tables/datasets",)),
+    "accuracy": (
         "How well final values are predicted",
         (
-            "figures/r2/*",
-            "tables/averages",
-            "tables/r2",
-            "figures/ranks/*",
-            "tables/ranks*",
-            "figures/spread/*",
-            "tables/differences",
-            "tables/task_a*",
-            "figures/predicted_against_true/*",
-            "figures/gallery/*",
+            *("figures/r2/*", "tables/averages", "tables/r2"),
+            *("figures/ranks/*", "tables/ranks*", "figures/spread/*", "tables/differences"),
+            *("tables/task_a*", "figures/predicted_against_true/*", "figures/gallery/*"),
         ),
     ),
-    Section(
-        "ablation", "What the parts of the input add", ("figures/ablation/*", "tables/ablation")
-    ),
-    Section(
-        "training_size",
+    "ablation": ("What the parts of the input add", ("figures/ablation/*", "tables/ablation")),
+    "training_size": (
         "How many finished runs are needed",
         ("figures/training_size/*", "tables/training_size"),
     ),
-    Section("depth", "From shallow to deep networks", ("tables/depth",)),
-    Section(
-        "calibration",
+    "depth": ("From shallow to deep networks", ("tables/depth",)),
+    "calibration": (
         "Whether the intervals hold what they promise",
-        ("figures/coverage", "figures/reliability/*", "tables/calibration*", "tables/reliability*"),
+        ("figures/coverage", "figures/reliability/*"),
     ),
-    Section(
-        "stopping",
+    "stopping": (
         "What early stopping saves",
+        ("figures/stopping/*/tradeoff", "tables/speedup*", "figures/stopping/*"),
+    ),
+    "studies": (
+        "What searches reach",
         (
-            "figures/stopping/*/tradeoff",
-            "tables/speedup*",
-            "figures/stopping/*",
-            "tables/stopping_[!t]*",
+            *("tables/studies", "tables/study_comparison", "figures/studies/*"),
+            *("tables/tuning*", "tables/effects*"),
         ),
     ),
-    Section(
-        "studies",
-        "What searches find",
-        (
-            "tables/studies",
-            "tables/study_comparison",
-            "figures/studies/*",
-            "tables/tuning*",
-            "tables/effects*",
-        ),
-    ),
-    Section(
-        "networks",
+    "networks": (
         "Networks that were trained to the end",
         ("tables/networks", "figures/networks/*"),
     ),
-    Section("published", "Beside published figures", ("tables/published",)),
-    Section("seconds", "Seconds", ("tables/timings", "tables/study_timings", "tables/*timings")),
-    Section("further", "Further results", ("tables/*", "figures/*")),
-)
-
-
-def arrange(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names ("tables/r2", "figures/r2/baker", ...) by the anchor of their section, in order.
-
-    Every name is in exactly one section; a section that holds nothing is left out.
-    """
-    left = sorted(set(names))
-    result: dict[str, list[str]] = {}
-    for section in SECTIONS:
-        for pattern in section.items:
-            fitting = [name for name in left if fnmatch(name, pattern)]
-            if fitting:
-                result.setdefault(section.anchor, []).extend(fitting)
-                left = [name for name in left if name not in fitting]
-    return result
-
-
-def section_of(name: str) -> Section:
-    """The section of one table or figure."""
-    anchor = next(iter(arrange([name])))
-    return next(section for section in SECTIONS if section.anchor == anchor)
-
-
-def family(name: str) -> str:
-    """What all figures of one kind share, and the name of their caption's file.
-
-    "figures/r2/baker" -> "r2", "figures/studies/digits/origin" -> "origin".
-    """
-    parts = PurePosixPath(name).parts
-    if parts[1] == "stopping":
-        return "stopped" if parts[2] == "stopped" else f"stopping_{parts[-1]}"
-    return parts[-1] if parts[1] == "studies" else parts[1]
-
+    "published": ("Beside published figures", ("tables/published",)),
+    "seconds": ("Seconds", ("tables/timings", "tables/study_timings", "tables/*timings")),
+    "further": ("Further results", ("tables/*", "figures/*")),
+}
 
 _TITLES = {
     "r2": "R² over the fraction of the curve",
@@ -141,6 +71,33 @@ _TITLES = {
 }
 
 
+def arrange(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names by the anchor of their section, in order.
+
+    Every name is in exactly one section; a section that holds nothing is left out.
+    """
+    left = sorted(set(names))
+    result: dict[str, list[str]] = {}
+    for anchor, (_, patterns) in SECTIONS.items():
+        for pattern in patterns:
+            fitting = [name for name in left if fnmatch(name, pattern)]
+            if fitting:
+                result.setdefault(anchor, []).extend(fitting)
+                left = [name for name in left if name not in fitting]
+    return result
+
+
+def family(name: str) -> str:
+    """What all figures of one kind share, and the name of their caption's file.
+
+    "figures/r2/baker" -> "r2", "figures/studies/digits/origin" -> "origin".
+    """
+    parts = PurePosixPath(name).parts
+    if parts[1] == "stopping":
+        return "stopped" if parts[2] == "stopped" else f"stopping_{parts[-1]}"
+    return parts[-1] if parts[1] == "studies" else parts[1]
+
+
 def title(family: str) -> str:
     """Heading of a family of figures."""
     return _TITLES.get(family, family.replace("_", " ").capitalize())
@@ -155,11 +112,11 @@ def label(name: str) -> str:
     return f"{rest} % of the curve" if rest.replace(".", "").isdigit() else rest
 
 
-def names_of(paths: Iterable[str | Path], results: str | Path) -> Mapping[str, Path]:
+def names_of(paths: Iterable[Path], results: str | Path) -> dict[str, Path]:
     """Names of the files of a run: those in `figures` by their place, all others as tables."""
-    found = {}
-    for path in map(Path, paths):
+    names = {}
+    for path in paths:
         place = path.relative_to(results).with_suffix("")
         name = place if place.parts[0] in ("figures", "tables") else "tables" / place
-        found[name.as_posix()] = path
-    return found
+        names[name.as_posix()] = path
+    return names

@@ -1,4 +1,4 @@
-"""Run times and peak memory per rule, from Snakemake's benchmark files."""
+"""Reads run times and peak memory per rule from Snakemake's benchmark files, and versions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast.curves import DataError
+from curvecast.files import DataError
 
 PACKAGES = ("snakemake", "numpy", "pandas", "scikit-learn", "scipy", "torch", "hpbandster")
 
 
 def usage(folder: str | Path) -> pd.DataFrame:
-    """What the jobs of each rule took when they ran last.
+    """What the last run of the jobs of each rule cost.
 
     Parameters
     ----------
@@ -21,8 +21,8 @@ def usage(folder: str | Path) -> pd.DataFrame:
 
     Returns
     -------
-    One row per rule, the dearest first: `rule, jobs, seconds, longest` (s, wall time), `cpu` (s),
-    `peak` (MB, the largest resident set of a job).
+    One row per rule, the most costly first: `rule, jobs, seconds, longest` (s, wall time), `cpu`
+    (s), `peak` (MB, the largest resident set of a job).
 
     Raises
     ------
@@ -34,30 +34,22 @@ def usage(folder: str | Path) -> pd.DataFrame:
         for column in ("s", "max_rss", "cpu_time"):
             if column not in frame or not len(frame):
                 raise DataError("not a benchmark file", file=path, column=column)
-        # A job of a few milliseconds is over before its memory is looked at: "-" in the file.
+        # A job of a few milliseconds ends before its memory is measured: "-" in the file.
         numbers = frame[["s", "max_rss", "cpu_time"]].apply(pd.to_numeric, errors="coerce")
         rule = Path(path.relative_to(folder).parts[0]).stem
         rows.append({"rule": rule, **numbers.iloc[-1].to_dict()})
     jobs = pd.DataFrame(rows, columns=["rule", "s", "max_rss", "cpu_time"])
-    groups = jobs.groupby("rule")
-    result = pd.DataFrame(
-        {
-            "jobs": groups.size(),
-            "seconds": groups["s"].sum(),
-            "longest": groups["s"].max(),
-            "cpu": groups["cpu_time"].sum(),
-            "peak": groups["max_rss"].max(),
-        }
+    result = jobs.groupby("rule", as_index=False).agg(
+        jobs=("s", "size"),
+        seconds=("s", "sum"),
+        longest=("s", "max"),
+        cpu=("cpu_time", "sum"),
+        peak=("max_rss", "max"),
     )
-    return result.sort_values("seconds", ascending=False).reset_index()
+    return result.sort_values("seconds", ascending=False, ignore_index=True)
 
 
 def versions() -> dict[str, str]:
     """Versions of the packages that numbers depend on, as far as they are installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    installed = {distribution.name.lower() for distribution in metadata.distributions()}
+    return {name: metadata.version(name) for name in PACKAGES if name in installed}

@@ -1,4 +1,4 @@
-"""The report's one HTML file."""
+"""Writes the report: one HTML file with the run's findings, tables, figures and methods."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 import pandas as pd
 import yaml
 from jinja2 import Environment, StrictUndefined
-from markdown_it import MarkdownIt
 
 from curvecast import __version__
-from curvecast.curves import write_text
+from curvecast.files import write_text
 from curvecast.predictors import registry
 from curvecast.report.names import in_order
 from curvecast.report.page import contents, documents, machine
 from curvecast.report.page.about import About
 from curvecast.report.page.findings import findings
-from curvecast.report.tables.markdown import number, table
+from curvecast.report.tables.markdown import fixed, table
 
 TEMPLATE = Path(__file__).with_name("page.html")
 # Tables of R², in which the shade of a cell shows its value.
@@ -48,91 +47,77 @@ def write(
     tables : the run's tables, .csv and .md; every .md is shown, its .csv is attached.
     figures : the run's figures; every .svg is shown.
     captions : `{family}.rst` for families of figures.
-    sayings : resources/methods.yaml.
+    sayings : resources/methods.yaml, the methods that every run uses.
     benchmarks : folder of Snakemake's benchmark files.
     """
     files = [Path(path) for path in (*tables, *figures)]
     frames = {path.stem: pd.read_csv(path) for path in files if path.suffix == ".csv"}
     visible = (path for path in files if path.suffix in (".md", ".svg"))
     shown = contents.names_of(visible, about.results)
-    said = {Path(p).stem: documents.caption(Path(p)) for p in captions}
-    arranged = contents.arrange(shown)
+    of_family = {Path(p).stem: documents.caption(Path(p)) for p in captions}
     sections = [
         {
-            "anchor": section.anchor,
-            "title": section.title,
-            "items": _items(arranged[section.anchor], shown, said, about.fraction),
+            "anchor": anchor,
+            "title": contents.SECTIONS[anchor][0],
+            "items": _items(names, shown, of_family, about.fraction),
         }
-        for section in contents.SECTIONS
-        if section.anchor in arranged
+        for anchor, names in contents.arrange(shown).items()
     ]
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-        TEMPLATE.read_text(encoding="utf-8")
-    )
-    text = template.render(
-        about=about,
-        findings=[
-            {"key": f.key, "text": _inline(f.text), "anchor": f.anchor}
-            for f in findings(frames, about.fraction)
-        ],
-        sections=sections,
-        methods=methods(in_order(about.models), sayings),
-        usage=documents.html(_usage_table(machine.usage(benchmarks))),
-        versions={"curvecast": __version__, **machine.versions()},
+    template = TEMPLATE.read_text(encoding="utf-8")
+    text = (
+        Environment(autoescape=True, undefined=StrictUndefined)
+        .from_string(template)
+        .render(
+            about=about,
+            findings=[
+                {
+                    "key": finding.key,
+                    "text": documents.inline(finding.text),
+                    "anchor": finding.anchor,
+                }
+                for finding in findings(frames, about.fraction)
+            ],
+            sections=sections,
+            methods=methods(in_order(about.models), sayings),
+            usage=_usage(benchmarks),
+            versions={"curvecast": __version__, **machine.versions()},
+        )
     )
     write_text(text, path)
 
 
-def _inline(markdown: str) -> str:
-    return MarkdownIt("commonmark", {"html": False}).renderInline(markdown)
-
-
 def _items(
-    names: Sequence[str], shown: Mapping[str, Path], said: Mapping[str, str], fraction: float
+    names: Sequence[str], shown: Mapping[str, Path], captions: Mapping[str, str], fraction: float
 ) -> list[dict[str, Any]]:
     """Tables one by one, figures of a family together."""
     items: list[dict[str, Any]] = []
     for name in names:
         if name.startswith("tables/"):
-            items.append(_table_item(name, shown[name], fraction))
+            items.append(_table(name, shown[name], fraction))
             continue
         family = contents.family(name)
         if not items or items[-1].get("family") != family:
-            items.append(
-                {
-                    "kind": "figures",
-                    "family": family,
-                    "title": contents.title(family),
-                    "caption": said.get(family, ""),
-                    "of": [],
-                }
-            )
-        # Those that are seen at once need no script; the others would make the page too large.
-        seen = len(items[-1]["of"]) < _OPEN
+            caption = {"title": contents.title(family), "caption": captions.get(family, "")}
+            items.append({"kind": "figures", "family": family, **caption, "of": []})
         items[-1]["of"].append(
             {
                 "id": name.replace("/", "-"),
                 "label": contents.label(name),
-                "open": seen,
+                "open": len(items[-1]["of"]) < _OPEN,
                 "width": round(_PIXELS_PER_POINT * documents.svg_width(shown[name])),
-                "src": documents.svg_source(shown[name]) if seen else "",
-                "packed": "" if seen else documents.svg_packed(shown[name]),
+                "packed": documents.packed(shown[name]),
             }
         )
     return items
 
 
-def _open_parts(parts: Sequence[documents.Part], fraction: float) -> set[int]:
-    """Positions of the parts to show at once: the first few at the fraction of the findings."""
-    said = [re.search(r"fraction ([\d.]+)", part.heading) for part in parts]
-    at_fraction = [i for i, match in enumerate(said) if match and float(match[1]) == fraction]
-    return set((at_fraction or [0])[:_OPEN])
-
-
-def _table_item(name: str, path: Path, fraction: float) -> dict[str, Any]:
+def _table(name: str, path: Path, fraction: float) -> dict[str, Any]:
     document = documents.from_markdown(path.read_text(encoding="utf-8"))
+    # The first few parts at the fraction of the findings are open.
+    fractions = [re.search(r"fraction ([\d.]+)", heading) for heading, _ in document.parts]
+    at_fraction = [i for i, match in enumerate(fractions) if match and float(match[1]) == fraction]
+    open_parts = (at_fraction or [0])[:_OPEN]
     csv = path.with_suffix(".csv")
-    open_parts = _open_parts(document.parts, fraction)
     attached = csv.is_file() and csv.stat().st_size <= _LARGEST_ATTACHMENT
     return {
         "kind": "table",
@@ -141,8 +126,8 @@ def _table_item(name: str, path: Path, fraction: float) -> dict[str, Any]:
         "intro": document.intro,
         "table": document.table,
         "parts": [
-            {"heading": part.heading, "html": part.html, "open": i in open_parts}
-            for i, part in enumerate(document.parts)
+            {"heading": heading, "html": html, "open": i in open_parts}
+            for i, (heading, html) in enumerate(document.parts)
         ],
         "shaded": name in _SHADED,
         "csv": documents.attachment(csv) if attached else "",
@@ -150,19 +135,16 @@ def _table_item(name: str, path: Path, fraction: float) -> dict[str, Any]:
     }
 
 
-def _usage_table(usage: pd.DataFrame) -> str:
-    return table(
-        pd.DataFrame(
-            {
-                "rule": usage["rule"],
-                "jobs": usage["jobs"],
-                "seconds": usage["seconds"].map(lambda v: number(v, 1)),
-                "longest job, s": usage["longest"].map(lambda v: number(v, 1)),
-                "processor, s": usage["cpu"].map(lambda v: number(v, 1)),
-                "peak memory, MB": usage["peak"].map(lambda v: number(v, 0)),
-            }
-        )
-    )
+def _usage(benchmarks: str | Path) -> str:
+    columns = {
+        "rule": "rule",
+        "jobs": "jobs",
+        "seconds": fixed("seconds", 1),
+        "longest job, s": fixed("longest", 1),
+        "processor, s": fixed("cpu", 1),
+        "peak memory, MB": fixed("peak", 0),
+    }
+    return documents.html(table(machine.usage(benchmarks), columns))
 
 
 def methods(models: Sequence[str], path: str | Path) -> list[tuple[str, str, str]]:
@@ -170,7 +152,7 @@ def methods(models: Sequence[str], path: str | Path) -> list[tuple[str, str, str
 
     Those of the models are of the registry; `path` is that of resources/methods.yaml.
     """
-    tuned = "A predictor with the options that a study of this run found."
+    tuned = "A predictor with the options of the incumbent of a study of this run."
     known = registry()
     rows = [
         (name, known[name].label, known[name].cite) if name in known else (name, tuned, "")
