@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 
 from curvecast.studies import summary
-from curvecast.studies.bohb import Settings, run
 from curvecast.studies.early import EarlyEnd
 from curvecast.studies.objectives.digits import DigitsMLP
 from curvecast.studies.objectives.training import Training
+from curvecast.studies.scheduler import run
+from curvecast.studies.settings import Settings
 from curvecast.studies.spaces import load_space
 
 

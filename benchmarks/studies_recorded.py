@@ -19,9 +19,10 @@ import pandas as pd
 
 from curvecast.data.readers import read
 from curvecast.data.registry import load_registry
-from curvecast.studies import replay, summary
-from curvecast.studies.bohb import Settings
+from curvecast.studies import summary
 from curvecast.studies.early import EarlyEnd
+from curvecast.studies.jobs import replay
+from curvecast.studies.settings import Settings
 
 TOTAL = 3000.0
 
@@ -42,8 +43,8 @@ def one(name: str, search: str, seeds: int) -> pd.DataFrame:
     )
     early = EarlyEnd() if search.startswith("f-") else None
     began = time.process_time()
-    frame = replay.replay(curves, settings, range(seeds), early)
-    regrets = replay.regrets(frame, curves, TOTAL).assign(seconds=time.process_time() - began)
+    frame = replay(curves, settings, range(seeds), early)
+    regrets = summary.regrets(frame, curves, TOTAL).assign(seconds=time.process_time() - began)
     print(f"{name} {search}: {regrets['seconds'].iloc[0]:.0f} s", flush=True)
     return regrets
 

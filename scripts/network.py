@@ -5,8 +5,14 @@ import pandas as pd
 from curvecast.files import read_parquet, write_arrays
 from curvecast.report.tables.markdown import write_csv
 from curvecast.studies import networks
-from curvecast.studies.jobs import found_by
+from curvecast.studies.jobs import incumbent_config
 from curvecast.workflow import job as jobs
+
+
+def read(paths):
+    """Frames of evaluations."""
+    return [read_parquet(path)[0] for path in paths]
+
 
 with jobs.logged(snakemake.log[0]):
     given, out = snakemake.input, snakemake.output
@@ -15,7 +21,7 @@ with jobs.logged(snakemake.log[0]):
         snakemake.params.definition,
         int(snakemake.wildcards.repeat),
         list(given.get("raw", [])),
-        *(found_by([read_parquet(p)[0] for p in given.get(k, [])]) for k in ("study", "taken")),
+        *(incumbent_config(read(given.get(key, []))) for key in ("study", "source")),
         start=given.get("weights"),
     )
     trained.curves.to_parquet(out.curves)

@@ -1,25 +1,26 @@
-"""Run one job of a study: a seed, or all seeds on recorded curves. What was cut off goes on."""
+"""Run one job of a study: a seed, or all seeds on recorded curves. A killed job goes on."""
 
 from pathlib import Path
 
 from curvecast import CurveSet
 from curvecast.curves import read_parquet, write_parquet
-from curvecast.studies.jobs import found_by, run_replays, run_study
+from curvecast.studies.jobs import incumbent_config, run_job
 from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     given, out, wildcards = snakemake.input, snakemake.output, snakemake.wildcards
-    name, definition = wildcards.study, snakemake.params.definition
-    curves = CurveSet.from_parquet(given.curves) if given.get("curves") else None
-    if definition["objective"] == "recorded":
-        evaluations, regret = run_replays(name, definition, wildcards.optimizer, curves)
-        write_parquet(regret, out.regret)
-    else:
-        seed, folder = int(wildcards.seed), Path(out.evaluations).parent
-        raw, taken = given.get("raw", []), [read_parquet(p)[0] for p in given.get("taken", [])]
-        evaluations, trained = run_study(
-            name, definition, wildcards.optimizer, seed, folder, curves, list(raw), found_by(taken)
-        )
-        if trained is not None:
-            trained.to_parquet(out.curves)
-    write_parquet(evaluations, out.evaluations)
+    made = run_job(
+        wildcards.study,
+        snakemake.params.definition,
+        wildcards.optimizer,
+        wildcards.get("seed"),
+        Path(out.evaluations).parent,
+        CurveSet.from_parquet(given.curves) if given.get("curves") else None,
+        list(given.get("raw", [])),
+        incumbent_config([read_parquet(path)[0] for path in given.get("source", [])]),
+    )
+    for name, result in made.items():
+        if isinstance(result, CurveSet):
+            result.to_parquet(out[name])
+        else:
+            write_parquet(result, out[name])

@@ -78,7 +78,8 @@ def test_the_task_of_the_page_is_searched(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     definition = {**yaml.safe_load(config)["study_definitions"]["mine"], "iterations": 2}
-    frame, curves = jobs.run_study("mine", definition, "bohb", 0, tmp_path / "study")
+    made = jobs.run_job("mine", definition, "bohb", 0, tmp_path / "study")
+    frame, curves = made["evaluations"], made["curves"]
     assert frame["reason"].isna().all()
     assert frame["test"].between(0.5, 1).any()
     assert curves is not None
@@ -87,7 +88,7 @@ def test_the_task_of_the_page_is_searched(tmp_path: Path, monkeypatch: pytest.Mo
     before = (tmp_path / "study/study.json").read_text()
     with open(tmp_path / "mine.py", "a", encoding="utf-8") as file:
         file.write("# edited\n")
-    jobs.run_study("mine", definition, "bohb", 0, tmp_path / "study")
+    jobs.run_job("mine", definition, "bohb", 0, tmp_path / "study")
     assert (tmp_path / "study/study.json").read_text() != before
 
 

@@ -17,13 +17,18 @@ import ConfigSpace
 import numpy as np
 import pytest
 from hpbandster.core.dispatcher import Job
+from hpbandster.core.result import logged_results_to_HBS_result
 from hpbandster.optimizers.config_generators.bohb import BOHB
 from toys import Bowl, Diverging, Troubled, Unloadable, conditional_space
 
 from curvecast import DataError
-from curvecast.studies import bohb
-from curvecast.studies.bohb import Settings, StudyError, bracket_shape, run
-from curvecast.studies.evaluation import Evaluation, cost_of, native
+from curvecast.files import locked
+from curvecast.studies import distributed
+from curvecast.studies.evaluation import Evaluation, StudyError, native
+from curvecast.studies.log import read_evaluations
+from curvecast.studies.samplers import load
+from curvecast.studies.scheduler import run
+from curvecast.studies.settings import Settings
 
 # hpbandster, Pyro4 and statsmodels use what numpy, Python and ConfigSpace call outdated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -35,11 +40,13 @@ def course_of(evaluations: list[Evaluation]) -> list[tuple]:
 
 def test_brackets_are_those_of_hyperband() -> None:
     settings = Settings("s", min_budget=1, max_budget=81, eta=3)
-    counts = [bracket_shape(settings, k)[0] for k in range(5)]
+    hyperband = load("hyperband")(conditional_space(), settings)
+    counts = [hyperband.shape(k)[0] for k in range(5)]
     assert counts == [[81, 27, 9, 3, 1], [27, 9, 3, 1], [9, 3, 1], [6, 2], [5]]
-    assert bracket_shape(settings, 5) == bracket_shape(settings, 0)
-    assert bracket_shape(settings, 3)[1] == [27, 81]
-    assert bracket_shape(Settings("s", "random", max_budget=81), 2) == ([5], [81])
+    assert hyperband.shape(5) == hyperband.shape(0)
+    assert hyperband.shape(3)[1] == [27, 81]
+    full = load("random")(conditional_space(), Settings("s", "random", max_budget=81))
+    assert full.shape(2) == ([5], [81])
 
 
 @pytest.mark.parametrize(
@@ -61,7 +68,7 @@ def test_impossible_settings_are_refused(wrong: dict) -> None:
 def test_picks_are_those_of_hpbandster() -> None:
     """The array version of the sampler against hpbandster's own loop, draw by draw."""
     settings = Settings("s", num_samples=16)
-    ours = bohb._ModelSampler(conditional_space(), settings)
+    ours = load("bohb")(conditional_space(), settings)
     theirs = BOHB(conditional_space(), num_samples=16)
     state = np.random.get_state()  # noqa: NPY002 (hpbandster draws from the global state)
     model_based = 0
@@ -70,14 +77,19 @@ def test_picks_are_those_of_hpbandster() -> None:
         for sampler, seed in ((ours, ours.random.seed), (theirs, np.random.seed)):
             seed(number)
             sampler.configspace.seed(number)
-            config, info = sampler.get_config(1)
+            config, by_model = (
+                sampler.propose((0, 0, number), 1) if sampler is ours else theirs.get_config(1)
+            )
             configs.append(native(dict(config)))
             job = Job((0, 0, number), config=configs[-1], budget=1)
             job.result = {"loss": (math.log10(configs[-1]["lr"]) + 3) ** 2, "info": {}}
             seed(1000 + number)
-            sampler.new_result(job)
+            if sampler is ours:
+                ours.learn(job.id, configs[-1], 1, job.result["loss"])
+            else:
+                theirs.new_result(job)
         assert configs[0] == configs[1]
-        model_based += info["model_based_pick"]
+        model_based += by_model["model_based_pick"]
     np.random.set_state(state)  # noqa: NPY002
     assert model_based > 25
 
@@ -94,7 +106,7 @@ def test_everything_logged_is_native(tmp_path: Path) -> None:
 
 def test_hpbandster_opens_the_files(tmp_path: Path) -> None:
     evaluations = run(Settings("s", iterations=4, workers=0), Bowl(), tmp_path)
-    result = bohb.open_result(tmp_path)
+    result = logged_results_to_HBS_result(str(tmp_path))
     assert len(result.get_all_runs()) == len(evaluations)
     full = [e for e in evaluations if e.budget == 9]
     assert result.get_incumbent_id() == min(full, key=lambda e: e.loss).id
@@ -111,7 +123,7 @@ def test_the_model_is_used_and_better_than_chance() -> None:
 
 
 def test_a_sampler_that_never_uses_its_model_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bohb._ModelSampler, "_best_candidate", lambda self: None)
+    monkeypatch.setattr(load("bohb"), "_best_candidate", lambda self: None)
     with pytest.raises(StudyError, match="none of 30 draws came from the model"):
         run(Settings("s", iterations=20, workers=0, random_fraction=0.0), Bowl())
 
@@ -136,12 +148,12 @@ def test_one_worker_repeats_itself_and_the_study_inside_the_process(tmp_path: Pa
 def test_studies_under_one_name_do_not_collide(tmp_path: Path) -> None:
     """Two processes at once, two workers each, the same study name."""
     code = (
-        "import sys; from toys import Bowl; from curvecast.studies.bohb import Settings, run\n"
+        "import sys; from toys import Bowl; from curvecast.studies.scheduler import Settings, run\n"
         "run(Settings('s', iterations=3, workers=2, time_limit=60), Bowl(), sys.argv[1])"
     )
     processes = [start(code, tmp_path / str(k)) for k in range(2)]
     assert [p.wait(90) for p in processes] == [0, 0]
-    counts = [len(bohb.read_evaluations(tmp_path / str(k))) for k in range(2)]
+    counts = [len(read_evaluations(tmp_path / str(k))) for k in range(2)]
     assert counts == [9 + 3 + 1 + 3 + 1 + 3] * 2
 
 
@@ -159,7 +171,7 @@ def test_a_killed_study_goes_on(tmp_path: Path, workers: int, optimizer: str) ->
     calls = tmp_path / "calls"
     code = (
         "import sys; from pathlib import Path; from toys import Bowl\n"
-        "from curvecast.studies.bohb import Settings, run\n"
+        "from curvecast.studies.scheduler import Settings, run\n"
         f"settings = Settings('s', '{optimizer}', iterations=4, workers={workers}, time_limit=60)\n"
         "run(settings, Bowl(Path(sys.argv[1]), slow=0.05), sys.argv[2])"
     )
@@ -173,13 +185,13 @@ def test_a_killed_study_goes_on(tmp_path: Path, workers: int, optimizer: str) ->
     killed.wait()
     with open(tmp_path / "study" / "results.json", "a") as file:
         file.write('[[0, 0, 1], 9, {"subm')
-    logged = {(e.id, e.budget) for e in bohb.read_evaluations(tmp_path / "study")}
+    logged = {(e.id, e.budget) for e in read_evaluations(tmp_path / "study")}
     assert 10 < len(logged) < len(whole)
 
     # Another file: what the killed study had sent out may still write to the first one.
     again = tmp_path / "again"
     assert start(code, again, tmp_path / "study").wait(90) == 0
-    finished = bohb.read_evaluations(tmp_path / "study")
+    finished = read_evaluations(tmp_path / "study")
     lines = (tmp_path / "study" / "results.json").read_text().splitlines()
     assert len(finished) == len(lines)
     assert len({(e.id, e.budget) for e in finished}) == len(finished)
@@ -206,7 +218,7 @@ def test_logs_of_other_settings_are_moved_aside(tmp_path: Path) -> None:
     old = (tmp_path / "results.json").read_text()
     second = run(Settings("s", iterations=2, workers=0, seed=2), Bowl(), tmp_path)
     assert (tmp_path / "superseded" / "results.json").read_text() == old
-    assert course_of(bohb.read_evaluations(tmp_path)) == course_of(second)
+    assert course_of(read_evaluations(tmp_path)) == course_of(second)
 
 
 def test_a_corrupt_log_names_file_and_row(tmp_path: Path) -> None:
@@ -236,7 +248,7 @@ def test_broken_evaluations_are_survived(tmp_path: Path) -> None:
     promoted = {e.id for e in evaluations if e.budget == 3}
     best = sorted((e for e in evaluations if e.budget == 1), key=lambda e: e.loss)[:3]
     assert promoted == {e.id for e in best}
-    assert len(bohb.open_result(tmp_path).get_all_runs()) == len(evaluations)
+    assert len(logged_results_to_HBS_result(str(tmp_path)).get_all_runs()) == len(evaluations)
 
 
 def test_an_objective_that_a_process_cannot_load_says_why(tmp_path: Path) -> None:
@@ -252,18 +264,6 @@ def test_a_declared_failure_inside_the_process_is_the_worst_loss(tmp_path: Path)
     assert failed
     assert {e.config["layers"] for e in failed} == {4}
     assert {e.reason for e in failed} == {"the run diverged"}
-    warm = run(Settings("w", iterations=1, workers=0), Bowl(), tmp_path / "w", previous=[tmp_path])
-    assert sum(e.model_based for e in warm) > 3
-
-
-def test_warm_start_draws_from_the_earlier_model(tmp_path: Path) -> None:
-    run(Settings("first", iterations=8, workers=0), Bowl(), tmp_path / "first")
-    settings = Settings("second", iterations=1, workers=0, seed=5)
-    cold = run(settings, Bowl())
-    warm = run(settings, Bowl(), previous=[tmp_path / "first"])
-    assert not any(e.model_based for e in cold[:9])
-    assert sum(e.model_based for e in warm[:9]) >= 4
-    assert np.median([e.loss for e in warm[:9]]) < np.median([e.loss for e in cold[:9]])
 
 
 def test_the_watchdog_ends_a_study(tmp_path: Path) -> None:
@@ -272,32 +272,29 @@ def test_the_watchdog_ends_a_study(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="not finished within 3 s"):
         run(settings, Bowl(slow=60), tmp_path)
     assert time.monotonic() - began < 15
-    assert bohb.read_evaluations(tmp_path) == []
+    assert read_evaluations(tmp_path) == []
 
 
 def test_a_study_that_was_suspended_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(bohb.time, "monotonic", lambda: clock[0])
-    study = SimpleNamespace(
-        _failure=None, _deadline=math.inf, _last_look=0.0, _last_sign=0.0, num_running_jobs=1,
-        _evaluators=[SimpleNamespace(busy=False)],
-    )  # fmt: skip
+    monkeypatch.setattr(distributed.time, "monotonic", lambda: clock[0])
+    watchdog = distributed.Watchdog(None, [SimpleNamespace(busy=False)])  # type: ignore[list-item]
 
-    def look_at(second: float) -> None:
+    def check_at(second: float) -> None:
         clock[0] = second
-        bohb._Master._look_after(study)  # type: ignore[arg-type]
+        watchdog.check(1)
 
-    look_at(3600.0)
+    check_at(3600.0)
     for second in range(3601, 3660):
-        look_at(second)
+        check_at(second)
     with pytest.raises(StudyError, match="never begun"):
-        look_at(3661)
+        check_at(3661)
 
 
 def test_a_study_runs_once_at_a_time(tmp_path: Path) -> None:
     with (
-        bohb._alone_in(tmp_path),
-        pytest.raises(StudyError, match="another process is running this study"),
+        locked(tmp_path / ".lock", "held by the test"),
+        pytest.raises(DataError, match="another process is running this study"),
     ):
         run(Settings("s", workers=0), Bowl(), tmp_path)
 
@@ -305,8 +302,8 @@ def test_a_study_runs_once_at_a_time(tmp_path: Path) -> None:
 def test_total_budget_ends_a_study() -> None:
     settings = Settings("s", "random", iterations=None, total_budget=100, workers=0)
     evaluations = run(settings, Bowl())
-    assert [cost_of(e) for e in evaluations] == [9] * 12
+    assert [e.cost for e in evaluations] == [9] * 12
     resumed = run(Settings("s", iterations=None, total_budget=100, workers=0), Bowl())
-    used = sum(cost_of(e) for e in resumed)
+    used = sum(e.cost for e in resumed)
     assert 100 <= used < 109
-    assert {cost_of(e) for e in resumed if e.budget == 9} == {6, 9}
+    assert {e.cost for e in resumed if e.budget == 9} == {6, 9}

@@ -13,13 +13,14 @@ import pytest
 
 from curvecast import CurveSet, DataError
 from curvecast.predictors.base import Prediction as Predicted
-from curvecast.studies.bohb import Settings, run
 from curvecast.studies.definitions import objective_of, settings_of
 from curvecast.studies.evaluation import Trial
 from curvecast.studies.objectives import prediction
 from curvecast.studies.objectives.prediction import Parts, Prediction
 from curvecast.studies.objectives.recorded import Recorded
 from curvecast.studies.objectives.training import Training
+from curvecast.studies.scheduler import run
+from curvecast.studies.settings import Settings
 from curvecast.studies.spaces import load_space
 
 Make = Callable[..., CurveSet]

@@ -1,4 +1,4 @@
-"""Freeze-thaw searches: what is begun, taken up and left, and the studies around them."""
+"""Freeze-thaw searches: which runs begin, pause and train on, and the studies around them."""
 
 from __future__ import annotations
 
@@ -16,31 +16,43 @@ from scipy.stats import norm
 from toys import Bowl, Diverging, conditional_space
 
 from curvecast import DataError
-from curvecast.studies import bohb
-from curvecast.studies.bohb import Settings, bracket_shape, freeze_thaw_budget, run
 from curvecast.studies.definitions import study_of
-from curvecast.studies.evaluation import Config, Evaluation, cost_of, native
-from curvecast.studies.freeze_thaw import FIRST_LOOKS, FreezeThaw, expected_improvement
+from curvecast.studies.evaluation import Config, Evaluation, native
+from curvecast.studies.log import read_evaluations
+from curvecast.studies.samplers.freeze_thaw import (
+    NEW_SHARE,
+    Sampler,
+    expected_improvement,
+)
+from curvecast.studies.scheduler import run
+from curvecast.studies.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
-LOOKS = [1, 2, 4, 9]
+PAUSES = [1, 2, 4, 9]
 
 
 def loss_of(config: Config, budget: float = 9) -> float:
     return (math.log10(config["lr"]) + 3) ** 2 + (config["layers"] - 1) + 1 / budget
 
 
-def taught(n: int, n_looks: int = 2, seed: int = 0) -> FreezeThaw:
-    """A search in which uniform draws of the bowl were looked at."""
+def taught(n: int, n_pauses: int = 2, seed: int = 0) -> Sampler:
+    """A search that has evaluated uniform draws of the bowl."""
     space = conditional_space()
     space.seed(seed)
-    search = FreezeThaw(space, LOOKS, np.random.RandomState(seed))
+    search = Sampler(space, Settings("s", "freeze_thaw", seed=seed))
     for number, config in enumerate(map(dict, space.sample_configuration(n))):
-        for _ in range(n_looks):
+        for _ in range(n_pauses):
             budget = search.begin((0, 0, number), config)
-            search.end((0, 0, number), config, loss_of(config, budget))
+            search.learn((0, 0, number), config, budget, loss_of(config, budget))
     return search
+
+
+def config_of(number: int) -> Config:
+    """A configuration of `taught(30)`."""
+    space = conditional_space()
+    space.seed(0)
+    return dict(space.sample_configuration(30)[number])
 
 
 def test_expected_improvement_is_the_integral() -> None:
@@ -53,18 +65,19 @@ def test_expected_improvement_is_the_integral() -> None:
 
 
 def test_the_budget_is_that_of_the_brackets() -> None:
-    settings = Settings("s", max_budget=9, iterations=3)
+    def total(**settings: float | None) -> float:
+        given = Settings("s", "freeze_thaw", workers=0, **settings)
+        return Sampler(conditional_space(), given).total_budget
+
     evaluations = run(Settings("s", max_budget=9, iterations=3, workers=0), Bowl())
-    used = sum(cost_of(e) for e in evaluations)
-    assert freeze_thaw_budget(settings) == used
-    assert bracket_shape(settings, 0) == ([9, 3, 1], [1, 3, 9])
-    assert freeze_thaw_budget(Settings("s", iterations=None, total_budget=70, workers=0)) == 70
-    assert freeze_thaw_budget(Settings("s", iterations=3, total_budget=7, workers=0)) == 7
+    assert total(max_budget=9, iterations=3) == sum(e.cost for e in evaluations)
+    assert total(iterations=None, total_budget=70) == 70
+    assert total(iterations=3, total_budget=7) == 7
 
 
-def test_the_most_promising_run_is_taken_up() -> None:
+def test_the_most_promising_run_trains_on() -> None:
     search = taught(30)
-    key = search.taken_up()
+    key = search.continued()
     assert key is not None
     space = conditional_space()
     space.seed(0)
@@ -72,63 +85,67 @@ def test_the_most_promising_run_is_taken_up() -> None:
     assert losses[key[2]] <= np.sort(losses)[2]
 
 
-def test_first_looks_get_their_share() -> None:
-    search = taught(30, n_looks=4)
-    assert FIRST_LOOKS * search.spent >= 30
-    assert search.taken_up() is None
-    assert taught(30, n_looks=2).taken_up() is not None
+def test_new_configurations_get_their_share() -> None:
+    search = taught(30, n_pauses=4)
+    assert NEW_SHARE * search.spent >= 30
+    assert search.continued() is None
+    assert taught(30, n_pauses=2).continued() is not None
 
 
-def test_a_run_under_way_is_not_taken_up() -> None:
+def test_a_run_under_way_does_not_begin_again() -> None:
     search = taught(30)
-    taken = []
+    continued = []
     for _ in range(4):
-        key = search.taken_up()
+        key = search.continued()
         assert key is not None
-        config = search._candidates.config(search._runs[key[2]].vector)
+        config = config_of(key[2])
         assert search.begin(key, config) == 4
-        taken.append(key)
-    assert len(set(taken)) == 4
+        continued.append(key)
+    assert len(set(continued)) == 4
 
 
-def test_a_failed_run_is_never_taken_up() -> None:
+def test_a_failed_run_never_trains_on() -> None:
     search = taught(30)
-    key = search.taken_up()
+    key = search.continued()
     assert key is not None
-    config = search._candidates.config(search._runs[key[2]].vector)
+    config = config_of(key[2])
     search.begin(key, config)
-    search.end(key, config, math.inf)
-    assert search.taken_up() != key
+    search.learn(key, config, 4, math.inf)
+    assert search.continued() != key
 
 
 def test_proposals_lie_in_the_bowl() -> None:
-    for proposed in (taught(30).proposed(), taught(30, n_looks=4).proposed()):
+    for proposed in (taught(30).most_promising(), taught(30, n_pauses=4).most_promising()):
         assert proposed is not None
         assert loss_of(proposed) < 0.6
 
 
 def test_nothing_is_modelled_from_too_little() -> None:
-    assert not taught(7, n_looks=1).ready
-    assert taught(7, n_looks=1).taken_up() is None
-    assert taught(8, n_looks=1).ready
+    assert not taught(7, n_pauses=1).is_taught
+    assert taught(7, n_pauses=1).continued() is None
+    assert taught(8, n_pauses=1).is_taught
     diverged = taught(0)
     for number, config in enumerate(map(dict, conditional_space().sample_configuration(9))):
         diverged.begin((0, 0, number), config)
-        diverged.end((0, 0, number), config, math.inf)
-    assert not diverged.ready
+        diverged.learn((0, 0, number), config, 1, math.inf)
+    assert not diverged.is_taught
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_proposals_belong_to_a_conditional_space(seed: int) -> None:
-    proposed = taught(12, seed=seed).proposed()
+    proposed = taught(12, seed=seed).most_promising()
     assert proposed is not None
     ConfigSpace.Configuration(conditional_space(), values=proposed)  # raises where it does not
     assert ("momentum" in proposed) == (proposed["optimizer"] == "sgd")
 
 
 def test_only_the_possible_is_proposed() -> None:
-    assert taught(20).proposed(possible=lambda config: False) is None
-    proposed = taught(20).proposed(possible=lambda config: config["layers"] == 3)
+    search = taught(20)
+    search.possible = lambda config: False
+    assert search.most_promising() is None
+    search = taught(20)
+    search.possible = lambda config: config["layers"] == 3
+    proposed = search.most_promising()
     assert proposed is not None
     assert proposed["layers"] == 3
 
@@ -152,15 +169,15 @@ def test_a_study_repeats_itself_and_goes_on_where_it_ended(tmp_path: Path) -> No
     assert course(whole) != course(studied(2))
 
 
-def test_runs_are_paused_and_taken_up_in_the_order_of_the_looks() -> None:
+def test_runs_pause_and_train_on_in_the_order_of_the_pauses() -> None:
     evaluations = studied(3, iterations=8)
     by_run: dict[tuple, list[float]] = {}
     for e in evaluations:
         by_run.setdefault(e.id, []).append(e.budget)
-    assert all(budgets == LOOKS[: len(budgets)] for budgets in by_run.values())
+    assert all(budgets == PAUSES[: len(budgets)] for budgets in by_run.values())
     lengths = Counter(len(budgets) for budgets in by_run.values())
     assert lengths[1] > 2
-    assert lengths[len(LOOKS)] > 2
+    assert lengths[len(PAUSES)] > 2
     assert any(a.id != b.id and b.budget > 1 for a, b in pairwise(evaluations))
 
 
@@ -224,7 +241,7 @@ def test_with_workers_nothing_is_done_twice(tmp_path: Path) -> None:
     evaluations = run(settings, Bowl(calls=calls), tmp_path / "study")
     assert [e for e in evaluations if e.model_based]
     assert set(Counter(calls.read_text().splitlines()).values()) == {1}
-    for one in bohb.read_evaluations(tmp_path / "study"):
+    for one in read_evaluations(tmp_path / "study"):
         assert one.config == native(one.config)
     # What is logged is looked up, in whatever order two workers had finished it.
     longer = Settings("s", "freeze_thaw", workers=2, iterations=6, time_limit=60)
@@ -234,9 +251,7 @@ def test_with_workers_nothing_is_done_twice(tmp_path: Path) -> None:
     assert set(Counter(calls.read_text().splitlines()).values()) == {1}
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="freeze_thaw learns from no earlier study"):
-        run(Settings("s", "freeze_thaw", workers=0), Bowl(), previous=[tmp_path])
+def test_what_does_not_fit_is_refused() -> None:
     definition = {
         "objective": "recorded",
         "datasets": ["embedded/digits_mlp"],

@@ -13,7 +13,7 @@ import pytest
 
 from curvecast import CurveSet, DataError
 from curvecast.predictors.base import Prediction as Predicted
-from curvecast.studies import incumbent, jobs
+from curvecast.studies import incumbent, jobs, summary
 from curvecast.studies.objectives import prediction
 
 Make = Callable[..., CurveSet]
@@ -33,21 +33,21 @@ TUNING = {
 
 
 def test_a_study_of_real_training_becomes_a_collection(tmp_path: Path) -> None:
-    done = [jobs.run_study("d", DIGITS, "bohb", k, tmp_path / str(k)) for k in range(2)]
-    again, _ = jobs.run_study("d", DIGITS, "bohb", 0, tmp_path / "0")
-    pd.testing.assert_frame_equal(again, done[0][0])
-    together = jobs.gather_curves([curves for _, curves in done])
+    done = [jobs.run_job("d", DIGITS, "bohb", k, tmp_path / str(k)) for k in range(2)]
+    again = jobs.run_job("d", DIGITS, "bohb", 0, tmp_path / "0")
+    pd.testing.assert_frame_equal(again["evaluations"], done[0]["evaluations"])
+    together = jobs.gather_curves([made["curves"] for made in done])
     assert together.name == "trained/d"
-    assert len(together) == len(done[0][1]) + len(done[1][1])
+    assert len(together) == len(done[0]["curves"]) + len(done[1]["curves"])
     assert {key.split("-")[0] for key in together.configs["id"]} == {"0", "1"}
     assert together.configs["group"].nunique() == len(together)
     assert together.epochs.tolist() == [0, 1, 2, 3]
-    frame = pd.concat([f for f, _ in done])
+    frame = pd.concat([made["evaluations"] for made in done])
     found = jobs.incumbent(frame)
     whole = frame[(frame["budget"] == 3) & frame["stopped"].isna()]
     assert found["loss"] == whole["loss"].min()
     assert json.dumps(found["config"], sort_keys=True) in set(whole["config"])
-    tables = jobs.tables([frame], [])
+    tables = summary.tables([frame], [])
     assert list(tables) == ["studies", "study_timings"]
     assert tables["study_timings"]["seconds"].iloc[0] > 0
     assert "seconds" not in tables["studies"]
@@ -59,8 +59,8 @@ def test_a_study_of_real_training_becomes_a_collection(tmp_path: Path) -> None:
 
 def test_replays_of_several_optimisers_make_the_comparison(make_curves: Make) -> None:
     curves = make_curves(60)
-    done = [jobs.run_replays("tab", RECORDED, o, curves) for o in ("bohb", "random")]
-    tables = jobs.tables([f for f, _ in done], [r for _, r in done])
+    done = [jobs.run_job("tab", RECORDED, o, curves=curves) for o in ("bohb", "random")]
+    tables = summary.tables([d["evaluations"] for d in done], [d["regret"] for d in done])
     assert set(tables) == {"studies", "study_timings", "study_regret", "study_comparison"}
     assert tables["studies"]["study"].unique().tolist() == [curves.name]
     assert (tables["studies"]["budget_used"] >= 60).all()
@@ -69,7 +69,9 @@ def test_replays_of_several_optimisers_make_the_comparison(make_curves: Make) ->
     assert tables["study_comparison"]["difference"].iloc[0] == pytest.approx(
         final["bohb"] - final["random"]
     )
-    assert jobs.label("bohb", {**RECORDED, "stopping": {"Delta": 0.9}}) == "f-bohb"
+    ended = {**RECORDED, "seeds": 1, "stopping": {"predictor": "last_value", "Delta": 0.9}}
+    made = jobs.run_job("tab", ended, "bohb", curves=curves)
+    assert set(made["evaluations"]["optimizer"]) == set(made["regret"]["optimizer"]) == {"f-bohb"}
 
 
 class Shift:
@@ -92,8 +94,9 @@ def test_the_tuned_predictor_is_compared_with_the_untuned_one(
 ) -> None:
     monkeypatch.setattr(prediction, "make_predictor", lambda model, **options: Shift(**options))
     curves = make_curves(60)
-    frame, trained = jobs.run_study("tune", TUNING, "bohb", 0, tmp_path, curves)
-    assert trained is None
+    made = jobs.run_job("tune", TUNING, "bohb", 0, tmp_path, curves)
+    assert list(made) == ["evaluations"]
+    frame = made["evaluations"]
     incumbent.write(jobs.incumbent(frame), {**TUNING, "fixed": {"lr": 9}}, tmp_path / "found.json")
     found = incumbent.read(tmp_path / "found.json")
     assert (found["model"], found["dataset"], found["seed"]) == ("ridge", "x", 0)

@@ -12,11 +12,14 @@ import pytest
 from scipy import stats
 
 from curvecast import CurveSet, DataError
-from curvecast.studies import bohb, replay, summary
-from curvecast.studies.bohb import Settings, run
+from curvecast.studies import summary
 from curvecast.studies.early import EarlyEnd, _milestone, heavier_tailed
 from curvecast.studies.evaluation import Evaluation, Trial
+from curvecast.studies.jobs import replay
 from curvecast.studies.objectives.recorded import Recorded
+from curvecast.studies.samplers import load
+from curvecast.studies.scheduler import run
+from curvecast.studies.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 Make = Callable[..., CurveSet]
@@ -120,13 +123,13 @@ def test_models_learn_from_what_was_looked_up(
     make_curves: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learned = []
-    new_result = bohb._ModelSampler.new_result
+    learn = load("bohb").learn
     monkeypatch.setattr(
-        bohb._ModelSampler,
-        "new_result",
-        lambda self, job, update_model=True: (
-            learned.append(job.kwargs["config"]),
-            new_result(self, job, update_model),
+        load("bohb"),
+        "learn",
+        lambda self, key, config, *known: (
+            learned.append(config),
+            learn(self, key, config, *known),
         ),
     )
     curves = make_curves(40)
@@ -170,8 +173,8 @@ def test_the_search_finds_the_best_runs(parallel: CurveSet) -> None:
         settings = Settings(
             "toy", optimizer, max_budget=27, iterations=None, total_budget=900, workers=0
         )
-        frame = replay.replay(parallel, settings, range(4))
-        frames[optimizer] = replay.regrets(frame, parallel, 900)
+        frame = replay(parallel, settings, range(4))
+        frames[optimizer] = summary.regrets(frame, parallel, 900)
         used = frame.groupby("seed")["cost"].sum()
         assert ((used >= 900) & (used < 927)).all()
     final = {k: f.loc[f["share"] == 1, "regret"].mean() for k, f in frames.items()}

@@ -18,14 +18,15 @@ from curvecast import DataError
 from curvecast.files import write_arrays
 from curvecast.report.tables import networks as network_tables
 from curvecast.report.tables import studies as study_tables
-from curvecast.studies import bohb, networks
-from curvecast.studies.bohb import Settings, StudyError, run
+from curvecast.studies import networks, scheduler
 from curvecast.studies.definitions import objective_of, task_of
-from curvecast.studies.evaluation import Trial
-from curvecast.studies.jobs import run_study
+from curvecast.studies.evaluation import StudyError, Trial
+from curvecast.studies.jobs import run_job
 from curvecast.studies.objectives.houses import HouseTask
 from curvecast.studies.objectives.images import ImageTask
 from curvecast.studies.objectives.training import Training
+from curvecast.studies.scheduler import run
+from curvecast.studies.settings import Settings
 from curvecast.studies.spaces import kuzushiji, load_configuration, load_space
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -70,7 +71,7 @@ def test_impossible_networks_are_drawn_again(monkeypatch: pytest.MonkeyPatch) ->
     space.seed(0)
     drawn = [dict(c) for c in space.sample_configuration(50)]
     assert not all(task.possible(c) for c in drawn)
-    monkeypatch.setattr(bohb, "_DRAWS_UNTIL_POSSIBLE", 20)
+    monkeypatch.setattr(scheduler, "_DRAWS_UNTIL_POSSIBLE", 20)
     hopeless = Training(ImageTask(most_multiplications=1))
     with pytest.raises(StudyError, match="none of 20 drawn configurations is possible"):
         run(Settings("toy", "random", workers=0, max_budget=1, iterations=1), hopeless)
@@ -82,7 +83,8 @@ def test_a_study_of_images_is_a_collection_with_sizes(tmp_path: Path) -> None:
         "task_options": {"n_epochs": 2, "shift": 1, "most_multiplications": 5e4},
         "eta": 2, "max_budget": 2, "iterations": 1,
     }  # fmt: skip
-    frame, curves = run_study("toy", definition, "bohb", 0, tmp_path)
+    made = run_job("toy", definition, "bohb", 0, tmp_path)
+    frame, curves = made["evaluations"], made["curves"]
     assert curves is not None
     assert curves.name == "trained/toy"
     assert curves.direction == "maximize"
@@ -339,7 +341,8 @@ def test_the_published_layouts_go_through_a_study(
         "task_options": {"fixed": "kuzushiji.QUICK", "n_epochs": 3, "weighted": True, "shift": 1},
         "max_budget": 3, "iterations": 1, "workers": 0,
     }  # fmt: skip
-    frame, curves = run_study("k49", definition, "bohb", 0, tmp_path / "study", raw=paths)
+    made = run_job("k49", definition, "bohb", 0, tmp_path / "study", raw=paths)
+    frame, curves = made["evaluations"], made["curves"]
     assert curves is not None
     assert frame.loc[frame["budget"] == 3, "validation"].max() > 0.8
     found = json.loads(frame["config"].iloc[-1])
@@ -348,7 +351,8 @@ def test_the_published_layouts_go_through_a_study(
     assert scores["test_balanced"][0] <= 1
     transfer = {k: v for k, v in definition.items() if k != "space"}
     transfer["configuration_of"] = "k49"
-    frame, _ = run_study("t", transfer, "random", 0, tmp_path / "t", raw=paths, taken=found)
+    made = run_job("t", transfer, "random", 0, tmp_path / "t", raw=paths, source=found)
+    frame = made["evaluations"]
     assert np.isfinite(frame["loss"]).all()
     searched = {name for text in frame["config"] for name in json.loads(text)}
     assert searched <= set(kuzushiji.transfer(found))

@@ -15,12 +15,14 @@ from toys import conditional_space
 
 from curvecast import CurveSet, DataError
 from curvecast.protocol import seed_from
-from curvecast.studies.bohb import Settings, read_evaluations, run
 from curvecast.studies.early import EarlyEnd
 from curvecast.studies.evaluation import Config
+from curvecast.studies.log import read_evaluations
 from curvecast.studies.objectives.digits import DigitsMLP
 from curvecast.studies.objectives.task import Session, Task
 from curvecast.studies.objectives.training import Training
+from curvecast.studies.scheduler import run
+from curvecast.studies.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

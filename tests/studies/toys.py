@@ -11,7 +11,7 @@ from typing import Any
 
 import ConfigSpace
 
-from curvecast.studies.evaluation import Config, EvaluationError, Trial
+from curvecast.studies.evaluation import Config, EvaluationError, Objective, Trial
 
 
 def conditional_space() -> ConfigSpace.ConfigurationSpace:
@@ -30,7 +30,7 @@ def conditional_space() -> ConfigSpace.ConfigurationSpace:
 
 
 @dataclass
-class Bowl:
+class Bowl(Objective):
     """Loss 0 at lr = 1e-3 with one layer; `slow` seconds per evaluation, a line per call."""
 
     calls: Path | None = None
@@ -80,7 +80,7 @@ class Diverging(Bowl):
 
 
 class Unloadable(Bowl):
-    """Cannot be taken up by another process."""
+    """Cannot be loaded by another process."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Unloadable:
         return self

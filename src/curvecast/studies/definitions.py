@@ -187,7 +187,7 @@ def objective_of(
     definition: Mapping[str, Any],
     curves: CurveSet | None = None,
     raw: Sequence[str | Path] = (),
-    taken: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> Objective:
     """The objective of a study.
 
@@ -195,7 +195,7 @@ def objective_of(
     ----------
     curves : the collection, for the objectives `prediction` and `recorded`.
     raw : the raw files of the stanza under `data`, for the objective `training`.
-    taken : the configuration that the study under `configuration_of` found.
+    source : the incumbent's configuration of the study under `configuration_of`.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def objective_of(
         from curvecast.studies.objectives.training import Training
 
         kind_of_budget = Subsets if definition.get("fidelity") == "data" else Training
-        return kind_of_budget(task_of(definition, raw, taken), space, early_of(definition))
+        return kind_of_budget(task_of(definition, raw, source), space, early_of(definition))
     if curves is None:
         raise DataError(f"study {name!r}: objective {kind} needs a collection of curves")
     if kind == "recorded":
@@ -237,14 +237,14 @@ def objective_of(
 def task_of(
     definition: Mapping[str, Any],
     raw: Sequence[str | Path] = (),
-    taken: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> Any:
     """The task of a definition, see `objective_of`. Raises DataError where there is none."""
     name, options = definition["task"], dict(definition.get("task_options", {}))
     if "data" in definition:
         options |= {"data": definition["data"], "raw": raw}
-    if taken is not None:
-        options["taken"] = taken
+    if source is not None:
+        options["taken"] = source
     path, _, cls = TASKS.get(name, name).rpartition(":")
     if not cls or not path:
         raise DataError(

@@ -34,7 +34,7 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.fidelity import evaluation_epochs
 from curvecast.predictors import make_predictor, module_of
 from curvecast.studies import identity
-from curvecast.studies.evaluation import Evaluation, Trial, trained_of
+from curvecast.studies.evaluation import Evaluation, Trial
 
 if TYPE_CHECKING:
     from curvecast.predictors.base import Predictor
@@ -186,7 +186,7 @@ def _first_to_reach(history: Sequence[Evaluation], rung: int) -> list[Evaluation
     """One evaluation per configuration that was trained for `rung` epochs or more, in order."""
     found: dict[tuple[int, int, int], Evaluation] = {}
     for evaluation in history:
-        if trained_of(evaluation) >= rung:
+        if evaluation.trained >= rung:
             found.setdefault(evaluation.id, evaluation)
     return list(found.values())
 

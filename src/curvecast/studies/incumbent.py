@@ -1,4 +1,4 @@
-"""What a study that tunes a predictor found, as a file, and a predictor's options out of it.
+"""Writes and reads the incumbent of a study that tunes a predictor, and its options.
 
 Every job of a predictor imports this: nothing here may import hpbandster or ConfigSpace.
 """
@@ -12,25 +12,19 @@ from typing import Any
 from curvecast.files import DataError, read_json, write_json
 
 
-def tuned_options(
-    found: Mapping[str, Any], fixed: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Options of a predictor from the incumbent of its study: what was fixed, found, and epochs."""
-    return {**(fixed or {}), **found["config"], "epochs": round(found["budget"])}
-
-
-def write(found: Mapping[str, Any], definition: Mapping[str, Any], path: str | Path) -> None:
-    """Write the incumbent of a study that tunes a predictor, with the predictor's options.
+def write(incumbent: Mapping[str, Any], definition: Mapping[str, Any], path: str | Path) -> None:
+    """Write the incumbent of a study, and as `options` the predictor's: fixed, tuned, epochs.
 
     Parameters
     ----------
-    found : what `studies.jobs.incumbent` returns.
+    incumbent : what `studies.jobs.incumbent` returns.
     """
+    tuned = {**incumbent["config"], "epochs": round(incumbent["budget"])}
     content = {
         "model": definition["model"],
         "dataset": definition["dataset"],
-        **found,
-        "options": tuned_options(found, definition.get("fixed")),
+        **incumbent,
+        "options": {**definition.get("fixed", {}), **tuned},
     }
     write_json(content, path)
 

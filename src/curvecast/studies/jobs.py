@@ -1,4 +1,4 @@
-"""What the jobs of the workflow do: run a study, gather its seeds, and use what it found."""
+"""Runs the jobs of studies: searches, their curves as a collection, tuned predictors."""
 
 from __future__ import annotations
 
@@ -13,60 +13,85 @@ import pandas as pd
 
 from curvecast.curves import CurveSet, DataError, concat, group_equal_rows
 from curvecast.protocol import seed_from
-from curvecast.studies import replay, summary
-from curvecast.studies.bohb import run
-from curvecast.studies.definitions import early_of, objective_of, settings_of
+from curvecast.studies import summary
+from curvecast.studies.definitions import early_of, objective_of, settings_of, study_of
+from curvecast.studies.early import EarlyEnd
 from curvecast.studies.objectives.prediction import Prediction
+from curvecast.studies.objectives.recorded import Recorded
+from curvecast.studies.scheduler import run
+from curvecast.studies.settings import Settings
 
 
-def label(optimizer: str, definition: Mapping[str, Any]) -> str:
-    """Name of a search in tables: `f-bohb` is BOHB with a stopping rule (after f-Hyperband)."""
-    return f"f-{optimizer}" if definition.get("stopping") else optimizer
-
-
-def run_study(
+def run_job(
     name: str,
     definition: Mapping[str, Any],
     optimizer: str,
-    seed: int,
-    folder: str | Path,
+    seed: int | str | None = None,
+    folder: str | Path | None = None,
     curves: CurveSet | None = None,
     raw: Sequence[str | Path] = (),
-    taken: Mapping[str, Any] | None = None,
-) -> tuple[pd.DataFrame, CurveSet | None]:
-    """Run one seed of a study; what `folder` has logged of it is not computed again.
+    source: Mapping[str, Any] | None = None,
+) -> dict[str, pd.DataFrame | CurveSet]:
+    """Run one job of a study: a seed, or on recorded curves all seeds.
 
-    Returns `summary.evaluations_frame` and, for real training, the runs as the collection
-    `trained/{name}` (ids begin with the seed and end with the optimiser), otherwise None.
+    What `folder` has logged of a seed is not computed again. The result has, by name,
+    `evaluations` (see `summary.evaluations_frame`); for real training `curves`, the runs as the
+    collection `trained/{name}` (ids begin with the seed and end with the optimiser); on recorded
+    curves `regret` (see `summary.regrets`).
 
     Parameters
     ----------
-    curves, raw, taken : see `definitions.objective_of`.
+    curves, raw, source : see `definitions.objective_of`.
     """
-    objective = objective_of(name, definition, curves, raw, taken)
-    evaluations = run(settings_of(name, definition, optimizer, seed), objective, folder)
-    frame = summary.evaluations_frame(evaluations, name, label(optimizer, definition), seed)
-    collect = getattr(objective, "collect", None)
-    if collect is None:
-        return frame, None
-    trained = collect(evaluations)
+    objective = objective_of(name, definition, curves, raw, source)
+    settings = settings_of(name, definition, optimizer, int(seed or 0))
+    if curves is not None and isinstance(objective, Recorded):
+        return _run_recorded(curves, definition, settings)
+    evaluations = run(settings, objective, folder)
+    label = _label(optimizer, early_of(definition))
+    made = {"evaluations": summary.evaluations_frame(evaluations, name, label, settings.seed)}
+    trained = objective.collect(evaluations)
+    if trained is None:
+        return made
     ids = [f"{seed}-{key}-{optimizer}" for key in trained.configs["id"]]
-    return frame, replace(trained, name=f"trained/{name}", configs=trained.configs.assign(id=ids))
+    trained = replace(trained, name=f"trained/{name}", configs=trained.configs.assign(id=ids))
+    return {**made, "curves": trained}
 
 
-def run_replays(
-    name: str, definition: Mapping[str, Any], optimizer: str, curves: CurveSet
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All seeds of a study on recorded curves: evaluations, and the regret over the budget.
+def _run_recorded(
+    curves: CurveSet, definition: Mapping[str, Any], settings: Settings
+) -> dict[str, pd.DataFrame | CurveSet]:
+    """All seeds on one collection, whose name is the study column.
 
-    The study column of both is the collection's name. Without `total_budget` every seed has its
-    own end, and the regret is given up to the earliest of them.
+    Without `total_budget` every seed has its own end, and the regret is given up to the earliest
+    of them.
     """
-    settings = settings_of(name, definition, optimizer).model_copy(update={"name": curves.name})
-    seeds = range(int(definition.get("seeds", 1)))
-    frame = replay.replay(curves, settings, seeds, early_of(definition))
-    total = definition.get("total_budget", frame.groupby("seed")["cost"].sum().min())
-    return frame, replay.regrets(frame, curves, float(total))
+    settings = settings.model_copy(update={"name": curves.name})
+    seeds = range(study_of(curves.name, definition).seeds)
+    frame = replay(curves, settings, seeds, early_of(definition))
+    total = settings.total_budget or frame.groupby("seed")["cost"].sum().min()
+    return {"evaluations": frame, "regret": summary.regrets(frame, curves, float(total))}
+
+
+def replay(
+    curves: CurveSet, settings: Settings, seeds: Iterable[int], early: EarlyEnd | None = None
+) -> pd.DataFrame:
+    """Run a study on recorded curves once per seed; `summary.evaluations_frame` of them all.
+
+    `settings.seed` is replaced by each seed; `settings.workers` is 0.
+    """
+    objective = Recorded(curves, early=early)
+    frames = []
+    for seed in seeds:
+        one = settings.model_copy(update={"seed": seed, "workers": 0})
+        label = _label(settings.optimizer, early)
+        frames.append(summary.evaluations_frame(run(one, objective), settings.name, label, seed))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _label(optimizer: str, early: EarlyEnd | None) -> str:
+    """Name of a search in tables: `f-bohb` is BOHB with a stopping rule (after f-Hyperband)."""
+    return optimizer if early is None else f"f-{optimizer}"
 
 
 def gather_curves(sets: Sequence[CurveSet]) -> CurveSet:
@@ -89,8 +114,8 @@ def incumbent(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def found_by(frames: Sequence[pd.DataFrame]) -> dict[str, Any] | None:
-    """The configuration that a study found, from the evaluations of its jobs; None without any."""
+def incumbent_config(frames: Sequence[pd.DataFrame]) -> dict[str, Any] | None:
+    """The incumbent's configuration, from the evaluations of a study's jobs; None without any."""
     return incumbent(pd.concat(frames))["config"] if frames else None
 
 
@@ -117,15 +142,14 @@ def tuning_rows(
         raise DataError(f"study {name!r} does not tune a predictor")
     lengths = dict.fromkeys((objective.default_epochs(), int(options["epochs"])))
     variants = [
-        (variant, {**found, "epochs": n})
+        (variant, {**chosen, "epochs": n})
         for n in lengths
-        for variant, found in (("untuned", {}), ("tuned", options))
+        for variant, chosen in (("untuned", {}), ("tuned", options))
     ]
     rows = []
     for variant, chosen in variants:
-        scores = pd.DataFrame(
-            [objective.score(chosen, seed_from(name, "repeat", k)) for k in range(repeats)]
-        )
+        seeds = [seed_from(name, "repeat", k) for k in range(repeats)]
+        scores = pd.DataFrame([objective.score(chosen, seed) for seed in seeds])
         row: dict[str, Any] = {
             "study": name,
             "model": objective.model,
@@ -140,24 +164,3 @@ def tuning_rows(
             row[f"{column}_se"] = scores[column].std(ddof=1) / np.sqrt(repeats)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def tables(
-    evaluations: Iterable[pd.DataFrame], regrets: Iterable[pd.DataFrame]
-) -> dict[str, pd.DataFrame]:
-    """Tables from the frames of all studies.
-
-    `studies`, its column of seconds apart as `study_timings` (no two runs share it), and with
-    recorded curves `study_regret` and `study_comparison`.
-    """
-    rows = summary.study_rows(pd.concat(evaluations, ignore_index=True))
-    result = {
-        "studies": rows.drop(columns="seconds"),
-        "study_timings": rows[[*summary.KEYS, "seeds", "seconds"]],
-    }
-    regrets = list(regrets)
-    if regrets:
-        together = pd.concat(regrets, ignore_index=True)
-        result["study_regret"] = summary.regret_rows(together)
-        result["study_comparison"] = summary.paired_rows(together)
-    return result

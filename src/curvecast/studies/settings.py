@@ -1,4 +1,4 @@
-"""How a study searches; apart from what runs it, so that planning does not import hpbandster."""
+"""Describes how a study searches; imports nothing that runs it, because every plan reads it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from curvecast.curves import DataError
+from curvecast.studies import samplers
 from curvecast.validation import Strict, one_line
 
-OPTIMIZERS = ("bohb", "freeze_thaw", "hyperband", "random", "grid")
-Optimizer = Literal[OPTIMIZERS]  # type: ignore[valid-type]
+Optimizer = Literal[samplers.NAMES]  # type: ignore[valid-type]
 
 # Whole numbers stay whole: what is written and what reaches a job are the same.
 Positive = Annotated[int | float, Field(gt=0)]
@@ -33,8 +33,7 @@ class Search(Strict):
     timeout : seconds after which one evaluation counts as hung; default: no limit.
     time_limit : seconds after which the study ends with an error; default: no limit.
     random_fraction : share of configurations that are drawn uniformly although there is a model;
-        default: 1/3 as in hpbandster, .1 for freeze_thaw, whose expected improvement explores
-        by itself.
+        default: that of the sampler.
     min_points_in_model, top_n_percent, num_samples, bandwidth_factor, min_bandwidth : hpbandster's
         options of BOHB with its defaults.
     """
@@ -69,9 +68,7 @@ class Settings(Search):
     Attributes
     ----------
     name : name of the study.
-    optimizer : "bohb", "freeze_thaw" (no brackets: runs pause and go on again, see
-        `studies.freeze_thaw`), "hyperband", "random" (full budget only) or "grid" (every
-        combination of the space's categories once, full budget only; it ends by itself).
+    optimizer : name of a module in `studies/samplers`.
     seed : of the search.
     """
 
@@ -92,13 +89,6 @@ class Settings(Search):
     def n_brackets(self) -> int | None:
         """Number of brackets; None where only `total_budget` ends the study."""
         return 4 if self.iterations is None and self.total_budget is None else self.iterations
-
-    @property
-    def share_at_random(self) -> float:
-        """`random_fraction`, or the optimiser's default."""
-        if self.random_fraction is not None:
-            return self.random_fraction
-        return 0.1 if self.optimizer == "freeze_thaw" else 1 / 3
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -1,18 +1,19 @@
-"""Studies as tables: every evaluation, the incumbent over the budget, one row per study."""
+"""Makes tables of studies: all evaluations, the incumbent over the budget, a row per study."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.studies.evaluation import Evaluation, cost_of, trained_of
+from curvecast.studies.evaluation import Evaluation
 
 KEYS = ["study", "optimizer"]
+SHARES = np.linspace(0.02, 1.0, 50)
 
 
 def evaluations_frame(
@@ -37,8 +38,8 @@ def evaluations_frame(
             "loss": e.loss,
             "reason": e.reason,
             "model_based": e.model_based,
-            "cost": float(cost_of(e)),
-            "trained": float(trained_of(e)),
+            "cost": float(e.cost),
+            "trained": float(e.trained),
             "started": e.seconds["started"],
             "finished": e.seconds["finished"],
             **{
@@ -55,7 +56,7 @@ def evaluations_frame(
 
 
 def incumbents(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one study and seed at which the best known configuration changed.
+    """The rows of one study and seed at which the best configuration changed.
 
     The incumbent is the evaluation with the lowest loss on the highest budget reached so far;
     what failed or was ended early is none.
@@ -67,12 +68,12 @@ def incumbents(frame: pd.DataFrame) -> pd.DataFrame:
     whole = frame[frame["stopped"].isna() & np.isfinite(frame["loss"])]
     if whole.empty:
         raise DataError(f"study {frame['study'].iloc[0]!r}: no evaluation has a loss")
-    kept, best = [], (0.0, np.inf)
+    changes, best = [], (0.0, np.inf)
     for budget, loss in zip(whole["budget"], whole["loss"], strict=True):
         better = budget > best[0] or (budget == best[0] and loss < best[1])
         best = (budget, loss) if better else best
-        kept.append(better)
-    return whole[np.array(kept)]
+        changes.append(better)
+    return whole[np.array(changes)]
 
 
 def regret(frame: pd.DataFrame, curves: CurveSet) -> pd.Series:
@@ -88,6 +89,30 @@ def regret(frame: pd.DataFrame, curves: CurveSet) -> pd.Series:
     known = incumbents(frame)
     final = pd.Series(losses[known["row"].astype(int)], index=known.index)
     return (final.reindex(frame.index).ffill() - best) / (median - best)
+
+
+def regrets(frame: pd.DataFrame, curves: CurveSet, total_budget: float) -> pd.DataFrame:
+    """Normalised regret per seed at the shares `SHARES` of the total budget.
+
+    Columns `study, optimizer, seed, share, used, regret`; the regret before the first evaluation
+    has finished is missing.
+    """
+    parts = []
+    for (study, optimizer, seed), part in frame.groupby(["study", "optimizer", "seed"]):
+        values = regret(part, curves)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "study": study,
+                    "optimizer": optimizer,
+                    "seed": seed,
+                    "share": SHARES,
+                    "used": SHARES * total_budget,
+                    "regret": at_budgets(part["used"], values, SHARES * total_budget),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
 def at_budgets(used: pd.Series, values: pd.Series, budgets: np.ndarray) -> np.ndarray:
@@ -194,3 +219,24 @@ def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
         )
     columns = ["optimizer", "other", "studies", "seeds", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "studies_ahead"])
+
+
+def tables(
+    evaluations: Iterable[pd.DataFrame], regrets: Iterable[pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """Tables from the frames of all studies.
+
+    `studies`, its column of seconds apart as `study_timings` (no two runs share it), and with
+    recorded curves `study_regret` and `study_comparison`.
+    """
+    rows = study_rows(pd.concat(evaluations, ignore_index=True))
+    result = {
+        "studies": rows.drop(columns="seconds"),
+        "study_timings": rows[[*KEYS, "seeds", "seconds"]],
+    }
+    regrets = list(regrets)
+    if regrets:
+        together = pd.concat(regrets, ignore_index=True)
+        result["study_regret"] = regret_rows(together)
+        result["study_comparison"] = paired_rows(together)
+    return result

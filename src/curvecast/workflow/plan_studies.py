@@ -18,6 +18,7 @@ from curvecast.curves import DataError
 from curvecast.data import registry as datasets
 from curvecast.predictors import module_of
 from curvecast.predictors import registry as models
+from curvecast.studies import samplers
 from curvecast.studies.definitions import TASKS, NetworkDefinition, early_of, settings_of
 from curvecast.validation import validated
 
@@ -144,7 +145,7 @@ class Studies:
         if study["objective"] != "training":
             raise DataError(f"network {name!r}: study {own['study']!r} trains nothing")
         if "configuration_of" in study:
-            own["taken"] = study["configuration_of"]
+            own["source"] = study["configuration_of"]
         options = {**study.get("task_options", {}), **own.get("task_options", {})}
         shared = {key: study[key] for key in ("task", "data") if key in study}
         return {**shared, **own, "task_options": options}
@@ -188,7 +189,7 @@ class Studies:
     def _check_networks(self) -> None:
         for name in self.config.networks:
             definition = self.network(name)
-            needed = [definition[key] for key in ("study", "taken") if key in definition]
+            needed = [definition[key] for key in ("study", "source") if key in definition]
             self._check_needed(f"network {name!r}", needed)
         for name in self.task_data():
             if self.registry.get(name, {}).get("kind") != "task":
@@ -220,7 +221,7 @@ class Studies:
     def _data_of_network(self, name: str) -> list[str]:
         definition = self.network(name)
         found = [definition["data"]] if "data" in definition else []
-        for key in ("study", "taken"):
+        for key in ("study", "source"):
             found += self._data_of_study(definition[key]) if key in definition else []
         if "weights" in definition:
             found += self._data_of_network(definition["weights"])
@@ -304,7 +305,7 @@ class Studies:
         if definition["objective"] == "training":
             source = definition.get("configuration_of")
             files["raw"] = self._raw(definition)
-            files["taken"] = self.files("evaluations", study=source) if source else []
+            files["source"] = self.files("evaluations", study=source) if source else []
         else:
             dataset = getattr(wildcards, "dataset", definition.get("dataset"))
             files["curves"] = f"{self.config.results.rstrip('/')}/curves/{dataset}.parquet"
@@ -328,7 +329,7 @@ class Studies:
         """Input files of one training of a network, but for its code."""
         definition = self.network(wildcards.network)
         files: dict[str, Any] = {"own": own_files(definition), "raw": self._raw(definition)}
-        for key in ("study", "taken"):
+        for key in ("study", "source"):
             study = definition.get(key)
             files[key] = self.files("evaluations", "training", study=study) if study else []
         source = definition.get("weights")
@@ -384,8 +385,10 @@ class Studies:
 
 
 def modules(definition: Mapping[str, Any]) -> list[str]:
-    """Modules behind a study that no import of `studies.jobs` names: task, space, predictor."""
+    """Modules behind a study that no import of `studies.jobs` names: sampler, task, ..."""
     found = ["curvecast.studies.jobs"]
+    if "objective" in definition:
+        found += map(samplers.module_of, definition.get("optimizers", ["bohb"]))
     if "task" in definition:
         module = TASKS.get(definition["task"], definition["task"]).partition(":")[0]
         found += [module] if module.startswith("curvecast.") else []

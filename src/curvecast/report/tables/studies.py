@@ -22,7 +22,6 @@ from curvecast.report.tables.markdown import (
 )
 from curvecast.report.tables.published import read_columns
 from curvecast.studies import summary
-from curvecast.studies.jobs import tables as study_tables
 
 PUBLISHED_ON = "LCBench task A, validation accuracy in percent"
 _TUNED = " tuned by BOHB"
@@ -39,7 +38,7 @@ def _read(paths: Any) -> pd.DataFrame:
 
 def studies_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     """One row per study and optimiser, and their seconds."""
-    frames = study_tables([read_parquet(path)[0] for path in inputs["evaluations"]], [])
+    frames = summary.tables([read_parquet(path)[0] for path in inputs["evaluations"]], [])
     rows, seconds = frames["studies"], frames["study_timings"]
     text = document(
         "Seconds of studies",

@@ -13,7 +13,7 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
-from curvecast.studies.evaluation import Config, Trial
+from curvecast.studies.evaluation import Config, Objective, Trial
 
 METRICS = ("mse", "mae")
 
@@ -65,7 +65,7 @@ class Parts:
         return parts[0], parts[1], parts[2]
 
 
-class Prediction:
+class Prediction(Objective):
     """Error of a network predictor on the validation runs.
 
     The configuration and `epochs` (the budget) are options of the predictor; it is trained from

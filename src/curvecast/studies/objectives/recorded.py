@@ -19,11 +19,11 @@ from ConfigSpace import UniformFloatHyperparameter, UniformIntegerHyperparameter
 from curvecast.curves import CurveSet, DataError
 from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd, Ended
-from curvecast.studies.evaluation import Config, Evaluation, Trial, native
+from curvecast.studies.evaluation import Config, Evaluation, Objective, Trial, native
 from curvecast.studies.spaces import of_curves
 
 
-class Recorded:
+class Recorded(Objective):
     """The loss of a configuration after `budget` epochs, from recorded curves.
 
     A run costs the epochs that it was not trained for on lower rungs.

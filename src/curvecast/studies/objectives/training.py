@@ -14,14 +14,14 @@ from curvecast import files
 from curvecast.curves import CurveSet, DataError, group_equal_rows
 from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd
-from curvecast.studies.evaluation import Config, Evaluation, Trial, trained_of
+from curvecast.studies.evaluation import Config, Evaluation, Objective, Trial
 from curvecast.studies.objectives.task import Session, Task
 
 # Values of epochs 0, 1, ... by the name of their series.
 Logs = dict[str, list[float]]
 
 
-class Training:
+class Training(Objective):
     """Loss of a configuration after `budget` epochs of real training.
 
     A run leaves a checkpoint, which the next rung continues; without one (a study without files)
@@ -109,8 +109,7 @@ class Training:
         longest: dict[tuple[int, int, int], Evaluation] = {}
         for evaluation in evaluations:
             if "curve" in evaluation.info and (
-                evaluation.id not in longest
-                or trained_of(evaluation) >= trained_of(longest[evaluation.id])
+                evaluation.id not in longest or evaluation.trained >= longest[evaluation.id].trained
             ):
                 longest[evaluation.id] = evaluation
         runs = [
