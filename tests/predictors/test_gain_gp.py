@@ -5,12 +5,9 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from curvecast import DataError, make_predictor
-from curvecast.predictors.gain_gp import (
-    GainGPPredictor,
-    _negative_log_posterior,
-    _parts,
-    summaries,
-)
+from curvecast.predictors import gain_gp
+from curvecast.predictors.gain_gp import GainGPPredictor, summaries
+from curvecast.predictors.gaussian_process import by_solving, negative_log_posterior
 
 
 def fitted(curves, taus, rows, **options):
@@ -19,12 +16,11 @@ def fitted(curves, taus, rows, **options):
 
 def test_gradient_of_the_posterior():
     rng = np.random.default_rng(0)
-    parts = _parts(*[rng.normal(size=s) for s in [(20, 4), (20, 3), (20, 4), (20, 3)]])
-    X, H, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 3)), rng.normal(size=20)
-    parts = _parts(X, H, X, H)
+    inputs, y = (rng.normal(size=(20, 4)), rng.normal(size=(20, 3))), rng.normal(size=20)
+    rest = (gain_gp.covariance_of(gain_gp._parts(inputs, inputs)), y, gain_gp.PRIOR, by_solving)
     theta = np.array([0.1, -0.2, 0.3, -0.1, -1.0])
-    numeric = approx_fprime(theta, lambda t: _negative_log_posterior(t, parts, y)[0], 1e-6)
-    np.testing.assert_allclose(_negative_log_posterior(theta, parts, y)[1], numeric, atol=1e-4)
+    numeric = approx_fprime(theta, lambda t: negative_log_posterior(t, *rest)[0], 1e-6)
+    np.testing.assert_allclose(negative_log_posterior(theta, *rest)[1], numeric, atol=1e-4)
 
 
 def test_left_out_predictions_are_those_of_a_refit(make_curves):
@@ -32,13 +28,11 @@ def test_left_out_predictions_are_those_of_a_refit(make_curves):
     curves = make_curves(30, noise=0.01, seed=1)
     model = fitted(curves, [5], np.arange(30))
     left_out = model.predict_left_out(5)
-    process = model._model._at[5]
+    process = model._at_tau[5]
     kept = np.arange(30) != 11
-    curve, hp, y = process._curve, process._hp, process._y
-    theta = process.theta
-    from curvecast.predictors.gain_gp import _NUGGET, _kernel
-
-    K = _kernel(theta, _parts(curve, hp, curve, hp)) + (np.exp(theta[4]) + _NUGGET) * np.eye(30)
+    covariance = gain_gp.covariance_of(gain_gp._parts(process._inputs, process._inputs))
+    K, _ = covariance(process.theta)
+    y = process._y
     weights = np.linalg.solve(K[np.ix_(kept, kept)], K[kept, 11])
     location = process._base[11] + process._shift + process._spread * (weights @ y[kept])
     variance = K[11, 11] - weights @ K[kept, 11]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,32 +14,38 @@ from sklearn.gaussian_process.kernels import DotProduct, Matern, WhiteKernel
 
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.features import build, summarise
-from curvecast.predictors.gp import Kernel, negative_log_posterior
+from curvecast.predictors.gaussian_process import (
+    Prior,
+    by_inverting,
+    by_solving,
+    negative_log_posterior,
+)
+from curvecast.predictors.gp import Kernel, covariance_at
 from curvecast.predictors.scaling import Columns
 
 
-def _toy(n: int, p: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n, p))
-    return X, X[:, 0] + np.sin(X[:, 1]), (np.full(p + 3, 0.1), np.full(p + 3, 0.8))
+def _toy(n: int, p: int) -> tuple[np.ndarray, np.ndarray]:
+    X = np.random.default_rng(0).normal(size=(n, p))
+    return X, X[:, 0] + np.sin(X[:, 1])
 
 
 @pytest.mark.parametrize("linear", [0, 1])
-def test_the_gradient_is_that_of_the_value(linear: int) -> None:
-    X, y, (mean, spread) = _toy(30, 4)
+@pytest.mark.parametrize("invert", [by_solving, by_inverting])
+def test_the_gradient_is_that_of_the_value(linear: int, invert: Any) -> None:
+    X, y = _toy(30, 4)
     k = 6 + linear
     theta = 0.3 * np.random.default_rng(1).normal(size=k)
-    prior = (mean[:k], spread[:k])
+    rest = (covariance_at(X), y, Prior(np.full(k, 0.1), np.full(k, 0.8)), invert)
     error = check_grad(
-        lambda t: negative_log_posterior(t, X, y, prior)[0],
-        lambda t: negative_log_posterior(t, X, y, prior)[1],
+        lambda t: negative_log_posterior(t, *rest)[0],
+        lambda t: negative_log_posterior(t, *rest)[1],
         theta,
     )
     assert error < 1e-5
 
 
 def test_the_kernel_is_that_of_scikit_learn() -> None:
-    X, y, _ = _toy(20, 3)
+    X, y = _toy(20, 3)
     kernel = Kernel(np.array([0.5, 2.0, 9.0]), signal=1.3, noise=0.2, linear=0.4)
     public = 1.3 * Matern(kernel.length, nu=2.5) + WhiteKernel(0.2)
     public = public + 0.4 * DotProduct(0.0, "fixed")
@@ -46,7 +53,8 @@ def test_the_kernel_is_that_of_scikit_learn() -> None:
     np.testing.assert_allclose(kernel.variance(X), public.diag(X))
     reference = GaussianProcessRegressor(public, alpha=1e-8, optimizer=None).fit(X, y)
     theta = np.log([0.5, 2.0, 9.0, 1.3, 0.2, 0.4])
-    value, _ = negative_log_posterior(theta, X, y, (theta, np.ones(6)))
+    prior = Prior(theta, np.ones(6))
+    value, _ = negative_log_posterior(theta, covariance_at(X), y, prior, by_inverting)
     expected = reference.log_marginal_likelihood_value_ + 10 * np.log(2 * np.pi)
     assert -value == pytest.approx(expected)
 
@@ -98,3 +106,13 @@ def test_the_linear_part_extrapolates(make_curves: Callable[..., CurveSet]) -> N
 def test_unknown_kernel_is_an_error(make_curves: Callable[..., CurveSet]) -> None:
     with pytest.raises(DataError, match="unknown kernel 'cubic'"):
         make_predictor("gp", kernel="cubic").fit(make_curves(20), [4])
+
+
+def test_a_covariance_that_rounding_breaks_turns_the_search_back() -> None:
+    def broken(theta: np.ndarray) -> Any:
+        return -np.eye(3), lambda slope: theta
+
+    prior = Prior(np.zeros(2), np.ones(2))
+    value, gradient = negative_log_posterior(np.ones(2), broken, np.ones(3), prior, by_solving)
+    assert value == 1e10
+    np.testing.assert_array_equal(gradient, 0.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
+from curvecast.predictors.gaussian_process import Prior, by_solving, negative_log_posterior
 from curvecast.studies import curve_process
 from curvecast.studies.curve_process import CurveProcess, Values
 
@@ -37,10 +38,13 @@ def test_the_gradient_is_that_of_the_posterior() -> None:
     spread = np.ones(10)
     theta = center + np.linspace(-0.5, 0.5, 10)
 
-    def value(t: np.ndarray) -> float:
-        return curve_process._negative_log_posterior(t, values, targets, center, spread)[0]
+    covariance = curve_process._covariance_at(values)
+    rest = (covariance, targets, Prior(center, spread), by_solving)
 
-    _, gradient = curve_process._negative_log_posterior(theta, values, targets, center, spread)
+    def value(t: np.ndarray) -> float:
+        return negative_log_posterior(t, *rest)[0]
+
+    _, gradient = negative_log_posterior(theta, *rest)
     assert gradient == pytest.approx(approx_fprime(theta, value, 1e-6), rel=1e-3, abs=1e-3)
 
 

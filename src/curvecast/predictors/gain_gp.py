@@ -16,13 +16,21 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
+from scipy.linalg import cho_solve, cholesky
 
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction, WarpedPrediction
+from curvecast.predictors.gaussian_process import (
+    Covariance,
+    Gradient,
+    Prior,
+    by_solving,
+    leave_one_out,
+    most_probable,
+    squared_distances,
+)
 from curvecast.predictors.scaling import Scaling
 from curvecast.predictors.transforms import Warp
 
@@ -36,11 +44,15 @@ MODELS = {
 }
 
 # Log of: linear variance, smooth variance, length scale of the curve's and of the static
-# features, noise variance, all for standardised arrays; and the standard deviations of the prior.
-PRIOR_MEAN = np.log([0.5, 0.5, 1.5, 1.5, 0.2])
-_PRIOR_STD = np.array([1.5, 1.5, 0.7, 0.7, 1.0])
+# features, noise variance, all for standardised arrays.
+PRIOR = Prior(np.log([0.5, 0.5, 1.5, 1.5, 0.2]), np.array([1.5, 1.5, 0.7, 0.7, 1.0]))
+ITERATIONS = 20
 _NUGGET = 1e-6
-_ITERATIONS = 20
+
+# Standardised summaries of the curves and static features, a row per run.
+Inputs = tuple[np.ndarray, np.ndarray]
+# Linear kernel between two sets of inputs, and their mean squared distances per group.
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class GainGPPredictor(Predictor):
@@ -57,26 +69,50 @@ class GainGPPredictor(Predictor):
         self.n_tune = n_tune
 
     def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
-        usable = curves.take(np.isfinite(curves.final))
+        """Learn from the runs with a finite end.
+
+        Raises
+        ------
+        DataError : fewer than two such runs.
+        """
+        curves = curves.take(np.isfinite(curves.final))
+        if len(curves) < 2:
+            raise DataError(f"{len(curves)} runs with a final value are too few to fit on")
         self._sign = curves.sign
-        static = static_features(usable)
+        static = static_features(curves)
         self._static_columns = static.columns
-        self._model = GainProcesses(
-            self._sign * usable.values, usable.epochs, static.to_numpy(), taus, self.n_tune
-        )
+        self._scale_static = Scaling.of(static.to_numpy())
+        hp = self._scale_static(static.to_numpy())
+        gain = self._sign * curves.values
+        self._warp = Warp.to_best("log_below", gain[:, -1])
+        warped = self._warp(feature_blocks.forward_fill(gain))
+        self._at_tau: dict[int, Process] = {}
+        theta = PRIOR.mean
+        for tau in sorted(int(t) for t in taus):
+            seen = curves.epochs <= tau
+            process = Process(warped[:, seen], curves.epochs[seen], hp, warped[:, -1])
+            theta = process.tune(theta, self.n_tune)
+            self._at_tau[tau] = process.condition(theta)
         return self
 
     def predict_left_out(self, tau: int) -> WarpedPrediction:
         """Predict every training run from the other ones, in the order of the training runs."""
-        return self._prediction(*self._model.left_out(tau))
+        return self._prediction(*self._process(tau).leave_one_out())
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> WarpedPrediction:
+        process, seen = self._process(tau), curves.epochs <= tau
         static = static_features(curves).reindex(columns=self._static_columns, fill_value=0.0)
-        moments = self._model.predict(self._sign * curves.values, static.to_numpy(), tau)
-        return self._prediction(*moments)
+        warped = self._warp(feature_blocks.forward_fill(self._sign * curves.values[:, seen]))
+        hp = self._scale_static(static.to_numpy())
+        return self._prediction(*process.predict(warped, curves.epochs[seen], hp))
 
     def _prediction(self, location: np.ndarray, spread: np.ndarray) -> WarpedPrediction:
-        return WarpedPrediction.of(Prediction(location, spread), self._model.warp, self._sign)
+        return WarpedPrediction.of(Prediction(location, spread), self._warp, self._sign)
+
+    def _process(self, tau: int) -> Process:
+        if tau not in self._at_tau:
+            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._at_tau)}")
+        return self._at_tau[tau]
 
 
 def static_features(curves: CurveSet) -> pd.DataFrame:
@@ -93,73 +129,6 @@ def static_features(curves: CurveSet) -> pd.DataFrame:
             log_columns=tuple(names.get(c, c) for c in curves.log_columns),
         )
     return feature_blocks.static(curves).astype(np.float64)
-
-
-class GainProcesses:
-    """The processes of all taus, on arrays.
-
-    Parameters
-    ----------
-    gain : complete runs, larger is better, shape (n_runs, n_epochs); the last column is finite.
-    epochs : shape (n_epochs,).
-    static : shape (n_runs, n_static), NaN where unknown.
-    taus, n_tune : see `GainGPPredictor`.
-    start : processes of the same taus on fewer runs; the search for hyper-parameters starts at
-        theirs and is short.
-
-    Raises
-    ------
-    DataError : fewer than two runs.
-    """
-
-    def __init__(
-        self,
-        gain: np.ndarray,
-        epochs: np.ndarray,
-        static: np.ndarray,
-        taus: Iterable[int],
-        n_tune: int = 96,
-        start: GainProcesses | None = None,
-    ) -> None:
-        if len(gain) < 2:
-            raise DataError(f"{len(gain)} runs with a final value are too few to fit on")
-        self._epochs = epochs
-        self.warp = Warp.to_best("log_below", gain[:, -1])
-        self._scale_static = Scaling.of(static)
-        hp = self._scale_static(static)
-        warped = self.warp(feature_blocks.forward_fill(gain))
-        self._at: dict[int, Process] = {}
-        theta = PRIOR_MEAN
-        for tau in sorted(int(t) for t in taus):
-            seen = epochs <= tau
-            process = Process(warped[:, seen], epochs[seen], hp, warped[:, -1])
-            if start is None:
-                theta = process.tune(theta, n_tune, _ITERATIONS)
-            else:
-                theta = process.tune(start._process(tau).theta, n_tune, _ITERATIONS // 4)
-            self._at[tau] = process.condition(theta)
-
-    def left_out(self, tau: int) -> tuple[np.ndarray, np.ndarray]:
-        """Location and spread of every training run given the other ones; warped gain."""
-        return self._process(tau).leave_one_out()
-
-    def predict(
-        self, gain: np.ndarray, static: np.ndarray, tau: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Location and spread of the warped final gain, from the columns up to `tau`.
-
-        Raises
-        ------
-        DataError : `tau` was not fitted.
-        """
-        process, seen = self._process(tau), self._epochs <= tau
-        warped = self.warp(feature_blocks.forward_fill(gain[:, seen]))
-        return process.predict(warped, self._epochs[seen], self._scale_static(static))
-
-    def _process(self, tau: int) -> Process:
-        if tau not in self._at:
-            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._at)}")
-        return self._at[tau]
 
 
 def level(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
@@ -209,6 +178,10 @@ class Process:
     warped : warped gains up to tau, shape (n_runs, n_seen), and their `epochs`, (n_seen,).
     hp : standardised static features, shape (n_runs, n_static).
     target : warped final gains, shape (n_runs,).
+
+    Attributes
+    ----------
+    theta : hyper-parameters, after `condition`.
     """
 
     def __init__(
@@ -222,55 +195,55 @@ class Process:
         self._spread = spread if spread > 1e-12 else 1e-12
         self._y = (gain - self._shift) / self._spread
         self._order = np.argsort(target, kind="stable")
-        self._curve, self._hp = self._scale_curve(curve), hp
+        self._inputs = self._scale_curve(curve), hp
 
     def aim_at(self, target: np.ndarray) -> Self:
-        """Take other final values, keeping the scale; hyper-parameters are not chosen again."""
+        """Replace the final values, keeping the scale; hyper-parameters are not chosen again."""
         self._y = (target - self._base - self._shift) / self._spread
         return self
 
-    def tune(self, start: np.ndarray, n_tune: int, iterations: int) -> np.ndarray:
-        """Hyper-parameters of the largest posterior density, found from `start`."""
+    def tune(self, start: np.ndarray, n_tune: int, iterations: int = ITERATIONS) -> np.ndarray:
+        """Hyper-parameters of the largest posterior density that are reached from `start`."""
         n = len(self._y)
         rows = self._order[np.unique(np.linspace(0, n - 1, min(n, n_tune)).round().astype(int))]
-        parts = _parts(self._curve[rows], self._hp[rows], self._curve[rows], self._hp[rows])
-        found = minimize(
-            _negative_log_posterior,
+        found = most_probable(
+            covariance_of(_parts(self._rows(rows), self._rows(rows))),
+            self._y[rows],
+            PRIOR,
             start,
-            args=(parts, self._y[rows]),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=list(zip(PRIOR_MEAN - 6, PRIOR_MEAN + 6, strict=True)),
-            options={"maxiter": iterations, "ftol": 1e-3},
+            bounds=list(zip(PRIOR.mean - 6, PRIOR.mean + 6, strict=True)),
+            iterations=iterations,
+            tolerance=1e-3,
         )
         return found.x
 
+    def _rows(self, rows: np.ndarray) -> Inputs:
+        return self._inputs[0][rows], self._inputs[1][rows]
+
     def condition(self, theta: np.ndarray) -> Self:
+        """Set the hyper-parameters; predictions follow from them and from all runs."""
         self.theta = theta
-        K = _kernel(theta, _parts(self._curve, self._hp, self._curve, self._hp))
+        K = _kernel(theta, _parts(self._inputs, self._inputs))
         K[np.diag_indices_from(K)] += np.exp(theta[4]) + _NUGGET
-        self._factor = cho_factor(K, lower=True)
-        self._alpha = cho_solve(self._factor, self._y)
+        self._lower = cholesky(K, lower=True)
+        self._alpha = cho_solve((self._lower, True), self._y)
         return self
 
     def leave_one_out(self) -> tuple[np.ndarray, np.ndarray]:
-        precision = np.diag(cho_solve(self._factor, np.eye(len(self._y))))
-        location = self._y - self._alpha / precision
-        return (
-            self._base + self._shift + self._spread * location,
-            self._spread / np.sqrt(precision),
-        )
+        """Location and spread of every run given the other ones; warped gain."""
+        errors, precisions = leave_one_out(*by_solving(self._lower, self._y))
+        location = self._base + self._shift + self._spread * (self._y - errors)
+        return location, self._spread / np.sqrt(precisions)
 
     def predict(
         self, warped: np.ndarray, epochs: np.ndarray, hp: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        curve = self._scale_curve(summaries(warped, epochs))
-        linear, near_curve, near_hp = _parts(curve, hp, self._curve, self._hp)
-        cross = _kernel(self.theta, (linear, near_curve, near_hp))
-        prior = np.exp(self.theta[0]) * _linear_diagonal(curve, hp) + np.exp(self.theta[1])
-        explained = np.einsum("ij,ji->i", cross, cho_solve(self._factor, cross.T))
-        noise = np.exp(self.theta[4])
-        variance = np.maximum(prior - explained, 0.0) + noise
+        """Location and spread of the warped final gain of other runs, each of shape (n_runs,)."""
+        inputs = self._scale_curve(summaries(warped, epochs)), hp
+        cross = _kernel(self.theta, _parts(inputs, self._inputs))
+        prior = np.exp(self.theta[0]) * _linear_diagonal(inputs) + np.exp(self.theta[1])
+        explained = np.einsum("ij,ji->i", cross, cho_solve((self._lower, True), cross.T))
+        variance = np.maximum(prior - explained, 0.0) + np.exp(self.theta[4])
         location = _base(warped, epochs) + self._shift + self._spread * (cross @ self._alpha)
         return location, self._spread * np.sqrt(variance)
 
@@ -281,59 +254,49 @@ def _base(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(now), now, 0.0)
 
 
-def _linear_diagonal(curve: np.ndarray, hp: np.ndarray) -> np.ndarray:
-    squares = ((part**2).sum(axis=1) / max(1, part.shape[1]) for part in (curve, hp))
-    return 1.0 + sum(squares)
+def _linear_diagonal(inputs: Inputs) -> np.ndarray:
+    return 1.0 + sum((part**2).sum(axis=1) / max(1, part.shape[1]) for part in inputs)
 
 
-def _parts(
-    curve: np.ndarray, hp: np.ndarray, other_curve: np.ndarray, other_hp: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _parts(one: Inputs, other: Inputs) -> Parts:
     """Linear kernel and the mean squared distances per group, each of shape (n, m)."""
-    width = max(1, hp.shape[1])
-    length = max(1, curve.shape[1])
-    linear = 1.0 + curve @ other_curve.T / length + hp @ other_hp.T / width
-    return (
-        linear,
-        squared_distances(curve, other_curve) / length,
-        squared_distances(hp, other_hp) / width,
-    )
+    linear, near = 1.0, []
+    for a, b in zip(one, other, strict=True):
+        width = max(1, a.shape[1])
+        linear = linear + a @ b.T / width
+        near.append(squared_distances(a, b) / width)
+    return linear, near[0], near[1]
 
 
-def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Between the rows of (n, p) and (m, p), shape (n, m)."""
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * (a @ b.T)
-    return np.maximum(squares, 0.0)
-
-
-def _kernel(theta: np.ndarray, parts: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+def _kernel(theta: np.ndarray, parts: Parts) -> np.ndarray:
     linear, near_curve, near_hp = parts
     decay = near_curve * np.exp(-2 * theta[2]) + near_hp * np.exp(-2 * theta[3])
     return np.exp(theta[0]) * linear + np.exp(theta[1]) * np.exp(-0.5 * decay)
 
 
-def _negative_log_posterior(
-    theta: np.ndarray, parts: tuple[np.ndarray, np.ndarray, np.ndarray], y: np.ndarray
-) -> tuple[float, np.ndarray]:
+def covariance_of(parts: Parts) -> Covariance:
+    """Covariance of noisy gains, with its gradient by the hyper-parameters."""
     linear, near_curve, near_hp = parts
-    from_curve = near_curve * np.exp(-2 * theta[2])
-    from_hp = near_hp * np.exp(-2 * theta[3])
-    smooth = np.exp(theta[1] - 0.5 * (from_curve + from_hp))
-    noise = np.exp(theta[4])
-    K = np.exp(theta[0]) * linear + smooth
-    K[np.diag_indices_from(K)] += noise + _NUGGET
-    factor = cho_factor(K, lower=True)
-    alpha = cho_solve(factor, y)
-    inner = cho_solve(factor, np.eye(len(y))) - np.outer(alpha, alpha)
-    deviation = (theta - PRIOR_MEAN) / _PRIOR_STD
-    value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum() + 0.5 * (deviation**2).sum()
-    gradient = 0.5 * np.array(
-        [
-            np.exp(theta[0]) * (inner * linear).sum(),
-            (inner * smooth).sum(),
-            (inner * smooth * from_curve).sum(),
-            (inner * smooth * from_hp).sum(),
-            noise * np.trace(inner),
-        ]
-    )
-    return float(value), gradient + deviation / _PRIOR_STD
+
+    def covariance(theta: np.ndarray) -> tuple[np.ndarray, Gradient]:
+        from_curve = near_curve * np.exp(-2 * theta[2])
+        from_hp = near_hp * np.exp(-2 * theta[3])
+        smooth = np.exp(theta[1] - 0.5 * (from_curve + from_hp))
+        noise = np.exp(theta[4])
+        K = np.exp(theta[0]) * linear + smooth
+        K[np.diag_indices_from(K)] += noise + _NUGGET
+
+        def gradient(slope: np.ndarray) -> np.ndarray:
+            return np.array(
+                [
+                    np.exp(theta[0]) * (slope * linear).sum(),
+                    (slope * smooth).sum(),
+                    (slope * smooth * from_curve).sum(),
+                    (slope * smooth * from_hp).sum(),
+                    noise * np.trace(slope),
+                ]
+            )
+
+        return K, gradient
+
+    return covariance

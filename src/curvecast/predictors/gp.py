@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotri
-from scipy.optimize import minimize
+from scipy.linalg import cholesky
 from scipy.spatial.distance import cdist
 
 from curvecast.curves import DataError
 from curvecast.predictors.base import Prediction, Regressor
+from curvecast.predictors.gaussian_process import (
+    Covariance,
+    Gradient,
+    Prior,
+    by_inverting,
+    leave_one_out,
+    matern,
+    matern_slope,
+    most_probable,
+)
 
 MODELS = {
     "gp": {
@@ -51,7 +60,7 @@ class Kernel:
     def between(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """Covariance of the noise-free values at the rows of A and B, shape (len(A), len(B))."""
         r = _ROOT5 * cdist(A / self.length, B / self.length)
-        return self.signal * (1 + r + r * r / 3) * np.exp(-r) + self.linear * (A @ B.T)
+        return matern(r, np.exp(-r), self.signal) + self.linear * (A @ B.T)
 
     def of_training(self, X: np.ndarray) -> np.ndarray:
         """Covariance of noisy values at the rows of X."""
@@ -73,51 +82,33 @@ def unpack(theta: np.ndarray, n_columns: int) -> Kernel:
     )
 
 
-def inverse(K: np.ndarray) -> tuple[np.ndarray, float]:
-    """Inverse and log-determinant of a positive definite matrix."""
-    factor, failed = dpotrf(K, lower=1)
-    if failed:
-        raise np.linalg.LinAlgError("a covariance is not positive definite")
-    lower, _ = dpotri(factor, lower=1)
-    lower = np.tril(lower)
-    return lower + np.tril(lower, -1).T, 2.0 * float(np.log(np.diag(factor)).sum())
+def covariance_at(X: np.ndarray) -> Covariance:
+    """Covariance of noisy values at the rows of X, shape (n, p), for the logarithms of `unpack`.
 
-
-def negative_log_posterior(
-    theta: np.ndarray, X: np.ndarray, y: np.ndarray, prior: tuple[np.ndarray, np.ndarray]
-) -> tuple[float, np.ndarray]:
-    """Of the hyper-parameters, up to a constant, with its gradient.
-
-    Rasmussen and Williams (2006), equations 5.8 and 5.9, plus the normal prior on theta. With
-    W_ij symmetric, sum_ij W_ij (z_ik - z_jk)² = 2 (sum_i W_i. z_ik² - z_k' W z_k), so that the
-    gradient of p length scales costs one matrix product and no array of shape (n, n, p).
-
-    Parameters
-    ----------
-    theta : see `unpack`. X, y : standardised, shapes (n, p) and (n,).
-    prior : means and standard deviations of theta.
+    With W_ij symmetric, sum_ij W_ij (z_ik - z_jk)² = 2 (sum_i W_i. z_ik² - z_k' W z_k), so that
+    the gradient of p length scales costs one matrix product and no array of shape (n, n, p).
     """
     n, p = X.shape
-    kernel = unpack(theta, p)
-    Z = X / kernel.length
-    r = _ROOT5 * cdist(Z, Z)
-    decay = kernel.signal * np.exp(-r)
-    smooth = (1 + r + r * r / 3) * decay
-    line = kernel.linear * (X @ X.T) if kernel.linear else np.zeros((n, n))
-    K = smooth + line
-    K[np.diag_indices(n)] += kernel.noise + _JITTER
-    precision, log_determinant = inverse(K)
-    alpha = precision @ y
-    slope = precision - np.outer(alpha, alpha)
-    W = slope * (5 / 3) * (1 + r) * decay
-    gradient = np.empty_like(theta)
-    gradient[:p] = W.sum(axis=1) @ (Z * Z) - (Z * (W @ Z)).sum(axis=0)
-    gradient[p] = 0.5 * (slope * smooth).sum()
-    gradient[p + 1] = 0.5 * kernel.noise * np.trace(slope)
-    gradient[p + 2 :] = 0.5 * (slope * line).sum()
-    gap = (theta - prior[0]) / prior[1]
-    value = 0.5 * (y @ alpha + log_determinant + gap @ gap)
-    return float(value), gradient + gap / prior[1]
+
+    def covariance(theta: np.ndarray) -> tuple[np.ndarray, Gradient]:
+        kernel = unpack(theta, p)
+        Z = X / kernel.length
+        r = _ROOT5 * cdist(Z, Z)
+        decay = kernel.signal * np.exp(-r)
+        smooth = matern(r, decay)
+        line = kernel.linear * (X @ X.T) if kernel.linear else np.zeros((n, n))
+        K = smooth + line
+        K[np.diag_indices(n)] += kernel.noise + _JITTER
+
+        def gradient(slope: np.ndarray) -> np.ndarray:
+            W = matern_slope(slope, r, decay)
+            by_length = 2 * (W.sum(axis=1) @ (Z * Z) - (Z * (W @ Z)).sum(axis=0))
+            parts = [(slope * smooth).sum(), kernel.noise * np.trace(slope), (slope * line).sum()]
+            return np.r_[by_length, parts[: len(theta) - p]]
+
+        return K, gradient
+
+    return covariance
 
 
 class GaussianProcess(Regressor):
@@ -159,24 +150,25 @@ class GaussianProcess(Regressor):
         p = X.shape[1]
         parts = ["signal", "noise", *(["linear"] if self.kernel == "matern+linear" else [])]
         means = {"signal": SIGNAL, "noise": NOISE, "linear": LINEAR}
-        prior = (
+        prior = Prior(
             np.r_[np.full(p, LENGTH), [means[part] for part in parts]],
             np.r_[np.full(p, LENGTH_SPREAD), np.full(len(parts), VARIANCE_SPREAD)],
         )
-        found = minimize(
-            negative_log_posterior,
-            prior[0],
-            args=(X, y, prior),
-            jac=True,
-            method="L-BFGS-B",
+        found = most_probable(
+            covariance_at(X),
+            y,
+            prior,
+            prior.mean,
             bounds=[np.log(_BOUNDS[name]) for name in [*["length"] * p, *parts]],
-            options={"maxiter": self.iterations, "ftol": 1e-5},
+            iterations=self.iterations,
+            tolerance=1e-5,
+            invert=by_inverting,
         )
         self._X, self._kernel = X, unpack(found.x, p)
-        self._precision, _ = inverse(self._kernel.of_training(X))
-        self._alpha = self._precision @ y
+        lower = cholesky(self._kernel.of_training(X), lower=True)
+        self._alpha, self._precision = by_inverting(lower, y)
         self._found = {"noise": self._kernel.noise, "log_posterior": -float(found.fun)}
-        return self._alpha / np.diag(self._precision)
+        return leave_one_out(self._alpha, self._precision)[0]
 
     def _unseen_std(self) -> np.ndarray:
         return 1.0 / np.sqrt(np.diag(self._precision))

@@ -15,12 +15,11 @@ import numpy as np
 
 from curvecast import features as feature_blocks
 from curvecast.curves import DataError
-from curvecast.predictors.gain_gp import PRIOR_MEAN, Process
+from curvecast.predictors.gain_gp import ITERATIONS, PRIOR, Process
 from curvecast.predictors.scaling import Scaling
 from curvecast.predictors.transforms import Warp
 
 _N_TUNE = 96
-_ITERATIONS = 20
 
 
 class UnfinishedProcesses:
@@ -73,7 +72,7 @@ class UnfinishedProcesses:
         end, doubt = np.full(len(gain), np.nan), np.zeros(len(gain))
         end[finished] = self.warp(gain[finished, -1])
         self._processes: list[Process] = []
-        theta = PRIOR_MEAN
+        theta = PRIOR.mean
         for look in reversed(range(len(looks))):
             train = np.flatnonzero(stopped > look)
             if len(train) > n_most:
@@ -86,7 +85,7 @@ class UnfinishedProcesses:
                 end[train] + doubt[train] * rng.normal(size=len(train)),
             )
             first = theta if start is None else start._processes[look].theta
-            theta = process.tune(first, _N_TUNE, _ITERATIONS if start is None else _ITERATIONS // 4)
+            theta = process.tune(first, _N_TUNE, ITERATIONS if start is None else ITERATIONS // 4)
             process.aim_at(end[train]).condition(theta)
             self._processes.insert(0, process)
             here = np.flatnonzero(stopped == look)

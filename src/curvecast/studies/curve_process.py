@@ -19,10 +19,17 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize
+from scipy.linalg import cholesky, solve_triangular
 
-from curvecast.predictors.gain_gp import squared_distances
+from curvecast.predictors.gaussian_process import (
+    Covariance,
+    Gradient,
+    Prior,
+    matern,
+    matern_slope,
+    most_probable,
+    squared_distances,
+)
 from curvecast.predictors.transforms import Warp
 
 # Hyper-parameters are logarithms: a0 to a4, noise, length scales of h and o, and one length scale
@@ -228,71 +235,79 @@ def _choose(
     length = np.full(n_lengths, np.log(_LENGTH * np.sqrt(n_lengths)))
     center = np.concatenate([_PRIOR_MEAN, length])
     spread = np.concatenate([_PRIOR_STD, np.full(n_lengths, _LENGTH_STD)])
-    found = minimize(
-        _negative_log_posterior,
+    found = most_probable(
+        _covariance_at(values.take(rows)),
+        targets[rows],
+        Prior(center, spread),
         before[-1][2] if before else center,
-        args=(values.take(rows), targets[rows], center, spread),
-        jac=True,
-        method="L-BFGS-B",
         bounds=list(zip(center - _WITHIN, center + _WITHIN, strict=True)),
-        options={"maxiter": _ITERATIONS_AGAIN if before else _ITERATIONS, "ftol": 1e-4},
+        iterations=_ITERATIONS_AGAIN if before else _ITERATIONS,
+        tolerance=1e-4,
     )
     return scale, found.x
 
 
-def _negative_log_posterior(
-    theta: np.ndarray, values: Values, targets: np.ndarray, center: np.ndarray, spread: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Value and gradient (Rasmussen and Williams 2006, section 5.4.1)."""
-    a, lengths = np.exp(theta[:8]), np.exp(theta[8:])
-    scaled = values.points / lengths
-    distance = np.sqrt(5 * squared_distances(scaled, scaled))
-    decay = np.exp(-distance)
-    k = (1 + distance + distance**2 / 3) * decay
-    gap = np.abs(values.times[:, None] - values.times[None, :])
-    h = np.exp(-0.5 * (gap / a[6]) ** 2)
-    o = (values.runs[:, None] == values.runs[None, :]) * np.exp(-gap / a[7])
-    same = (values.runs[:, None] == values.runs[None, :]).astype(np.float64)
-    n = len(targets)
-    K = k * (a[0] + a[1] * h) + a[2] * h + a[3] * o + a[4] * same
-    K[np.diag_indices(n)] += a[5] + _NUGGET
-    deviation = (theta - center) / spread
-    try:
-        factor = (cholesky(K, lower=True, check_finite=False), True)
-    except LinAlgError:  # the search steps back from where rounding breaks the matrix
-        return 1e10, np.zeros(len(theta))
-    alpha = cho_solve(factor, targets)
-    inner = cho_solve(factor, np.eye(n)) - np.outer(alpha, alpha)
-    value = 0.5 * targets @ alpha + np.log(np.diag(factor[0])).sum() + 0.5 * (deviation**2).sum()
-    by_distance = inner * (a[0] + a[1] * h) * (5 / 3) * (1 + distance) * decay
-    # Sum over pairs of by_distance * (x_i - x_j)^2, for every coordinate.
-    by_length = 2 * (by_distance.sum(axis=1) @ scaled**2) - 2 * np.einsum(
-        "id,ij,jd->d", scaled, by_distance, scaled, optimize=True
-    )
-    gradient = 0.5 * np.concatenate(
-        [
-            [
-                a[0] * (inner * k).sum(),
-                a[1] * (inner * k * h).sum(),
-                a[2] * (inner * h).sum(),
-                a[3] * (inner * o).sum(),
-                a[4] * (inner * same).sum(),
-                a[5] * np.trace(inner),
-                (inner * (a[1] * k + a[2]) * h * (gap / a[6]) ** 2).sum(),
-                a[3] * (inner * o * gap / a[7]).sum(),
-            ],
-            by_length,
-        ]
-    )
-    return float(value), gradient + deviation / spread
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of the covariance between values, each of shape (n_one, n_other)."""
+
+    k: np.ndarray
+    h: np.ndarray
+    o: np.ndarray
+    same: np.ndarray
+    r: np.ndarray
+    decay: np.ndarray
+    gap: np.ndarray
+
+    @classmethod
+    def of(cls, a: np.ndarray, distances: np.ndarray, one: Values, other: Values) -> Self:
+        r = np.sqrt(5 * distances)
+        decay = np.exp(-r)
+        gap = np.abs(one.times[:, None] - other.times[None, :])
+        h = np.exp(-0.5 * (gap / a[6]) ** 2)
+        same = one.runs[:, None] == other.runs[None, :]
+        return cls(matern(r, decay), h, np.exp(-gap / a[7]), same, r, decay, gap)
 
 
 def _covariance(theta: np.ndarray, one: Values, other: Values) -> np.ndarray:
     """Without the noise; shape (n_one, n_other)."""
     a, lengths = np.exp(theta[:8]), np.exp(theta[8:])
-    distance = np.sqrt(5 * squared_distances(one.points / lengths, other.points / lengths))
-    k = (1 + distance + distance**2 / 3) * np.exp(-distance)
-    gap = np.abs(one.times[:, None] - other.times[None, :])
-    h = np.exp(-0.5 * (gap / a[6]) ** 2)
-    same = one.runs[:, None] == other.runs[None, :]
-    return k * (a[0] + a[1] * h) + a[2] * h + same * (a[3] * np.exp(-gap / a[7]) + a[4])
+    distances = squared_distances(one.points / lengths, other.points / lengths)
+    part = _Parts.of(a, distances, one, other)
+    within = part.same * (a[3] * part.o + a[4])
+    return part.k * (a[0] + a[1] * part.h) + a[2] * part.h + within
+
+
+def _covariance_at(values: Values) -> Covariance:
+    """Of noisy values, with its gradient by the hyper-parameters."""
+
+    def covariance(theta: np.ndarray) -> tuple[np.ndarray, Gradient]:
+        a, lengths = np.exp(theta[:8]), np.exp(theta[8:])
+        scaled = values.points / lengths
+        part = _Parts.of(a, squared_distances(scaled, scaled), values, values)
+        k, h, o, gap = part.k, part.h, part.same * part.o, part.gap
+        same = part.same.astype(np.float64)
+        K = k * (a[0] + a[1] * h) + a[2] * h + a[3] * o + a[4] * same
+        K[np.diag_indices(len(values))] += a[5] + _NUGGET
+
+        def gradient(slope: np.ndarray) -> np.ndarray:
+            by_distance = matern_slope(slope * (a[0] + a[1] * h), part.r, part.decay)
+            # Sum over pairs of by_distance * (x_i - x_j)^2, for every coordinate.
+            by_length = 2 * (by_distance.sum(axis=1) @ scaled**2) - 2 * np.einsum(
+                "id,ij,jd->d", scaled, by_distance, scaled, optimize=True
+            )
+            others = [
+                a[0] * (slope * k).sum(),
+                a[1] * (slope * k * h).sum(),
+                a[2] * (slope * h).sum(),
+                a[3] * (slope * o).sum(),
+                a[4] * (slope * same).sum(),
+                a[5] * np.trace(slope),
+                (slope * (a[1] * k + a[2]) * h * (gap / a[6]) ** 2).sum(),
+                a[3] * (slope * o * gap / a[7]).sum(),
+            ]
+            return np.concatenate([others, by_length])
+
+        return K, gradient
+
+    return covariance
