@@ -314,7 +314,11 @@ def load(given: Mapping[str, Any]) -> Config:
 
 def schema() -> str:
     """JSON Schema of the configuration, as YAML."""
-    return yaml.safe_dump(Config.model_json_schema(), sort_keys=False, allow_unicode=True)
+    content = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+    }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 if __name__ == "__main__":
