@@ -317,7 +317,7 @@ def test_budgets_are_shares_of_the_data() -> None:
     assert len(objective.collect(evaluations)) == 1
     best = min(evaluations[:4], key=lambda e: e.loss)
     assert best.config == evaluations[4].config
-    with pytest.raises(DataError, match="neither epochs nor data"):
+    with pytest.raises(DataError, match="should be 'epochs' or 'data'"):
         objective_of("s", {**definition, "fidelity": "time"})
 
 

@@ -4,62 +4,68 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from curvecast.studies.spaces import kuzushiji, usps
 from curvecast.training import cnn
-from curvecast.training.cnn import Layer
-
-LAYERS = [
-    Layer("conv", 6, 5, 2, 2),
-    Layer("batch_norm"),
-    Layer("activation", function="tanh"),
-    Layer("dropout", rate=0.5),
-    Layer("max_pool", kernel=3, stride=3),
-    Layer("flatten"),
-    Layer("dense", 32),
-    Layer("batch_norm"),
-    Layer("dense", 10),
-]
+from curvecast.training.torch_session import seeded
 
 
-def test_shapes_and_sizes_by_hand() -> None:
-    found = cnn.shapes(LAYERS, (28, 28))
-    assert found[1] == (6, 14, 14)
-    assert found[5:7] == [(6, 4, 4), (96,)]
-    assert found[-1] == (10,)
-    assert cnn.n_parameters(LAYERS, (28, 28)) == (6 * 26 + 12 + 97 * 32 + 64 + 33 * 10)
-    assert cnn.n_multiplications(LAYERS, (28, 28)) == 6 * 14 * 14 * 25 + 96 * 32 + 320
+def layers(image: tuple[int, int]) -> cnn.Network:
+    network = cnn.Network(image)
+    network.convolution(6, 5, stride=2, padding=2)
+    network.batch_norm()
+    network.activation("tanh")
+    network.dropout(0.5)
+    network.max_pool(3)
+    network.flatten()
+    network.dense(32)
+    network.batch_norm()
+    network.dense(10)
+    return network
 
 
-def test_what_is_computed_is_what_torch_builds() -> None:
+def test_sizes_by_hand() -> None:
+    network = layers((28, 28))
+    assert network.shape == (10,)
+    assert nn.Sequential(*list(network)[:4])(torch.zeros(2, 1, 28, 28)).shape == (2, 6, 14, 14)
+    assert network[6].in_features == 6 * 4 * 4
+    assert network.n_parameters == (6 * 26 + 12 + 97 * 32 + 64 + 33 * 10)
+    assert network.n_multiplications == 6 * 14 * 14 * 25 + 96 * 32 + 320
+    assert network.depth == 3
+
+
+def test_every_network_of_the_space_computes_or_is_impossible() -> None:
     space = kuzushiji.cnn()
     space.seed(3)
     built = 0
     for drawn in space.sample_configuration(150):
         try:
-            network = cnn.kuzushiji(dict(drawn), 10)
-            shapes = cnn.shapes(network, (16, 16))
+            with torch.device("meta"):
+                sizes = cnn.kuzushiji(dict(drawn), 10, (16, 16))
         except cnn.ImpossibleNetwork:
             continue
-        if cnn.n_parameters(network, (16, 16)) > 1e6:
+        if sizes.n_parameters > 1e6:
             continue
-        module = cnn.build(network, (16, 16), seed=0).eval()
-        assert module(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
-        assert shapes[-1] == (10,)
-        total = sum(p.numel() for p in module.parameters())
-        assert total == cnn.n_parameters(network, (16, 16))
+        network = cnn.kuzushiji(dict(drawn), 10, (16, 16)).eval()
+        assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
+        assert network.n_parameters == sizes.n_parameters
         built += 1
     assert built > 20
 
 
-def test_impossible_networks_are_told_before_they_are_built() -> None:
+def test_impossible_networks_are_named_while_they_are_built() -> None:
     with pytest.raises(cnn.ImpossibleNetwork, match=r"layer 1 \(conv\): a kernel of 5"):
-        cnn.shapes(LAYERS[:1], (0, 0))
+        layers((0, 0))
     with pytest.raises(cnn.ImpossibleNetwork, match=r"layer 5 \(max_pool\)"):
-        cnn.shapes(LAYERS, (4, 4))
+        layers((4, 4))
     config = {**kuzushiji.DEFAULT, "padding_1": 2}
     with pytest.raises(cnn.ImpossibleNetwork, match="padding 2 for kernel 3"):
-        cnn.kuzushiji(config, 10)
+        cnn.kuzushiji(config, 10, (28, 28))
+
+
+def channels(network: cnn.Network) -> list[int]:
+    return [module.out_channels for module in network if isinstance(module, nn.Conv2d)]
 
 
 def test_later_channels_are_multiples_of_the_first() -> None:
@@ -67,26 +73,26 @@ def test_later_channels_are_multiples_of_the_first() -> None:
         **kuzushiji.DEFAULT, "n_conv": 2, "channels_1": 12, "channels_2": 64,
         "kernel_2": 3, "padding_2": 0, "stride_2": 1, "pool_2": False,
     }  # fmt: skip
-    units = [layer.units for layer in cnn.kuzushiji(config, 10) if layer.kind == "conv"]
-    assert units == [12, 60]
+    assert channels(cnn.kuzushiji(config, 10, (28, 28))) == [12, 60]
     config["channels_2"] = 5
-    units = [layer.units for layer in cnn.kuzushiji(config, 10) if layer.kind == "conv"]
-    assert units == [12, 12]
+    assert channels(cnn.kuzushiji(config, 10, (28, 28))) == [12, 12]
 
 
 def test_the_reference_network_for_usps() -> None:
-    network = cnn.usps(usps.REFERENCE, 10)
-    convolutions = [layer.units for layer in network if layer.kind == "conv"]
-    dense = [layer.units for layer in network if layer.kind == "dense"]
-    assert (convolutions, dense) == ([32, 64, 128], [100, 50, 10])
-    assert cnn.shapes(network, (16, 16))[-5][0] == 100
-    assert {layer.rate for layer in network if layer.kind == "dropout"} == {0.25}
+    network = cnn.usps(usps.REFERENCE, 10, (16, 16))
+    dense = [module.out_features for module in network if isinstance(module, nn.Linear)]
+    assert (channels(network), dense) == ([32, 64, 128], [100, 50, 10])
+    assert {module.p for module in network if isinstance(module, nn.Dropout)} == {0.25}
 
 
 def test_weights_come_from_the_seed_alone() -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    one, two, other = (cnn.build(LAYERS, (28, 28), seed) for seed in (1, 1, 2))
+    networks = []
+    for seed in (1, 1, 2):
+        with seeded(seed):
+            networks.append(layers((28, 28)))
+    one, two, other = networks
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(one[0].weight, two[0].weight)
     assert not torch.equal(one[0].weight, other[0].weight)

@@ -10,18 +10,23 @@ import pytest
 import torch
 
 from curvecast.training import cnn, image_training, images
-from curvecast.training.cnn import Layer
 from curvecast.training.image_training import ImageTraining, Recipe
+from curvecast.training.torch_session import seeded
 
-NETWORK = [
-    Layer("conv", 8, 3, padding=1),
-    Layer("batch_norm"),
-    Layer("activation", function="relu"),
-    Layer("max_pool", kernel=2, stride=2),
-    Layer("flatten"),
-    Layer("dropout", rate=0.1),
-    Layer("dense", 10),
-]
+
+def network(image: tuple[int, int], seed: int, n_classes: int = 10) -> cnn.Network:
+    built = cnn.Network(image)
+    with seeded(seed):
+        built.convolution(8, 3, padding=1)
+        built.batch_norm()
+        built.activation("relu")
+        built.max_pool(2)
+        built.flatten()
+        built.dropout(0.1)
+        built.dense(n_classes)
+    return built
+
+
 RECIPE = Recipe(3, 64, 0.01, "adam", schedule="cosine", shift=1)
 
 
@@ -32,7 +37,7 @@ def data() -> image_training.Prepared:
 
 
 def start(data: image_training.Prepared, recipe: Recipe = RECIPE, seed: int = 1) -> ImageTraining:
-    return ImageTraining(cnn.build(NETWORK, data.image, seed), data, recipe, seed)
+    return ImageTraining(network(data.image, seed), data, recipe, seed)
 
 
 @pytest.mark.parametrize("optimizer", image_training.OPTIMIZERS)
@@ -137,7 +142,7 @@ def test_weights_that_fit_are_transferred(data: image_training.Prepared) -> None
     source = start(data, seed=3)
     source.train_epoch()
     weights = source.weights()
-    other = cnn.build([*NETWORK[:-1], Layer("dense", 7)], data.image, 4)
+    other = network(data.image, 4, n_classes=7)
     target = ImageTraining(other, replace(data, n_classes=7), RECIPE, 4)
     transferred = target.transfer(weights)
     assert "0.weight" in transferred
@@ -148,7 +153,7 @@ def test_weights_that_fit_are_transferred(data: image_training.Prepared) -> None
 def test_lower_precision_ends_near_the_full_one(data: image_training.Prepared) -> None:
     losses = []
     for precision in (torch.float32, torch.bfloat16):
-        run = ImageTraining(cnn.build(NETWORK, data.image, 1), data, RECIPE, 1, precision)
+        run = ImageTraining(network(data.image, 1), data, RECIPE, 1, precision)
         for _ in range(3):
             run.train_epoch()
         losses.append(run.evaluate()["val_loss"])

@@ -24,6 +24,7 @@ from curvecast.training.image_training import (
     precision_of,
     prepare,
 )
+from curvecast.training.torch_session import seeded
 
 SPACES = {"kuzushiji": kuzushiji.cnn, "usps": usps.grid}
 _RECIPE = ("batch_size", "learning_rate", "optimizer", "momentum", "amsgrad", "schedule", "loss")
@@ -115,27 +116,28 @@ class ImageTask(Task):
             config = kuzushiji.merged(self.taken, config)
         return {**config, **self._fixed}
 
-    def layers(self, config: Config) -> cnn.Network:
+    def built(self, config: Config) -> cnn.Network:
         """The network of a configuration. Raises ImpossibleNetwork, see `training.cnn`."""
-        network = cnn.NETWORKS[self.network](self.complete(config), self._images.n_classes)
-        cost = cnn.n_multiplications(network, self._side)
-        if self.most_multiplications is not None and cost > self.most_multiplications:
-            raise cnn.ImpossibleNetwork(f"{cost} multiply-adds per image")
+        make = cnn.NETWORKS[self.network]
+        network = make(self.complete(config), self._images.n_classes, self._side)
+        limit = self.most_multiplications
+        if limit is not None and network.n_multiplications > limit:
+            raise cnn.ImpossibleNetwork(f"{network.n_multiplications} multiply-adds per image")
         return network
 
     def possible(self, config: Config) -> bool:
         """Whether the configuration is a network that images of this size fit through."""
         try:
-            self.layers(config)
+            self.describe(config)
         except cnn.ImpossibleNetwork:
             return False
         return True
 
     def describe(self, config: Config) -> dict[str, float]:
         """Number of weights, and of layers that have some."""
-        network = self.layers(config)
-        depth = sum(layer.kind in ("conv", "dense") for layer in network)
-        return {"num_params": cnn.n_parameters(network, self._side), "depth": depth}
+        with torch.device("meta"):
+            network = self.built(config)
+        return {"num_params": network.n_parameters, "depth": network.depth}
 
     def at_share(self, share: float) -> ImageTask:
         """The same task with this share of its training images."""
@@ -162,5 +164,6 @@ class ImageTask(Task):
             weighted=self.weighted,
             **{name: whole[name] for name in _RECIPE if name in whole},
         )
-        module = cnn.build(self.layers(config), self._prepared.image, seed)
-        return ImageTraining(module, self._prepared, recipe, seed, precision)
+        with seeded(seed):
+            network = self.built(config)
+        return ImageTraining(network, self._prepared, recipe, seed, precision)

@@ -14,9 +14,8 @@ import ConfigSpace
 from ConfigSpace import Categorical, Float, Integer
 
 from curvecast.studies.spaces import add_where
-from curvecast.training.cnn import MOST_CHANNELS
 
-_CHANNELS_FIRST = (3, 12)
+_CHANNELS_FIRST, _CHANNELS = (3, 12), (3, 64)
 _MOST_CONV, _MOST_DENSE = 3, 2
 _SWITCH = [True, False]
 
@@ -158,7 +157,7 @@ def merged(base: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]
 def _channels(i: int) -> ConfigSpace.UniformIntegerHyperparameter:
     if i == 1:
         return Integer("channels_1", _CHANNELS_FIRST)
-    return Integer(f"channels_{i}", (_CHANNELS_FIRST[0], MOST_CHANNELS), log=True)
+    return Integer(f"channels_{i}", _CHANNELS, log=True)
 
 
 def _units(i: int) -> ConfigSpace.UniformIntegerHyperparameter:
