@@ -1,7 +1,7 @@
 # Raw learning curves to R² tables and figures: `snakemake --cores 8`. See README.md.
 import sys
 
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.27")
 
@@ -9,7 +9,6 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
-validate(config, "workflow/schemas/config.schema.yaml")
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 

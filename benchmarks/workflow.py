@@ -36,7 +36,8 @@ import yaml
 
 from curvecast.data import registry as datasets
 from curvecast.data.preflight import Preflight
-from curvecast.workflow.plan import Plan, sections
+from curvecast.workflow.config import load
+from curvecast.workflow.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -145,7 +146,7 @@ def estimate(results: Path, configfile: str) -> str:
     wanted = _merged(base, yaml.safe_load((ROOT / configfile).read_text(encoding="utf-8")))
     registry = datasets.load_registry(wanted["dataset_definitions"])
     usable = datasets.expand(wanted["datasets"], registry)
-    plan = Plan(sections(wanted), registry, Preflight(usable, left_out={}), first=False)
+    plan = Plan(load(wanted), registry, Preflight(usable, left_out={}), first=False)
     frame = pd.read_csv(results / "timings.csv").set_index(["experiment", "dataset", "model"])
     per_cell = frame["seconds_per_cell"]
     of_model = per_cell.groupby("model").mean()

@@ -9,7 +9,8 @@ from typing import Any
 
 from curvecast.data.preflight import Preflight
 from curvecast.data.registry import load_registry
-from curvecast.workflow.plan import Plan, sections
+from curvecast.workflow.config import load
+from curvecast.workflow.plan import Plan
 
 OFF: dict[str, Any] = {"datasets": [], "models": [], "fractions": [0.25]}
 CONFIG: dict[str, Any] = {
@@ -82,7 +83,7 @@ def plan_of(
     registry = {n: s for n, s in load_registry().items() if s["kind"] == "task"}
     registry |= {name: {"kind": "curves", "reader": "table", "files": []} for name in names}
     have = Preflight(usable=list(names if usable is None else usable), left_out={}, tasks=[*tasks])
-    return Plan(sections(merged(CONFIG, changes)), registry, have, first=False)
+    return Plan(load(merged(CONFIG, changes)), registry, have, first=False)
 
 
 def cell(**values: str) -> SimpleNamespace:

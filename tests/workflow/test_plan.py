@@ -11,7 +11,7 @@ from curvecast import DataError
 from curvecast.benchmark.task_a import Variant
 from curvecast.data.registry import load_registry
 from curvecast.predictors import make_predictor
-from curvecast.workflow.plan import SEARCHES, Plan
+from curvecast.workflow.plan import Plan
 
 from .conftest import ROOT
 from .planning import cell, merged, plan_of
@@ -195,20 +195,21 @@ def test_searches_of_the_data_sets_at_hand() -> None:
         "baker/b/rules",
     ]
     assert {job.dataset for job in plan.stopping} == {"baker/b", "lcbench/c"}
-    assert plan.stopping_files("timings.csv", "lcbench") == [
+    searches = ("sequential", "hyperband", "online")
+    assert plan.stopping_files("timings.csv", *searches, subject="lcbench") == [
         "out/stopping/lcbench/c/sequential/last_value/timings.csv",
         "out/stopping/lcbench/c/sequential/gain_gp/timings.csv",
         "out/stopping/lcbench/c/hyperband/gain_gp/timings.csv",
         "out/stopping/lcbench/c/online/timings.csv",
     ]
-    assert plan.stopping_files("ends.parquet", "baker/b", ["rules"]) == [
+    assert plan.stopping_files("ends.parquet", "rules", subject="baker/b") == [
         "out/stopping/baker/b/rules/ends.parquet"
     ]
     assert planned({"stopping": {"datasets": []}}).stopping == []
 
 
 def told(plan: Plan, search: str, dataset: str) -> dict[str, Any]:
-    return plan.search_arguments(SEARCHES[search])(cell(dataset=dataset))
+    return plan.search_plan(search)(cell(dataset=dataset))
 
 
 def test_overrides_change_only_what_they_name_and_the_later_one_counts() -> None:
@@ -238,6 +239,8 @@ def test_a_job_of_a_search_gets_only_what_concerns_it() -> None:
 
 def test_the_code_of_a_job_is_its_search_and_its_model() -> None:
     plan = planned({})
-    code = plan.search_code(SEARCHES["sequential"])(cell(dataset="mine", model="ols"))
-    assert code == "out/code/stopping.study+predictors.linear.txt"
-    assert plan.search_code(SEARCHES["online"])(cell(dataset="mine")).startswith("out/code/")
+    code = plan.with_model("curvecast.stopping.study")
+    assert code(cell(dataset="mine", model="ols")) == (
+        "out/code/stopping.study+predictors.linear.txt"
+    )
+    assert code(cell(dataset="mine")) == "out/code/stopping.study.txt"

@@ -100,7 +100,7 @@ def test_a_tuned_model_is_that_of_its_study() -> None:
     assert plan.studies.inputs(cell(study="tune", seed="0"))["curves"] == (
         "out/curves/lcbench/a.parquet"
     )
-    assert modules(plan.studies.definition("tune")) == [
+    assert modules(plan.studies.definition("tune"), "bohb") == [
         "curvecast.studies.jobs",
         "curvecast.studies.samplers.bohb",
         "curvecast.predictors.networks",
@@ -137,7 +137,8 @@ def test_a_job_gets_its_own_part_of_the_definition() -> None:
 
 def test_the_code_behind_a_study_is_its_task_space_and_predictor() -> None:
     definition = STUDIES["study_definitions"]["real"]
-    assert modules({**definition, "space": "mlp.lcbench", "stopping": {"Delta": 0.9}}) == [
+    changed = {**definition, "space": "mlp.lcbench", "stopping": {"Delta": 0.9}}
+    assert modules(changed, "bohb") == [
         "curvecast.studies.jobs",
         "curvecast.studies.samplers.bohb",
         "curvecast.studies.objectives.digits",
@@ -191,9 +192,11 @@ def test_a_network_inherits_from_its_study() -> None:
     best = plan.studies.network("best")
     assert best["task_options"] == {"n_epochs": 9, "shift": 1}
     assert (best["task"], best["data"]) == ("images", "task/usps")
-    assert plan.studies.task_data() == TASKS
-    folders = [training.folder for training in plan.studies.trainings]
-    assert folders == ["best/repeat=0", "best/repeat=1", "moved/repeat=0", "given/repeat=0"]
+    assert plan.studies.task_data() == sorted(TASKS)
+    assert plan.studies.trainings == [("best", 0), ("best", 1), ("moved", 0), ("given", 0)]
+    assert plan.studies.network_files("scores.csv", "given") == [
+        "out/networks/given/repeat=0/scores.csv"
+    ]
     inputs = plan.studies.network_inputs(cell(network="moved", repeat="0"))
     assert inputs["weights"] == "out/networks/best/repeat=0/weights.npz"
     assert inputs["study"] == ["out/studies/t/seed=0/bohb/evaluations.parquet"]
@@ -207,7 +210,7 @@ def test_what_cannot_be_had_is_left_out() -> None:
     assert plan.left_out == ["t", "moved"]
     assert with_networks({}, ["task/kmnist10k"]).left_out == ["s", "t", "best", "moved"]
     plan = with_networks({}, [])
-    assert [training.network for training in plan.studies.trainings] == ["given"]
+    assert plan.studies.trainings == [("given", 0)]
     plan = plan_of(["embedded/a", "trained/s"], NETWORKS)
     assert plan.usable == ["embedded/a"]
     assert plan.data.left_out == {"trained/s": []}

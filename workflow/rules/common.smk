@@ -11,19 +11,33 @@ from curvecast.data import preflight, registry
 from curvecast.report import closing, figures, tables
 from curvecast.report.page import about
 from curvecast.workflow import job
-from curvecast.workflow.plan import EXPERIMENTS, RANKED_SETS, SEARCHES, Plan, sections
-from curvecast.workflow.plan_studies import KINDS
+from curvecast.workflow.config import load
+from curvecast.workflow.plan import RANKED_SETS, SEARCHES, Plan
+from curvecast.workflow.plan_studies import FOLDERS
 from curvecast.workflow.summaries import Summary, csv_and_md, figures_of, svg_and_png, tables_of
 
-RESULTS = config["results"].rstrip("/")
+# A job's own process must not ask the network again, nor stop for what others still fetch.
+MAIN_PROCESS = workflow.is_main_process
+try:
+    settings = load(config)
+    if MAIN_PROCESS:
+        LOCK = files.claim(Path(".snakemake"), Path(settings.results))
+    plan = Plan(settings, root=workflow.basedir, first=MAIN_PROCESS)
+except DataError as error:
+    raise WorkflowError(f"{error}") from None
+if MAIN_PROCESS and not plan.usable:
+    raise WorkflowError(f"no data set is left\n{plan.data.text()}")
+if MAIN_PROCESS:
+    print(plan.text(), file=sys.stderr)
+
+studies = plan.studies
+RESULTS = plan.results
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 STUDY = f"{RESULTS}/studies"
 FIGURE = f"{RESULTS}/figures"
 NETWORK = f"{RESULTS}/networks"
 ENVIRONMENT = "../../envs/environment.yaml"
-# A job's own process must not ask the network again, nor stop for what others still fetch.
-MAIN_PROCESS = workflow.is_main_process
 
 os.environ.update(
     # Jobs run side by side: one thread each for BLAS and torch.
@@ -33,26 +47,14 @@ os.environ.update(
     # Jobs end with this process.
     **{job.SCHEDULER_VARIABLE: str(os.getpid())},
     # Jobs learn of mirrors this way: in params, a path of this machine would rerun them elsewhere.
-    CURVECAST_MIRROR=os.pathsep.join(map(str, preflight.mirrors(config["data"]["mirrors"]))),
+    CURVECAST_MIRROR=os.pathsep.join(map(str, preflight.mirrors(settings.data.mirrors))),
 )
-
-if MAIN_PROCESS:
-    LOCK = files.claim(Path(".snakemake"), Path(RESULTS))
-try:
-    plan = Plan(sections(config), root=workflow.basedir, first=MAIN_PROCESS)
-except DataError as error:
-    raise WorkflowError(f"{error}") from None
-if MAIN_PROCESS and not plan.usable:
-    raise WorkflowError(f"no data set is left\n{plan.data.text()}")
-if MAIN_PROCESS:
-    print(plan.text(), file=sys.stderr)
-studies = plan.studies
 
 
 wildcard_constraints:
     dataset=r"\w[\w.-]*?(?:/\w[\w.-]*?)*?",
     model="[a-z0-9_]+",
-    experiment=rf"|\.({'|'.join(EXPERIMENTS)})",
+    experiment=rf"|\.({'|'.join(plan.config.experiments)})",
     study=r"[\w-]+",
     network=r"[\w-]+",
     repeat=r"\d+",

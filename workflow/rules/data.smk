@@ -62,8 +62,8 @@ rule features:
     conda:
         ENVIRONMENT
     params:
-        fractions=config["protocol"]["fractions"],
-        taus=config["protocol"]["taus"],
+        fractions=settings.protocol.fractions,
+        taus=settings.protocol.taus,
     message:
         "features of {wildcards.dataset}"
     script:

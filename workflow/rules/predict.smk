@@ -2,12 +2,12 @@
 
 
 scattergather:
-    repeats=config["parts"],
+    repeats=settings.parts,
 
 
 # The parts of a split job are joined by `gather` and not kept.
-PART = ".{scatteritem}" if config["parts"] > 1 else ""
-passing = temp if config["parts"] > 1 else str
+PART = ".{scatteritem}" if settings.parts > 1 else ""
+passing = temp if settings.parts > 1 else str
 
 
 rule predict:
@@ -44,7 +44,7 @@ rule predict:
         "../../scripts/predict.py"
 
 
-if config["parts"] > 1:
+if settings.parts > 1:
 
     rule gather:
         input:
@@ -113,7 +113,7 @@ rule task_a:
     resources:
         runtime=growing(240),
     params:
-        tau=lambda wildcards: config["task_a"]["tau"],
+        tau=lambda wildcards: settings.task_a.tau,
         variants=plan.variants,
     message:
         "Task A: {wildcards.model} on {wildcards.dataset}"
@@ -141,7 +141,7 @@ rule saved_model:
     params:
         model=plan.base_model,
         options=plan.options,
-        fractions=config["saved_models"]["fractions"],
+        fractions=settings.saved_models.fractions,
         columns=plan.columns,
     message:
         "{wildcards.model} on all of {wildcards.dataset}, to keep"

@@ -136,7 +136,7 @@ TABLES = [
                 f"speedup_{search}_summary": [f"tables/speedup_{search}_summary.csv"],
             },
             {
-                "outcomes": plan.stopping_files("outcomes.parquet", searches=searches),
+                "outcomes": plan.stopping_files("outcomes.parquet", *searches),
                 "published": PUBLISHED["speedups"],
             },
             when=wanted,
@@ -150,7 +150,7 @@ TABLES = [
         "stopping_timings",
         "seconds of early stopping",
         {"stopping_timings": csv_and_md("stopping_timings")},
-        {"timings": plan.stopping_files("timings.csv")},
+        {"timings": plan.stopping_files("timings.csv", "sequential", "hyperband", "online")},
         when=STOPPED,
     ),
 ]
@@ -192,7 +192,11 @@ FIGURES = [
             f"figure of {name} at {{wildcards.percent}} %",
             figures_of("{name}/{percent}", name),
             {"scores": plan.scores(name), "published": PUBLISHED["r2"]},
-            {"percent": [f"{100 * fraction:g}" for fraction in plan.config[name].fractions]},
+            {
+                "percent": [
+                    f"{100 * fraction:g}" for fraction in plan.config.experiments[name].fractions
+                ]
+            },
             lambda wildcards: {"fraction": round(float(wildcards.percent) / 100, 6)},
         )
         for name in plan.experiments
@@ -249,8 +253,12 @@ FIGURES = [
         figures_of("stopping/{collection}/{name}", *STOPPING_FIGURES),
         lambda wildcards: {
             "speedups": [f"{RESULTS}/tables/speedup_sequential.csv"],
-            "traces": plan.stopping_files("traces.parquet", wildcards.collection),
-            "reliability": plan.stopping_files("reliability.parquet", wildcards.collection),
+            "traces": plan.stopping_files(
+                "traces.parquet", "sequential", "online", "rules", subject=wildcards.collection
+            ),
+            "reliability": plan.stopping_files(
+                "reliability.parquet", "sequential", subject=wildcards.collection
+            ),
         },
         {"collection": STOPPED_COLLECTIONS},
     ),
@@ -268,7 +276,7 @@ FIGURES = [
         lambda wildcards: {
             "curves": [f"{RESULTS}/curves/{wildcards.dataset}.parquet"],
             "ends": plan.stopping_files(
-                "ends.parquet", wildcards.dataset, ["sequential", "online"]
+                "ends.parquet", "sequential", "online", subject=wildcards.dataset
             ),
         },
         {"dataset": STOPPED},
@@ -370,7 +378,7 @@ rule report:
             "models": plan.trained_models,
             "datasets": about.sources(plan.registry, plan.usable),
             "left_out": [*plan.data.left_out, *plan.untuned],
-            "facts": about.facts(config, plan.usable, plan.registry),
+            "facts": about.facts(plan.config, plan.usable, plan.registry),
         },
         benchmarks=BENCHMARKS,
     message:

@@ -1,22 +1,44 @@
 # Early stopping replayed on recorded curves. Per data set: one job per predictor in the sequential
 # search and one in Hyperband, one for the online search, one for the rules without a model.
-for search in SEARCHES.values():
+TRACES = ["outcomes.parquet", "traces.parquet", "ends.parquet"]
+# Per search: what Snakemake prints, the module behind it, and what a job leaves.
+STOPPING = {
+    "sequential": (
+        "sequential search with {wildcards.model} on {wildcards.dataset}",
+        "curvecast.stopping.study",
+        [*TRACES, "reliability.parquet", "timings.csv"],
+    ),
+    "hyperband": (
+        "Hyperband with {wildcards.model} on {wildcards.dataset}",
+        "curvecast.stopping.hyperband_study",
+        ["outcomes.parquet", "timings.csv"],
+    ),
+    "online": (
+        "online search on {wildcards.dataset}",
+        "curvecast.stopping.online_study",
+        [*TRACES, "timings.csv"],
+    ),
+    "rules": (
+        "rules without a model on {wildcards.dataset}",
+        "curvecast.stopping.study",
+        TRACES,
+    ),
+}
+
+for search, (text, module, files) in STOPPING.items():
 
     rule:
         name:
-            f"stopping_{search.name}"
+            f"stopping_{search}"
         input:
             curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-            code=plan.search_code(search),
+            code=plan.with_model(module),
         output:
-            **{
-                Path(file).stem: f"{RESULTS}/stopping/{search.folder}/{file}"
-                for file in search.files
-            },
+            **{Path(file).stem: f"{RESULTS}/stopping/{SEARCHES[search]}/{file}" for file in files},
         log:
-            f"{LOGS}/stopping/{search.folder}.log",
+            f"{LOGS}/stopping/{SEARCHES[search]}.log",
         benchmark:
-            f"{BENCHMARKS}/stopping/{search.folder}.tsv"
+            f"{BENCHMARKS}/stopping/{SEARCHES[search]}.tsv"
         group:
             together("stopping")
         conda:
@@ -24,10 +46,10 @@ for search in SEARCHES.values():
         resources:
             runtime=growing(60),
         params:
-            search=search.name,
-            plan=plan.search_arguments(search),
+            search=search,
+            plan=plan.search_plan(search),
             options=plan.options,
         message:
-            search.message
+            text
         script:
             "../../scripts/stopping.py"

@@ -2,26 +2,34 @@
 # one per data set and optimiser on recorded curves.
 
 
+# Per objective: the rule, the files of a job, and what Snakemake prints.
+STUDIES = {
+    "training": ("study", ["evaluations", "curves"], ", seed {wildcards.seed}"),
+    "prediction": ("tuning", ["evaluations"], ", seed {wildcards.seed}"),
+    "recorded": ("replay", ["evaluations", "regret"], " on {wildcards.dataset}"),
+}
+
+
 # The study's own log (configs.json, results.json, checkpoints/) lies beside the outputs and is not
 # declared: Snakemake would delete it before a rerun, which goes on where the log ends.
-for objective, kind in KINDS.items():
+for objective, (kind, files, subject) in STUDIES.items():
 
     rule:
         name:
-            kind.rule
+            kind
         input:
             unpack(studies.inputs),
             code=plan.study_code,
         output:
-            **{name: f"{STUDY}/{kind.folder}/{name}.parquet" for name in kind.files},
+            **{name: f"{STUDY}/{FOLDERS[objective]}/{name}.parquet" for name in files},
         log:
-            f"{LOGS}/{kind.rule}/{kind.folder}.log",
+            f"{LOGS}/{kind}/{FOLDERS[objective]}.log",
         benchmark:
-            f"{BENCHMARKS}/{kind.rule}/{kind.folder}.tsv"
+            f"{BENCHMARKS}/{kind}/{FOLDERS[objective]}.tsv"
         wildcard_constraints:
             study=studies.names(objective),
         group:
-            together(kind.group)
+            together("replay") if kind == "replay" else None
         conda:
             ENVIRONMENT
         threads: studies.threads
@@ -31,7 +39,7 @@ for objective, kind in KINDS.items():
         params:
             definition=studies.for_job,
         message:
-            kind.message
+            f"{{wildcards.optimizer}} of study {{wildcards.study}}{subject}"
         script:
             "../../scripts/study.py"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import create_model
 
-from curvecast.predictors import module_of, parsed, registry
+from curvecast.predictors import entry_of, parsed
 from curvecast.validation import Strict, validated
 
 
@@ -34,10 +34,10 @@ def option_types(model: str) -> dict[str, str]:
 
     Options that the registry entry fixes are left out.
     """
-    module_of(model)
-    module, entry = registry()[model]
-    types = _of_class(module, entry["class"])
-    return {name: kind for name, kind in types.items() if name != "seed" and name not in entry}
+    entry = entry_of(model)
+    types = _of_class(entry.module, entry.cls)
+    fixed = {"seed", *entry.options}
+    return {name: kind for name, kind in types.items() if name not in fixed}
 
 
 @cache

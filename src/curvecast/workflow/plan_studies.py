@@ -9,7 +9,7 @@ further seed or data set reruns none of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,47 +19,18 @@ from curvecast.data import registry as datasets
 from curvecast.predictors import module_of
 from curvecast.predictors import registry as models
 from curvecast.studies import samplers
-from curvecast.studies.definitions import TASKS, NetworkDefinition, early_of, settings_of
-from curvecast.validation import validated
+from curvecast.studies.definitions import TASKS, early_of, settings_of
+from curvecast.workflow.config import Config
 
 Definition = dict[str, Any]
+# Folder of a job below that of the studies, per objective.
+FOLDERS = {
+    "training": "{study}/seed={seed}/{optimizer}",
+    "prediction": "{study}/seed={seed}/{optimizer}",
+    "recorded": "{study}/{dataset}/{optimizer}",
+}
 # The first part of the names of collections that studies with real training leave behind.
 TRAINED = "trained"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Studies with one objective, one rule of the workflow.
-
-    Attributes
-    ----------
-    rule : name of the rule.
-    folder : of a job below the folder of studies, with wildcards.
-    files : Parquet files that a job leaves there.
-    message : what Snakemake prints for a job.
-    group : jobs of a cluster that travel together.
-    """
-
-    rule: str
-    folder: str
-    files: tuple[str, ...]
-    message: str
-    group: str | None = None
-
-
-_SEED = "{study}/seed={seed}/{optimizer}"
-_SEED_MESSAGE = "{wildcards.optimizer} of study {wildcards.study}, seed {wildcards.seed}"
-KINDS = {
-    "training": Kind("study", _SEED, ("evaluations", "curves"), _SEED_MESSAGE),
-    "prediction": Kind("tuning", _SEED, ("evaluations",), _SEED_MESSAGE),
-    "recorded": Kind(
-        "replay",
-        "{study}/{dataset}/{optimizer}",
-        ("evaluations", "regret"),
-        "{wildcards.optimizer} of study {wildcards.study} on {wildcards.dataset}",
-        "replay",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -75,20 +46,7 @@ class Search:
     @property
     def folder(self) -> str:
         """Folder of the job below that of the studies."""
-        return KINDS[self.objective].folder.format(**vars(self))
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training of a network to the end."""
-
-    network: str
-    repeat: int
-
-    @property
-    def folder(self) -> str:
-        """Folder of the job below that of the networks."""
-        return f"{self.network}/repeat={self.repeat}"
+        return FOLDERS[self.objective].format(**vars(self))
 
 
 class Studies:
@@ -98,49 +56,47 @@ class Studies:
 
     Attributes
     ----------
-    searches, trainings : the jobs whose data can be had, known after `select`.
+    searches : jobs of studies whose data can be had; known after `select`, as `trainings` are.
+    trainings : the same of networks, as pairs of a network and its repeat.
 
     Raises
     ------
-    DataError : a study or network that is not defined or defined wrongly; a data set, predictor,
-        study or network that it needs and that is unknown; two studies whose rows no table could
-        tell apart; a tuned model without its study.
+    DataError : a study or network that is not defined; a data set, predictor, study or network
+        that a definition needs and that is unknown; two studies whose rows no table could tell
+        apart; a tuned model without its study.
     """
 
-    def __init__(self, config: Any, registry: Mapping[str, Any]) -> None:
+    def __init__(self, config: Config, registry: Mapping[str, Any]) -> None:
         self.config = config
         self.registry = registry
-        self.folder = f"{config.results.rstrip('/')}/studies"
-        self.networks_folder = f"{config.results.rstrip('/')}/networks"
+        self.results = config.results.rstrip("/")
+        self.folder = f"{self.results}/studies"
         self.searches: list[Search] = []
-        self.trainings: list[Training] = []
+        self.trainings: list[tuple[str, int]] = []
         self._check_tuned()
-        self._check_studies()
-        self._check_networks()
+        self._check_rows()
+        self._check_needs()
 
-    # --- definitions ----------------------------------------------------------------------------
+    def study(self, name: str) -> Any:
+        """Typed definition of a study."""
+        return _named(self.config.study_definitions, name, "study")
 
-    def definition(self, study: str) -> Definition:
-        """Definition of a study."""
-        return _named(self.config.study_definitions, study, "study")
-
-    def optimizers(self, study: str) -> list[str]:
-        """Optimisers of a study, by default BOHB alone."""
-        return list(self.definition(study).get("optimizers", ["bohb"]))
+    def definition(self, name: str) -> Definition:
+        """Definition of a study as the configuration gives it."""
+        return dict(self.study(name).model_dump(exclude_unset=True))
 
     def with_objective(self, objective: str) -> list[str]:
         """Names of the run's studies with an objective."""
-        names = self.config.studies
-        return [name for name in names if self.definition(name)["objective"] == objective]
+        return [n for n in self.config.studies if self.study(n).objective == objective]
 
     def network(self, name: str) -> Definition:
         """Definition of a network, completed by that of its study."""
-        own = _named(self.config.network_definitions, name, "network")
-        validated(NetworkDefinition, own, f"network {name!r}")
-        if own.get("weights", name) not in self.config.network_definitions:
+        networks = self.config.network_definitions
+        own = _named(networks, name, "network").model_dump(exclude_unset=True)
+        if own.get("weights", name) not in networks:
             raise DataError(f"network {name!r}: weights of an unknown network {own['weights']!r}")
         if "study" not in own:
-            return own
+            return dict(own)
         study = self.definition(own["study"])
         if study["objective"] != "training":
             raise DataError(f"network {name!r}: study {own['study']!r} trains nothing")
@@ -153,7 +109,7 @@ class Studies:
     def base_model(self, model: str) -> str:
         """The predictor behind a model: that of its study for a tuned one, else the model."""
         study = self.config.tuned_models.get(model)
-        return model if study is None else str(self.definition(study)["model"])
+        return model if study is None else str(self.study(study).model)
 
     def _check_tuned(self) -> None:
         for model, study in self.config.tuned_models.items():
@@ -161,116 +117,107 @@ class Studies:
                 raise DataError(f"tuned_models: {model!r} is a model already, choose another name")
             if study not in self.config.studies:
                 raise DataError(f"tuned_models: {model!r} needs {study!r} among the studies")
-            if self.definition(study)["objective"] != "prediction":
+            if self.study(study).objective != "prediction":
                 raise DataError(f"tuned_models: study {study!r} does not tune a predictor")
 
-    def _check_studies(self) -> None:
+    def _check_rows(self) -> None:
+        """Every row of the table of studies belongs to one study."""
         rows: dict[tuple[str, str], str] = {}
         for name in self.config.studies:
-            definition = self.definition(name)
+            study, definition = self.study(name), self.definition(name)
             settings_of(name, definition)
-            early_of(definition)
-            if definition["objective"] == "prediction":
-                module_of(definition["model"])
-                if definition["dataset"] not in self._expand(self.config.datasets):
+            ended = "f-" if early_of(definition) else ""
+            if study.objective == "prediction":
+                module_of(study.model)
+                if study.dataset not in datasets.expand(self.config.datasets, self.registry):
                     raise DataError(
-                        f"study {name!r} tunes on {definition['dataset']!r}, "
-                        "which is not in datasets"
+                        f"study {name!r} tunes on {study.dataset!r}, which is not in datasets"
                     )
-            self._check_needed(f"study {name!r}", [definition.get("configuration_of", name)])
-            ended = "f-" if definition.get("stopping") else ""
-            for subject in self._expand(definition.get("datasets", ())) or [name]:
-                for row in ((subject, ended + o) for o in self.optimizers(name)):
+            for subject in datasets.expand(getattr(study, "datasets", ()), self.registry) or [name]:
+                for row in ((subject, ended + optimizer) for optimizer in study.optimizers):
                     if rows.setdefault(row, name) != name:
                         raise DataError(
                             f"studies {rows[row]!r} and {name!r} both have {row[1]} on {row[0]}"
                         )
 
-    def _check_networks(self) -> None:
-        for name in self.config.networks:
-            definition = self.network(name)
-            needed = [definition[key] for key in ("study", "source") if key in definition]
-            self._check_needed(f"network {name!r}", needed)
+    def _check_needs(self) -> None:
+        """Other studies and data that studies and networks are made from exist."""
+        needs = {
+            **{f"study {n!r}": self._sources(self.definition(n)) for n in self.config.studies},
+            **{f"network {n!r}": self._sources(self.network(n)) for n in self.config.networks},
+        }
+        for who, studies in needs.items():
+            for study in studies:
+                if study not in self.config.studies:
+                    raise DataError(f"{who} needs study {study!r}, which is not in `studies`")
         for name in self.task_data():
             if self.registry.get(name, {}).get("kind") != "task":
                 known = [key for key, stanza in self.registry.items() if stanza["kind"] == "task"]
                 raise DataError(f"unknown data {name!r} of a task, known are: {', '.join(known)}")
 
-    def _check_needed(self, who: str, studies: Iterable[str]) -> None:
-        for study in studies:
-            if study not in self.config.studies:
-                raise DataError(f"{who} needs study {study!r}, which is not in `studies`")
+    def _sources(self, definition: Definition) -> list[str]:
+        """Studies that a study or network is made from."""
+        keys = ("study", "source", "configuration_of")
+        return [definition[key] for key in keys if key in definition]
 
-    def _expand(self, names: Iterable[str]) -> list[str]:
-        return datasets.expand(names, self.registry)
+    def _data(self, definition: Definition) -> set[str]:
+        """Data sets of kind `task` behind a study or network: its own, and those of its sources."""
+        found = {definition["data"]} if "data" in definition else set()
+        for study in self._sources(definition):
+            found |= self._data(self.definition(study))
+        return found | (self._data(self.network(w)) if (w := definition.get("weights")) else set())
 
-    # --- data -----------------------------------------------------------------------------------
+    def _all_data(self) -> dict[str, set[str]]:
+        """The same for every study and network of the run, by name."""
+        studies = {name: self._data(self.definition(name)) for name in self.config.studies}
+        return studies | {name: self._data(self.network(name)) for name in self.config.networks}
 
     def task_data(self) -> list[str]:
         """Data sets of kind `task` that the studies and networks read."""
-        found = [data for name in self.config.studies for data in self._data_of_study(name)]
-        found += [data for name in self.config.networks for data in self._data_of_network(name)]
-        return list(dict.fromkeys(found))
-
-    def _data_of_study(self, name: str) -> list[str]:
-        definition = self.definition(name)
-        source = definition.get("configuration_of")
-        found = [] if source is None else self._data_of_study(source)
-        return [definition["data"], *found] if "data" in definition else found
-
-    def _data_of_network(self, name: str) -> list[str]:
-        definition = self.network(name)
-        found = [definition["data"]] if "data" in definition else []
-        for key in ("study", "source"):
-            found += self._data_of_study(definition[key]) if key in definition else []
-        if "weights" in definition:
-            found += self._data_of_network(definition["weights"])
-        return found
+        return sorted(set().union(*self._all_data().values()))
 
     def without_data(self, tasks: Collection[str]) -> list[str]:
         """Studies and networks that are left out where only `tasks` can be had."""
-        data = {name: self._data_of_study(name) for name in self.config.studies}
-        data |= {name: self._data_of_network(name) for name in self.config.networks}
-        return [name for name, needed in data.items() if not set(needed) <= set(tasks)]
+        return [name for name, needed in self._all_data().items() if not needed <= set(tasks)]
 
     def select(self, curves: Sequence[str], tasks: Collection[str]) -> None:
         """Plan the jobs on the data sets that can be had: collections of curves and raw data."""
         left_out = self.without_data(tasks)
         self.searches = [
             search
-            for objective in KINDS
+            for objective in FOLDERS
             for name in self.with_objective(objective)
             if name not in left_out
-            for search in self._searches(name, objective, curves)
+            for search in self._searches(name, curves)
         ]
         self.trainings = [
-            Training(name, repeat)
+            (name, repeat)
             for name in self.config.networks
             if name not in left_out
-            for repeat in range(int(self.network(name).get("repeats", 1)))
+            for repeat in range(self.config.network_definitions[name].repeats)
         ]
 
-    def _searches(self, name: str, objective: str, curves: Sequence[str]) -> list[Search]:
-        definition = self.definition(name)
-        if objective == "recorded":
+    def _searches(self, name: str, curves: Sequence[str]) -> list[Search]:
+        study = self.study(name)
+        if study.objective == "recorded":
             return [
-                Search(name, objective, optimizer, dataset=dataset)
-                for dataset in self._expand(definition["datasets"])
-                for optimizer in self.optimizers(name)
+                Search(name, study.objective, optimizer, dataset=dataset)
+                for dataset in datasets.expand(study.datasets, self.registry)
+                for optimizer in study.optimizers
                 if dataset in curves
             ]
-        if objective == "prediction" and definition["dataset"] not in curves:
+        if study.objective == "prediction" and study.dataset not in curves:
             return []
         return [
-            Search(name, objective, optimizer, seed=seed)
-            for optimizer in self.optimizers(name)
-            for seed in range(int(definition.get("seeds", 1)))
+            Search(name, study.objective, optimizer, seed=seed)
+            for optimizer in study.optimizers
+            for seed in range(study.seeds)
         ]
 
     def models_without_study(self, curves: Collection[str]) -> list[str]:
         """Tuned models whose study cannot run, because its data set is not among `curves`."""
         studies = self.config.tuned_models.items()
-        return [m for m, study in studies if self.definition(study)["dataset"] not in curves]
+        return [model for model, study in studies if self.study(study).dataset not in curves]
 
     # --- what rules ask -------------------------------------------------------------------------
 
@@ -283,15 +230,15 @@ class Studies:
         return [
             f"{self.folder}/{search.folder}/{name}.parquet"
             for search in self.searches
-            if search.objective in (objectives or KINDS) and study in ("", search.study)
+            if search.objective in (objectives or FOLDERS) and study in ("", search.study)
         ]
 
-    def network_files(self, name: str, network: str = "") -> list[str]:
-        """The file `name` of all trainings, of one network or of all."""
+    def network_files(self, file: str, network: str = "") -> list[str]:
+        """A file of all trainings, of one network or of all."""
         return [
-            f"{self.networks_folder}/{training.folder}/{name}"
-            for training in self.trainings
-            if network in ("", training.network)
+            f"{self.results}/networks/{name}/repeat={repeat}/{file}"
+            for name, repeat in self.trainings
+            if network in ("", name)
         ]
 
     def names(self, objective: str) -> str:
@@ -301,29 +248,29 @@ class Studies:
     def inputs(self, wildcards: Any) -> dict[str, Any]:
         """Input files of one job of a study, but for its code."""
         definition = self.definition(wildcards.study)
-        files: dict[str, Any] = {"own": own_files(definition)}
         if definition["objective"] == "training":
             source = definition.get("configuration_of")
-            files["raw"] = self._raw(definition)
-            files["source"] = self.files("evaluations", study=source) if source else []
+            files: dict[str, Any] = {
+                "raw": self._raw(definition),
+                "source": self.files("evaluations", study=source) if source else [],
+            }
         else:
             dataset = getattr(wildcards, "dataset", definition.get("dataset"))
-            files["curves"] = f"{self.config.results.rstrip('/')}/curves/{dataset}.parquet"
-        return files
+            files = {"curves": f"{self.results}/curves/{dataset}.parquet"}
+        return {**files, "own": own_files(definition)}
 
     def for_job(self, wildcards: Any) -> Definition:
         """What one job has to know of its study's definition."""
-        own = ("optimizers", "configuration_of")
-        kept = {k: v for k, v in self.definition(wildcards.study).items() if k not in own}
-        if not hasattr(wildcards, "dataset"):
-            kept.pop("seeds", None)
+        definition, own = self.definition(wildcards.study), ["optimizers", "configuration_of"]
+        if hasattr(wildcards, "dataset"):
+            definition["datasets"] = [wildcards.dataset]
         else:
-            kept["datasets"] = [wildcards.dataset]
-        return self._with_stanza(kept)
+            own.append("seeds")
+        return self._with_stanza({k: v for k, v in definition.items() if k not in own})
 
     def threads(self, wildcards: Any) -> int:
         """Evaluations that a job of a study runs at once."""
-        return max(1, self.definition(wildcards.study).get("workers", 1))
+        return max(1, self.study(wildcards.study).workers)
 
     def network_inputs(self, wildcards: Any) -> dict[str, Any]:
         """Input files of one training of a network, but for its code."""
@@ -332,37 +279,35 @@ class Studies:
         for key in ("study", "source"):
             study = definition.get(key)
             files[key] = self.files("evaluations", "training", study=study) if study else []
-        source = definition.get("weights")
-        weights = f"{self.networks_folder}/{source}/repeat={wildcards.repeat}/weights.npz"
-        files["weights"] = weights if source else []
-        return files
+        folder = f"{self.results}/networks/{definition.get('weights')}/repeat={wildcards.repeat}"
+        return {**files, "weights": f"{folder}/weights.npz" if "weights" in definition else []}
 
     def network_for_job(self, wildcards: Any) -> Definition:
         """What one training has to know of its network's definition."""
-        own = ("repeats", "published")
         definition = self.network(wildcards.network)
+        own = ("repeats", "published")
         return self._with_stanza({k: v for k, v in definition.items() if k not in own})
 
     def notes(self) -> dict[str, Definition]:
         """What the table shows of each network beside its scores: its data, the published row."""
-        names = dict.fromkeys(training.network for training in self.trainings)
+        names = dict.fromkeys(name for name, _ in self.trainings)
         keys = ("data", "published")
         return {n: {k: v for k, v in self.network(n).items() if k in keys} for n in names}
 
-    def _raw(self, definition: Mapping[str, Any]) -> list[str]:
+    def _raw(self, definition: Definition) -> list[str]:
         """Raw files that a task trains on."""
         stanza = self.registry[definition["data"]] if "data" in definition else {"files": []}
-        raw = f"{self.config.results.rstrip('/')}/raw"
-        return [str(file.destination(raw)) for file in datasets.files_of(stanza)]
+        files = datasets.files_of(stanza)
+        return [str(file.destination(f"{self.results}/raw")) for file in files]
 
     def _with_stanza(self, definition: Definition) -> Definition:
         """The definition with the stanza of its data in place of the name."""
-        if "data" in definition:
-            stanza = self.registry[definition["data"]]
-            shown = {key: stanza[key] for key in ("description", "citation")}
-            data = {"name": definition["data"], **datasets.for_reader(stanza), **shown}
-            return {**definition, "data": data}
-        return definition
+        if "data" not in definition:
+            return definition
+        stanza = self.registry[definition["data"]]
+        shown = {key: stanza[key] for key in ("description", "citation")}
+        data = {"name": definition["data"], **datasets.for_reader(stanza), **shown}
+        return {**definition, "data": data}
 
     def text(self, left_out: Sequence[str]) -> str:
         """How much work there is, and which studies and networks are left out; "" for nothing."""
@@ -377,22 +322,20 @@ class Studies:
             product = " x ".join(f"{len(v)} {name}" for name, v in factors.items() if v)
             lines.append(f"study {study}: {product} = {len(jobs)} jobs")
         if self.trainings:
-            number = len({training.network for training in self.trainings})
+            number = len({name for name, _ in self.trainings})
             lines.append(f"{number} networks to the end: {len(self.trainings)} jobs")
         if left_out:
             lines.append(f"LEFT OUT, because their data are missing: {', '.join(left_out)}")
         return "\n".join(lines)
 
 
-def modules(definition: Mapping[str, Any]) -> list[str]:
-    """Modules behind a study that no import of `studies.jobs` names: sampler, task, ..."""
-    found = ["curvecast.studies.jobs"]
-    if "objective" in definition:
-        found += map(samplers.module_of, definition.get("optimizers", ["bohb"]))
+def modules(definition: Mapping[str, Any], optimizer: str = "") -> list[str]:
+    """Modules behind a job that no import of `studies.jobs` names: sampler, task, space, ..."""
+    found = ["curvecast.studies.jobs", *([samplers.module_of(optimizer)] if optimizer else [])]
     if "task" in definition:
         module = TASKS.get(definition["task"], definition["task"]).partition(":")[0]
         found += [module] if module.startswith("curvecast.") else []
-    if definition.get("objective") == "prediction":
+    if "model" in definition:
         found.append(module_of(definition["model"]))
     space = definition.get("space", "")
     if space and not _is_file(space):
@@ -408,7 +351,7 @@ def own_files(definition: Mapping[str, Any]) -> list[str]:
     return [f"{n.partition('.py:')[0]}.py" if ".py:" in n else n for n in named if _is_file(n)]
 
 
-def trained_stanzas(config: Any) -> dict[str, dict[str, Any]]:
+def trained_stanzas(config: Config) -> dict[str, dict[str, Any]]:
     """Stanzas of the collections `trained/{study}` that the studies of the run leave behind."""
     return {
         f"{TRAINED}/{name}": {
@@ -418,7 +361,7 @@ def trained_stanzas(config: Any) -> dict[str, dict[str, Any]]:
             "file": {"made": f"{config.results.rstrip('/')}/studies/{name}/curves.parquet"},
         }
         for name in config.studies
-        if _named(config.study_definitions, name, "study")["objective"] == "training"
+        if _named(config.study_definitions, name, "study").objective == "training"
     }
 
 
@@ -426,9 +369,9 @@ def _is_file(name: str) -> bool:
     return ".py:" in name or Path(name).suffix == ".json"
 
 
-def _named(definitions: Mapping[str, Any], name: str, kind: str) -> Definition:
-    """A copy of one definition. Raises DataError where there is none."""
+def _named(definitions: Mapping[str, Any], name: str, kind: str) -> Any:
+    """One definition. Raises DataError where there is none."""
     if name not in definitions:
         known = ", ".join(sorted(definitions))
         raise DataError(f"unknown {kind} {name!r}, {kind}_definitions has: {known}")
-    return dict(definitions[name])
+    return definitions[name]

@@ -16,6 +16,7 @@ from curvecast.report.figures import style
 from curvecast.report.page import page
 from curvecast.report.page.about import About, facts, sources
 from curvecast.report.tables import accuracy, markdown
+from curvecast.workflow.config import load
 
 ROOT = Path(__file__).resolve().parents[3]
 SAYINGS = ROOT / "resources/methods.yaml"
@@ -122,7 +123,13 @@ def test_the_methods_are_those_of_the_registry_and_of_every_run() -> None:
 
 
 def test_facts_of_a_run() -> None:
-    config: dict[str, Any] = {
+    online = {"run": True, "deltas": []}
+    hyperband = {
+        "predictors": [], "eta": 3, "budget": None, "hyperbands": 2, "settled": 1, "repeats": 1,
+        "deltas": [0.9], "settings": [{"kappa": 1}],
+    }  # fmt: skip
+    given: dict[str, Any] = {
+        "datasets": ["mine"],
         "models": ["ols", "gp"],
         "protocol": {"n_train": 30, "repeats": 2, "fractions": [0.1, 0.25], "taus": [7]},
         "ablation": {"datasets": ["mine"], "models": ["ols"]},
@@ -130,11 +137,21 @@ def test_facts_of_a_run() -> None:
         "depth": None,
         "task_a": None,
         "saved_models": {"datasets": [], "models": ["ols"]},
-        "stopping": {"datasets": ["baker/*"], "predictors": ["gain_gp"]},
+        "stopping": {
+            "datasets": ["baker/*"],
+            "predictors": ["gain_gp"],
+            "n_full": 10,
+            "orderings": 1,
+            "deltas": [0.9],
+            "settings": [{"offset": 0}],
+            "every_epoch_up_to": 0,
+            "online": online,
+            "hyperband": hyperband,
+        },
         "studies": ["digits"],
     }
     usable = ["mine", *(f"baker/{i}" for i in range(9))]
-    said = facts(config, usable, {name: {"kind": "curves"} for name in usable})
+    said = facts(load(given), usable, {name: {"kind": "curves"} for name in usable})
     assert said["data sets"] == "1 of mine, 9 of baker"
     assert said["protocol"].startswith("30 training runs per split, all others for testing; 2 ")
     assert said["protocol"].endswith("10 %, 25 %, epoch 7 of the curve seen")

@@ -52,31 +52,34 @@ def sources(registry: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> 
     }
 
 
-def facts(
-    config: Mapping[str, Any], usable: Sequence[str], registry: Mapping[str, Any]
-) -> dict[str, str]:
-    """Lines about a run on the data sets `usable`: data, predictors, protocol, experiments."""
-    protocol = config["protocol"]
-    seen = [f"{100 * fraction:g} %" for fraction in protocol["fractions"]]
-    seen += [f"epoch {tau}" for tau in protocol["taus"]]
+def facts(config: Any, usable: Sequence[str], registry: Mapping[str, Any]) -> dict[str, str]:
+    """Lines about a run on the data sets `usable`: data, predictors, protocol, experiments.
+
+    Parameters
+    ----------
+    config : the typed configuration.
+    """
+    protocol = config.protocol
+    seen = [f"{100 * fraction:g} %" for fraction in protocol.fractions]
+    seen += [f"epoch {tau}" for tau in protocol.taus]
     lines = {
         "data sets": _names(usable),
-        "predictors": ", ".join(config["models"]),
+        "predictors": ", ".join(config.models),
         "protocol": (
-            f"{protocol['n_train']} training runs per split, all others for testing; "
-            f"{protocol['repeats']} random splits, the same for all predictors; "
+            f"{protocol.n_train} training runs per split, all others for testing; "
+            f"{protocol.repeats} random splits, the same for all predictors; "
             f"{', '.join(seen)} of the curve seen"
         ),
     }
     for name, title in _EXPERIMENTS.items():
-        section = config[name] or {}
-        wanted = datasets.expand(section.get("datasets", ()), registry)
+        section = getattr(config, name)
+        wanted = datasets.expand(section.datasets, registry)
         used = [dataset for dataset in usable if dataset in wanted]
-        models = section.get("predictors") or section.get("models")
+        models = section.predictors if name == "stopping" else section.models
         if used and models:
             lines[title] = f"{', '.join(models)} on {_names(used)}"
-    if config["studies"]:
-        lines["studies"] = ", ".join(config["studies"])
+    if config.studies:
+        lines["studies"] = ", ".join(config.studies)
     return lines
 
 
