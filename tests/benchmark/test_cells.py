@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,11 +21,13 @@ from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor
 
 Make = Callable[..., CurveSet]
+# What cells depend on of a collection with many runs.
+LARGE: Any = SimpleNamespace(final=np.zeros(1000), last_epoch=20)
 
 
 def plain_cells(**changes: object) -> list[Cell]:
     plan = {"n_train": [30], "repeats": [0, 1], "fractions": [0.25, 0.5], **changes}
-    return benchmark.cells(20, **plan)
+    return benchmark.cells_of(LARGE, **plan)
 
 
 def run(model: str, curves: CurveSet, cells: list[Cell], **options: object) -> tuple:
@@ -32,9 +36,7 @@ def run(model: str, curves: CurveSet, cells: list[Cell], **options: object) -> t
 
 
 def test_cells_cover_the_product_and_share_the_largest_reserve() -> None:
-    cells = benchmark.cells(
-        20, n_train=[10, 30], repeats=[0, 1], fractions=[0.25], taus=[7], features=["TS", "TS+HP"]
-    )
+    cells = plain_cells(n_train=[10, 30], fractions=[0.25], taus=[7], features=["TS", "TS+HP"])
     assert len(cells) == 2 * 2 * 2 * 2
     assert {cell.tau for cell in cells} == {5, 7}
     assert {cell.reserve for cell in cells} == {30}

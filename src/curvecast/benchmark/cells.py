@@ -1,4 +1,4 @@
-"""Train one model on one data set over all cells: what a prediction job of the workflow does.
+"""Trains one model on one data set over all cells: what a prediction job of the workflow does.
 
 A cell is one (feature blocks, number of training runs, repeat, tau), and a depth to cut at where
 generalisation across depths is asked for. All cells of one split share it, curve predictors are
@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 
 from curvecast import protocol
-from curvecast.curves import CurveSet, DataError, read_parquet
+from curvecast.curves import CurveSet
 from curvecast.features import COMBINATIONS, available, select
+from curvecast.files import DataError, read_parquet
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor, TabularPredictor
 from curvecast.predictors.quantiles import LEVELS, SHAPES
@@ -49,9 +50,15 @@ class Cell:
     features: str
     tau: int
 
+    def keys(self) -> dict[str, Any]:
+        """The columns that name the cell in files."""
+        depth = {} if self.depth is None else {"depth": self.depth}
+        keys = {"features": self.features, "n_train": self.n_train}
+        return {**keys, "repeat": self.repeat, "tau": self.tau, **depth}
 
-def cells(
-    last_epoch: int,
+
+def cells_of(
+    curves: CurveSet,
     *,
     n_train: Sequence[int],
     repeats: Iterable[int],
@@ -60,26 +67,22 @@ def cells(
     features: Sequence[str] = (ALL_BLOCKS,),
     depths: Sequence[int] = (),
 ) -> list[Cell]:
-    """All cells of an experiment on a data set whose last trained epoch is `last_epoch`."""
-    grid = protocol.tau_grid(last_epoch, fractions, taus)
-    cuts: Sequence[int | None] = depths or [None]
-    return [
-        Cell(repeat, n, max(n_train), depth, blocks, tau)
-        for repeat, n, depth, blocks, tau in product(repeats, n_train, cuts, features, grid)
-    ]
-
-
-def cells_of(curves: CurveSet, *, n_train: Sequence[int], **arguments: Any) -> list[Cell]:
-    """`cells` of a data set, with training sets that leave half of its runs for testing.
+    """All cells of an experiment on a data set; half of its runs stay for testing.
 
     In a collection that is too small, sizes of more than half of the runs with a finite final
     value give way to that half; the tables name the size that was used. Where networks are cut
     by depth, the depth says how many runs there are on either side, and sizes stay.
     """
-    if not arguments.get("depths"):
+    if not depths:
         half = int(np.isfinite(curves.final).sum()) // 2
         n_train = sorted({min(n, max(2, half)) for n in n_train})
-    return cells(curves.last_epoch, n_train=n_train, **arguments)
+    grid = protocol.tau_grid(curves.last_epoch, fractions, taus)
+    return [
+        Cell(repeat, n, max(n_train), depth, blocks, tau)
+        for repeat, n, depth, blocks, tau in product(
+            repeats, n_train, depths or [None], features, grid
+        )
+    ]
 
 
 def read_features(folder: str | Path, taus: Iterable[int]) -> dict[int, pd.DataFrame]:
@@ -116,10 +119,10 @@ def run(
         position in `curves`), then float32 `y_true, y_mean, y_std`, the quantiles `LEVELS` and
         `SHAPES`. Where all runs of a cell have the same (quantile - y_mean) / y_std, as for all
         Gaussian and conformal predictions, these numbers stand in `SHAPES` and the quantiles are
-        null, which keeps files small; else it is the other way round.
+        null, which makes files small; else it is the other way round.
     timings : a row per cell with its keys, `seconds_fit`, `seconds_predict` (of processor time)
-        and what the fitted model reports about itself, for instance the share of draws that did
-        not converge. A fit that serves several taus is charged to them in equal parts.
+        and the diagnostics of the fitted model. A fit that serves several taus is charged to them
+        in equal parts.
 
     Raises
     ------
@@ -134,13 +137,11 @@ def run(
         split = _split(curves, n_train, repeat, reserve, depth, depth_column)
         seed = protocol.seed_from(curves.name, repeat, model)
         make = partial(make_predictor, model, seed=seed, **options)
-        for blocks, same in groupby(group, key=lambda c: c.features):
-            todo = list(same)
-            tabular = isinstance(make(), TabularPredictor)
-            train = _tabular if tabular else _from_curves
-            for cell, prediction, report in train(make, curves, features, split, blocks, todo):
+        train = _tabular if isinstance(make(), TabularPredictor) else _from_curves
+        for _, same in groupby(group, key=lambda c: c.features):
+            for cell, prediction, report in train(make, curves, features, split, list(same)):
                 predictions.append(_rows(cell, prediction, curves, split.test))
-                timings.append({**_keys(cell), **report})
+                timings.append({**cell.keys(), **report})
     if not predictions:
         raise DataError(f"{model}: no cell to train, the data set lacks the feature blocks")
     return pd.concat(predictions, ignore_index=True), pd.DataFrame(timings)
@@ -167,22 +168,20 @@ def _tabular(
     curves: CurveSet,
     features: Mapping[int, pd.DataFrame],
     split: protocol.Split,
-    blocks: str,
     todo: list[Cell],
 ) -> Iterable[Result]:
     y, groups = curves.final[split.train], curves.groups[split.train]
     for cell in todo:
-        wanted = make().blocks if blocks == ALL_BLOCKS else blocks
+        wanted = make().blocks if cell.features == ALL_BLOCKS else cell.features
         present = [name for name in wanted.split("+") if available(features[cell.tau], name)]
-        if blocks not in (ALL_BLOCKS, "+".join(present)):
+        if cell.features not in (ALL_BLOCKS, "+".join(present)):
             continue
         X = select(features[cell.tau], "+".join(present))
         start = time.process_time()
         fitted = make().fit_xy(X.iloc[split.train], y, groups)
         middle = time.process_time()
         prediction = fitted.predict_xy(X.iloc[split.test])
-        end = time.process_time()
-        yield cell, prediction, _report(fitted, middle - start, end - middle)
+        yield cell, prediction, report(fitted, middle - start, time.process_time() - middle)
 
 
 def _from_curves(
@@ -190,10 +189,9 @@ def _from_curves(
     curves: CurveSet,
     features: Mapping[int, pd.DataFrame],
     split: protocol.Split,
-    blocks: str,
     todo: list[Cell],
 ) -> Iterable[Result]:
-    predictor = make()
+    predictor, blocks = make(), todo[0].features
     if blocks != ALL_BLOCKS:
         raise DataError(
             f"{type(predictor).__name__} reads whole curves, it cannot be restricted to {blocks}"
@@ -205,25 +203,13 @@ def _from_curves(
     for cell in todo:
         start = time.process_time()
         prediction = predictor.predict(test, cell.tau)
-        yield cell, prediction, _report(predictor, share, time.process_time() - start)
+        yield cell, prediction, report(predictor, share, time.process_time() - start)
 
 
-def _report(predictor: Predictor, fit: float, predict: float) -> dict[str, Any]:
-    return {
-        "seconds_fit": round(fit, 6),
-        "seconds_predict": round(predict, 6),
-        **predictor.diagnostics(),
-    }
-
-
-def _keys(cell: Cell) -> dict[str, Any]:
-    keys = {
-        "features": cell.features,
-        "n_train": cell.n_train,
-        "repeat": cell.repeat,
-        "tau": cell.tau,
-    }
-    return keys if cell.depth is None else {**keys, "depth": cell.depth}
+def report(predictor: Predictor, fit: float, predict: float) -> dict[str, Any]:
+    """Seconds and diagnostics of a fitted predictor, a row of timings."""
+    seconds = {"seconds_fit": round(fit, 6), "seconds_predict": round(predict, 6)}
+    return {**seconds, **predictor.diagnostics()}
 
 
 def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray) -> pd.DataFrame:
@@ -233,14 +219,12 @@ def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray
     shapes = np.full_like(quantiles, np.nan)
     if shape is not None:
         shapes[:], quantiles = shape, shapes.copy()
-    keys = _keys(cell)
-    frame = pd.DataFrame(
-        {
-            "features": pd.Categorical([keys.pop("features")] * len(test), COMBINATIONS),
-            **{name: np.full(len(test), value, dtype=np.int32) for name, value in keys.items()},
-            "configuration": test.astype(np.int32),
-        }
-    )
+    keys = cell.keys()
+    columns = {
+        "features": pd.Categorical([keys.pop("features")] * len(test), COMBINATIONS),
+        **{name: np.full(len(test), value, dtype=np.int32) for name, value in keys.items()},
+        "configuration": test.astype(np.int32),
+    }
     numbers = {
         "y_true": curves.final[test],
         "y_mean": prediction.mean,
@@ -248,7 +232,8 @@ def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray
         **dict(zip(LEVELS, quantiles.T, strict=True)),
         **dict(zip(SHAPES.values(), shapes.T, strict=True)),
     }
-    return frame.assign(**{name: a.astype(np.float32) for name, a in numbers.items()})
+    floats = {name: values.astype(np.float32) for name, values in numbers.items()}
+    return pd.DataFrame(columns | floats)
 
 
 def _common_shape(prediction: Prediction, quantiles: np.ndarray) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""How good predictions are: one row of scores per cell (features, n_train, repeat, tau).
+"""Scores predictions: one row per cell (features, n_train, repeat, tau).
 
 `write_scores` turns `predictions/{dataset}/{model}[.{experiment}].parquet` of all models into
 `scores/{dataset}[.{experiment}].parquet`; `read_predictions` is the only reader of
@@ -19,10 +19,9 @@ All scores are over the test runs of a cell, in the unit of the metric where the
 Distributions. A prediction is scored as the distribution whose quantile function is linear in
 the standard normal score z between the stored levels and beyond them (its tails are Gaussian).
 Its NLL and its CRPS are exact for that distribution, hence proper scores of it, and both equal
-the Gaussian ones when the quantiles are Gaussian. A standard deviation of 0 (or two equal
-quantiles) has no density: spreads are bounded below by 1e-6 of the standard deviation of the
-cell's targets in the NLL and in the CRPS, so that a point mass that misses costs much but not
-infinitely. The other scores take the point mass as it is.
+the Gaussian ones when the quantiles are Gaussian. Two equal quantiles have no density: slopes are
+bounded below by 1e-6 of the standard deviation of the cell's targets in the NLL and in the CRPS,
+so that a point mass that misses costs much but not infinitely.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import kendalltau, rankdata
 
 from curvecast import protocol
-from curvecast.curves import DataError, read_parquet, write_parquet
+from curvecast.files import DataError, read_parquet, write_parquet
 from curvecast.predictors.quantiles import LEVELS, SHAPES
 
 INTERVALS: Mapping[str, tuple[str, str]] = {
@@ -47,26 +46,9 @@ INTERVALS: Mapping[str, tuple[str, str]] = {
     "cover99": ("q005", "q995"),
 }
 KEYS = ("features", "n_train", "repeat", "tau")
-# The depth experiment trains on networks with fewer than `depth` layers and tests on the others;
-# its predictions carry this further key.
-OPTIONAL_KEYS = ("depth",)
-SCORES = (
-    "r2",
-    "mse",
-    "mae",
-    "spearman",
-    "kendall",
-    "nll",
-    "crps",
-    "cover50",
-    "cover80",
-    "cover90",
-    "cover95",
-    "cover99",
-    "width80",
-)
+SCORES = ("r2", "mse", "mae", "spearman", "kendall", "nll", "crps", *INTERVALS, "width80")
 _SMALLEST_SPREAD = 1e-6
-_NUMBERS = ("y_true", "y_mean", "y_std")
+_KNOTS = ndtri(np.array(list(LEVELS.values())))
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
@@ -86,20 +68,20 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
 def fill_quantiles(frame: pd.DataFrame, file: str | Path | None = None) -> pd.DataFrame:
     """`read_predictions` on a frame in memory; `file` is named in error messages."""
-    for column in (*KEYS, "configuration", *_NUMBERS):
+    numbers = ("y_true", "y_mean", "y_std")
+    for column in (*KEYS, "configuration", *numbers):
         if column not in frame:
             raise DataError("missing column in predictions", file=file, column=column)
     filled = frame.copy()
-    for column in _NUMBERS:
-        numbers = filled[column].to_numpy(dtype=np.float64)
-        bad = ~np.isfinite(numbers) | ((column == "y_std") & (numbers < 0))
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise DataError(f"{numbers[row]} in a prediction", file=file, row=row, column=column)
-        filled[column] = numbers
+    for column in numbers:
+        values = filled[column].to_numpy(dtype=np.float64)
+        bad = ~np.isfinite(values) | ((column == "y_std") & (values < 0))
+        for row in map(int, np.flatnonzero(bad)):
+            raise DataError(f"{values[row]} in a prediction", file=file, row=row, column=column)
+        filled[column] = values
     quantiles = _complete_or_null(frame, list(LEVELS), file)
     shapes = _complete_or_null(frame, list(SHAPES.values()), file)
-    shapes = np.where(np.isnan(shapes), ndtri(np.array(list(LEVELS.values()))), shapes)
+    shapes = np.where(np.isnan(shapes), _KNOTS, shapes)
     mean, std = filled["y_mean"].to_numpy()[:, None], filled["y_std"].to_numpy()[:, None]
     filled = filled.drop(columns=list(SHAPES.values()), errors="ignore")
     filled[list(LEVELS)] = np.where(np.isnan(quantiles), mean + std * shapes, quantiles)
@@ -110,54 +92,38 @@ def _complete_or_null(
     frame: pd.DataFrame, columns: Sequence[str], file: str | Path | None
 ) -> np.ndarray:
     """Float columns of which a row has all or none, shape (n, n_columns); NaN where it has none."""
-    values = np.full((len(frame), len(columns)), np.nan)
-    for i, name in enumerate(columns):
-        if name in frame:
-            values[:, i] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    values = frame.reindex(columns=columns).to_numpy(dtype=np.float64, na_value=np.nan)
     missing = np.isnan(values)
-    partly = missing.any(axis=1) & ~missing.all(axis=1)
-    if partly.any():
-        row = int(np.flatnonzero(partly)[0])
-        column = columns[int(np.flatnonzero(missing[row])[0])]
-        raise DataError(
-            "a quantile is missing where others are given", file=file, row=row, column=column
-        )
+    for row in map(int, np.flatnonzero(missing.any(axis=1) & ~missing.all(axis=1))):
+        column = columns[int(missing[row].argmax())]
+        text = "a quantile is missing where others are given"
+        raise DataError(text, file=file, row=row, column=column)
     return values
 
 
-def score(
-    y_true: np.ndarray,
-    y_mean: np.ndarray,
-    y_std: np.ndarray,
-    quantiles: np.ndarray | None = None,
-) -> dict[str, float]:
+def score(y_true: np.ndarray, y_mean: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
     """All scores of one cell.
 
     Parameters
     ----------
-    y_true, y_mean, y_std : arrays of shape (n_test,), in the unit of the metric.
-    quantiles : array of shape (n_test, n_levels) at `LEVELS`, not decreasing along a row; None
-        for Gaussian predictions.
+    y_true, y_mean : float64 arrays of shape (n_test,), in the unit of the metric.
+    quantiles : array of shape (n_test, n_levels) at `LEVELS`, not decreasing along a row.
     """
-    y_true, y_mean, y_std = (np.asarray(a, dtype=np.float64) for a in (y_true, y_mean, y_std))
     error = y_true - y_mean
-    floor = _SMALLEST_SPREAD * _scale(y_true)
-    if quantiles is None:
-        nll, crps = gaussian_nll(error, np.maximum(y_std, floor)), gaussian_crps(error, y_std)
-        quantiles = y_mean[:, None] + y_std[:, None] * ndtri(np.array(list(LEVELS.values())))
-    else:
-        quantiles = np.asarray(quantiles, dtype=np.float64)
-        nll, crps = quantile_nll_crps(y_true, quantiles, floor)
+    scale = float(y_true.std()) or float(np.abs(y_true).max()) or 1.0
+    nll, crps = quantile_nll_crps(y_true, quantiles, _SMALLEST_SPREAD * scale)
     edges = dict(zip(LEVELS, quantiles.T, strict=True))
     inside = {
         name: float(np.mean((edges[low] <= y_true) & (y_true <= edges[high])))
         for name, (low, high) in INTERVALS.items()
     }
+    constant = np.ptp(y_true) == 0 or np.ptp(y_mean) == 0
+    ranks = rankdata(y_true), rankdata(y_mean)
     return {
         "r2": r2(y_true, y_mean),
         "mse": float(np.mean(error**2)),
         "mae": float(np.mean(np.abs(error))),
-        "spearman": spearman(y_true, y_mean),
+        "spearman": float("nan") if constant else float(np.corrcoef(*ranks)[0, 1]),
         "kendall": float(kendalltau(y_true, y_mean).statistic),
         "nll": float(np.mean(nll)),
         "crps": float(np.mean(crps)),
@@ -171,25 +137,6 @@ def r2(y_true: np.ndarray, y_mean: np.ndarray) -> float:
     if np.ptp(y_true) == 0:
         return float("nan")
     return float(1 - np.sum((y_true - y_mean) ** 2) / np.sum((y_true - y_true.mean()) ** 2))
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson correlation of average ranks; NaN where one side is constant."""
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
-
-
-def gaussian_nll(error: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """-log density of N(0, std²) at `error`; `std` > 0."""
-    return 0.5 * np.log(2 * np.pi) + np.log(std) + 0.5 * (error / std) ** 2
-
-
-def gaussian_crps(error: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """CRPS of N(0, std²) at `error` (Gneiting et al. 2005, equation 5); |error| where std is 0."""
-    z = np.divide(error, std, out=np.zeros_like(error), where=std > 0)
-    value = std * (z * (2 * ndtr(z) - 1) + 2 * _density(z) - 1 / np.sqrt(np.pi))
-    return np.where(std > 0, value, np.abs(error))
 
 
 def quantile_nll_crps(
@@ -206,75 +153,56 @@ def quantile_nll_crps(
 
     Parameters
     ----------
-    y : shape (n,). quantiles : shape (n, 8). floor : smallest slope (standard deviation), > 0.
+    y : shape (n,). quantiles : shape (n, n_levels). floor : smallest slope (standard deviation).
 
     Returns
     -------
     Two arrays of shape (n,).
     """
-    knots = ndtri(np.array(list(LEVELS.values())))
-    inner = np.maximum(np.diff(quantiles, axis=1) / np.diff(knots), floor)
+    inner = np.maximum(np.diff(quantiles, axis=1) / np.diff(_KNOTS), floor)
     slopes = np.column_stack([inner[:, 0], inner, inner[:, -1]])
     # The floor moves equal quantiles apart, so the values at the knots are summed again from the
     # middle outwards.
-    middle = len(knots) // 2 - 1
-    steps = inner * np.diff(knots)
-    at = np.column_stack([np.zeros(len(y)), np.cumsum(steps, axis=1)])
+    middle = len(_KNOTS) // 2 - 1
+    at = np.column_stack([np.zeros(len(y)), np.cumsum(inner * np.diff(_KNOTS), axis=1)])
     at += (quantiles[:, middle] - at[:, middle])[:, None]
     segment = np.sum(y[:, None] > at, axis=1)
     left = np.maximum(segment - 1, 0)
     rows = np.arange(len(y))
     slope = slopes[rows, segment]
-    z_y = knots[left] + (y - at[rows, left]) / slope
+    z_y = _KNOTS[left] + (y - at[rows, left]) / slope
     nll = 0.5 * np.log(2 * np.pi) + 0.5 * z_y**2 + np.log(slope)
 
-    low = np.concatenate([[-np.inf], knots])
-    high = np.concatenate([knots, [np.inf]])
-    below = _squared_cdf(np.minimum(z_y[:, None], high)) - _squared_cdf(
-        np.minimum(z_y[:, None], low)
-    )
-    above = _squared_cdf(-np.maximum(z_y[:, None], low)) - _squared_cdf(
-        -np.maximum(z_y[:, None], high)
-    )
+    z, low, high = z_y[:, None], np.r_[-np.inf, _KNOTS], np.r_[_KNOTS, np.inf]
+    below = _squared_cdf(np.minimum(z, high)) - _squared_cdf(np.minimum(z, low))
+    above = _squared_cdf(-np.maximum(z, low)) - _squared_cdf(-np.maximum(z, high))
     return nll, np.sum(slopes * (below + above), axis=1)
 
 
 def _squared_cdf(z: np.ndarray) -> np.ndarray:
     """Integral of Phi(t)² for t from -inf to z."""
-    finite = np.where(np.isneginf(z), 0.0, z)
-    value = (
-        finite * ndtr(z) ** 2 + 2 * _density(z) * ndtr(z) - ndtr(np.sqrt(2) * z) / np.sqrt(np.pi)
-    )
+    at = np.where(np.isneginf(z), 0.0, z)
+    density = np.exp(-0.5 * at**2) / np.sqrt(2 * np.pi)
+    value = at * ndtr(at) ** 2 + 2 * density * ndtr(at) - ndtr(np.sqrt(2) * at) / np.sqrt(np.pi)
     return np.where(np.isneginf(z), 0.0, value)
-
-
-def _density(z: np.ndarray) -> np.ndarray:
-    return np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-
-
-def _scale(y: np.ndarray) -> float:
-    return float(y.std()) or float(np.abs(y).max()) or 1.0
 
 
 def score_frame(predictions: pd.DataFrame) -> pd.DataFrame:
     """Scores of every cell of a prediction frame, as `read_predictions` returns it.
 
     Returns one row per cell, sorted by its keys: `features, n_train, repeat, tau` (and `depth`
-    where the frame has it), `n_test` and `SCORES`. The order of the rows given does not matter.
+    where the frame has it: trained below this depth, tested on the others), `n_test` and
+    `SCORES`. The order of the rows given does not matter.
     """
-    keys = [*KEYS, *(key for key in OPTIONAL_KEYS if key in predictions)]
+    keys = [*KEYS, *(["depth"] if "depth" in predictions else [])]
     ordered = predictions.astype({"features": str}).sort_values(
         [*keys, "configuration"], kind="stable", ignore_index=True
     )
     rows = []
     for cell, part in ordered.groupby(keys, sort=True):
         scores = score(
-            part["y_true"].to_numpy(),
-            part["y_mean"].to_numpy(),
-            part["y_std"].to_numpy(),
-            part[list(LEVELS)].to_numpy(),
+            part["y_true"].to_numpy(), part["y_mean"].to_numpy(), part[list(LEVELS)].to_numpy()
         )
-        assert isinstance(cell, tuple)
         rows.append({**dict(zip(keys, cell, strict=True)), "n_test": len(part), **scores})
     return pd.DataFrame(rows, columns=[*keys, "n_test", *SCORES])
 
@@ -311,13 +239,9 @@ def write_scores(
     frames = []
     for model, file in predictions.items():
         scores = score_frame(read_predictions(file)).assign(model=model)
-        unknown = sorted(set(scores["tau"]) - set(grid))
-        if unknown:
-            raise DataError(
-                f"tau {unknown[0]} is not in the configured grid {sorted(grid)}",
-                file=file,
-                column="tau",
-            )
+        for tau in sorted(set(scores["tau"]) - set(grid)):
+            text = f"tau {tau} is not in the configured grid {sorted(grid)}"
+            raise DataError(text, file=file, column="tau")
         frames.append(scores)
     frame = pd.concat(frames, ignore_index=True)
     frame = frame.assign(

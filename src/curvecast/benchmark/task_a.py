@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 
 from curvecast import protocol
-from curvecast.curves import CurveSet, DataError
+from curvecast.benchmark.cells import report
+from curvecast.curves import CurveSet
+from curvecast.files import DataError
 from curvecast.predictors import make_predictor
 
 PARTS = ("validation", "test")
@@ -99,29 +101,18 @@ def run(
         start = time.process_time()
         predictor.fit(curves.take(rows["train"]), [tau])
         fitted = time.process_time()
-        for part in PARTS:
-            if not len(rows[part]):
-                continue
+        for part in (part for part in PARTS if len(rows[part])):
             prediction = predictor.predict(curves.take(rows[part]), tau)
-            predictions.append(
-                pd.DataFrame(
-                    {
-                        "variant": variant.name,
-                        "n_train": len(rows["train"]),
-                        "part": part,
-                        "configuration": rows[part],
-                        "y_true": curves.final[rows[part]],
-                        "y_mean": prediction.mean,
-                        "y_std": prediction.std,
-                    }
-                )
-            )
-        timings.append(
-            {
+            columns = {
                 "variant": variant.name,
-                "seconds_fit": round(fitted - start, 6),
-                "seconds_predict": round(time.process_time() - fitted, 6),
-                **predictor.diagnostics(),
+                "n_train": len(rows["train"]),
+                "part": part,
+                "configuration": rows[part],
+                "y_true": curves.final[rows[part]],
+                "y_mean": prediction.mean,
+                "y_std": prediction.std,
             }
-        )
+            predictions.append(pd.DataFrame(columns))
+        seconds = fitted - start, time.process_time() - fitted
+        timings.append({"variant": variant.name, **report(predictor, *seconds)})
     return pd.concat(predictions, ignore_index=True), pd.DataFrame(timings)
