@@ -27,8 +27,8 @@ NETWORK = {"epochs": 12, "members": 2}
 CHEAP = {
     "nusvr_linear": {"draws": 25},
     "nusvr_rbf": {"draws": 60},
-    "random_forest": {"draws": 6, "max_trees": 30},
-    "extra_trees": {"draws": 6, "max_trees": 30},
+    "random_forest": {"max_trees": 30},
+    "extra_trees": {"max_trees": 30},
     "gradient_boosting": {"stages": 30},
     "gp": {"target": "level"},
     "ensemble": {"draws": 5},

@@ -23,8 +23,8 @@ from curvecast.predictors import registry, storage
 OPTIONS: dict[str, dict[str, Any]] = {
     "nusvr_linear": {"draws": 2},
     "nusvr_rbf": {"draws": 2},
-    "random_forest": {"draws": 2, "max_trees": 12},
-    "extra_trees": {"draws": 2, "max_trees": 12},
+    "random_forest": {"max_trees": 12},
+    "extra_trees": {"max_trees": 12},
     "gradient_boosting": {"stages": 5},
     "lcnet": {"epochs": 2, "burn_in": 1, "samples": 2, "every": 1},
     "cnn": {"epochs": 2},
@@ -109,7 +109,7 @@ def tampered(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
 
 @pytest.fixture
 def forest(make_curves: Callable[..., CurveSet], tmp_path: Path) -> Path:
-    fitted = make_predictor("extra_trees", draws=1, max_trees=10).fit(make_curves(20, 8), [4])
+    fitted = make_predictor("extra_trees", max_trees=10).fit(make_curves(20, 8), [4])
     storage.write(tmp_path / "forest", {"predictor": fitted})
     return tmp_path / "forest"
 

@@ -46,7 +46,7 @@ class Member:
 
 # Members that fall back to the mean, follow a line or follow the curve where they know nothing, so
 # that each way of being right far outside is there in more than one model.
-_GROWN = {"summaries": True, "draws": 0, "max_trees": 100}
+_GROWN = {"summaries": True, "max_features": 0.5, "max_trees": 100}
 LIBRARY = (
     *(Member("gp", target) for target in ("level", "best_gain", "gain")),
     Member("gp", "level", {"kernel": "matern+linear"}),
