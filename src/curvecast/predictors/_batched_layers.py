@@ -2,6 +2,7 @@
 
 Arrays have the shape (members, runs, ..., features); a leading axis of 1 is shared by all
 members. Gradients of different members do not mix, so long as the loss is a sum over members.
+Written out, as torch.func.vmap has no rule for torch.nn.LSTM.
 """
 
 from __future__ import annotations
@@ -15,15 +16,33 @@ from torch import Tensor, nn
 
 from curvecast.curves import DataError
 
-OPTIMIZERS = ("Adam", "SGD")
+BATCH_SIZE = 100
+WEIGHT_DECAY = 0.1
+OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], float], torch.optim.Optimizer]] = {
+    "Adam": lambda parameters, lr: torch.optim.AdamW(parameters, lr, weight_decay=WEIGHT_DECAY),
+    "SGD": lambda parameters, lr: torch.optim.SGD(
+        parameters, lr, momentum=0.9, weight_decay=WEIGHT_DECAY
+    ),
+}
 _LARGEST_GRADIENT = 1.0
 _WARM_UP = 0.1
 _CHUNK = 512
 
 
 @contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw torch's random numbers from `seed`, on one thread; the caller's stream stays as it is.
+
+    On one thread sums come out the same on any size of machine.
+    """
+    with torch.random.fork_rng(devices=[]), one_thread():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread: sums come out the same on any machine size."""
+    """Run torch on one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -32,21 +51,18 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def uniform(shape: Sequence[int], fan_in: int, generator: torch.Generator) -> nn.Parameter:
+def uniform(*shape: int, fan_in: int) -> nn.Parameter:
     """Uniform in +-1/sqrt(fan_in), what torch's own layers start from."""
-    bound = fan_in**-0.5
-    return nn.Parameter((2 * torch.rand(*shape, generator=generator) - 1) * bound)
+    return nn.Parameter((2 * torch.rand(*shape) - 1) * fan_in**-0.5)
 
 
 class Linear(nn.Module):
     """x W + b per member; `zero` starts it from the zero map."""
 
-    def __init__(
-        self, members: int, n_in: int, n_out: int, generator: torch.Generator, *, zero: bool = False
-    ) -> None:
+    def __init__(self, members: int, n_in: int, n_out: int, *, zero: bool = False) -> None:
         super().__init__()
-        self.weight = uniform((members, n_in, n_out), max(n_in, 1), generator)
-        self.bias = uniform((members, 1, n_out), max(n_in, 1), generator)
+        self.weight = uniform(members, n_in, n_out, fan_in=max(n_in, 1))
+        self.bias = uniform(members, 1, n_out, fan_in=max(n_in, 1))
         if zero:
             nn.init.zeros_(self.weight)
             nn.init.zeros_(self.bias)
@@ -72,13 +88,12 @@ class Conv1d(nn.Module):
         n_in: int,
         n_out: int,
         kernel: int,
-        generator: torch.Generator,
         *,
         before: int = 0,
         after: int = 0,
     ) -> None:
         super().__init__()
-        self.linear = Linear(members, kernel * n_in, n_out, generator)
+        self.linear = Linear(members, kernel * n_in, n_out)
         self.kernel, self.padding = kernel, (0, 0, before, after)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,25 +127,19 @@ class LSTM(nn.Module):
     (members, runs, n_hidden).
     """
 
-    def __init__(
-        self, members: int, n_in: int, n_hidden: int, n_layers: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, members: int, n_in: int, n_hidden: int, n_layers: int) -> None:
         super().__init__()
-        widths = [n_in] + [n_hidden] * (n_layers - 1)
-        gates = 4 * n_hidden
         self.members, self.n_hidden = members, n_hidden
-        self.weight_ih = nn.ParameterList(
-            uniform((members, width, gates), n_hidden, generator) for width in widths
-        )
-        self.weight_hh = nn.ParameterList(
-            uniform((members, n_hidden, gates), n_hidden, generator) for _ in widths
-        )
-        self.bias_ih = nn.ParameterList(
-            uniform((members, 1, gates), n_hidden, generator) for _ in widths
-        )
-        self.bias_hh = nn.ParameterList(
-            uniform((members, 1, gates), n_hidden, generator) for _ in widths
-        )
+
+        def per_layer(*shapes: tuple[int, int]) -> nn.ParameterList:
+            return nn.ParameterList(uniform(members, *s, fan_in=n_hidden) for s in shapes)
+
+        gates = 4 * n_hidden
+        widths = [n_in] + [n_hidden] * (n_layers - 1)
+        self.weight_ih = per_layer(*((width, gates) for width in widths))
+        self.weight_hh = per_layer(*((n_hidden, gates) for _ in widths))
+        self.bias_ih = per_layer(*((1, gates) for _ in widths))
+        self.bias_hh = per_layer(*((1, gates) for _ in widths))
 
     def forward(self, x: Tensor, start: Tensor | None = None) -> Tensor:
         layers = zip(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, strict=True)
@@ -158,11 +167,6 @@ class LSTM(nn.Module):
         return torch.stack(hidden, dim=2)
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Parameters of one member."""
-    return sum(parameter[0].numel() for parameter in network.parameters())
-
-
 def train(
     network: nn.Module,
     inputs: Sequence[Tensor],
@@ -172,11 +176,8 @@ def train(
     epochs: int,
     lr: float,
     optimizer: str,
-    batch_size: int,
-    weight_decay: float,
-    generator: torch.Generator,
 ) -> None:
-    """Minimise every member's weighted mean squared error, in place.
+    """Minimise every member's weighted mean squared error on mini-batches, in place.
 
     The learning rate rises linearly over the first tenth of the updates and then falls along a
     cosine to 0 (Loshchilov and Hutter 2017, without restarts); weight decay is decoupled under
@@ -187,25 +188,16 @@ def train(
     inputs : tensors with runs as first axis; the network gets them with a leading axis of 1.
     target : what the outputs should be, shape (members, runs, steps).
     weight : of every run for every member, 0 where the member must not see it, (members, runs).
-
-    Raises
-    ------
-    DataError : unknown optimizer.
+    optimizer : one of `OPTIMIZERS`.
     """
     parameters = list(network.parameters())
-    minimiser: torch.optim.Optimizer
-    if optimizer == "Adam":
-        minimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
-    elif optimizer == "SGD":
-        minimiser = torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=weight_decay)
-    else:
-        raise DataError(f"optimizer is {optimizer!r}, not one of {', '.join(OPTIMIZERS)}")
+    minimiser = OPTIMIZERS[optimizer](parameters, lr)
     n_runs = target.shape[1]
-    n_batches = max(1, round(n_runs / batch_size))
+    n_batches = max(1, round(n_runs / BATCH_SIZE))
     n_updates = epochs * n_batches
     for update in range(n_updates):
         if update % n_batches == 0:
-            batches = torch.randperm(n_runs, generator=generator).tensor_split(n_batches)
+            batches = torch.randperm(n_runs).tensor_split(n_batches)
         rows = batches[update % n_batches]
         for group in minimiser.param_groups:
             group["lr"] = lr * _schedule(update / n_updates)
@@ -232,12 +224,10 @@ def _shorten(parameters: Sequence[nn.Parameter]) -> None:
 
 
 @torch.no_grad()
-def evaluate(
-    network: nn.Module, inputs: Sequence[Tensor], select: Callable[[Tensor], Tensor]
-) -> np.ndarray:
-    """`select` of the outputs for all runs, joined along the runs' axis 1; float64."""
+def evaluate(network: nn.Module, *inputs: Tensor) -> np.ndarray:
+    """Outputs for all runs, joined along the runs' axis 1; float64."""
     parts = []
     for start in range(0, len(inputs[0]), _CHUNK):
         chunk = (x[start : start + _CHUNK].unsqueeze(0) for x in inputs)
-        parts.append(select(network(*chunk)).numpy())
+        parts.append(network(*chunk).numpy())
     return np.concatenate(parts, axis=1).astype(np.float64)
