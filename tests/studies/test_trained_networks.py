@@ -50,13 +50,13 @@ def test_the_space_has_over_30_conditional_parameters() -> None:
 
 
 def test_what_a_transfer_searches_again() -> None:
-    taken = {**SMALL, "n_dense": 1, "units_1": 64, "batch_norm_dense": True, "dropout_dense": False}
-    space = kuzushiji.transfer({**taken, "n_conv": 2})
+    base = {**SMALL, "n_dense": 1, "units_1": 64, "batch_norm_dense": True, "dropout_dense": False}
+    space = kuzushiji.transfer({**base, "n_conv": 2})
     assert set(space) == {
         "batch_size", "channels_1", "channels_2", "n_dense", "units_1", "units_2",
     }  # fmt: skip
     found = {"batch_size": 100, "channels_1": 5, "n_dense": 0}
-    both = kuzushiji.merged(taken, found)
+    both = kuzushiji.merged(base, found)
     assert {k: both[k] for k in found} == found
     assert (both["kernel_1"], both["learning_rate"]) == (3, 0.01)
     assert "units_1" not in both

@@ -244,7 +244,7 @@ def task_of(
     if "data" in definition:
         options |= {"data": definition["data"], "raw": raw}
     if source is not None:
-        options["taken"] = source
+        options["base"] = source
     path, _, cls = TASKS.get(name, name).rpartition(":")
     if not cls or not path:
         raise DataError(

@@ -61,7 +61,7 @@ def train(
     repeat: int,
     raw: Sequence[str | Path] = (),
     configuration: Mapping[str, Any] | None = None,
-    taken: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
     start: str | Path | None = None,
 ) -> TrainedNetwork:
     """Train one repeat of a network for the task's `n_epochs`; divergence ends it.
@@ -70,7 +70,7 @@ def train(
     ----------
     raw : the raw files of the stanza under `data`.
     configuration : the incumbent of the study under `study`; default: the definition's own.
-    taken : the incumbent of the study that this study started from (`configuration_of`).
+    base : the incumbent of the study that this study started from (`configuration_of`).
     start : npz with the weights of the network under `weights`; tensors that do not fit are drawn.
 
     Raises
@@ -78,7 +78,7 @@ def train(
     DataError : the configuration is impossible for the task's data.
     """
     config = load_configuration(configuration or definition["configuration"])
-    task = task_of(definition, raw, taken)
+    task = task_of(definition, raw, base)
     if not task.possible(config):
         raise DataError(f"network {name!r}: its configuration is impossible for the task's data")
     seed = seed_from("network", name, repeat)

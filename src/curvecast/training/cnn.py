@@ -1,7 +1,7 @@
 """Convolutional networks for images, built layer by layer with their sizes.
 
-Built on torch's device `meta`, a network has shapes and sizes but no weights, so that a study can
-tell an impossible or too large network cheaply.
+Built on torch's device `meta`, a network has shapes and sizes but no weights, so that a study
+recognises an impossible or too large network cheaply.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def train_collection(
     device: str = "cpu",
     workers: int = 1,
 ) -> CurveSet:
-    """Train runs 0..n_runs-1 of a collection; see `mlp.train` for what the series hold.
+    """Train runs 0..n_runs-1 of a collection; `mlp.train` describes the series.
 
     On the CPU the result is the same for every call on one type of machine, but for the series
     `seconds`.

@@ -1,7 +1,7 @@
 """The epoch loop for images: everything lies on the device, a step touches no single image.
 
-An epoch's order, shifts and dropout come from (seed, epoch) alone, so that a training goes on
-from the weights and the optimiser's state exactly as it would have gone on.
+An epoch's order, shifts and dropout come from (seed, epoch) alone, so that weights and the
+optimiser's state suffice to resume a training exactly.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Prepared:
 
     Attributes
     ----------
-    background : what a pixel of value 0 has become; it fills the margin of shifted images.
+    background : value of an empty pixel, which fills the margin of shifted images.
     weights : of the classes, see `Images.class_weights`.
     """
 
@@ -160,7 +160,7 @@ class ImageTraining(TorchSession):
         return super().state() | {f"last:{k}": np.array(v) for k, v in self._losses.items()}
 
     def resume(self, epoch: int, state: Mapping[str, np.ndarray]) -> None:
-        """Continue after `epoch` with what `state()` returned there."""
+        """Continue after `epoch` with the `state()` of that time."""
         super().resume(epoch, state)
         self._losses = {
             name.removeprefix("last:"): float(value)

@@ -45,7 +45,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Images:
-    """A classification task, divided into three parts; `source` says what it is."""
+    """A classification task, divided into three parts; `source` is its citation."""
 
     name: str
     source: str
@@ -104,7 +104,7 @@ def load(name: str, stanza: Mapping[str, Any], paths: Sequence[str | Path]) -> I
 
     Raises
     ------
-    DataError : a file is not what its format says, images and labels do not belong together, or
+    DataError : a file has another format, images and labels do not belong together, or
         there are too few images for the division.
     """
     known = {

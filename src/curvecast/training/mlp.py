@@ -215,7 +215,7 @@ class Perceptron(TorchSession):
             }
 
     def resume(self, epoch: int, state: Mapping[str, np.ndarray]) -> None:
-        """Continue after `epoch`: what the streams gave before is drawn again and dropped."""
+        """Continue after `epoch`: the draws of the epochs before are repeated and discarded."""
         super().resume(epoch, state)
         for _ in range(epoch):
             next(self._orders)

@@ -29,7 +29,7 @@ class Session(ABC):
 
     @abstractmethod
     def resume(self, epoch: int, state: Mapping[str, np.ndarray]) -> None:
-        """Continue from what `state()` returned after `epoch`."""
+        """Continue after `epoch` with the `state()` of that time."""
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of the network by name, for other networks to start from."""

@@ -1,4 +1,4 @@
-"""What all trainings with torch share: weights, checkpoints, seeds and accuracies."""
+"""Weights, checkpoints, seeds and accuracies, which all trainings with torch share."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TorchSession(Session):
         return arrays
 
     def resume(self, epoch: int, state: Mapping[str, np.ndarray]) -> None:
-        """Continue after `epoch` with what `state()` returned there."""
+        """Continue after `epoch` with the `state()` of that time."""
         entries: dict[int, dict[str, torch.Tensor]] = {}
         for name, array in state.items():
             kind, _, rest = name.partition(":")

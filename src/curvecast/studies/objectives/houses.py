@@ -29,7 +29,7 @@ class HouseTask(Task):
     ----------
     data : stanza of a data set of kind `task` in the format csv, with its `name`.
     raw : its file.
-    loss : mse, or gaussian: the network gives a mean and a log variance per house.
+    loss : mse, or gaussian: the network predicts a mean and a log variance per house.
     n_epochs : length of a complete training.
     divisions : random divisions into training, validation and test rows. One run of each is
         trained, all together, and series and scores are means over them: a few expensive houses
@@ -58,7 +58,7 @@ class HouseTask(Task):
         ]
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes what a training gives, with a digest of the file."""
+        """All options that change the result of a training, with a digest of the file."""
         options = {name: getattr(self, name) for name in ("loss", "n_epochs", "divisions", "fixed")}
         facts = {name: self.data[name] for name in ("name", "features", "target", "split")}
         return {**options, "data": facts, "files": identity.of_files(self.raw)}

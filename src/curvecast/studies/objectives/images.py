@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from curvecast.training.torch_session import seeded
 SPACES = {"kuzushiji": kuzushiji.cnn, "usps": usps.grid}
 _RECIPE = ("batch_size", "learning_rate", "optimizer", "momentum", "amsgrad", "schedule", "loss")
 
+# Fields that `identity` describes otherwise, or that change no result.
+_NO_OPTIONS = {"data", "raw", "fixed", "device", "target", "metric", "direction"}
+
 
 @dataclass
 class ImageTask(Task):
@@ -44,10 +47,10 @@ class ImageTask(Task):
     weighted : every class counts the same in the loss (for the unbalanced K49).
     size : images are resampled to size x size pixels, so that weights fit another data set.
     fixed : parameters that are not searched, or the name of a constant (`kuzushiji.QUICK`).
-    taken : a configuration of another data set, of which only the parameters of
+    base : a configuration from another data set; only the parameters of
         `spaces.kuzushiji.transfer` are searched again.
     most_multiplications : a network that needs more multiply-adds per image counts as impossible,
-        which bounds what a study costs.
+        which bounds the cost of a study.
     all_training : train on training and validation images together, for a last training.
     device, precision : "auto" is a GPU where there is one, and bfloat16 where it is faster.
     """
@@ -60,7 +63,7 @@ class ImageTask(Task):
     weighted: bool = False
     size: int | None = None
     fixed: str | Mapping[str, Any] = field(default_factory=dict)
-    taken: Mapping[str, Any] | None = None
+    base: Mapping[str, Any] | None = None
     most_multiplications: float | None = None
     all_training: bool = False
     device: str = "auto"
@@ -73,10 +76,8 @@ class ImageTask(Task):
         if self.network not in cnn.NETWORKS:
             raise DataError(f"network {self.network!r} is not one of {', '.join(cnn.NETWORKS)}")
         self._fixed = load_configuration(self.fixed)
-        if self.data is None:
-            data = images.digits()
-        else:
-            data = images.load(self.data["name"], self.data, self.raw)
+        stanza = self.data
+        data = images.load(stanza["name"], stanza, self.raw) if stanza else images.digits()
         self.name, self.source = f"trained/{data.name.rpartition('/')[2]}", data.source
         self._images = data.with_validation() if self.all_training else data
         self._side = self._images.shape if self.size is None else (self.size, self.size)
@@ -89,16 +90,10 @@ class ImageTask(Task):
         return {**self.__dict__, "_prepared": None}
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes what a training gives, with a digest of the files."""
-        options = {
-            name: getattr(self, name)
-            for name in (
-                "network", "n_epochs", "shift", "weighted", "size", "taken",
-                "most_multiplications", "all_training", "precision",
-            )
-        }  # fmt: skip
+        """All options that change the result of a training, with a digest of the files."""
+        names = [f.name for f in fields(self) if f.name not in _NO_OPTIONS]
         return {
-            **options,
+            **{name: getattr(self, name) for name in names},
             "fixed": self._fixed,
             "data": self._images.name,
             "files": identity.of_files(self.raw),
@@ -106,14 +101,14 @@ class ImageTask(Task):
 
     def space(self) -> ConfigSpace.ConfigurationSpace:
         """The network's whole space, or that of a transfer."""
-        if self.taken is not None:
-            return kuzushiji.transfer(self.taken)
+        if self.base is not None:
+            return kuzushiji.transfer(self.base)
         return SPACES[self.network]()
 
     def complete(self, config: Config) -> Config:
         """A configuration with the fixed and the transferred parameters."""
-        if self.taken is not None:
-            config = kuzushiji.merged(self.taken, config)
+        if self.base is not None:
+            config = kuzushiji.merged(self.base, config)
         return {**config, **self._fixed}
 
     def built(self, config: Config) -> cnn.Network:

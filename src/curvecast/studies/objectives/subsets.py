@@ -27,7 +27,7 @@ class Subsets(Training):
         return {**super().identity(), "fidelity": "data", "subsets": identity.of_code(__name__)}
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
-        """Train on the share; see `evaluation.Objective` for what comes with the loss."""
+        """Train on the share; `evaluation.Objective` describes the result."""
         if self.early is not None:
             raise DataError("a stopping rule needs epochs as the budget of a study")
         if trial.budget > WHOLE:

@@ -1,4 +1,4 @@
-"""The contract of a task: a network, the data it is trained on, and what a study may ask of it."""
+"""The contract of a task: a network and the data that it is trained on, as studies use them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Task(ABC):
     ----------
     name, source : of the curve collection that its runs make.
     target : the series that is the learning curve.
-    metric, direction : what the target measures.
+    metric, direction : quantity that the target measures, and whether it is to rise.
     n_epochs : length of a complete training (schedules depend on it).
     architecture : parameters that are `ap_` columns; the others are `hp_`.
     all_training : whether the validation data are trained on, so that scores on them mean nothing.

@@ -126,8 +126,8 @@ class Training(Objective):
 def epochs_of(session: Session, logs: Logs, target: str, last: int) -> Iterator[int]:
     """Train up to epoch `last` or until the target is not finite, and append to the logs.
 
-    Yields every epoch after which training goes on, the one before the first step included; a
-    caller that stops there trains no further.
+    Yields every epoch that is followed by another one, the last one trained before included. A
+    caller that stops at one trains no further.
     """
     if not logs:
         logs |= {name: [value] for name, value in session.evaluate().items()}
