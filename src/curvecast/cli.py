@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,11 @@ if TYPE_CHECKING:
 
 DONE, BAD_DATA, STOP = 0, 1, 3
 _DIGITS = 4
+_ROLES = {
+    "architecture": "columns of the architecture",
+    "categorical": "columns of numbers that mean categories",
+    "ignore": "columns to leave out",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,11 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fractions", nargs="+", type=float, help="of the curve, to predict at (.1 to .8)"
     )
     fit.add_argument("--id", help="column that names the runs")
-    for name, meaning in (
-        ("architecture", "columns of the architecture"),
-        ("categorical", "columns of numbers that mean categories"),
-        ("ignore", "columns to leave out"),
-    ):
+    for name, meaning in _ROLES.items():
         fit.add_argument(f"--{name}", nargs="+", default=[], metavar="COLUMN", help=meaning)
     fit.add_argument("--seed", type=int, help="of the predictor")
     fit.set_defaults(answer=_fit)
@@ -92,28 +92,20 @@ def _fit(options: argparse.Namespace) -> int:
     from curvecast import saved
     from curvecast.data.readers.table import read_curves
 
-    curves = read_curves(
-        options.curves,
-        options.curve_columns,
-        options.direction,
-        id=options.id,
-        architecture=options.architecture,
-        categorical=options.categorical,
-        ignore=options.ignore,
-    )
-    fractions = options.fractions or saved.FRACTIONS
-    made = saved.train(
+    columns = {key: getattr(options, key) for key in ("id", *_ROLES)}
+    curves = read_curves(options.curves, options.curve_columns, options.direction, **columns)
+    model = saved.train(
         options.model,
         curves,
-        fractions,
+        options.fractions or saved.FRACTIONS,
         seed=options.seed,
         curve_columns=options.curve_columns,
     )
-    saved.save(made, options.out)
+    saved.save(model, options.out)
     for note in curves.notes:
         print(f"Note: {note}", file=sys.stderr)
-    epochs = ", ".join(map(str, made.taus))
-    print(f"{made.model}, fitted on {len(made.finals)} runs for epochs {epochs}: {options.out}")
+    epochs = ", ".join(map(str, model.taus))
+    print(f"{model.model}, fitted on {len(model.finals)} runs for epochs {epochs}: {options.out}")
     return DONE
 
 
@@ -122,18 +114,13 @@ def _predict(options: argparse.Namespace) -> int:
 
     model = saved.load(options.model)
     runs = saved.read_runs(options.curves, model, options.curve_columns)
-    frame = saved.predictions(
-        model, runs, epoch=options.epoch, beat=options.beat, level=options.level
-    )
     beat = model.best if options.beat is None else options.beat
-    _print(
-        frame,
-        options.format,
-        title=(
-            f"{model.like.metric} after {model.like.last_epoch} epochs by {model.model}; "
-            f"{100 * options.level:g} % interval; beats: P(better than {beat:.{_DIGITS}g})"
-        ),
+    frame = saved.predictions(model, runs, epoch=options.epoch, beat=beat, level=options.level)
+    title = (
+        f"{model.like.metric} after {model.like.last_epoch} epochs by {model.model}; "
+        f"{100 * options.level:g} % interval; beats: P(better than {beat:.{_DIGITS}g})"
     )
+    _print(frame, options.format, title=title)
     return DONE
 
 
@@ -144,22 +131,22 @@ def _stop(options: argparse.Namespace) -> int:
 
     model = saved.load(options.model)
     runs = saved.read_runs(options.curves, model, options.curve_columns)
-    found = saved.decisions(model, runs, beat=options.beat, delta=options.delta)
-    frame = pd.DataFrame(
-        {
-            "run": runs.curves.configs["id"],
-            "decision": ["stop" if decision.stop else "go on" for decision in found],
-            "worse": [decision.probability for decision in found],
-            "reason": [
-                "too early to say" if math.isnan(decision.probability) else decision.reason
-                for decision in found
-            ],
-        }
-    )
     beat = model.best if options.beat is None else options.beat
+    decisions = saved.decisions(model, runs, beat=beat, delta=options.delta)
+    rows = [
+        {
+            "run": run,
+            "decision": "stop" if decision.stop else "go on",
+            "worse": decision.probability,
+            "reason": decision.reason,
+        }
+        for run, decision in zip(runs.curves.configs["id"], decisions, strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=["run", "decision", "worse", "reason"])
+    frame.loc[frame["worse"].isna(), "reason"] = "too early to say"
     title = f"worse: P(ends worse than {beat:.{_DIGITS}g}), stops at {options.delta:g}"
     _print(frame, options.format, title=title)
-    return STOP if any(decision.stop for decision in found) else DONE
+    return STOP if any(decision.stop for decision in decisions) else DONE
 
 
 def _print(frame: pd.DataFrame, style: str, *, title: str) -> None:
@@ -189,7 +176,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A cell for people."""
+    """A cell for a table."""
     value = _plain(value)
     if value is None:
         return ""

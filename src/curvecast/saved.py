@@ -1,23 +1,27 @@
-"""Fitted predictors that are kept: what is saved, and how further runs are shown to them."""
+"""Saves fitted predictors, and asks them about runs under way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import CurveSet, DataError
-from curvecast.data.readers import table
+from curvecast.curves import CurveSet
+from curvecast.data.cells import counted, numbers, read_table, setting
+from curvecast.data.columns import epoch_columns
+from curvecast.files import DataError
 from curvecast.predictors import make_predictor, storage
 from curvecast.predictors.base import Predictor
 from curvecast.protocol import seed_from, tau_grid
 from curvecast.stopping.rule import Decision, PredictorRule
 
 SUFFIX = ".safetensors"
+_PARTS = ("model", "predictor", "finals", "curve_columns", "first_epoch")
+_FACTS = ("epochs", "metric", "direction", "name", "source")
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
@@ -69,7 +73,7 @@ def train(
 
     Parameters
     ----------
-    fractions : of the curve, after which it shall be able to predict.
+    fractions : of the curve, after which it can predict.
     seed : default: from the names of data set and model.
 
     Raises
@@ -99,65 +103,39 @@ def train(
 def save(saved: Saved, path: str | Path) -> None:
     """Write a model; see `curvecast.predictors.storage` for the format."""
     like = saved.like
-    columns = {
-        name: list(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else None
-        for name, dtype in like.configs.dtypes.items()
+    content = {key: getattr(saved, key) for key in _PARTS} | {
+        key: getattr(like, key) for key in _FACTS
     }
-    storage.write(
-        path,
-        {
-            "model": saved.model,
-            "predictor": saved.predictor,
-            "taus": list(saved.taus),
-            "finals": saved.finals,
-            "curve_columns": saved.curve_columns,
-            "first_epoch": saved.first_epoch,
-            "columns": columns,
-            "epochs": like.epochs,
-            "metric": like.metric,
-            "direction": like.direction,
-            "name": like.name,
-            "source": like.source,
-            "log_columns": list(like.log_columns),
-            "series": list(like.series),
+    content |= {
+        "columns": {
+            name: list(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else None
+            for name, dtype in like.configs.dtypes.items()
         },
-    )
+        "taus": list(saved.taus),
+        "log_columns": list(like.log_columns),
+        "series": list(like.series),
+    }
+    storage.write(path, content)
 
 
 def load(path: str | Path) -> Saved:
     """Read a model. Raises DataError for a file that `save` did not write whole."""
     content = storage.read(path)
     try:
-        epochs = content["epochs"]
-        configs = pd.DataFrame(
-            {
-                name: pd.Series([], dtype=float)
-                if categories is None
-                else pd.Series(pd.Categorical([], categories=categories))
-                for name, categories in content["columns"].items()
-            }
-        )
-        empty = np.zeros((0, len(epochs)))
+        empty = np.zeros((0, len(content["epochs"])))
+        columns = {
+            name: pd.Series([], dtype=float if known is None else pd.CategoricalDtype(known))
+            for name, known in content["columns"].items()
+        }
         like = CurveSet(
-            configs=configs,
+            configs=pd.DataFrame(columns),
             values=empty,
-            epochs=epochs,
-            metric=content["metric"],
-            direction=content["direction"],
-            name=content["name"],
-            source=content["source"],
             log_columns=tuple(content["log_columns"]),
             series=dict.fromkeys(content["series"], empty),
+            **{key: content[key] for key in _FACTS},
         )
-        return Saved(
-            model=content["model"],
-            predictor=content["predictor"],
-            like=like,
-            taus=tuple(content["taus"]),
-            finals=content["finals"],
-            curve_columns=content["curve_columns"],
-            first_epoch=content["first_epoch"],
-        )
+        parts = {key: content[key] for key in _PARTS}
+        return Saved(like=like, taus=tuple(content["taus"]), **parts)
     except KeyError as error:
         raise DataError(f"the file lacks {error}", file=path) from error
 
@@ -202,44 +180,37 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> Runs:
         category that the model was not trained with, an epoch after the model's last one.
     """
     path, like = Path(path), saved.like
-    cells = table.read_table(path)
+    cells = read_table(path)
     pattern = curve_columns or saved.curve_columns
     if not pattern:
         raise DataError("which columns hold the curve? Name them, as acc_{epoch}", file=path)
-    found = table.epoch_columns(list(cells.columns), pattern, path)
-    first = next(iter(found)) if saved.first_epoch is None else saved.first_epoch
-    shift = first - next(iter(found))
-    at = {number + shift: column for number, column in found.items()}
-    strange = [epoch for epoch in at if epoch not in like.epochs]
-    if strange:
-        raise DataError(
-            f"epoch {strange[0]} is none of those that the model knows "
-            f"({like.epochs[0]} to {like.last_epoch})",
-            file=path,
-            column=at[strange[0]],
-        )
+    numbered = epoch_columns(list(cells.columns), pattern, path)
+    first = next(iter(numbered))
+    shift = 0 if saved.first_epoch is None else saved.first_epoch - first
+    at = {number + shift: column for number, column in numbered.items()}
+    for epoch, column in at.items():
+        if epoch not in like.epochs:
+            known = f"{like.epochs[0]} to {like.last_epoch}"
+            problem = f"epoch {epoch} is none of those that the model knows ({known})"
+            raise DataError(problem, file=path, column=column)
     positions = np.searchsorted(like.epochs, list(at))
     values = np.full((len(cells), len(like.epochs)), np.nan)
-    values[:, positions] = table.numbers(cells, list(at.values()), path)
+    values[:, positions] = numbers(cells, list(at.values()), path)
     written = np.zeros(values.shape, dtype=bool)
     written[:, positions] = _written(cells[list(at.values())])
-    last = np.where(written.any(axis=1), values.shape[1] - 1 - written[:, ::-1].argmax(axis=1), -1)
-    reached = values[np.arange(len(cells)), last]
-    curves = CurveSet(
+    last = np.where(written, np.arange(values.shape[1]), -1).max(axis=1)
+    curves = replace(
+        like,
         configs=_settings(cells, like, path),
         values=values,
-        epochs=like.epochs,
-        metric=like.metric,
-        direction=like.direction,
+        series={name: np.full(values.shape, np.nan) for name in like.series},
         name=path.name,
         source=path.name,
-        log_columns=like.log_columns,
-        series={name: np.full(values.shape, np.nan) for name in like.series},
     )
     return Runs(
         curves=curves,
         seen=np.where(last >= 0, like.epochs[last], -1),
-        diverged=(last >= 0) & ~np.isfinite(reached),
+        diverged=(last >= 0) & ~np.isfinite(values[np.arange(len(cells)), last]),
     )
 
 
@@ -256,25 +227,24 @@ def _settings(cells: pd.DataFrame, like: CurveSet, path: Path) -> pd.DataFrame:
     labels = cells.index if ids is None else cells[ids]
     settings: dict[str, Any] = {"id": [str(label) for label in labels], "group": range(len(cells))}
     for name, dtype in like.configs.dtypes.items():
-        if not str(name).startswith(("hp_", "ap_")):
+        if not name.startswith(("hp_", "ap_")):
             continue
-        column = next((c for c in (str(name)[3:], str(name)) if c in cells.columns), None)
+        column = next((c for c in (name[3:], name) if c in cells.columns), None)
         if column is None:
-            raise DataError("the model needs this column", file=path, column=str(name)[3:])
+            raise DataError("the model needs this column", file=path, column=name[3:])
         categorical = isinstance(dtype, pd.CategoricalDtype)
-        values = table.setting(cells[column], path, categorical=categorical)
-        if isinstance(dtype, pd.CategoricalDtype):
+        values = setting(cells[column], path, categorical=categorical)
+        if categorical:
             unknown = values.notna() & ~values.isin(dtype.categories)
-            if unknown.any():
-                row = cells.index[int(np.flatnonzero(unknown)[0])]
+            for row in values.index[unknown][:1]:
                 known = ", ".join(map(str, dtype.categories))
                 raise DataError(
                     f"{values[row]!r} is no value that the model was trained with ({known})",
                     file=path,
-                    row=table.counted(row),
+                    row=counted(row),
                     column=column,
                 )
-        settings[str(name)] = pd.Series(list(values), dtype=dtype)
+        settings[name] = pd.Series(list(values), dtype=dtype)
     return pd.DataFrame(settings)
 
 
@@ -314,23 +284,18 @@ def predictions(
     else:
         at = np.where(runs.seen >= epoch, epoch, -1)
     rows["epoch"] = pd.Series(at, dtype="Int64").mask(at < 0)
-    rows[["mean", "low", "high", "beats"]] = np.nan
+    numeric = ["mean", "low", "high", "beats"]
+    rows[numeric] = np.nan
     early = f"too early: the first epoch for a prediction is {epoch or saved.taus[0]}"
     rows["note"] = np.select([runs.diverged, at < 0], ["diverged", early], "")
     usable = (at > 0) & ~runs.diverged
     for tau in np.unique(at[usable]):
-        mine = np.flatnonzero(usable & (at == tau))
-        predicted = saved.predictor.predict(runs.curves.take(mine), int(tau))
+        here = np.flatnonzero(usable & (at == tau))
+        predicted = saved.predictor.predict(runs.curves.take(here), int(tau))
         below = predicted.cdf(beat)
         low, high = predicted.quantile([0.5 - level / 2, 0.5 + level / 2]).T
-        columns = {
-            "mean": predicted.mean,
-            "low": low,
-            "high": high,
-            "beats": 1 - below if saved.like.sign > 0 else below,
-        }
-        for name, values in columns.items():
-            rows.loc[mine, name] = values
+        beats = 1 - below if saved.like.sign > 0 else below
+        rows.loc[here, numeric] = np.column_stack([predicted.mean, low, high, beats])
     return rows
 
 
