@@ -209,16 +209,12 @@ def _holm(p: np.ndarray) -> np.ndarray:
 def averages(summary: pd.DataFrame) -> pd.DataFrame:
     """Averages and ranks of models over the data sets of each collection apart.
 
-    Only data sets on which every model of the collection has an R² at that fraction count, so
-    that all are averaged over the same ones. The LCBench sets share their 2000 configurations:
-    they are not independent replicates, and no standard error over data sets is given.
-
-    Returns
-    -------
-    One row per (collection, fraction, n_train, model, features): `datasets` (their number),
-    `r2_mean`, `r2_median` and `r2_min` over data sets of the mean over repeats, `rank_r2` and
-    `rank_mae` (mean rank, 1 = best, ties share the average) and `best_on` (data sets on which
-    its R² is the highest).
+    Only data sets on which every model of the collection has an R² at that fraction count. The
+    LCBench sets share their 2000 configurations: they are not independent replicates, and no
+    standard error over data sets is given. Columns: `collection, fraction, n_train, model,
+    features, datasets` (their number), `r2_mean`, `r2_median` and `r2_min` over data sets of the
+    mean over repeats, `rank_r2` and `rank_mae` (mean rank, 1 = best, ties share the average) and
+    `best_on` (data sets on which its R² is the highest).
     """
     frame = summary.assign(collection=summary["dataset"].map(collection_of))
     parts = []
@@ -252,21 +248,11 @@ def average_ranks(summary: pd.DataFrame, min_sets: int) -> pd.DataFrame:
     """Average ranks of the models by R² and by MAE, per collection and fraction.
 
     On every data set the models are ranked by their mean over repeats, 1 = best. Two models
-    differ where their average ranks over N data sets are further apart than the critical
-    difference of the Nemenyi test, q sqrt(k (k + 1) / (6 N)) for k models, with q the upper 5 %
-    point of the studentised range over root 2 (Demšar 2006, Statistical comparisons of
-    classifiers over multiple data sets).
-
-    Parameters
-    ----------
-    summary : frame of `summarise` of the main protocol.
-    min_sets : data sets that a critical difference needs.
-
-    Returns
-    -------
-    One row per (collection, fraction, n_train, metric, model), the best first: `average_rank`,
-    `sets` (data sets counted, see `uncounted`), `critical_difference` and `group`, empty where
-    `sets` is under `min_sets`. Models that share a letter in `group` do not differ.
+    differ where their average ranks are further apart than the critical difference of the Nemenyi
+    test (Demšar 2006, Statistical comparisons of classifiers over multiple data sets). Columns:
+    `collection, fraction, n_train, metric, model` (the best first), `average_rank`, `sets` (data
+    sets counted, see `uncounted`), `critical_difference` and `group`, empty where `sets` is under
+    `min_sets`. Models that share a letter in `group` do not differ.
 
     Raises
     ------
@@ -326,7 +312,11 @@ def _counted(part: pd.DataFrame) -> list[str]:
 
 
 def critical_difference(n_models: int, n_sets: int) -> float:
-    """Distance of average ranks from which on two models differ at the level .05 (Nemenyi)."""
+    """Distance of average ranks from which on two models differ at the level .05 (Nemenyi).
+
+    q sqrt(k (k + 1) / (6 N)) for k models on N data sets, with q the upper 5 % point of the
+    studentised range over root 2.
+    """
     q = studentized_range.ppf(1 - LEVEL, n_models, np.inf) / np.sqrt(2)
     return float(q * _rank_error(n_models, n_sets))
 

@@ -74,15 +74,15 @@ def test_ablation_and_training_size_and_depth(make_scores: MakeScores) -> None:
         make_scores({("baker/a", "ols"): [v, v]}, features=f)
         for f, v in (("HP", 0.1), ("TS", 0.5), ("TS+AP+HP", 0.7))
     ]
-    text = accuracy.ablation_text(comparisons.summarise(pd.concat(blocks)))
+    text = accuracy.r2_text(comparisons.summarise(pd.concat(blocks)), "ablation")
     assert "| dataset | TS | HP | TS+AP+HP |" in text
     assert "| baker/a | 0.500 ± 0.000 | 0.100 ± 0.000 | **0.700 ± 0.000** |" in text
     sizes = [make_scores({("baker/a", "ols"): [v, v]}, n_train=n) for n, v in ((20, 0.1), (9, 0))]
-    text = accuracy.training_size_text(comparisons.summarise(pd.concat(sizes)))
+    text = accuracy.r2_text(comparisons.summarise(pd.concat(sizes)), "training_size")
     assert "## fraction 0.25, baker/a\n" in text
     assert "| model | 9 | 20 |\n| --- | --- | --- |\n| ols | 0.000 ± 0.000 | 0.100" in text
     depths = [make_scores({("baker/a", "ols"): [v, v]}, depth=d) for d, v in ((32, 0.1), (62, 0.2))]
-    text = accuracy.depth_text(comparisons.summarise(pd.concat(depths)))
+    text = accuracy.r2_text(comparisons.summarise(pd.concat(depths)), "depth")
     assert "| dataset | model | d = 32 | d = 62 |" in text
     assert "| baker/a | ols | 0.100 ± 0.000 | 0.200 ± 0.000 |" in text
 

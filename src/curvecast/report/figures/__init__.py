@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 Inputs = Mapping[str, Sequence[str | Path]]
 
-# The module below this package whose function of that name makes a figure (and what goes with it).
-# A function takes `inputs` (lists of files by name) and `params`, and returns figures by name.
+# The module below this package whose function `{name}_figures` makes a figure and what belongs to
+# it. The function takes `inputs` (lists of files by name) and `params`; it returns figures by name.
 FIGURES: Mapping[str, str] = {
     "r2": "r2",
     "ablation": "r2",

@@ -34,13 +34,8 @@ def reliability_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, 
 def over_fraction(summary: pd.DataFrame) -> Figure:
     """Observed coverage of the 50, 80 and 95 % intervals over the fraction of the curve.
 
-    A row of panels per collection, a panel per nominal level (the solid line), a line per model:
-    the mean over the collection's data sets of the coverage on test runs. Below the nominal level
-    a model is too sure, above it too careful.
-
-    Parameters
-    ----------
-    summary : frame of `comparisons.summarise` of the main protocol.
+    A row of panels per collection, a panel per nominal level (the dark line), a line per model:
+    the mean over the data sets of a frame of `comparisons.summarise`.
     """
     frame = summary.assign(collection=summary["dataset"].map(collection_of))
     looks = style.looks(in_order(frame["model"]))
@@ -72,13 +67,9 @@ def over_fraction(summary: pd.DataFrame) -> Figure:
 def reliability(scores: pd.DataFrame) -> Figure:
     """Actual against nominal coverage of the central intervals: a panel per fraction.
 
-    A point is the mean over repeats and data sets of the share of test runs inside the interval.
-    Below the diagonal a model is too sure, above it too careful. Both axes are in normal scores
-    of one tail, so that .95 and .99 stand apart.
-
-    Parameters
-    ----------
-    scores : scores of the main protocol for one collection and one number of training runs.
+    A point is the mean over repeats and data sets of the scores of one collection. Below the
+    diagonal a model is too sure, above it too careful. Both axes are in normal scores of one
+    tail, so that .95 and .99 stand apart.
     """
     nominal = {name: LEVELS[high] - LEVELS[low] for name, (low, high) in INTERVALS.items()}
     fractions = sorted(set(scores["fraction"]))

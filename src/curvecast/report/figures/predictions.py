@@ -21,9 +21,7 @@ _PALE = "#A6A6A6"
 
 
 def predictions_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """`scatter` and `gallery` of one data set; `params`: `models` (in the order of the
-    `predictions`) and `fraction`.
-    """
+    """`scatter` and `gallery` of a data set; `params`: `fraction`, `models` of `predictions`."""
     curves, models = CurveSet.from_parquet(inputs["curves"][0]), params["models"]
     tau = protocol.tau_of(params["fraction"], curves.last_epoch)
     frames = {
@@ -55,14 +53,9 @@ def predicted_against_true(
 ) -> Figure:
     """Predicted over true final values of a data set: a panel per model.
 
-    Clouds of points are rasterised. Axes span the central 99 % of the true values (with a
-    margin), for a few diverged runs would flatten the rest; the share of points outside is
-    printed in the panel.
-
-    Parameters
-    ----------
-    predictions : frames of `at_fraction` by model; all repeats are pooled.
-    metric : for the axis label.
+    Axes span the central 99 % of the true values, for a few diverged runs would flatten the rest;
+    the share of points outside is printed in the panel. `predictions` holds frames of
+    `at_fraction` by model; all repeats are pooled, and their clouds are rasterised.
     """
     models = in_order(predictions)
     looks = style.looks(models)
@@ -114,16 +107,11 @@ def _cloud(axis: Axes, frame: pd.DataFrame, limits: tuple[float, float], colour:
 def gallery(
     curves: CurveSet, predictions: pd.DataFrame, tau: int, *, model: str, n: int = 12
 ) -> Figure:
-    """Curves with the prediction made at tau and its 80 % interval.
+    """Curves with the prediction of a model made at tau and its 80 % interval.
 
     The seen part is solid, the rest pale; the bar at the last epoch is q10..q90, the point on it
-    the mean. Each axis shows the curve from the middle of the seen part on: the first epochs of a
-    steep curve may lie outside. The runs are test runs of the first repeat, evenly spaced in the
-    order of their true final values.
-
-    Parameters
-    ----------
-    predictions : frame of `at_fraction` of one model.
+    the mean. The first epochs of a steep curve may lie outside. The runs are test runs of the
+    first repeat of a frame of `at_fraction`, evenly spaced in the order of their final values.
     """
     first = predictions[predictions["repeat"] == predictions["repeat"].min()]
     ranked = first.sort_values(["y_true", "configuration"], ignore_index=True)

@@ -50,14 +50,9 @@ def _at_fraction(inputs: Inputs, params: Mapping[str, Any]) -> pd.DataFrame:
 def over_fraction(scores: pd.DataFrame, theirs: pd.DataFrame | None = None) -> Figure:
     """R² over the fraction of the curve: a panel per data set, a line per model.
 
-    The line is the mean over repeats, the band reaches from their 10 to their 90 % quantile (a
-    line that leaves its band has a few very bad repeats); published values (`published.load`)
-    are hollow points in the colour of their model. With 13 data sets or more the panels are small
-    and have no band. Means below the axis are marked on it.
-
-    Parameters
-    ----------
-    scores : scores of the main protocol for one collection and one number of training runs.
+    The line is the mean over repeats of the scores of one collection, the band reaches from their
+    10 to their 90 % quantile; published values (`published.load`) are hollow points. With 13 data
+    sets or more the panels are small and have no band. Means below the axis are marked on it.
 
     Raises
     ------
@@ -68,12 +63,7 @@ def over_fraction(scores: pd.DataFrame, theirs: pd.DataFrame | None = None) -> F
 
 @style.styled
 def over_training_size(scores: pd.DataFrame) -> Figure:
-    """R² over the number of training runs: as `over_fraction`, for scores at one fraction.
-
-    Raises
-    ------
-    DataError : scores at several fractions or for several feature blocks of one model.
-    """
+    """R² over the number of training runs: as `over_fraction`, for scores at one fraction."""
     fraction = _only_fraction(scores)
     return _lines(scores, "n_train", f"training runs ({style.percent(fraction)} of the curve seen)")
 
@@ -165,12 +155,8 @@ def _draw_published(axis: Axes, points: pd.DataFrame, looks: dict[str, style.Loo
 def distribution(summary: pd.DataFrame) -> Figure:
     """R² of each model over the data sets of a collection: a panel per fraction.
 
-    A point per data set (its mean over repeats) on a box of the quartiles with the median; the
-    number at the left end counts data sets below the axis.
-
-    Parameters
-    ----------
-    summary : frame of `comparisons.summarise` of one collection and one number of training runs.
+    A point per data set of a frame of `comparisons.summarise` on a box of the quartiles with the
+    median; the number at the left end counts data sets below the axis.
     """
     models = in_order(summary["model"])
     looks = style.looks(models)
@@ -222,17 +208,9 @@ def _box(axis: Axes, row: int, values: np.ndarray, bottom: float, colour: str) -
 def ablation(scores: pd.DataFrame, theirs: pd.DataFrame | None = None) -> Figure:
     """R² by combination of feature blocks: a panel per data set, a bar per model in each group.
 
-    The line on a bar reaches from the 10 to the 90 % quantile over repeats; a hollow diamond over
-    a group is the published value of the combination (whose kernel the source does not name).
-    Bars that end below the axis are marked on it.
-
-    Parameters
-    ----------
-    scores : scores of the ablation at one fraction and one number of training runs.
-
-    Raises
-    ------
-    DataError : scores at several fractions or training sizes.
+    The line on a bar reaches from the 10 to the 90 % quantile over repeats; a hollow diamond is
+    the published value (whose kernel the source does not name). Bars that end below the axis are
+    marked on it. Raises DataError for scores at several fractions or training sizes.
     """
     fraction = _only_fraction(scores)
     points = _over_repeats(scores, "features")

@@ -25,12 +25,8 @@ def ranks_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure
 def diagram(frame: pd.DataFrame) -> Figure:
     """A row of panels per fraction, a panel per metric; 1 is the best rank.
 
-    A bar joins models that do not differ by the Nemenyi test at the level .05. A panel with too
-    few data sets says so.
-
-    Parameters
-    ----------
-    frame : rows of `comparisons.average_ranks` for one collection and number of training runs.
+    A bar joins models that do not differ by the Nemenyi test at the level .05. `frame` holds rows
+    of `comparisons.average_ranks` for one collection.
     """
     cells = {
         (fraction, metric): frame[(frame["fraction"] == fraction) & (frame["metric"] == metric)]

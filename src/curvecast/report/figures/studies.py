@@ -266,10 +266,9 @@ def importance(evaluations: pd.DataFrame) -> Figure:
 def importances(evaluations: pd.DataFrame) -> pd.DataFrame:
     """How much worse a forest ranks held-out configurations once a parameter is shuffled.
 
-    Per budget a random forest predicts the rank of the loss (failed ones are last) from the
-    configuration, in a five-fold cross-validation; `importance` and `sd` are mean and standard
-    deviation over folds of the drop of R² by permutation (Breiman 2001), `r2` is the mean R²
-    itself. Inactive parameters count as missing. Columns: `budget, evaluations, r2, parameter,
+    Per budget a random forest predicts the rank of the loss from the configuration, in a
+    five-fold cross-validation; `importance` and `sd` are mean and standard deviation over folds
+    of the drop of R² by permutation (Breiman 2001). Columns: `budget, evaluations, r2, parameter,
     importance, sd`.
     """
     rows: list[dict[str, object]] = []

@@ -23,16 +23,9 @@ _EXPERIMENTS = {
 
 @dataclass(frozen=True)
 class About:
-    """What was run on what.
-
-    Attributes
-    ----------
-    results : folder of the run.
-    fraction : of the curve, at which the findings are.
-    models : names of the predictors.
-    datasets : by name, the stanzas' `licence`, `citation` and `description`.
-    left_out : data sets without files.
-    facts : further lines, a name and a text.
+    """What was run on what: the folder of the run, the fraction of the curve at which findings are,
+    names of predictors, data sets with their `licence`, `citation` and `description`, data sets
+    without files, and further lines (a name and a text).
     """
 
     results: str

@@ -18,14 +18,7 @@ _BASELINES = ("last_value", "mean")
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence or two for the first page.
-
-    Attributes
-    ----------
-    key : the number in large letters.
-    text : what it means, with its spread; Markdown.
-    anchor : of the section that shows more.
-    """
+    """A number in large letters, what it means (Markdown), and the section that shows more."""
 
     key: str
     text: str
@@ -33,13 +26,9 @@ class Finding:
 
 
 def findings(tables: Tables, fraction: float, most: int = 5) -> list[Finding]:
-    """The findings that the tables of a run allow, the most important first.
+    """The findings that the tables of a run allow, the most important first, `most` of them.
 
-    Parameters
-    ----------
-    tables : frames by name ("r2", "averages", "ablation", ...), as in `tables/*.csv`.
-    fraction : of the curve, at which the numbers are.
-    most : how many to give.
+    `tables` holds frames by name ("r2", "ablation", ...); R² is at `fraction` of the curve.
     """
     makers = (accuracy, speedups, published, studies, calibration, ablation, earliness)
     made = (make(tables, fraction) for make in makers)

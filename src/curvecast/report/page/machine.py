@@ -15,18 +15,9 @@ PACKAGES = ("snakemake", "numpy", "pandas", "scikit-learn", "scipy", "torch", "h
 def usage(folder: str | Path) -> pd.DataFrame:
     """What the last run of the jobs of each rule cost.
 
-    Parameters
-    ----------
-    folder : of benchmark files `{rule}/.../{job}.tsv` or `{rule}.tsv`.
-
-    Returns
-    -------
-    One row per rule, the most costly first: `rule, jobs, seconds, longest` (s, wall time), `cpu`
-    (s), `peak` (MB, the largest resident set of a job).
-
-    Raises
-    ------
-    DataError : a benchmark file without those columns.
+    Columns, the most costly rule first: `rule, jobs, seconds, longest` (s, wall time), `cpu` (s),
+    `peak` (MB, the largest resident set of a job). The folder has files `{rule}/.../{job}.tsv` or
+    `{rule}.tsv`. Raises DataError for a file without those columns.
     """
     rows = []
     for path in sorted(Path(folder).rglob("*.tsv")):

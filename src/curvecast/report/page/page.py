@@ -39,16 +39,11 @@ def write(
     sayings: str | Path,
     benchmarks: str | Path,
 ) -> None:
-    """Write the report.
+    """Write the report of a run to `path`.
 
-    Parameters
-    ----------
-    path : of the HTML file.
-    tables : the run's tables, .csv and .md; every .md is shown, its .csv is attached.
-    figures : the run's figures; every .svg is shown.
-    captions : `{family}.rst` for families of figures.
-    sayings : resources/methods.yaml, the methods that every run uses.
-    benchmarks : folder of Snakemake's benchmark files.
+    Every .md of `tables` is shown and its .csv attached, every .svg of `figures` is shown.
+    `captions` are files `{family}.rst`, `sayings` is resources/methods.yaml (the methods that
+    every run uses), `benchmarks` the folder of Snakemake's benchmark files.
     """
     files = [Path(path) for path in (*tables, *figures)]
     frames = {path.stem: pd.read_csv(path) for path in files if path.suffix == ".csv"}

@@ -15,38 +15,37 @@ Inputs = Mapping[str, Sequence[str | Path]]
 # A table: its frame, and the Markdown made of it ("" where only a CSV file is written).
 Table = tuple[pd.DataFrame, str]
 
-# The module below this package whose function of that name makes a table (and what goes with it).
-# A function takes `inputs` (lists of files by name) and `params`, and returns tables by name.
+# The module below this package and its function that make a table and what belongs to it. The
+# function takes `inputs` (lists of files by name) and `params`, and returns tables by name.
 TABLES: Mapping[str, str] = {
-    "r2": "accuracy",
-    "ablation": "accuracy",
-    "training_size": "accuracy",
-    "depth": "accuracy",
-    "task_a": "task_a",
-    "published": "published",
-    "datasets": "data",
-    "timings": "data",
-    "speedup_sequential": "speedups",
-    "speedup_hyperband": "speedups",
-    "stopping_timings": "speedups",
-    "studies": "studies",
-    "study_comparison": "studies",
-    "tuning": "studies",
-    "networks": "networks",
-    "effects": "studies",
+    "r2": "accuracy.r2_tables",
+    "ablation": "accuracy.experiment_tables",
+    "training_size": "accuracy.experiment_tables",
+    "depth": "accuracy.experiment_tables",
+    "task_a": "task_a.task_a_tables",
+    "published": "published.published_tables",
+    "datasets": "data.datasets_tables",
+    "timings": "data.timings_tables",
+    "speedup_sequential": "speedups.speedup_tables",
+    "speedup_hyperband": "speedups.speedup_tables",
+    "stopping_timings": "speedups.stopping_timings_tables",
+    "studies": "studies.studies_tables",
+    "study_comparison": "studies.study_comparison_tables",
+    "tuning": "studies.tuning_tables",
+    "networks": "networks.networks_tables",
+    "effects": "studies.effects_tables",
 }
 
 
 def module_of(name: str) -> str:
     """The module that makes a table, for the code digest of its job."""
-    return f"{__name__}.{TABLES[name]}"
+    return f"{__name__}.{TABLES[name].partition('.')[0]}"
 
 
 def make(name: str, inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     """The tables of a name of `TABLES`: frame and Markdown by the name of the output."""
-    tables: dict[str, Table] = getattr(import_module(module_of(name)), f"{name}_tables")(
-        inputs, params
-    )
+    function = getattr(import_module(module_of(name)), TABLES[name].partition(".")[2])
+    tables: dict[str, Table] = function(inputs, {"name": name, **params})
     return tables
 
 

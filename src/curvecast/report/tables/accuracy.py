@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,66 +43,59 @@ def r2_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     }
 
 
-def ablation_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """R² of the feature blocks."""
-    return _experiment("ablation", ablation_text, inputs)
-
-
-def training_size_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """R² by the number of training runs."""
-    return _experiment("training_size", training_size_text, inputs)
-
-
-def depth_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """R² across depths."""
-    return _experiment("depth", depth_text, inputs)
-
-
-def _experiment(name: str, text: Callable[[pd.DataFrame], str], inputs: Inputs) -> dict[str, Table]:
+def experiment_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """R² of the feature blocks, by the number of training runs, or across depths: `name`."""
     summary = comparisons.summarise(comparisons.load_scores(inputs["scores"]))
-    return {name: (summary, text(summary))}
+    return {params["name"]: (summary, r2_text(summary, params["name"]))}
 
 
-def r2_text(summary: pd.DataFrame) -> str:
-    """R² per fraction and collection, data sets × models, the best in bold."""
-    return document(
+# Per table: title, note, sections, rows, what the columns are, whether the best of a row is bold.
+_GRIDS = {
+    "r2": (
         "R² by data set and model",
         f"{_SPREAD} The best mean of a row is bold.",
-        *_grids(summary, ["fraction"], ["dataset"], "model", bold=True),
-    )
-
-
-def ablation_text(summary: pd.DataFrame) -> str:
-    """R² of the feature blocks per fraction and model, data sets × blocks."""
-    return document(
+        ("fraction",),
+        ("dataset",),
+        "model",
+        True,
+    ),
+    "ablation": (
         "R² by feature blocks",
         "TS: values and their first and second differences; AP: architecture parameters; HP: "
         f"training hyper-parameters. {_SPREAD} The best mean of a row is bold; an "
         "empty cell: the data set has no column of such a block.",
-        *_grids(summary, ["fraction", "model"], ["dataset"], "features", bold=True),
-    )
-
-
-def training_size_text(summary: pd.DataFrame) -> str:
-    """R² over the number of training runs per fraction and data set, models × sizes."""
-    return document(
+        ("fraction", "model"),
+        ("dataset",),
+        "features",
+        True,
+    ),
+    "training_size": (
         "R² by number of training runs",
         f"All sizes of a repeat share their test runs. {_SPREAD}",
-        *_grids(summary, ["fraction", "dataset"], ["model"], "n_train"),
-    )
-
-
-def depth_text(summary: pd.DataFrame) -> str:
-    """R² across depths per fraction, data sets and models × depth limits."""
-    return document(
+        ("fraction", "dataset"),
+        ("model",),
+        "n_train",
+        False,
+    ),
+    "depth": (
         "R² across depths",
         f"Trained on networks with fewer than d layers, tested on all others. {_SPREAD}",
-        *_grids(summary, ["fraction"], ["dataset", "model"], "depth"),
-    )
+        ("fraction",),
+        ("dataset", "model"),
+        "depth",
+        False,
+    ),
+}
 
 
-def _grids(
-    summary: pd.DataFrame, sections: list[str], rows: list[str], across: str, bold: bool = False
+def r2_text(summary: pd.DataFrame, name: str = "r2") -> str:
+    """R² of the main protocol or of the experiment `name`, laid out as `_GRIDS` says."""
+    title, note, *grid = _GRIDS[name]
+    return document(title, note, *_tables(summary, *grid))
+
+
+def _tables(
+    summary: pd.DataFrame, sections: Sequence[str], rows: Sequence[str], across: str, bold: bool
 ) -> list[str]:
     """A heading and a table per combination of `sections`, the collection among them."""
     spread = [

@@ -39,20 +39,12 @@ def datasets_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Tabl
 def datasets(
     curve_files: Iterable[str | Path], stanzas: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
-    """What each data set holds.
+    """What each data set of files of `CurveSet.to_parquet` holds, sorted by name.
 
-    Parameters
-    ----------
-    curve_files : files as `CurveSet.to_parquet` writes them.
-    stanzas : registry entries by data set name; `licence` is read from there ("" where a data
-        set has none).
-
-    Returns
-    -------
-    One row per data set, sorted by name: `dataset, runs, groups, diverged` (runs without a finite
-    final value), `first_epoch, last_epoch, metric, direction, final_best, final_median,
-    final_worst` (over finite finals), `notes` (what the reader did: duplicates dropped, ...),
-    `source, licence`.
+    Columns: `dataset, runs, groups, diverged` (runs without a finite final value), `first_epoch,
+    last_epoch, metric, direction, final_best, final_median, final_worst` (over finite finals),
+    `notes` (what the reader did: duplicates dropped, ...), `source`, `licence` (of the registry
+    entry in `stanzas`, "" where a data set has none).
     """
     rows = []
     for path in curve_files:
@@ -88,12 +80,9 @@ def timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table
 def timings(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
     """Seconds per model and data set, from `{folder}/{dataset}/{model}[.{experiment}].csv`.
 
-    Returns
-    -------
     One row per (experiment, dataset, model): `cells`, the sums over cells `seconds_fit`,
     `seconds_predict` and `seconds` (both), `seconds_per_cell`, and the mean over cells of every
-    further numeric column (the diagnostics of a model, such as its share of unconverged draws),
-    empty where a model has none.
+    further numeric column (the diagnostics of a model), empty where a model has none.
 
     Raises
     ------

@@ -41,13 +41,8 @@ def networks(
     train, test` with `_sd` over the repeats that did not diverge; `test_low, test_high` (95 %
     Wilson interval of the mean accuracy for the number of test images; missing for errors);
     further scores of the task; `published, published_{validation,train,test}, source`. Accuracies
-    are fractions of 1, the published ones too.
-
-    Parameters
-    ----------
-    scores : frames of `networks.TrainedNetwork.scores`.
-    notes : per network `data` and, where there is one, `published` (the text that names a row).
-    published : rows `dataset, what, validation, train, test, note, source`, accuracies in percent.
+    are fractions of 1. `notes` holds per network `data` and, where there is one, `published` (the
+    text that names a row of `published`).
     """
     together = pd.concat(scores, ignore_index=True)
     return pd.DataFrame(

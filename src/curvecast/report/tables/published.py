@@ -48,11 +48,9 @@ def read_columns(path: Path, columns: tuple[str, ...], **options: Any) -> pd.Dat
 def load(folder: str | Path) -> pd.DataFrame:
     """Read every `*_r2.csv` of a folder.
 
-    Returns
-    -------
-    One row per published value: `KEYS` (`depth` is NaN outside of the generalisation across
-    depths), `r2`, `r2_se` (NaN where none was published), `reading_error` (standard error of
-    reading the value from a figure, 0 for printed numbers) and `source`.
+    Columns: `KEYS` (`depth` is NaN outside of the generalisation across depths), `r2`, `r2_se`
+    (NaN where none was published), `reading_error` (standard error of reading the value from a
+    figure, 0 for printed numbers) and `source`.
 
     Raises
     ------
@@ -77,25 +75,15 @@ def load(folder: str | Path) -> pd.DataFrame:
 
 
 def compare(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
-    """Our R² beside every published one that was computed in this run.
+    """Our R² beside every published one that was computed in this run: the columns `COLUMNS`.
 
-    Published values of models, data sets or truncations that are not in `summary` are left out;
-    `missing` lists them.
-
-    Parameters
-    ----------
-    summary : frames of `comparisons.summarise`, of the main protocol, the ablation and the
-        depths, one below the other; a cell that is in two of them counts once.
-    folder : resources/published.
-
-    Returns
-    -------
-    The columns `COLUMNS`, sorted by their keys. `difference` = ours - published.
+    `summary` holds frames of `comparisons.summarise`, of the main protocol, the ablation and the
+    depths; a cell that is in two of them counts once. `difference` = ours - published.
     `difference_se` joins both standard errors and the error of reading a figure; where no
     standard error was published, the published mean gets ours, as both are means of repeated
     splits of the same runs. `beyond_2se` tells whether |difference| is larger than twice that.
-    `note` gives what is known from notes.csv; "not explained" where nothing is and the
-    difference is beyond two standard errors.
+    `note` comes from notes.csv; "not explained" where nothing is known and the difference is
+    beyond two standard errors.
     """
     merged = _merge(summary, load(folder))
     matched = merged[merged["ours"].notna()].copy()

@@ -21,15 +21,9 @@ _KEYS = ("search", "dataset", "method")
 def load(folder: str | Path) -> pd.DataFrame:
     """Read `baker2017_thesis_speedups.csv` and `speedup_notes.csv` of resources/published.
 
-    Returns
-    -------
     One row per published value: `search`, `dataset`, `method` (predictor and setting, or the
     setting of Hyperband), `delta`, `published`, `published_recovered` and `note` (what is known
-    about a difference from ours, "" for nothing).
-
-    Raises
-    ------
-    DataError : a missing column.
+    about a difference from ours). Raises DataError for a missing column.
     """
     path = Path(folder, "baker2017_thesis_speedups.csv")
     wide = read_columns(path, (*_KEYS, "not_recovered_or_worse_at"))

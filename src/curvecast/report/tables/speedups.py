@@ -32,33 +32,23 @@ _SPEEDUP = interval("speedup_mean", "speedup_low", "speedup_high")
 _SEARCH: Columns = {"predictor": "predictor", "setting": "setting"}
 
 
-def speedup_sequential_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Speedup and regret of the sequential searches, and the same over data sets."""
-    outcomes, published = _read(inputs)
-    frame = speedup_sequential(outcomes, published)
-    summary = summary_sequential(frame)
-    left = published_speedups.without_counterpart(frame, published, "sequential")
-    return {
-        "speedup_sequential": (frame, sequential_text(frame, summary, left)),
-        "speedup_sequential_summary": (summary, ""),
-    }
+def speedup_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Speedup and loss of the searches of one kind, and the same over data sets.
 
-
-def speedup_hyperband_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Speedup and loss inside Hyperband, and the same over data sets."""
-    outcomes, published = _read(inputs)
-    frame = speedup_hyperband(outcomes, published)
-    summary = summary_hyperband(frame)
-    left = published_speedups.without_counterpart(frame, published, "hyperband")
-    return {
-        "speedup_hyperband": (frame, hyperband_text(frame, summary, left)),
-        "speedup_hyperband_summary": (summary, ""),
-    }
-
-
-def _read(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
+    `params`: `name`, "speedup_sequential" or "speedup_hyperband".
+    """
+    name = params["name"]
+    make, sum_up, text = {
+        "speedup_sequential": (speedup_sequential, summary_sequential, sequential_text),
+        "speedup_hyperband": (speedup_hyperband, summary_hyperband, hyperband_text),
+    }[name]
     outcomes = pd.concat([read_parquet(path)[0] for path in inputs["outcomes"]])
-    return outcomes, published_speedups.load(Path(inputs["published"][0]).parent)
+    published = published_speedups.load(Path(inputs["published"][0]).parent)
+    frame = make(outcomes, published)
+    summary = sum_up(frame)
+    search = name.removeprefix("speedup_")
+    left = published_speedups.without_counterpart(frame, published, search)
+    return {name: (frame, text(frame, summary, left)), f"{name}_summary": (summary, "")}
 
 
 def stopping_timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
@@ -83,18 +73,11 @@ def stopping_timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[s
 def speedup_sequential(
     outcomes: pd.DataFrame, published: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row per data set, predictor, setting and Delta.
+    """One row per data set, predictor, setting and Delta of rows of `SearchStudy.outcomes`.
 
-    Parameters
-    ----------
-    outcomes : rows of `SearchStudy.outcomes` of any searches and data sets.
-    published : see `published_speedups.load`.
-
-    Returns
-    -------
-    Frame with the keys, `default` (the fixed setting), the columns of `accounting.summarise`,
-    `oracle_bound` (mean speedup of the oracle that loses nothing, after as many full runs),
-    and the columns of `published_speedups.add`.
+    Columns: the keys, `default` (the fixed setting), those of `accounting.summarise`,
+    `oracle_bound` (mean speedup of the oracle that loses nothing, after as many full runs), and
+    those of `published_speedups.add`.
     """
     rows = []
     for keys, group in outcomes.groupby(KEYS, sort=True, dropna=False):

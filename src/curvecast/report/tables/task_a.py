@@ -65,18 +65,12 @@ def errors(
     metrics: Mapping[str, str],
     published: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Errors of all variants, with the published ones below.
+    """Errors of all variants, with the published ones below: the columns `COLUMNS`.
 
-    Parameters
-    ----------
-    predictions : frames of `benchmark.task_a.run` by (data set, model).
-    metrics : what the curves of a data set show.
-
-    Returns
-    -------
-    The columns `COLUMNS`, in the unit of the metric (squared for mse). `_low` and `_high` bound
-    the 95 % interval of the bootstrap over runs (percentiles of 2000 draws, the same for all
-    models of a data set).
+    `predictions` holds frames of `benchmark.task_a.run` by (data set, model), `metrics` the
+    metric of each data set, which is the unit (squared for mse). `_low` and `_high` bound the
+    95 % interval of the bootstrap over runs (percentiles of 2000 draws, the same for all models
+    of a data set).
     """
     rows = []
     for (dataset, model), frame in sorted(predictions.items()):
