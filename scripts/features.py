@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from curvecast import CurveSet, features, protocol
-from curvecast.curves import write_parquet
+from curvecast.files import write_parquet
 from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):

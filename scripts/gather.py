@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from curvecast.curves import read_parquet, write_parquet, write_text
+from curvecast.files import read_parquet, write_parquet, write_text
 from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from curvecast.curves import read_parquet
+from curvecast.files import read_parquet
 from curvecast.studies import incumbent
 from curvecast.studies import jobs as study_jobs
 from curvecast.workflow import job as jobs

@@ -2,7 +2,7 @@
 
 from curvecast import CurveSet
 from curvecast.benchmark import cells as benchmark
-from curvecast.curves import write_parquet, write_text
+from curvecast.files import write_parquet, write_text
 from curvecast.studies import incumbent
 from curvecast.workflow import job as jobs
 

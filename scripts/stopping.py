@@ -1,7 +1,7 @@
 """Replay early stopping in one search on one data set."""
 
 from curvecast import CurveSet
-from curvecast.curves import write_parquet
+from curvecast.files import write_parquet
 from curvecast.stopping.hyperband_study import DEFAULT_HYPERBAND, HyperbandPlan, hyperband_study
 from curvecast.stopping.online_study import online_study
 from curvecast.stopping.study import SequentialPlan, rules_study, sequential_study

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from curvecast import CurveSet
-from curvecast.curves import read_parquet, write_parquet
+from curvecast.files import read_parquet, write_parquet
 from curvecast.studies.jobs import incumbent_config, run_job
 from curvecast.workflow import job as jobs
 

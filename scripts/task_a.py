@@ -2,7 +2,7 @@
 
 from curvecast import CurveSet
 from curvecast.benchmark import task_a
-from curvecast.curves import write_parquet
+from curvecast.files import write_parquet
 from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):

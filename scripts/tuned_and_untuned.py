@@ -1,7 +1,7 @@
 """Train the tuned and the untuned predictor of a study, and score them on its splits."""
 
 from curvecast import CurveSet
-from curvecast.curves import write_parquet
+from curvecast.files import write_parquet
 from curvecast.studies import incumbent
 from curvecast.studies.jobs import tuning_rows
 from curvecast.workflow import job as jobs

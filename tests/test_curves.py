@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from curvecast import CurveSet, DataError
-from curvecast.curves import concat, group_equal_rows, read_parquet, write_parquet
+from curvecast.curves import concat, group_equal_rows
+from curvecast.files import read_parquet, write_parquet
 
 Make = Callable[..., CurveSet]
 

@@ -11,7 +11,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from curvecast.curves import write_text
+from curvecast.files import write_text
 from curvecast.predictors import literal, module_of
 
 _PACKAGE = Path(__file__).parent

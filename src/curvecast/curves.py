@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curvecast.files import DataError, read_parquet, write_parquet, write_text  # noqa: F401
+from curvecast.files import DataError, read_parquet, write_parquet
 
 DIRECTIONS = ("maximize", "minimize")
 _SERIES = "series"

@@ -16,7 +16,7 @@ from curvecast import CurveSet, DataError, features, protocol
 from curvecast.benchmark import cells as benchmark
 from curvecast.benchmark.cells import Cell
 from curvecast.benchmark.scores import fill_quantiles
-from curvecast.curves import write_parquet
+from curvecast.files import write_parquet
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor
 

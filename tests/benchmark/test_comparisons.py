@@ -11,7 +11,7 @@ from scipy.stats import t as student_t
 
 from curvecast import DataError
 from curvecast.benchmark import comparisons
-from curvecast.curves import write_parquet
+from curvecast.files import write_parquet
 from curvecast.report.tables.markdown import write_csv
 
 MakeScores = Callable[..., pd.DataFrame]

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from curvecast import CurveSet, DataError
 from curvecast.benchmark import scores
-from curvecast.curves import read_parquet, write_parquet
+from curvecast.files import read_parquet, write_parquet
 from curvecast.predictors.quantiles import SHAPES
 
 LEVELS = np.array(list(scores.LEVELS.values()))

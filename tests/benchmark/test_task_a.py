@@ -13,7 +13,7 @@ import pytest
 from curvecast import CurveSet, DataError
 from curvecast.benchmark import task_a
 from curvecast.benchmark.task_a import Variant
-from curvecast.curves import write_parquet
+from curvecast.files import write_parquet
 from curvecast.report.tables import task_a as table
 
 Make = Callable[..., CurveSet]

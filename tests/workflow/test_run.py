@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from curvecast.benchmark.comparisons import SUMMARY_COLUMNS
-from curvecast.curves import read_parquet
+from curvecast.files import read_parquet
 
 from .conftest import Project
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast import CurveSet
-from curvecast.curves import read_parquet
+from curvecast.files import read_parquet
 
 from .conftest import Project
 

@@ -15,7 +15,8 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit
 from scipy.stats import studentized_range
 
-from curvecast.curves import DataError, collection_of, read_parquet
+from curvecast.curves import DataError, collection_of
+from curvecast.files import read_parquet
 
 CELL = ("dataset", "model", "features", "tau", "fraction", "n_train")
 _MEANS = (

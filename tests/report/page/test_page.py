@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from curvecast.benchmark import comparisons
-from curvecast.curves import DataError, write_text
+from curvecast.curves import DataError
+from curvecast.files import write_text
 from curvecast.predictors import registry
 from curvecast.report.figures import style
 from curvecast.report.page import page

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from curvecast.curves import CurveSet, collection_of, read_parquet
+from curvecast.curves import CurveSet, collection_of
+from curvecast.files import read_parquet
 from curvecast.report.figures import Inputs, style
 
 _ONLINE = "online"

@@ -21,7 +21,8 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import KFold
 
-from curvecast.curves import CurveSet, read_parquet
+from curvecast.curves import CurveSet
+from curvecast.files import read_parquet
 from curvecast.report.figures import Inputs, style
 from curvecast.studies import summary
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from curvecast.curves import write_text
+from curvecast.files import write_text
 
 Inputs = Mapping[str, Sequence[str | Path]]
 # A table: its frame, and the Markdown made of it ("" where only a CSV file is written).

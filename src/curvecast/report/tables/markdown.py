@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import write_text
+from curvecast.files import write_text
 
 # Makes the text of a cell out of a row of a frame.
 Cell = Callable[[Mapping[str, Any]], Any]

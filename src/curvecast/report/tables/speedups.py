@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import collection_of, read_parquet
+from curvecast.curves import collection_of
+from curvecast.files import read_parquet
 from curvecast.report.tables import Inputs, Table, published_speedups
 from curvecast.report.tables.markdown import (
     Cell,

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import DataError, read_parquet
+from curvecast.curves import DataError
+from curvecast.files import read_parquet
 from curvecast.report.tables import Inputs, Table
 from curvecast.report.tables.markdown import (
     Columns,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from curvecast import protocol
 from curvecast.benchmark.task_a import PARTS
-from curvecast.curves import read_parquet
+from curvecast.files import read_parquet
 from curvecast.report.tables import Inputs, Table
 from curvecast.report.tables.markdown import Cell, Columns, document, table
 from curvecast.report.tables.published import read_columns
