@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
+from packaging.requirements import Requirement
 from sklearn.svm import NuSVR
 
 from curvecast import DataError, make_predictor
@@ -29,6 +34,15 @@ def test_private_libsvm_call_equals_the_public_estimator(C: float, nu: float) ->
     np.testing.assert_array_equal(ours.coefficients, coefficients)
     assert ours.intercept == public.intercept_[0]
     assert ours.converged
+
+
+def test_the_private_call_bounds_the_version_of_scikit_learn() -> None:
+    """Whoever raises the bound runs the test above on the new version first."""
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    wanted = map(Requirement, tomllib.loads(text)["project"]["dependencies"])
+    bounds = next(one.specifier for one in wanted if one.name == "scikit-learn")
+    assert sklearn.__version__ in bounds
+    assert "99" not in bounds
 
 
 def test_private_libsvm_call_is_silent_and_reports_the_cap(capfd) -> None:

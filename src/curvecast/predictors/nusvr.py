@@ -5,12 +5,14 @@ every draw by its mean R² over three folds of the training runs, and refits the
 of them. It calls libsvm on precomputed kernels: distances, Gram matrix and folds are computed
 once for all draws, and the checks that scikit-learn repeats in each public `fit` (four times
 the cost of solving a problem of 67 runs) are left out. `solve` is the only place that uses
-scikit-learn's private binding; a test compares it with the public `NuSVR`.
+scikit-learn's private binding; a test compares it with the public `NuSVR`, and pyproject.toml
+bounds the version of scikit-learn from above.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -53,26 +55,19 @@ _CACHE_MB = 16.0
 _libsvm.set_verbosity_wrap(0)
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """Hyper-parameters of a random search, three arrays of shape (n_draws,)."""
 
     C: np.ndarray
     gamma: np.ndarray
     nu: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.C)
-
 
 def draw(n: int, seed: int) -> Draws:
     """C, gamma ~ LogU(1e-5, 10), nu ~ U(0, 1); fewer draws are a prefix of more."""
     uniform = np.random.default_rng(seed).random((n, 3))
-    return Draws(
-        C=10.0 ** (6.0 * uniform[:, 0] - 5.0),
-        gamma=10.0 ** (6.0 * uniform[:, 1] - 5.0),
-        nu=np.maximum(uniform[:, 2], 1e-9),
-    )
+    log_uniform = 10.0 ** (6.0 * uniform[:, :2] - 5.0)
+    return Draws(log_uniform[:, 0], log_uniform[:, 1], np.maximum(uniform[:, 2], 1e-9))
 
 
 @dataclass(frozen=True)
@@ -82,6 +77,10 @@ class Solution:
     coefficients: np.ndarray
     intercept: float
     converged: bool
+
+    def at(self, K: np.ndarray) -> np.ndarray:
+        """Values from kernels (m, n) or (n,) with the training runs."""
+        return K @ self.coefficients + self.intercept
 
 
 def solve(K: np.ndarray, y: np.ndarray, C: float, nu: float, max_iter: int) -> Solution:
@@ -129,18 +128,14 @@ class Kernel:
         """Predictions for rows of X, shape (len(X),)."""
         if self.kind == "linear":
             return X @ (self.X.T @ solution.coefficients) + solution.intercept
-        return np.exp(-gamma * self._pairs(X)) @ solution.coefficients + solution.intercept
+        return solution.at(np.exp(-gamma * self._pairs(X)))
 
 
-@dataclass(frozen=True)
-class Scores:
+class Scores(NamedTuple):
     """Result of a search.
 
-    Attributes
-    ----------
     r2 : R² per draw and fold, shape (n_draws, n_folds); NaN where the fold was not run because
-        the draw could no longer win.
-    capped : boolean, shape (n_draws,): a fold of the draw met the cap on iterations.
+    the draw could no longer win. capped : boolean, shape (n_draws,): a fold met the cap.
     """
 
     r2: np.ndarray
@@ -157,30 +152,28 @@ def cross_validate(
 ) -> Scores:
     """Score every draw by cross-validation.
 
+    A draw is given up when even an R² of 1 on all folds to come would leave it behind the best so
+    far, so the best is that of the full search. The R² of a fold whose targets are all equal is
+    relative to the variance of all targets.
+
     Parameters
     ----------
     y : standardised targets, shape (n,).
     folds : fold number per run from 0, shape (n,).
     max_iter : the solver's cap on iterations per fit.
-
-    Returns
-    -------
-    Scores. A draw is given up when even an R² of 1 on all folds to come would leave it behind
-    the best so far, so the best is that of the full search. The R² of a fold whose targets are
-    all equal is taken relative to the variance of all targets.
     """
     parts = [_Fold(y, folds == k) for k in range(int(folds.max()) + 1)]
-    r2 = np.full((len(draws), len(parts)), np.nan)
-    capped = np.zeros(len(draws), dtype=bool)
+    r2 = np.full((len(draws.C), len(parts)), np.nan)
+    capped = np.zeros(len(draws.C), dtype=bool)
     fixed = [part.cut(kernel.matrix(1.0)) for part in parts] if kernel.kind == "linear" else None
     best = -np.inf
-    for d, (C, gamma, nu) in enumerate(zip(draws.C, draws.gamma, draws.nu, strict=True)):
+    for d, (C, gamma, nu) in enumerate(zip(*draws, strict=True)):
         K = kernel.matrix(gamma)
         total = 0.0
         for k, part in enumerate(parts):
             inner, outer = fixed[k] if fixed else part.cut(K)
             solution = solve(inner, part.y_train, C, nu, max_iter)
-            errors = part.y_test - (outer @ solution.coefficients + solution.intercept)
+            errors = part.y_test - solution.at(outer)
             r2[d, k] = 1.0 - (errors @ errors) / part.total
             capped[d] |= not solution.converged
             total += r2[d, k]
@@ -215,7 +208,7 @@ def leave_one_out(
     for i in range(len(y)):
         rest = np.delete(np.arange(len(y)), i)
         solution = solve(K[np.ix_(rest, rest)], y[rest], C, nu, max_iter)
-        residuals[i] = y[i] - (K[i, rest] @ solution.coefficients + solution.intercept)
+        residuals[i] = y[i] - solution.at(K[i, rest])
         converged += solution.converged
     return residuals, converged / len(y)
 
