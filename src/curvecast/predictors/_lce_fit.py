@@ -22,6 +22,8 @@ from curvecast.predictors._curve_families import FAMILIES, scaled
 AMPLITUDE_MEAN, AMPLITUDE_STD, AMPLITUDE_GROWTH = 0.65, 0.42, 0.2
 NOISE_MEDIAN, NOISE_LOG_STD = 0.05, 2.0
 NOISE_LEVELS = 2.0 ** np.arange(-12, 1)
+LOG_NOISE_PRIOR = -0.5 * (np.log(NOISE_LEVELS / NOISE_MEDIAN) / NOISE_LOG_STD) ** 2
+LOG_NOISE_PRIOR -= logsumexp(LOG_NOISE_PRIOR)
 BROWNIAN_RATIOS = (0.0, 3.0, 30.0, 300.0)
 EXTRAPOLATION_ERROR = 0.3
 UNIT_OF_CONSTANT = 0.1
@@ -132,10 +134,13 @@ class _Shapes:
         """g'y with whitened curves y of shape (n, T); shape (n, K) or (n, F)."""
         return y @ self.g.T if self.g.ndim == 2 else np.einsum("nft,nt->nf", self.g, y)
 
-    def posterior(self, gy: np.ndarray, sigma: float, growth: float) -> _Posterior:
-        """Evidence (up to what all nodes have in common) and gain for one noise level.
+    def posterior(
+        self, gy: np.ndarray, sigma: float, growth: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Evidence and the remaining gain's Gaussian posterior per curve and node at one sigma.
 
-        `growth` multiplies mean and standard deviation of the prior of the amplitude.
+        `growth` multiplies mean and standard deviation of the prior of the amplitude. Log
+        evidence (up to what all nodes have in common) and mean, shaped like gy; variance, like gg.
         """
         shrink = (sigma / (growth * AMPLITUDE_STD)) ** 2
         precision = self.gg + shrink
@@ -144,33 +149,14 @@ class _Shapes:
         np.multiply(b, b, out=b)
         b *= 0.5 / sigma**2 / precision
         b -= 0.5 * np.log1p(self.gg / shrink)
-        return _Posterior(b, gain, sigma**2 * self.gain**2 / precision)
+        return b, gain, sigma**2 * self.gain**2 / precision
 
 
-@dataclass
-class _Posterior:
-    """Gaussian posteriors of the remaining gain, one per curve and node, and their evidence.
-
-    log_evidence, gain : shape (n, K) or (n, F). variance : of the gain, shape (K,) or (n, F).
-    """
-
-    log_evidence: np.ndarray
-    gain: np.ndarray
-    variance: np.ndarray
-
-    def moments(
-        self, shift: np.ndarray, extra: float, first: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Evidence times 1, gain and gain squared, shape (3, n, F).
-
-        `shift` (n, 1) is added to the log evidence, `extra` to the variance; nodes are summed
-        per family where `first` says where each family begins.
-        """
-        weight = np.exp(self.log_evidence + shift)
-        square = self.gain * self.gain
-        square += self.variance + extra
-        parts = (weight, weight * self.gain, weight * square)
-        return np.stack([p if first is None else np.add.reduceat(p, first, axis=1) for p in parts])
+def _moments(weight: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> list[np.ndarray]:
+    """Weight times 1, the gain and its square."""
+    square = mean * mean
+    square += variance
+    return [weight, weight * mean, weight * square]
 
 
 @dataclass(frozen=True)
@@ -276,7 +262,7 @@ def _in_own_unit(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
     What a curve has shown is its best value minus its lower decile (so that one bad first epoch
     does not set the unit), at least a fifth of its range. A curve whose values are all equal has
-    no unit of its own and takes a tenth of its value; one of zeros takes 1.
+    no unit of its own: its unit is a tenth of its value, or 1 for a curve of zeros.
     """
     last = values[:, -1]
     top = values.max(axis=1)
@@ -324,23 +310,24 @@ def _under(
     grid_y, own_y = shapes.along(y), own.along(y)
     yy = np.einsum("nt,nt->n", y, y)
     rows = np.arange(len(y))[:, None]
-    log_noise_prior = -0.5 * (np.log(NOISE_LEVELS / NOISE_MEDIAN) / NOISE_LOG_STD) ** 2
-    log_noise_prior -= logsumexp(log_noise_prior)
     top = np.full(len(y), -np.inf)
     total = np.zeros((3, len(y), len(FAMILIES)))
-    for sigma, log_noise in zip(NOISE_LEVELS, log_noise_prior, strict=True):
-        grid_at = shapes.posterior(grid_y, sigma, nodes.growth)
-        grid_at.log_evidence += nodes.log_prior
-        grid_at.log_evidence[rows, optima.replaces] = -np.inf
-        own_at = own.posterior(own_y, sigma, nodes.growth)
-        own_at.log_evidence += nodes.log_prior[optima.replaces] + optima.log_volume_share(sigma)
-        high = np.maximum(grid_at.log_evidence.max(axis=1), own_at.log_evidence.max(axis=1))
+    for sigma, log_noise in zip(NOISE_LEVELS, LOG_NOISE_PRIOR, strict=True):
+        grid_log, *grid_gain = shapes.posterior(grid_y, sigma, nodes.growth)
+        grid_log += nodes.log_prior
+        grid_log[rows, optima.replaces] = -np.inf
+        own_log, *own_gain = own.posterior(own_y, sigma, nodes.growth)
+        own_log += nodes.log_prior[optima.replaces] + optima.log_volume_share(sigma)
+        high = np.maximum(grid_log.max(axis=1), own_log.max(axis=1))
         common = log_noise - yy / (2.0 * sigma**2) - (curves.shape[1] - 1) * np.log(sigma)
         new_top = np.maximum(top, high + common)
         total *= np.exp(top - new_top)[:, None]
         shift = (common - new_top)[:, None]
-        extra = noise.variance * sigma**2
-        total += grid_at.moments(shift, extra, nodes.first) + own_at.moments(shift, extra)
+        for gain in (grid_gain, own_gain):
+            gain[1] = gain[1] + noise.variance * sigma**2
+        nodes_parts = _moments(np.exp(grid_log + shift), *grid_gain)
+        by_family = [np.add.reduceat(part, nodes.first, axis=1) for part in nodes_parts]
+        total += np.stack(by_family) + np.stack(_moments(np.exp(own_log + shift), *own_gain))
         top = new_top
     mass, first, second = total
     with np.errstate(divide="ignore"):
@@ -359,14 +346,14 @@ def _heaviest(
     weight, centre, variance = (
         np.take_along_axis(a, order, axis=1) for a in (weight, centre, variance)
     )
-    kept = COMPONENTS - 1
-    rest = weight[:, kept:]
+    n = COMPONENTS - 1
+    rest = weight[:, n:]
     total = rest.sum(axis=1)
     share = rest / np.maximum(total, _TINY)[:, None]
-    mean = (share * centre[:, kept:]).sum(axis=1)
-    second = (share * (variance[:, kept:] + (centre[:, kept:] - mean[:, None]) ** 2)).sum(axis=1)
+    mean = (share * centre[:, n:]).sum(axis=1)
+    second = (share * (variance[:, n:] + (centre[:, n:] - mean[:, None]) ** 2)).sum(axis=1)
 
     def join(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
-        return np.concatenate([head[:, :kept], tail[:, None]], axis=1)
+        return np.concatenate([head[:, :n], tail[:, None]], axis=1)
 
     return join(weight, total), join(centre, mean), join(variance, second)

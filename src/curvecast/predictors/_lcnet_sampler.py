@@ -153,7 +153,7 @@ def sample(
     window = [torch.ones_like(p) for p in parameters]
     mean = [torch.ones_like(p) for p in parameters]
     square = [torch.ones_like(p) for p in parameters]
-    kept = []
+    states = []
     for step in range(burn_in + keep * every):
         network.zero_grad()
         potential(network).backward()
@@ -171,5 +171,5 @@ def sample(
                 v.mul_(1 - DECAY).sub_(LR**2 * inverse * gradient).add_(noise)
                 p.add_(v)
         if step >= burn_in and (step - burn_in + 1) % every == 0:
-            kept.append({name: x.clone() for name, x in network.state_dict().items()})
-    return kept
+            states.append({name: x.clone() for name, x in network.state_dict().items()})
+    return states

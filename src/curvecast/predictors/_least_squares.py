@@ -21,29 +21,19 @@ _TOLERANCE = 1e-8
 _FLAT = 1e-20
 
 
-@dataclass(frozen=True)
+@dataclass
 class Fits:
-    """Least-squares fits of one family to n curves.
+    """Fits of one family to n curves, or where the iteration stands with them.
 
     Attributes
     ----------
     theta : nonlinear parameters, shape (n, d).
-    offset, amplitude : c and m, shape (n,).
     rss : residual sum of squares, shape (n,).
-    information : J'J of the residuals by theta after elimination of c and m, shape (n, d, d);
-        zero in the rows and columns of parameters that a bound holds.
+    gradient : J'r of the residuals r by theta after elimination of c and m, shape (n, d).
+    information : J'J, shape (n, d, d); after `fit` zero in the rows and columns of parameters
+        that a bound holds.
+    amplitude, offset : m and c, shape (n,).
     """
-
-    theta: np.ndarray
-    offset: np.ndarray
-    amplitude: np.ndarray
-    rss: np.ndarray
-    information: np.ndarray
-
-
-@dataclass
-class _State:
-    """Where the iteration stands at theta: residuals' moments and the linear parameters."""
 
     theta: np.ndarray
     rss: np.ndarray
@@ -52,10 +42,10 @@ class _State:
     amplitude: np.ndarray
     offset: np.ndarray
 
-    def take(self, rows: np.ndarray) -> _State:
-        return _State(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+    def take(self, rows: np.ndarray) -> Fits:
+        return Fits(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
-    def put(self, rows: np.ndarray, other: _State, chosen: np.ndarray) -> None:
+    def put(self, rows: np.ndarray, other: Fits, chosen: np.ndarray) -> None:
         for name in self.__dataclass_fields__:
             getattr(self, name)[rows[chosen]] = getattr(other, name)[chosen]
 
@@ -90,7 +80,7 @@ class _Problem:
         slabs = np.array_split(np.arange(len(grid)), min(N_STARTS, len(grid)))
         return np.stack([grid[slab[gain[:, slab].argmax(axis=1)]] for slab in slabs], axis=1)
 
-    def at(self, owner: np.ndarray, theta: np.ndarray) -> _State:
+    def at(self, owner: np.ndarray, theta: np.ndarray) -> Fits:
         """The state of curves `owner` of shape (k,) at theta of shape (k, d)."""
         g, slopes = self.family.shape(self.x, theta)
         y = self.centred[owner]
@@ -104,7 +94,7 @@ class _Problem:
         slopes = slopes - slopes.mean(axis=1, keepdims=True)
         along = np.einsum("nt,ntd->nd", g, slopes) / norm[:, None]
         jacobian = -amplitude[:, None, None] * (slopes - g[:, :, None] * along[:, None, :])
-        return _State(
+        return Fits(
             theta=theta,
             rss=np.einsum("nt,nt->n", residual, residual),
             gradient=np.einsum("ntd,nt->nd", jacobian, residual),
@@ -113,7 +103,7 @@ class _Problem:
             offset=self.means[owner] - amplitude * g_mean,
         )
 
-    def minimise(self, owner: np.ndarray, state: _State) -> None:
+    def minimise(self, owner: np.ndarray, state: Fits) -> None:
         """Move `state` to local minima in place; curves leave the batch as they converge."""
         bounds = self.family.bounds(self.last_epoch)
         damping = np.full(len(owner), 1e-2)
@@ -160,7 +150,7 @@ def fit(family: Family, x: np.ndarray, curves: np.ndarray, last_epoch: float) ->
     end = state.take(best)
     free = ~end.held(family.bounds(last_epoch))
     end.information *= free[:, :, None] & free[:, None, :]
-    return Fits(end.theta, end.offset, end.amplitude, end.rss, end.information)
+    return end
 
 
 def _damped_step(gradient: np.ndarray, information: np.ndarray, damping: np.ndarray) -> np.ndarray:

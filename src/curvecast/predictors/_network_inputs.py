@@ -21,25 +21,25 @@ def positions_of(curves: CurveSet, taus: Iterable[int]) -> dict[int, int]:
     ------
     DataError : a tau that lies before the first or after the last epoch, or none at all.
     """
-    found = {int(tau): int(np.searchsorted(curves.epochs, tau, "right")) - 1 for tau in taus}
-    if not found:
+    positions = {int(tau): int(np.searchsorted(curves.epochs, tau, "right")) - 1 for tau in taus}
+    if not positions:
         raise DataError("no tau to fit", file=curves.name)
-    for tau, position in found.items():
+    for tau, position in positions.items():
         if position < 0 or tau > curves.last_epoch:
             raise DataError(
                 f"tau {tau} is outside of the epochs {curves.epochs[0]}..{curves.last_epoch}",
                 file=curves.name,
             )
-    return found
+    return positions
 
 
-def thin(last: int, n_steps: int, kept: Iterable[int]) -> np.ndarray:
-    """About `n_steps` positions from 0 to `last`, in geometric distances, and those in `kept`.
+def thin(last: int, n_steps: int, chosen: Iterable[int]) -> np.ndarray:
+    """About `n_steps` positions from 0 to `last`, in geometric distances, and those `chosen`.
 
     Curves move fast at first: the distance grows with the epoch. Increasing int array.
     """
     geometric = np.geomspace(1, last + 1, min(n_steps, last + 1)).round().astype(np.int64) - 1
-    return np.unique(np.concatenate([geometric, np.array([*kept, last], dtype=np.int64)]))
+    return np.unique(np.concatenate([geometric, np.array([*chosen, last], dtype=np.int64)]))
 
 
 def static_frame(curves: CurveSet) -> pd.DataFrame:

@@ -21,7 +21,7 @@ Domhan samples its parameters; here they are integrated out (`_lce_fit`). The pr
   family can describe (a change of the learning rate, overfitting): where it explains a curve
   best, the prediction is the last value plus the families' remaining gain.
 - what no seen epoch can tell: the remaining change of every component gets a relative error of
-  30 %, so that a curve that a formula fits without any noise is not taken for certain.
+  30 %, so that a curve that a formula fits without any noise does not count as certain.
 - sigma: log-normal around 5 % of the unit with a factor of e^2, on a grid.
 
 The result is a mixture of Gaussians, one per family and noise ratio. The constants of the priors
@@ -129,7 +129,7 @@ class MixturePrediction(Prediction):
 class LCEPredictor(Predictor):
     """Per-curve extrapolation; see the module's docstring for the model.
 
-    The value at epoch 0, of the untrained network, takes no part in the fit, as the families
+    The value at epoch 0, of the untrained network, is not fitted, as the families
     describe training (a curve of which nothing else is finite counts as a one-epoch curve).
     Values that are not finite are left out: a diverged run is extrapolated from what was finite.
     The prediction is equivariant under a change of sign, and under a change of scale and zero of
