@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from curvecast.files import DataError, read_parquet, write_parquet
 
 DIRECTIONS = ("maximize", "minimize")
 _SERIES = "series"
+_FACTS = ("metric", "direction", "name", "source", "log_columns")
 _SETTINGS = ("hp_", "ap_", "info_")
 
 
@@ -68,40 +69,30 @@ class CurveSet:
         self._check()
 
     def _check(self) -> None:
+        def refuse(problem: str, **where: Any) -> None:
+            raise DataError(problem, file=self.name, **where)
+
         shape = (len(self.configs), len(self.epochs))
         if self.direction not in DIRECTIONS:
-            raise DataError(
-                f"direction is {self.direction!r}, not one of {DIRECTIONS}", file=self.name
-            )
+            refuse(f"direction is {self.direction!r}, not one of {DIRECTIONS}")
         if self.values.shape != shape:
-            raise DataError(
-                f"values have shape {self.values.shape}, configs and epochs imply {shape}",
-                file=self.name,
-            )
+            refuse(f"values have shape {self.values.shape}, configs and epochs imply {shape}")
         if not len(self.epochs) or np.any(np.diff(self.epochs) <= 0) or self.epochs[0] < 0:
-            raise DataError("epochs are not increasing numbers from 0", file=self.name)
+            refuse("epochs are not increasing numbers from 0")
         for column in ("id", "group"):
             if column not in self.configs:
-                raise DataError("missing column in configs", file=self.name, column=column)
-        duplicated = self.configs["id"][self.configs["id"].duplicated()]
-        if len(duplicated):
-            raise DataError(
-                f"duplicate id {duplicated.iloc[0]!r}",
-                file=self.name,
-                row=int(duplicated.index[0]),
-                column="id",
-            )
+                refuse("missing column in configs", column=column)
+        for row in np.flatnonzero(self.configs["id"].duplicated())[:1]:
+            refuse(f"duplicate id {self.configs['id'][row]!r}", row=int(row), column="id")
         for column in self.configs.columns:
             if column not in ("id", "group") and not column.startswith(_SETTINGS):
-                raise DataError("configs columns are id, group, hp_*, ap_*, info_*", column=column)
+                refuse("configs columns are id, group, hp_*, ap_*, info_*", column=column)
         for column in self.log_columns:
             if column not in self.configs:
-                raise DataError("log column is not in configs", file=self.name, column=column)
+                refuse("log column is not in configs", column=column)
         for name, array in self.series.items():
             if np.shape(array) != shape:
-                raise DataError(
-                    f"series has shape {np.shape(array)}, not {shape}", file=self.name, column=name
-                )
+                refuse(f"series has shape {np.shape(array)}, not {shape}", column=name)
 
     def __len__(self) -> int:
         return len(self.configs)
@@ -133,37 +124,23 @@ class CurveSet:
     def take(self, rows: np.ndarray | Sequence[int]) -> CurveSet:
         """The runs at the integer positions (or under the boolean mask) `rows`, in that order."""
         rows = np.asarray(rows, dtype=None if len(rows) else np.int64)
-        return replace(
-            self,
-            configs=self.configs.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows],
-            values=self.values[rows],
-            series={name: array[rows] for name, array in self.series.items()},
-        )
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return self._changed(lambda array: array[rows], configs=self.configs.iloc[positions])
 
     def hide_after(self, tau: int) -> CurveSet:
         """A copy in which everything after epoch `tau` is NaN, further series included."""
-        hidden = ~self.seen(tau)
-
-        def hide(array: np.ndarray) -> np.ndarray:
-            array = np.array(array, dtype=np.float64)
-            array[:, hidden] = np.nan
-            return array
-
-        return replace(
-            self,
-            values=hide(self.values),
-            series={name: hide(array) for name, array in self.series.items()},
-        )
+        seen = self.seen(tau)
+        return self._changed(lambda array: np.where(seen, array, np.nan))
 
     def until(self, epoch: int) -> CurveSet:
         """The same runs as if `epoch` were their last one, further series included."""
         seen = self.seen(epoch)
-        return replace(
-            self,
-            values=self.values[:, seen],
-            epochs=self.epochs[seen],
-            series={name: array[:, seen] for name, array in self.series.items()},
-        )
+        return self._changed(lambda array: array[:, seen], epochs=self.epochs[seen])
+
+    def _changed(self, change: Callable[[np.ndarray], np.ndarray], **others: Any) -> CurveSet:
+        """A copy with `change` applied to the values and to every series."""
+        series = {name: change(array) for name, array in self.series.items()}
+        return replace(self, values=change(self.values), series=series, **others)
 
     def negated(self) -> CurveSet:
         """The same curves with the sign of the metric and the direction turned round."""
@@ -176,16 +153,8 @@ class CurveSet:
         table |= {f"y_{e}": self.values[:, i] for i, e in enumerate(self.epochs)}
         for name, array in self.series.items():
             table |= {f"{_SERIES}:{name}:{e}": array[:, i] for i, e in enumerate(self.epochs)}
-        meta = {
-            "metric": self.metric,
-            "direction": self.direction,
-            "name": self.name,
-            "source": self.source,
-            "log_columns": self.log_columns,
-            "series": list(self.series),
-            "epochs": self.epochs.tolist(),
-            "notes": self.notes,
-        }
+        meta = {key: getattr(self, key) for key in _FACTS}
+        meta |= {"series": list(self.series), "epochs": self.epochs.tolist(), "notes": self.notes}
         write_parquet(pd.DataFrame(table), path, meta)
 
     @classmethod

@@ -89,7 +89,7 @@ def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> np.ndarr
     Raises DataError for the first cell that holds text.
     """
     block = table[list(columns)]
-    if all(_is_numeric(block[column]) for column in columns):
+    if all(pd.api.types.is_any_real_numeric_dtype(dtype) for dtype in block.dtypes):
         return block.to_numpy(dtype=np.float64, na_value=np.nan)
     text = as_text(block.to_numpy(dtype=object, na_value="").ravel())
     try:
@@ -111,15 +111,17 @@ def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:
     Raises DataError for a column that mixes numbers and text, that holds an infinite number, or
     that has another text in most rows.
     """
-    if _is_numeric(column) and not categorical:
-        return _finite(column.to_numpy(dtype=np.float64, na_value=np.nan), column, path)
     text = as_text(column.to_numpy(dtype=object, na_value=""))
     missing = text == "nan"
-    is_number = np.array([_is_number(cell) for cell in text]) & ~missing
-    if not categorical and (is_number | missing).all():
-        return _finite(text.astype(np.float64), column, path)
-    if not categorical and is_number.any():
-        row = int(np.flatnonzero(~is_number & ~missing)[0])
+    is_number = np.array([_is_number(cell) for cell in text])
+    if is_number.all() and not categorical:
+        values = text.astype(np.float64)
+        for row in column.index[np.isinf(values)][:1]:
+            where = {"file": path, "row": counted(row), "column": column.name}
+            raise DataError("a hyper-parameter is infinite", **where)
+        return pd.Series(values, index=column.index)
+    if not categorical and (is_number & ~missing).any():
+        row = int(np.argmin(is_number))
         raise DataError(
             f"{text[row]!r} is text in a column of numbers (list the column under `categorical` "
             "if its numbers are names)",
@@ -134,24 +136,7 @@ def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:
             file=path,
             column=column.name,
         )
-    values = pd.Series(text, index=column.index, dtype=object).mask(missing)
-    return values.astype("category")
-
-
-def _finite(values: np.ndarray, column: pd.Series, path: Path) -> pd.Series:
-    infinite = np.isinf(values)
-    if infinite.any():
-        raise DataError(
-            "a hyper-parameter is infinite",
-            file=path,
-            row=counted(column.index[int(np.flatnonzero(infinite)[0])]),
-            column=column.name,
-        )
-    return pd.Series(values, index=column.index)
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return pd.Series(text, index=column.index, dtype=object).mask(missing).astype("category")
 
 
 def _is_number(cell: str) -> bool:

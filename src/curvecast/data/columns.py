@@ -78,11 +78,8 @@ def epoch_columns(columns: Sequence[str], pattern: str, path: Path) -> dict[int,
             continue
         epoch = int(match[1])
         if epoch in by_epoch:
-            raise DataError(
-                f"a second column for epoch {epoch} beside {by_epoch[epoch]}",
-                file=path,
-                column=column,
-            )
+            problem = f"a second column for epoch {epoch} beside {by_epoch[epoch]}"
+            raise DataError(problem, file=path, column=column)
         by_epoch[epoch] = column
     if not by_epoch:
         shown = ", ".join(list(columns)[:8])
@@ -103,10 +100,10 @@ def assemble(
         table = table[~repeated]
     columns = list(table.columns)
     curve = epoch_columns(columns, layout.curve_columns, path)
-    series = {
-        label: epoch_columns(columns, pattern, path)
-        for label, pattern in _series_patterns(layout.series).items()
-    }
+    patterns = layout.series
+    if not isinstance(patterns, Mapping):
+        patterns = {_text_of(pattern): pattern for pattern in patterns}
+    series = {label: epoch_columns(columns, pattern, path) for label, pattern in patterns.items()}
     epochs = np.array(list(curve), dtype=np.int64)
     values = numbers(table, list(curve.values()), path)
     in_curves = {c for at in (curve, *series.values()) for c in at.values()}
@@ -154,13 +151,10 @@ def _settings(
         if column in other or column in listed[:position]:
             raise DataError("the column has two roles", file=path, column=column)
     free = [column for column in columns if column not in other]
-    stray = [] if layout.hyperparameters is None else [c for c in free if c not in listed]
-    if stray:
-        raise DataError(
-            "the column has no role: list it under hyperparameters, architecture, info or ignore",
-            file=path,
-            column=stray[0],
-        )
+    for column in free:
+        if layout.hyperparameters is not None and column not in listed:
+            problem = "list it under hyperparameters, architecture, info or ignore"
+            raise DataError(f"the column has no role: {problem}", file=path, column=column)
     return {column: prefixed(prefix.get(column, "hp_"), column) for column in free}
 
 
@@ -172,18 +166,16 @@ def prefixed(prefix: str, column: str) -> str:
 def _ids(table: pd.DataFrame, column: str | None, path: Path) -> np.ndarray:
     if column is None:
         return table.index.astype(str).to_numpy(dtype=object)
-    text = pd.Series(as_text(table[column].to_numpy(dtype=object, na_value="")))
-    for wrong, problem in ((text == "nan", "the id is missing"), (text.duplicated(), "")):
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            earlier = table.index[int(np.flatnonzero(text == text[row])[0])]
-            raise DataError(
-                problem or f"duplicate id {text[row]!r}, first in row {earlier}",
-                file=path,
-                row=counted(table.index[row]),
-                column=column,
-            )
-    return text.to_numpy(dtype=object)
+    text = as_text(table[column].to_numpy(dtype=object, na_value=""))
+    first: dict[str, object] = {}
+    for row, label in zip(table.index, text, strict=True):
+        where = {"file": path, "row": counted(row), "column": column}
+        if label == "nan":
+            raise DataError("the id is missing", **where)
+        if label in first:
+            raise DataError(f"duplicate id {label!r}, first in row {first[label]}", **where)
+        first[label] = row
+    return text
 
 
 def _log_columns(
@@ -196,11 +188,8 @@ def _log_columns(
             raise DataError("a log column is no hyper-parameter here", file=path, column=column)
         values = settings[labels[column]]
         if isinstance(values.dtype, pd.CategoricalDtype) or (values <= 0).any():
-            raise DataError(
-                "a column on a log scale holds something else than positive numbers",
-                file=path,
-                column=column,
-            )
+            problem = "a column on a log scale holds something else than positive numbers"
+            raise DataError(problem, file=path, column=column)
     return tuple(labels[column] for column in log)
 
 
@@ -212,12 +201,6 @@ def _spans_decades(values: pd.Series) -> bool:
     return smallest > 0 and largest >= smallest * 10**_DECADES
 
 
-def _series_patterns(series: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    if isinstance(series, Mapping):
-        return dict(series)
-    return {_text_of(pattern): pattern for pattern in series}
-
-
 def _text_of(pattern: str) -> str:
     return pattern.replace("{epoch}", "").strip("_-.:/ ") or "value"
 
@@ -226,13 +209,10 @@ def _on_epochs(
     table: pd.DataFrame, at: Mapping[int, str], epochs: np.ndarray, name: str, path: Path
 ) -> np.ndarray:
     """A further series on the epochs of the curve, NaN where it has no column."""
-    stray = sorted(set(at) - set(epochs.tolist()))
-    if stray:
-        raise DataError(
-            f"series {name!r} has epoch {stray[0]}, the curve does not",
-            file=path,
-            column=at[stray[0]],
-        )
+    for epoch, column in at.items():
+        if epoch not in epochs:
+            problem = f"series {name!r} has epoch {epoch}, the curve does not"
+            raise DataError(problem, file=path, column=column)
     aligned = np.full((len(table), len(epochs)), np.nan)
     aligned[:, np.searchsorted(epochs, list(at))] = numbers(table, list(at.values()), path)
     return aligned

@@ -75,8 +75,7 @@ def fetch(
         part.unlink()
         return destination
     raise DataError(
-        f"download failed ({'; '.join(problems)}). {file.how_to_get(destination)}",
-        file=destination,
+        f"download failed ({'; '.join(problems)}). {file.how_to_get(destination)}", file=destination
     )
 
 
@@ -93,15 +92,14 @@ def _download_verified(
     url: str, part: Path, file: RawFile, destination: Path, *, attempts: int, timeout: float
 ) -> None:
     """Download to `part` and verify; a part that an earlier call left is not trusted twice."""
-    left_over = part.exists()
-    _download(url, part, attempts=attempts, timeout=timeout)
-    try:
-        verify(part, file.checksum, called=destination)
-    except DataError:
-        part.unlink()
-        if not left_over:
-            raise
-        _download_verified(url, part, file, destination, attempts=attempts, timeout=timeout)
+    for left_over in (part.exists(), False):
+        _download(url, part, attempts=attempts, timeout=timeout)
+        try:
+            return verify(part, file.checksum, called=destination)
+        except DataError:
+            part.unlink()
+            if not left_over:
+                raise
 
 
 def _download(url: str, part: Path, *, attempts: int, timeout: float) -> None:
@@ -109,12 +107,10 @@ def _download(url: str, part: Path, *, attempts: int, timeout: float) -> None:
     for attempt in range(attempts):
         try:
             return _continue_download(url, part, timeout)
-        except requests.HTTPError as error:
-            refused = error.response is not None and error.response.status_code < 500
+        except (requests.RequestException, ConnectionError) as error:
+            response = getattr(error, "response", None)
+            refused = response is not None and response.status_code < 500
             if refused or attempt == attempts - 1:
-                raise
-        except (requests.RequestException, ConnectionError):
-            if attempt == attempts - 1:
                 raise
         time.sleep(min(0.5 * 2**attempt, 8.0))
 
