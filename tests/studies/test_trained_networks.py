@@ -20,7 +20,7 @@ from curvecast.report.tables import networks as network_tables
 from curvecast.report.tables import studies as study_tables
 from curvecast.studies import networks, scheduler
 from curvecast.studies.definitions import objective_of, task_of
-from curvecast.studies.evaluation import StudyError, Trial
+from curvecast.studies.evaluation import Objective, StudyError, Trial
 from curvecast.studies.jobs import run_job
 from curvecast.studies.objectives.houses import HouseTask
 from curvecast.studies.objectives.images import ImageTask
@@ -274,7 +274,7 @@ def test_effects_are_means_per_level() -> None:
     assert "| lr | 0.01 | 1 | 30 | 0 |" in study_tables.effects_text(effects)
 
 
-class Sum:
+class Sum(Objective):
     """Loss: the sum of the levels."""
 
     def __init__(self, space: ConfigSpace.ConfigurationSpace) -> None:
