@@ -51,11 +51,3 @@ def test_the_run_ends_with_the_path_of_the_report(project: Project) -> None:
     (project.folder / "out/report.html").unlink()
     text = project.run()
     assert "Report: out/report.html" in text
-
-
-def test_snakemakes_own_report_has_captions_and_categories(project: Project) -> None:
-    project.run("--report", "provenance.html")
-    text = (project.folder / "provenance.html").read_text(encoding="utf-8")
-    assert text.count("Mean over repeats") + text.count("mean over repeats") >= 1
-    for title in ("Start here", "How well final values are predicted", "What searches find"):
-        assert title in text

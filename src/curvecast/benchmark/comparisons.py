@@ -157,8 +157,11 @@ def _against_best(part: pd.DataFrame, cell: dict[str, Any], level: float) -> pd.
     difference, se = gaps.mean(axis=1), np.full(len(gaps), np.nan)
     if repeats > 1:
         se = np.sqrt((1 / repeats + n_test / cell["n_train"]) * np.var(gaps, axis=1, ddof=1))
-    reach = stdtrit(repeats - 1, 0.5 + level / 2) * se if repeats > 1 else se
-    p = _paired_p(difference, se, repeats)
+    reach = stdtrit(repeats - 1, 0.5 + level / 2) * se
+    # A difference that is the same in every repeat has p = 0, or 1 where it is 0.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(difference == 0, 0.0, np.abs(difference) / se)
+    p = 2 * stdtr(repeats - 1, -t)
     p_holm = _holm(p)
     return pd.DataFrame(
         {
@@ -180,18 +183,6 @@ def _against_best(part: pd.DataFrame, cell: dict[str, Any], level: float) -> pd.
             "resolved": p_holm < 1 - level,
         }
     )
-
-
-def _paired_p(difference: np.ndarray, se: np.ndarray, repeats: int) -> np.ndarray:
-    """Two-sided p-values of Student's t with repeats - 1 degrees of freedom; NaN for one repeat.
-
-    A difference that is the same in every repeat (`se` 0) has p = 0, or 1 where it is 0.
-    """
-    if repeats < 2:
-        return np.full(len(difference), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(difference == 0, 0.0, np.abs(difference) / se)
-    return 2 * stdtr(repeats - 1, -t)
 
 
 def _holm(p: np.ndarray) -> np.ndarray:

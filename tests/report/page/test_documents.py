@@ -44,8 +44,12 @@ def test_a_document_is_cut_at_its_headings() -> None:
 
 def test_a_caption_is_restructured_text(tmp_path: Path) -> None:
     path = tmp_path / "r2.rst"
-    path.write_text("R² over *tau*,\nsee `this <https://example.org>`_.\n", encoding="utf-8")
-    html = documents.caption(path)
+    path.write_text(
+        "Accuracy\n========\n\nR² over *tau*,\nsee `this <https://example.org>`_.\n",
+        encoding="utf-8",
+    )
+    title, html = documents.caption(path)
+    assert title == "Accuracy"
     assert "<em>tau</em>" in html
     assert 'href="https://example.org"' in html
     assert html.startswith("<p>")

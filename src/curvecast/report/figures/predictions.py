@@ -35,12 +35,7 @@ def predictions_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, 
 
 
 def at_fraction(predictions: pd.DataFrame, tau: int) -> pd.DataFrame:
-    """The rows of a prediction frame (`scores.read_predictions`) at one tau.
-
-    Raises
-    ------
-    DataError : no such rows.
-    """
+    """The rows of a prediction frame at one tau. Raises DataError where there are none."""
     rows = predictions[predictions["tau"] == tau]
     if rows.empty:
         raise DataError(f"no predictions at tau {tau}")

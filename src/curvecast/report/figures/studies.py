@@ -217,15 +217,11 @@ def rank_correlations(evaluations: pd.DataFrame) -> tuple[list[float], np.ndarra
     whole = evaluations[evaluations["stopped"].isna()]
     keys = ["optimizer", "seed", "configuration"]
     losses = whole.pivot(index=keys, columns="budget", values="loss")
-    budgets = [float(b) for b in losses.columns]
-    shape = (len(budgets), len(budgets))
-    rho, counts = np.full(shape, np.nan), np.zeros(shape, dtype=int)
-    for i, j in np.ndindex(shape):
-        both = losses.iloc[:, [i, j]].dropna().to_numpy()
-        counts[i, j] = len(both)
-        if len(both) >= 3 and (both != both[0]).any(axis=0).all():
-            rho[i, j] = stats.spearmanr(both[:, 0], both[:, 1]).statistic
-    return budgets, rho, counts
+    # pandas leaves out what is infinite.
+    finite = losses.replace(np.inf, np.finfo(np.float64).max)
+    known = losses.notna().astype(int)
+    rho = finite.corr("spearman", min_periods=3)
+    return list(map(float, losses)), rho.to_numpy(), (known.T @ known).to_numpy()
 
 
 @style.styled

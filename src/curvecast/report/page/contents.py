@@ -51,25 +51,6 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "further": ("Further results", ("tables/*", "figures/*")),
 }
 
-_TITLES = {
-    "r2": "R² over the fraction of the curve",
-    "spread": "R² over data sets",
-    "ablation": "R² by feature blocks",
-    "training_size": "R² by number of training runs",
-    "coverage": "Coverage of the intervals",
-    "gallery": "Curves and their predictions",
-    "ranks": "Average ranks",
-    "reliability": "Reliability of the distributions",
-    "stopping_tradeoff": "Speedup against regret",
-    "stopping_best_value": "Best value over the epochs used",
-    "stopping_reliability": "Whether stopped runs do end worse",
-    "stopping_hyperband": "Early stopping inside Hyperband",
-    "stopped": "Where runs are stopped",
-    "networks": "Curves of the networks",
-    "origin": "Configurations of the model and random ones",
-    "importance": "Importance of hyper-parameters",
-}
-
 
 def arrange(names: Iterable[str]) -> dict[str, list[str]]:
     """Names by the anchor of their section, in order.
@@ -96,11 +77,6 @@ def family(name: str) -> str:
     if parts[1] == "stopping":
         return "stopped" if parts[2] == "stopped" else f"stopping_{parts[-1]}"
     return parts[-1] if parts[1] == "studies" else parts[1]
-
-
-def title(family: str) -> str:
-    """Heading of a family of figures."""
-    return _TITLES.get(family, family.replace("_", " ").capitalize())
 
 
 def label(name: str) -> str:

@@ -55,11 +55,12 @@ def inline(markdown: str) -> str:
     return _MARKDOWN.renderInline(markdown)
 
 
-def caption(path: Path) -> str:
-    """A reStructuredText caption as HTML."""
+def caption(path: Path) -> tuple[str, str]:
+    """The title and the text of a reStructuredText caption as HTML."""
     text = path.read_text(encoding="utf-8")
     settings = {"report_level": 4, "halt_level": 4, "raw_enabled": False}
-    return publish_parts(text, writer="html5", settings_overrides=settings)["body"].strip()
+    parts = publish_parts(text, writer="html5", settings_overrides=settings)
+    return parts["title"], parts["body"].strip()
 
 
 def packed(path: Path) -> str:

@@ -82,7 +82,7 @@ def write(
 
 
 def _items(
-    names: Sequence[str], shown: Mapping[str, Path], captions: Mapping[str, str], fraction: float
+    names: Sequence[str], shown: Mapping[str, Path], captions: Mapping[str, Any], fraction: float
 ) -> list[dict[str, Any]]:
     """Tables one by one, figures of a family together."""
     items: list[dict[str, Any]] = []
@@ -92,8 +92,9 @@ def _items(
             continue
         family = contents.family(name)
         if not items or items[-1].get("family") != family:
-            caption = {"title": contents.title(family), "caption": captions.get(family, "")}
-            items.append({"kind": "figures", "family": family, **caption, "of": []})
+            title, caption = captions.get(family, (family.replace("_", " ").capitalize(), ""))
+            heading = {"family": family, "title": title, "caption": caption}
+            items.append({"kind": "figures", **heading, "of": []})
         items[-1]["of"].append(
             {
                 "id": name.replace("/", "-"),

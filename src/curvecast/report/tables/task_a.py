@@ -110,16 +110,20 @@ def text(frame: pd.DataFrame) -> str:
     """A table per data set, the smallest test error first."""
     columns: Columns = {
         **{"source": "source", "model": "model"},
-        "variant": _or_empty("variant"),
+        "variant": "variant",
         "runs": _sizes,
-        **{f"{part} {error}": _interval(f"{part}_{error.lower()}") for part, error in _headings()},
-        "note": _or_empty("note"),
+        **{
+            f"{part} {error.upper()}": _interval(f"{part}_{error}")
+            for part in PARTS
+            for error in ("mse", "mae")
+        },
+        "note": "note",
     }
     sections = []
     for (dataset, metric), part in frame.groupby(["dataset", "metric"], sort=True):
         alone = "Published only: this run did not have these curves.\n\n"
         note = "" if _OURS in set(part["source"]) else alone
-        ordered = part.sort_values("test_mse", kind="stable")
+        ordered = part.sort_values("test_mse", kind="stable").fillna({"variant": "", "note": ""})
         sections.append(f"## {dataset}, {metric}\n\n{note}" + table(ordered, columns))
     return document(
         "LCBench Task A",
@@ -130,14 +134,6 @@ def text(frame: pd.DataFrame) -> str:
         "are of validation accuracy in percent and compare with the same metric alone.",
         *sections,
     )
-
-
-def _headings() -> list[tuple[str, str]]:
-    return [(part, error) for part in PARTS for error in ("MSE", "MAE")]
-
-
-def _or_empty(column: str) -> Cell:
-    return lambda row: "" if pd.isna(row[column]) else row[column]
 
 
 def _sizes(row: Mapping[str, Any]) -> str:
