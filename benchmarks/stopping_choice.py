@@ -26,8 +26,8 @@ from scipy.signal import lfilter
 from curvecast.curves import CurveSet
 from curvecast.protocol import seed_from
 from curvecast.report.tables import speedups as tables
-from curvecast.stopping import hyperband_study
-from curvecast.stopping.online_study import online_study
+from curvecast.stopping import replay
+from curvecast.stopping.hyperband import DEFAULT_PREDICTOR
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "resources" / "embedded"
 TARGETS = ("val_cross_entropy", "val_accuracy", "train_cross_entropy")
@@ -109,13 +109,10 @@ def simulated(shape: str, number: int) -> CurveSet:
 
 def measure(curves: CurveSet, args: argparse.Namespace) -> pd.DataFrame:
     if args.search == "online":
-        return online_study(curves, args.deltas or (), args.orderings).outcomes
-    plan = hyperband_study.HyperbandPlan(
-        settings=(), repeats=args.orderings, hyperbands=args.hyperbands
-    )
-    rows, _ = hyperband_study.hyperband_study(
-        curves, hyperband_study.DEFAULT_PREDICTOR, plan, hyperband_study.DEFAULT_HYPERBAND
-    )
+        plan = {"deltas": args.deltas or (), "orderings": args.orderings}
+        return replay.run("online", curves, plan)["outcomes"]
+    plan = {"settings": (), "repeats": args.orderings, "hyperbands": args.hyperbands}
+    rows = replay.run("hyperband", curves, plan, DEFAULT_PREDICTOR)["outcomes"]
     return rows[rows["window"] == "settled"]
 
 

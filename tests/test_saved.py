@@ -108,14 +108,14 @@ def test_an_epoch_hides_what_comes_after_it(model: Path, under_way: Path) -> Non
 def test_decisions_follow_the_probability(model: Path, under_way: Path) -> None:
     loaded, runs = opened(model, under_way)
     worse = 1 - saved.predictions(loaded, runs, beat=0.15)["beats"]
-    found = saved.decisions(loaded, runs, beat=0.15, delta=0.9)
+    decided = saved.decisions(loaded, runs, beat=0.15, delta=0.9)
     for row in (0, 1, 4):
-        assert found[row].probability == pytest.approx(worse[row])
-        assert found[row].stop == (worse[row] >= 0.9)
+        assert decided.probability[row] == pytest.approx(worse[row])
+        assert decided.stop[row] == (worse[row] >= 0.9)
     lenient = saved.decisions(loaded, runs, beat=0.5, delta=0.9)
-    assert [found[0].stop, lenient[0].stop] == [True, False]
-    assert (found[2].stop, found[2].reason) == (False, "")
-    assert (found[3].stop, found[3].reason) == (True, "diverged")
+    assert [decided.stop[0], lenient.stop[0]] == [True, False]
+    assert (decided.stop[2], decided.reason[2]) == (False, "")
+    assert (decided.stop[3], decided.reason[3]) == (True, "diverged")
 
 
 @pytest.mark.parametrize(

@@ -132,21 +132,19 @@ def _stop(options: argparse.Namespace) -> int:
     model = saved.load(options.model)
     runs = saved.read_runs(options.curves, model, options.curve_columns)
     beat = model.best if options.beat is None else options.beat
-    decisions = saved.decisions(model, runs, beat=beat, delta=options.delta)
-    rows = [
+    decision = saved.decisions(model, runs, beat=beat, delta=options.delta)
+    frame = pd.DataFrame(
         {
-            "run": run,
-            "decision": "stop" if decision.stop else "go on",
+            "run": runs.curves.configs["id"],
+            "decision": pd.Series(decision.stop).map({True: "stop", False: "go on"}),
             "worse": decision.probability,
             "reason": decision.reason,
         }
-        for run, decision in zip(runs.curves.configs["id"], decisions, strict=True)
-    ]
-    frame = pd.DataFrame(rows, columns=["run", "decision", "worse", "reason"])
+    )
     frame.loc[frame["worse"].isna(), "reason"] = "too early to say"
     title = f"worse: P(ends worse than {beat:.{_DIGITS}g}), stops at {options.delta:g}"
     _print(frame, options.format, title=title)
-    return STOP if any(decision.stop for decision in decisions) else DONE
+    return STOP if decision.stop.any() else DONE
 
 
 def _print(frame: pd.DataFrame, style: str, *, title: str) -> None:

@@ -26,10 +26,11 @@ def of(*modules: str) -> list[str]:
     """Paths of the modules and of all package modules that they import, directly or not.
 
     A package's `__init__.py` is a registry or a facade, not a source of numbers, and is left
-    out. Modules that a `USES` literal names as models are followed too.
+    out; as one of `modules`, a package stands for its files. Modules that a `USES` literal names as
+    models are followed too.
     """
     found: set[Path] = set()
-    waiting = [_path_of(module) for module in modules]
+    waiting = [path for module in modules for path in _files_of(module)]
     while waiting:
         path = waiting.pop()
         if path not in found:
@@ -56,6 +57,12 @@ def listed(folder: str | Path, *modules: str, write: bool = True) -> str:
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(text, path)
     return str(path)
+
+
+def _files_of(module: str) -> list[Path]:
+    path = _path_of(module)
+    folder = path.with_suffix("")
+    return sorted(folder.glob("[!_]*.py")) if folder.is_dir() else [path]
 
 
 def _path_of(module: str) -> Path:

@@ -17,7 +17,9 @@ from curvecast.files import DataError
 from curvecast.predictors import make_predictor, storage
 from curvecast.predictors.base import Predictor
 from curvecast.protocol import seed_from, tau_grid
-from curvecast.stopping.rule import Decision, PredictorRule
+from curvecast.stopping.accounting import Record
+from curvecast.stopping.rule import Decision
+from curvecast.stopping.rules.predicted import Predicted
 
 SUFFIX = ".safetensors"
 _PARTS = ("model", "predictor", "finals", "curve_columns", "first_epoch")
@@ -301,22 +303,25 @@ def predictions(
 
 def decisions(
     saved: Saved, runs: Runs, *, beat: float | None = None, delta: float = 0.95
-) -> list[Decision]:
-    """Whether to end runs under way, by `PredictorRule` at the last fitted epoch reached.
+) -> Decision:
+    """Whether to end runs under way, by `Predicted` at the last fitted epoch reached.
 
     Parameters
     ----------
     beat : final value that a run has to beat; default: the best one of the training runs.
     delta : a run is stopped when the probability that it ends worse reaches it.
     """
-    rule = PredictorRule(saved.predictor, saved.like, delta=delta)
-    finished = saved.finals if beat is None else np.array([beat])
-    found = []
-    for row, configuration in enumerate(runs.curves.configs.to_dict("records")):
-        seen = int(runs.seen[row])
-        if not runs.diverged[row]:
-            seen = saved.epoch_for(seen) or -1
-        curve = runs.curves.values[row, runs.curves.epochs <= seen]
-        settings = {str(name): value for name, value in configuration.items()}
-        found.append(rule.decide(settings, curve.tolist(), finished))
-    return found
+    rule = Predicted.of(saved.predictor, delta)
+    bar = saved.like.sign * (saved.best if beat is None else beat)
+    at = np.array([saved.epoch_for(int(seen)) or -1 for seen in runs.seen])
+    decision = Decision(
+        stop=runs.diverged.copy(),
+        probability=np.where(runs.diverged, 1.0, np.nan),
+        reason=np.where(runs.diverged, "diverged", "").astype(object),
+    )
+    for tau in np.unique(at[(at > 0) & ~runs.diverged]):
+        rows = np.flatnonzero((at == tau) & ~runs.diverged)
+        decided = rule.decide(Record(runs.curves.take(rows)), int(tau), bar)
+        for name, values in vars(decided).items():
+            getattr(decision, name)[rows] = values
+    return decision

@@ -5,17 +5,13 @@ import pytest
 
 from curvecast import DataError
 from curvecast.fidelity import Rung, brackets
-from curvecast.stopping.hyperband import (
-    HyperbandSetting,
-    RungForecaster,
-    oracle_epochs,
-    replay_hyperband,
-)
+from curvecast.stopping.hyperband import HyperbandSetting, fewest_epochs, replay_hyperband
+from curvecast.stopping.rung_forecasts import RungForecaster
 
 
 def test_oracle_of_a_bracket_worked_out_by_hand():
-    assert oracle_epochs(brackets(27, 3)[0]) == 27 + (3 * 2 + 6) + (1 * 6 + 2) + 18
-    assert oracle_epochs([Rung(4, 0, 27)]) == 27 + 3
+    assert fewest_epochs(brackets(27, 3)[0]) == 27 + (3 * 2 + 6) + (1 * 6 + 2) + 18
+    assert fewest_epochs([Rung(4, 0, 27)]) == 27 + 3
 
 
 def test_vanilla_epochs_and_best_value(make_curves):
@@ -23,7 +19,7 @@ def test_vanilla_epochs_and_best_value(make_curves):
     runs = replay_hyperband(curves, 0, 27, 3, 4)
     assert {run.epochs for run in runs} == {357}
     assert {run.oracle_epochs for run in runs} == {
-        sum(oracle_epochs(rungs) for rungs in brackets(27, 3))
+        sum(fewest_epochs(rungs) for rungs in brackets(27, 3))
     }
     assert max(run.best for run in runs) <= curves.final.max()
     assert np.isnan(runs[0].seconds)
@@ -70,14 +66,15 @@ def test_a_diverged_run_costs_what_it_was_trained(make_curves):
     assert max(run.best for run in runs) <= curves.final[:5].max()
 
 
-def test_own_curve_never_judges_a_run(make_curves):
+def test_no_forecast_of_a_run_uses_its_own_end(make_curves):
     """Change one training run's end: its own forecast must not move, others' may."""
     curves = make_curves(60, 9, noise=0.02, seed=2)
     changed = make_curves(60, 9, noise=0.02, seed=2)
     changed.values[7, 8] += 0.05
     train = np.arange(40)
     for model, tolerance in (("last_value", 1e-12), ("ols", 1e-9), ("gain_gp", 0.02)):
-        means = [RungForecaster(c, model, 3, 0)(9, train, 0.9).mean for c in (curves, changed)]
+        forecasts = [RungForecaster(c, model, 3, 0)(9, train) for c in (curves, changed)]
+        means = [f.mean(np.arange(1, 9)) for f in forecasts]
         moved = np.abs(means[0] - means[1]).max(axis=1)
         assert moved[7] <= tolerance, model
         assert np.isfinite(means[0]).all()

@@ -10,7 +10,7 @@ from curvecast.stopping.accounting import Record, outcome
 from curvecast.stopping.calibration import widths
 from curvecast.stopping.online import OnlineSetting, chunks, replay_online
 
-LOOKS = np.array([1, 2, 4, 8, 13])
+AT = np.array([1, 2, 4, 8, 13])
 
 
 def test_chunks_cover_every_run_once():
@@ -25,26 +25,26 @@ def test_chunks_cover_every_run_once():
 def test_it_finds_the_best_run_and_always_finishes_a_share(make_curves):
     curves = make_curves(300, noise=0.002, seed=9)
     record = Record.of(curves)
-    replay, cost = replay_online(curves, 0, LOOKS, OnlineSetting(n_full=15))
+    replay, cost = replay_online(curves, 0, AT, OnlineSetting(n_full=15))
     result = outcome(record, replay)
     assert result.regret < 0.05
     assert result.speedup > 3
-    unjudged = ~replay.judged
-    assert replay.finished[unjudged].all()
+    always = ~replay.asked
+    assert replay.finished[always].all()
     assert replay.finished[replay.order[:15]].all()
-    assert 15 + 3 <= unjudged.sum() <= 15 + 30
+    assert 15 + 3 <= always.sum() <= 15 + 30
     assert cost.fits == 5
     assert cost.fit > 0
 
 
 def test_delta_one_trains_everything(make_curves):
     curves = make_curves(60, seed=1)
-    replay, cost = replay_online(curves, 0, LOOKS, OnlineSetting(delta=1.0))
+    replay, cost = replay_online(curves, 0, AT, OnlineSetting(delta=1.0))
     assert outcome(Record.of(curves), replay).speedup == 1.0
     assert cost.fits == 0
 
 
-def test_first_look_is_respected(make_curves):
+def test_the_first_decision_epoch_is_respected(make_curves):
     curves = make_curves(80, noise=0.01, seed=1)
     replay, _ = replay_online(curves, 0, np.array([6, 9]), OnlineSetting())
     assert set(curves.epochs[replay.ended].tolist()) <= {6, 9, 20}
@@ -53,8 +53,8 @@ def test_first_look_is_respected(make_curves):
 
 def test_minimised_metric_is_searched_like_its_negated_copy(make_curves):
     up = make_curves(120, noise=0.01, seed=3)
-    a, _ = replay_online(up, 2, LOOKS, OnlineSetting())
-    b, _ = replay_online(up.negated(), 2, LOOKS, OnlineSetting())
+    a, _ = replay_online(up, 2, AT, OnlineSetting())
+    b, _ = replay_online(up.negated(), 2, AT, OnlineSetting())
     np.testing.assert_array_equal(a.ended, b.ended)
     assert (~a.finished).any()
 
@@ -64,7 +64,7 @@ def test_a_diverged_run_ends_and_is_never_the_best(make_curves):
     curves.values[::7, 3:] = np.nan
     curves.values[::9, 0:] = np.nan
     record = Record.of(curves)
-    replay, _ = replay_online(curves, 0, LOOKS, OnlineSetting())
+    replay, _ = replay_online(curves, 0, AT, OnlineSetting())
     broken = ~record.complete
     assert not replay.finished[broken].any()
     assert (replay.ended[broken] <= record.end[broken]).all()
@@ -73,17 +73,17 @@ def test_a_diverged_run_ends_and_is_never_the_best(make_curves):
 def test_only_completed_runs_are_learnt_from(make_curves):
     """What a stopped run would have become must not change a single decision."""
     curves = make_curves(120, noise=0.01, seed=3)
-    first, _ = replay_online(curves, 0, LOOKS, OnlineSetting())
+    first, _ = replay_online(curves, 0, AT, OnlineSetting())
     changed = make_curves(120, noise=0.01, seed=3)
     for run in np.flatnonzero(~first.finished):
         changed.values[run, first.ended[run] + 1 :] += 5.0
-    second, _ = replay_online(changed, 0, LOOKS, OnlineSetting())
+    second, _ = replay_online(changed, 0, AT, OnlineSetting())
     np.testing.assert_array_equal(first.ended, second.ended)
 
 
 def test_options_and_sizes_are_checked(make_curves):
     with pytest.raises(DataError, match="too few for 20"):
-        replay_online(make_curves(20), 0, LOOKS, OnlineSetting(n_full=20))
+        replay_online(make_curves(20), 0, AT, OnlineSetting(n_full=20))
     with pytest.raises(DataError, match="out of range"):
         OnlineSetting(delta=0.0)
     with pytest.raises(DataError, match="growth"):
@@ -106,7 +106,7 @@ def test_few_winners_are_stopped(make_curves):
     beating = lost = 0
     for seed in range(12):
         curves = make_curves(150, noise=0.01, seed=seed, name=f"set{seed}")
-        result = outcome(Record.of(curves), replay_online(curves, 0, LOOKS, OnlineSetting())[0])
+        result = outcome(Record.of(curves), replay_online(curves, 0, AT, OnlineSetting())[0])
         beating, lost = beating + result.beating, lost + result.lost
     assert beating >= 20
     assert lost / beating <= 0.2

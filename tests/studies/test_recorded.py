@@ -207,8 +207,8 @@ def test_a_small_saving_needs_more_certainty(make_curves: Make) -> None:
         for k in range(9)
     )
     low = replace(trial(3, history=history), highest=9)
-    judge = objective.early.judge(low, objective._observed)
-    assert dict(judge.looks) == pytest.approx({0: 1 - 0.2 * 3 / 9, 1: 1 - 0.2 * 2 / 9})
+    rule = objective.early.rule(low, objective._observed)
+    assert dict(rule.needed) == pytest.approx({0: 1 - 0.2 * 3 / 9, 1: 1 - 0.2 * 2 / 9})
 
 
 def test_a_rule_saves_epochs_and_keeps_the_winner(parallel: CurveSet) -> None:
@@ -230,7 +230,7 @@ def test_a_rule_saves_epochs_and_keeps_the_winner(parallel: CurveSet) -> None:
     assert regrets[1] <= regrets[0] + 0.05
 
 
-def test_a_rule_sees_nothing_after_its_look(make_curves: Make) -> None:
+def test_a_rule_sees_nothing_after_its_decision_epoch(make_curves: Make) -> None:
     curves = make_curves(80, last_epoch=9, noise=0.002)
     objective = Recorded(curves, early=EarlyEnd(min_runs=6, Delta=0.8))
     history = tuple(

@@ -70,21 +70,7 @@ def test_cells_of_an_experiment_depend_on_its_section_and_the_repeats_alone() ->
         "depths": [32, 62],
     }
     assert plan.grid(main) == {"fractions": [0.25, 0.5], "epochs": []}
-    job = cell(dataset="baker/b", model="ols", experiment=".depth")
-    assert plan.training(job) == {
-        "model": "ols",
-        "options": {},
-        "cells": plan.cells(depth),
-        "depth_column": "ap_depth",
-    }
-    job.experiment = ""
-    assert plan.training(job)["depth_column"] == ""
-    assert plan.training_inputs(job) == {
-        "curves": "out/curves/baker/b.parquet",
-        "features": "out/features/baker/b",
-        "incumbent": [],
-        "code": "out/code/benchmark.cells+predictors.linear.txt",
-    }
+    assert (plan.depth_column(depth), plan.depth_column(main)) == ("ap_depth", "")
     other = planned({"ablation": {"features": ["TS"]}})
     assert other.cells(main) == plan.cells(main)
     assert other.cells(ablation) != plan.cells(ablation)
@@ -253,8 +239,8 @@ def test_a_job_of_a_search_gets_only_what_concerns_it() -> None:
 
 def test_the_code_of_a_job_is_its_search_and_its_model() -> None:
     plan = planned({})
-    code = plan.with_model("curvecast.stopping.study")
+    code = plan.with_model("curvecast.stopping.sequential")
     assert code(cell(dataset="mine", model="ols")) == (
-        "out/code/stopping.study+predictors.linear.txt"
+        "out/code/stopping.sequential+predictors.linear.txt"
     )
-    assert code(cell(dataset="mine")) == "out/code/stopping.study.txt"
+    assert code(cell(dataset="mine")) == "out/code/stopping.sequential.txt"

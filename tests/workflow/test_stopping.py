@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from curvecast.stopping.hyperband_study import DEFAULT_HYPERBAND
+from curvecast.stopping.hyperband import DEFAULT_HYPERBAND
 
 from .conftest import Project
 

@@ -12,7 +12,10 @@ passing = temp if settings.parts > 1 else str
 
 rule predict:
     input:
-        unpack(plan.training_inputs),
+        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
+        features=f"{RESULTS}/features/{{dataset}}",
+        incumbent=plan.incumbent,
+        code=plan.with_model("curvecast.benchmark.cells"),
     output:
         predictions=passing(
             f"{RESULTS}/predictions/{{dataset}}/{{model}}{{experiment}}{PART}.parquet"
@@ -31,7 +34,10 @@ rule predict:
     resources:
         runtime=growing(30),
     params:
-        training=plan.training,
+        model=plan.base_model,
+        options=plan.options,
+        cells=plan.cells,
+        depth_column=plan.depth_column,
     message:
         "{wildcards.model}{wildcards.experiment} on {wildcards.dataset}"
     script:

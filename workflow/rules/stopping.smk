@@ -1,38 +1,38 @@
 # Early stopping replayed on recorded curves. Per data set: one job per predictor in the sequential
 # search and one in Hyperband, one for the online search, one for the rules without a model.
 TRACES = ["outcomes.parquet", "traces.parquet", "ends.parquet"]
-# Per search: what Snakemake prints, the module behind it, and what a job leaves.
+# Per search: what Snakemake prints, the modules behind it, and what a job leaves.
 STOPPING = {
     "sequential": (
         "sequential search with {wildcards.model} on {wildcards.dataset}",
-        "curvecast.stopping.study",
+        ["curvecast.stopping.sequential"],
         [*TRACES, "reliability.parquet", "timings.csv"],
     ),
     "hyperband": (
         "Hyperband with {wildcards.model} on {wildcards.dataset}",
-        "curvecast.stopping.hyperband_study",
+        ["curvecast.stopping.hyperband"],
         ["outcomes.parquet", "timings.csv"],
     ),
     "online": (
         "online search on {wildcards.dataset}",
-        "curvecast.stopping.online_study",
+        ["curvecast.stopping.online"],
         [*TRACES, "timings.csv"],
     ),
     "rules": (
         "rules without a model on {wildcards.dataset}",
-        "curvecast.stopping.study",
+        ["curvecast.stopping.sequential", "curvecast.stopping.rules"],
         TRACES,
     ),
 }
 
-for search, (text, module, files) in STOPPING.items():
+for search, (text, modules, files) in STOPPING.items():
 
     rule:
         name:
             f"stopping_{search}"
         input:
             curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-            code=plan.with_model(module),
+            code=plan.with_model(*modules),
         output:
             **{Path(file).stem: f"{RESULTS}/stopping/{SEARCHES[search]}/{file}" for file in files},
         log:

@@ -9,7 +9,7 @@ objective values are what is predicted. Needs optuna >= 5.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,19 +23,23 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.fidelity import online_epochs
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
-from curvecast.stopping.rule import PredictorRule
+from curvecast.stopping.accounting import Record
+from curvecast.stopping.rules.predicted import Predicted
 
 __all__ = ["CurvePruner"]
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A rule fitted on the first `n_trials` completed trials; `looks` are epochs to ask it at."""
+    """A rule fitted on the first `n_trials` completed trials.
+
+    `at` holds its decision epochs, `like` the columns and epochs of a trial's curve.
+    """
 
     n_trials: int
-    rule: PredictorRule
-    looks: np.ndarray
-    names: tuple[str, ...]
+    rule: Predicted
+    at: np.ndarray
+    like: CurveSet
 
 
 class CurvePruner(BasePruner):
@@ -43,7 +47,7 @@ class CurvePruner(BasePruner):
 
     The rule of Baker et al. (2018, section 4.1) with a predictor that is fitted again as trials
     complete. Every completed trial should report its value after each epoch, the last one at
-    the same step; the objective's return value is taken for the value at that step. A trial
+    the same step; the objective's return value counts as the value at that step. A trial
     whose last value is not finite is pruned at once.
 
     Parameters
@@ -52,10 +56,10 @@ class CurvePruner(BasePruner):
     delta : probability of ending worse than the best trial at which to prune; 1 never does.
     n_startup_trials : nothing is pruned before so many trials have completed.
     n_warmup_steps : nothing is pruned while a trial has reported fewer values.
-    n_looks : about how many steps a trial is judged at, in geometric distances.
+    n_decisions : at about how many steps it decides about a trial, in geometric distances.
     growth : fit again when the number of completed trials has grown by this factor.
     always : share of the trials that is never pruned. The predictor learns from completed
-        trials alone, which soon are the good ones; these keep it honest about the others.
+        trials alone, which soon are the good ones; from these it learns about the others.
     seed : of the predictor and of the choice of these trials.
     options : of the predictor.
 
@@ -71,7 +75,7 @@ class CurvePruner(BasePruner):
         delta: float = 0.95,
         n_startup_trials: int = 10,
         n_warmup_steps: int = 1,
-        n_looks: int = 8,
+        n_decisions: int = 8,
         growth: float = 1.3,
         always: float = 0.05,
         seed: int = 0,
@@ -82,15 +86,20 @@ class CurvePruner(BasePruner):
                 f"delta {delta} must be in (0, 1], n_startup_trials {n_startup_trials} at least 4 "
                 f"and n_warmup_steps {n_warmup_steps} at least 1"
             )
-        if n_looks < 1 or growth <= 1 or not 0 <= always <= 1:
+        if n_decisions < 1 or growth <= 1 or not 0 <= always <= 1:
             raise DataError(
-                f"n_looks {n_looks} must be at least 1, growth {growth} above 1 and always "
+                f"n_decisions {n_decisions} must be at least 1, growth {growth} above 1 and always "
                 f"{always} in [0, 1]"
             )
         make_predictor(model, seed=seed, **(options or {}))
         self._model, self._delta, self._options = model, delta, dict(options or {})
         self._n_startup_trials, self._n_warmup_steps = n_startup_trials, n_warmup_steps
-        self._n_looks, self._growth, self._always, self._seed = n_looks, growth, always, seed
+        self._n_decisions, self._growth, self._always, self._seed = (
+            n_decisions,
+            growth,
+            always,
+            seed,
+        )
         self._fitted: dict[str, _Fitted] = {}
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -107,13 +116,18 @@ class CurvePruner(BasePruner):
         if len(completed) < self._n_startup_trials:
             return False
         fitted = self._fit(study, completed)
-        epoch = int(fitted.rule.like.epochs[min(len(values), len(fitted.rule.like.epochs)) - 1])
-        if epoch not in fitted.looks or len(values) >= len(fitted.rule.like.epochs):
+        epochs = fitted.like.epochs
+        if len(values) >= len(epochs) or epochs[len(values) - 1] not in fitted.at:
             return False
-        settings = _settings([trial], fitted.names, [trial, *completed]).iloc[0].to_dict()
-        finished = [float(done.value) for done in completed if done.value is not None]
-        configuration = {str(name): value for name, value in settings.items()}
-        return fitted.rule.decide(configuration, values, finished).stop
+        finals = fitted.like.sign * np.array([done.value for done in completed])
+        bar = fitted.rule.bar(np.sort(finals[np.isfinite(finals)]))
+        names = [str(name) for name in fitted.like.configs if str(name).startswith("hp_")]
+        run = replace(
+            fitted.like,
+            configs=_configs([trial], names, [trial, *completed]),
+            values=[[*values, *[np.nan] * (len(epochs) - len(values))]],
+        )
+        return bool(fitted.rule.decide(Record(run), int(epochs[len(values) - 1]), bar).stop[0])
 
     def _is_spared(self, trial: FrozenTrial) -> bool:
         """Whether a trial belongs to the share that is never pruned; the same at every step."""
@@ -126,14 +140,13 @@ class CurvePruner(BasePruner):
         if known is not None and len(completed) < self._growth * known.n_trials:
             return known
         curves = curves_of(completed, study.direction, study.study_name)
-        looks = online_epochs(curves.epochs, self._n_looks)
-        looks = looks[looks >= self._n_warmup_steps]
+        at = online_epochs(curves.epochs, self._n_decisions)
+        at = at[at >= self._n_warmup_steps]
         predictor = make_predictor(self._model, seed=self._seed, **self._options)
-        predictor.fit(curves, looks.tolist())
-        rule = PredictorRule(predictor, curves.take([]), delta=self._delta)
-        names = tuple(str(c) for c in curves.configs if str(c).startswith("hp_"))
-        self._fitted[study.study_name] = _Fitted(len(completed), rule, looks, names)
-        return self._fitted[study.study_name]
+        rule = Predicted.of(predictor.fit(curves, at.tolist()), self._delta)
+        fitted = _Fitted(len(completed), rule, at, curves.take([]))
+        self._fitted[study.study_name] = fitted
+        return fitted
 
 
 def curves_of(trials: Sequence[FrozenTrial], direction: StudyDirection, name: str) -> CurveSet:
@@ -156,9 +169,8 @@ def curves_of(trials: Sequence[FrozenTrial], direction: StudyDirection, name: st
         values[row, -1] = np.nan if trial.value is None else trial.value
     drawn = {n: d for trial in trials for n, d in trial.distributions.items()}
     names = tuple(f"hp_{name}" for name in drawn)
-    identity = pd.DataFrame({"id": [str(t.number) for t in trials], "group": range(len(trials))})
     return CurveSet(
-        configs=pd.concat([identity, _settings(trials, names, trials)], axis=1),
+        configs=_configs(trials, names, trials),
         values=values,
         epochs=np.arange(1, longest + 1),
         metric="objective",
@@ -169,22 +181,22 @@ def curves_of(trials: Sequence[FrozenTrial], direction: StudyDirection, name: st
     )
 
 
-def _settings(
+def _configs(
     trials: Sequence[FrozenTrial], names: Sequence[str], known: Sequence[FrozenTrial]
 ) -> pd.DataFrame:
-    """Parameters of trials, a column per name; a parameter that a trial did not draw is missing.
+    """Trials as `CurveSet.configs`, a column per name; what a trial did not draw is missing.
 
     Distributions are those of the trials in `known`.
     """
     drawn = {f"hp_{n}": d for trial in known for n, d in trial.distributions.items()}
-    columns = {}
+    columns: dict[str, Any] = {"id": [str(t.number) for t in trials], "group": range(len(trials))}
     for name in names:
         values = [trial.params.get(name.removeprefix("hp_")) for trial in trials]
         distribution = drawn[name]
         if isinstance(distribution, CategoricalDistribution):
             choices = [str(choice) for choice in distribution.choices]
             texts = [None if value is None else str(value) for value in values]
-            columns[name] = pd.Series(pd.Categorical(texts, categories=choices))
+            columns[name] = pd.Categorical(texts, categories=choices)
         else:
-            columns[name] = pd.Series(np.array(values, dtype=np.float64))
-    return pd.DataFrame(columns, index=range(len(trials)))
+            columns[name] = np.array(values, dtype=np.float64)
+    return pd.DataFrame(columns)

@@ -13,36 +13,39 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.fidelity import Rung, brackets, rung_epochs
-from curvecast.predictors import make_predictor
-from curvecast.predictors.base import Prediction, Predictor
-from curvecast.protocol import grouped_folds, seed_from
+from curvecast.fidelity import Rung, brackets, largest_budget
+from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record
+from curvecast.stopping.frames import Frames, cell_of, timings_frame
+from curvecast.stopping.rule import stops
+from curvecast.stopping.rung_forecasts import RungForecaster
 
 N_START = 100
-_FOLDS = 5
+DEFAULT_PREDICTOR = "gain_gp"
 
 
 @dataclass(frozen=True)
 class HyperbandSetting:
-    """Options of f-Hyperband; the defaults are the fixed setting of this project.
+    """Options of f-Hyperband.
 
     Attributes
     ----------
     delta : stop when P(value at the rung's end is below the k-th best) reaches it; 1 never stops.
     kappa : k = max(1, kappa * number of runs that are promoted); 0 stands for k = 1.
     offset : the k-th best is lowered by it, in the unit of the curve.
-    again : train a rung's predictor again whenever its runs have doubled, instead of keeping
-        the one of the first 100 runs.
-    promising_first : give every run of a rung the epochs up to its first look, then take them to
-        the rung's end in the order of their forecasts there, so that the k best are known early.
+    again : train a rung's predictor again whenever its runs have doubled, instead of using the
+        one of the first 100 runs throughout.
+    promising_first : give every run of a rung the epochs up to its first decision epoch, then
+        train them to the rung's end in the order of their forecasts there, so that the k best are
+        known early.
     """
 
     delta: float = 0.95
@@ -57,108 +60,105 @@ class HyperbandSetting:
 
     @property
     def name(self) -> str:
+        """What differs from the defaults, without Delta."""
         top = f"kappa={self.kappa:g}" if self.kappa else "top1"
         offset = f" offset={self.offset:g}" if self.offset else ""
         flags = [" again"] * self.again + [" promising first"] * self.promising_first
         return f"{top}{offset}{''.join(flags)}"
 
     def k(self, n_promoted: int) -> int:
+        """Among how many best runs a run has to be to go on."""
         return max(1, math.floor(self.kappa * n_promoted + 1e-9))
 
 
-@dataclass(frozen=True, eq=False)
-class RungForecast:
-    """Predictions of the value at the end of a rung for all runs, none from its own curve.
-
-    Attributes
-    ----------
-    looks : shape (n_looks,).
-    mean, bound : predicted gain, and the gain that is not reached with probability delta;
-        shape (n_runs, n_looks), NaN where a run had diverged.
-    """
-
-    looks: np.ndarray
-    mean: np.ndarray
-    bound: np.ndarray
+DEFAULT_HYPERBAND = HyperbandSetting(delta=0.95, kappa=0.25, promising_first=True)
 
 
-class RungForecaster:
-    """Fits one model per rung's end and remembers the fits: settings often share them.
+def search_hyperband(
+    curves: CurveSet,
+    model: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    eta: int = 3,
+    budget: int | None = None,
+    hyperbands: int = 40,
+    settled: int = 10,
+    repeats: int = 10,
+    deltas: Sequence[float] = (0.95,),
+    settings: Sequence[Mapping[str, Any]] = (),
+) -> Frames:
+    """f-Hyperband with one predictor against vanilla Hyperband on the same draws.
+
+    The fixed setting of this project (`DEFAULT_HYPERBAND`) is replayed beside the grid.
 
     Parameters
     ----------
-    curves : all recorded runs.
-    model, options : what `make_predictor` takes.
+    options : those of `make_predictor`.
+    eta : rate of elimination.
+    budget : R; None stands for the largest power of eta that is at most the number of epochs.
+    hyperbands : consecutive Hyperbands; `settled`: how many of the first are left out in the
+        second window, in which all rungs have their predictors.
+    deltas, settings : the grid; settings are options of `HyperbandSetting`.
+
+    Returns
+    -------
+    `outcomes`: rows per (setting, Delta, repeat, window) with `speedup`, `speedup_seconds`,
+    `oracle_speedup`, `loss` (best vanilla value minus ours at R epochs, in the unit of the
+    metric, positive is worse), `loss_relative` (in units of the median-to-best distance at R),
+    `budget` and `direction`; and `timings`.
     """
+    budget = budget or largest_budget(curves.last_epoch, eta)
+    unit = _unit_at(curves, budget)
+    grid = [HyperbandSetting(**{**s, "delta": delta}) for s in settings for delta in deltas]
+    grid += [DEFAULT_HYPERBAND] if DEFAULT_HYPERBAND not in grid else []
+    rows, timings = [], []
+    for repeat in range(repeats):
+        args = (curves, repeat, budget, eta, hyperbands)
+        vanilla = replay_hyperband(*args)
+        forecaster = RungForecaster(curves, model, eta, repeat, options)
+        started = time.perf_counter()
+        for setting in grid:
+            runs = replay_hyperband(*args, setting, forecaster)
+            for window, first in (("all", 0), ("settled", settled)):
+                rows.append(
+                    {
+                        **cell_of(curves, (model, setting.name, setting.delta)),
+                        "default": model == DEFAULT_PREDICTOR and setting == DEFAULT_HYPERBAND,
+                        "window": window,
+                        "first": first + 1,
+                        "last": hyperbands,
+                        "repeat": repeat,
+                        "budget": budget,
+                        "direction": curves.direction,
+                        **_against(vanilla[first:], runs[first:], unit),
+                    }
+                )
+        asked = time.perf_counter() - started - forecaster.seconds
+        cost = (forecaster.fits, forecaster.seconds, asked)
+        timings.append((curves.name, model, "hyperband", repeat, *cost))
+    return {"outcomes": pd.DataFrame(rows), "timings": timings_frame(timings)}
 
-    def __init__(
-        self,
-        curves: CurveSet,
-        model: str,
-        eta: int,
-        repeat: int,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._curves, self._model, self._eta = curves, model, eta
-        self._options = dict(options or {})
-        self._record = Record.of(curves)
-        self._seed = seed_from(curves.name, "hyperband", repeat, model)
-        self._known: dict[tuple[int, bytes], list[list[tuple[np.ndarray, Prediction]]]] = {}
-        self.seconds = 0.0
-        self.fits = 0
 
-    def __call__(self, rung_end: int, train: np.ndarray, delta: float) -> RungForecast:
-        """Forecast from the distinct row positions `train`, all of which reached `rung_end`."""
-        looks = rung_epochs(self._curves.epochs, rung_end, self._eta)
-        key = (rung_end, np.sort(train).tobytes())
-        if key not in self._known:
-            started = time.perf_counter()
-            self._known[key] = self._fit(rung_end, np.sort(train), looks)
-            self.seconds += time.perf_counter() - started
-            self.fits += 1
-        sign = self._curves.sign
-        mean = np.full((len(self._record), len(looks)), np.nan)
-        bound = mean.copy()
-        level = delta if sign > 0 else 1 - delta
-        for i, parts in enumerate(self._known[key]):
-            for rows, prediction in parts:
-                mean[rows, i] = sign * prediction.mean
-                bound[rows, i] = sign * prediction.quantile([level])[:, 0]
-        return RungForecast(looks, mean, bound)
+def _unit_at(curves: CurveSet, budget: int) -> float:
+    record = Record.of(curves)
+    gain = record.gain[:, int(record.columns(np.array([budget]))[0])]
+    gain = gain[np.isfinite(gain)]
+    return float(gain.max() - np.median(gain))
 
-    def _fit(
-        self, rung_end: int, train: np.ndarray, looks: np.ndarray
-    ) -> list[list[tuple[np.ndarray, Prediction]]]:
-        target = self._curves.until(rung_end)
-        others = np.setdiff1d(np.arange(len(target)), train)
-        model = self._new().fit(target.take(train), looks.tolist())
-        left_out = [model.predict_left_out(tau) for tau in looks.tolist()]
-        folds = self._folds(target, train, looks) if None in left_out else []
-        found = []
-        for tau, own in zip(looks.tolist(), left_out, strict=True):
-            alive = others[self._curves.epochs[self._record.end[others]] > tau]
-            parts = [(alive, model.predict(target.take(alive), tau))]
-            if own is not None:
-                parts.append((train, own))
-            else:
-                parts += [(rows, fold.predict(target.take(rows), tau)) for rows, fold in folds]
-            found.append([(rows, prediction.gaussian()) for rows, prediction in parts])
-        return found
 
-    def _new(self) -> Predictor:
-        return make_predictor(self._model, seed=self._seed, **self._options)
-
-    def _folds(
-        self, target: CurveSet, train: np.ndarray, looks: np.ndarray
-    ) -> list[tuple[np.ndarray, Predictor]]:
-        fold = grouped_folds(target.groups[train], _FOLDS, self._seed)
-        return [
-            (
-                train[fold == f],
-                self._new().fit(target.take(train[fold != f]), looks.tolist()),
-            )
-            for f in range(_FOLDS)
-        ]
+def _against(
+    vanilla: list[HyperbandRun], runs: list[HyperbandRun], unit: float
+) -> dict[str, float]:
+    base = sum(run.epochs for run in vanilla)
+    seconds = sum(run.seconds for run in runs)
+    loss = max(run.best for run in vanilla) - max(run.best for run in runs)
+    return {
+        "speedup": base / sum(run.epochs for run in runs),
+        "speedup_seconds": sum(run.seconds for run in vanilla) / seconds,
+        "oracle_speedup": base / sum(run.oracle_epochs for run in runs),
+        "loss": loss,
+        "loss_relative": loss / unit if unit > 0 else float(np.sign(loss)),
+    }
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ class HyperbandRun:
 
     Attributes
     ----------
-    epochs : what it used; `seconds` the same in seconds, NaN where the data has none.
-    oracle_epochs : what it would have used with an oracle (see `oracle_epochs`).
+    epochs : those that it used; `seconds` the same in seconds, NaN where the data has none.
+    oracle_epochs : those that it would have used with an oracle (see `fewest_epochs`).
     best : best gain measured at R epochs, -inf for none.
     """
 
@@ -176,6 +176,19 @@ class HyperbandRun:
     seconds: float
     oracle_epochs: int
     best: float
+
+
+def fewest_epochs(rungs: list[Rung]) -> int:
+    """Fewest epochs of a bracket that evaluates as many configurations in every rung.
+
+    The promoted runs and the best of the last rung go on; every other run ends with the first
+    epoch after the budget that it was resumed from.
+    """
+    total = 0
+    for i, rung in enumerate(rungs):
+        going_on = rungs[i + 1].n if i + 1 < len(rungs) else 1
+        total += going_on * (rung.epochs - rung.start) + (rung.n - going_on)
+    return total
 
 
 def replay_hyperband(
@@ -203,144 +216,131 @@ def replay_hyperband(
             f"one Hyperband with R = {budget} draws {needed} runs of {len(record)} (lower R)",
             file=curves.name,
         )
-    study = _Study(record, setting, forecaster, record.columns(np.array(_budgets(plan))).tolist())
-    found = []
+    record.columns(np.array(sorted({rung.epochs for rungs in plan for rung in rungs})))
+    replay = _Hyperbands(record, setting, forecaster, budget)
+    runs = []
     for index in range(n_hyperbands):
         rng = np.random.default_rng(seed_from(curves.name, "hyperband", repeat, index))
-        rows = rng.permutation(len(record))[:needed]
-        found.append(study.run(plan, rows))
-    return found
+        runs.append(replay.run(plan, rng.permutation(len(record))[:needed]))
+    return runs
 
 
-def _budgets(plan: list[list[Rung]]) -> list[int]:
-    return sorted({rung.epochs for rungs in plan for rung in rungs})
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """The forecasts of one rung as arrays: columns of the decision epochs, means and bounds."""
+
+    n_train: int
+    columns: np.ndarray
+    mean: np.ndarray
+    bound: np.ndarray
 
 
-def oracle_epochs(rungs: list[Rung]) -> int:
-    """Fewest epochs of a bracket that evaluates as many configurations in every rung.
-
-    The promoted runs and the best of the last rung go on; every other run ends with the first
-    epoch after the budget that it was resumed from.
-    """
-    total = 0
-    for i, rung in enumerate(rungs):
-        going_on = rungs[i + 1].n if i + 1 < len(rungs) else 1
-        total += going_on * (rung.epochs - rung.start) + (rung.n - going_on)
-    return total
-
-
-class _Study:
-    """What consecutive Hyperbands share: the runs that reached each budget, and the forecasts."""
+class _Hyperbands:
+    """Consecutive Hyperbands; they share the runs that reached each budget, and the forecasts."""
 
     def __init__(
         self,
         record: Record,
         setting: HyperbandSetting | None,
         forecaster: RungForecaster | None,
-        columns: list[int],
+        budget: int,
     ) -> None:
-        self._record, self._setting, self._forecaster = record, setting, forecaster
-        self._final_column = columns[-1]
+        self._record, self._budget = record, budget
+        self._setting = setting or HyperbandSetting(delta=1.0)
+        self._forecaster = forecaster
         self._reached: dict[int, list[int]] = {}
-        self._forecasts: dict[int, tuple[int, RungForecast]] = {}
+        self._stages: dict[int, _Stage] = {}
+        # Column of the last epoch that costs nothing: -1 when epoch 0 was not recorded.
+        self._untrained = int(np.searchsorted(record.epochs, 1)) - 1
 
     def run(self, plan: list[list[Rung]], rows: np.ndarray) -> HyperbandRun:
+        """One Hyperband on the drawn `rows`."""
+        trained = np.full(len(self._record), self._untrained)
         epochs, seconds, best, start = 0, 0.0, -np.inf, 0
         for rungs in plan:
             drawn = rows[start : start + rungs[0].n]
             start += rungs[0].n
-            trained, found = self._bracket(rungs, drawn)
-            epochs += int(self._record.epochs[trained].sum())
-            if self._record.seconds is not None:
-                seconds += float(self._record.seconds[drawn, trained].sum())
-            best = max(best, found)
-        return HyperbandRun(
-            epochs,
-            seconds if self._record.seconds is not None else float("nan"),
-            sum(oracle_epochs(rungs) for rungs in plan),
-            best,
-        )
+            best = max(best, self._bracket(rungs, drawn.tolist(), trained))
+            epochs += int(self._record.epochs[trained[drawn]].sum())
+            seconds += self._record.seconds_used(trained[drawn], drawn)
+        return HyperbandRun(epochs, seconds, sum(fewest_epochs(rungs) for rungs in plan), best)
 
-    def _bracket(self, rungs: list[Rung], drawn: np.ndarray) -> tuple[np.ndarray, float]:
-        """Columns at which the drawn runs ended, and the best gain measured at R."""
-        record = self._record
-        trained = {run: _untrained(record) for run in drawn.tolist()}
-        alive = drawn.tolist()
+    def _bracket(self, rungs: list[Rung], alive: list[int], trained: np.ndarray) -> float:
+        """Train the runs of a bracket, `trained` being their last columns; the best gain at R."""
         best = -np.inf
         for i, rung in enumerate(rungs):
-            column = int(np.searchsorted(record.epochs, rung.epochs))
             promoted = rungs[i + 1].n if i + 1 < len(rungs) else 0
-            forecast = self._forecast(rung.epochs)
-            k = self._setting.k(promoted) if self._setting else 1
-            known: list[float] = []
-            scores: dict[int, float] = {}
-            for run in self._in_turn(alive, trained, forecast):
-                threshold = sorted(known)[-k] if len(known) >= k else -np.inf
-                stop = self._stop(forecast, run, trained[run], threshold)
-                if stop is not None:
-                    look, scores[run] = stop
-                    trained[run] = look
-                    continue
-                trained[run] = int(min(column, record.end[run]))
-                value = record.gain[run, column]
-                reached = bool(record.end[run] > column or (record.complete[run]))
-                scores[run] = float(value) if reached else -np.inf
-                known.append(scores[run])
-                if reached:
-                    self._reached.setdefault(rung.epochs, []).append(run)
-                    if column == self._final_column:
-                        best = max(best, scores[run])
+            scores, measured = self._rung(rung.epochs, alive, trained, self._setting.k(promoted))
+            if rung.epochs == self._budget:
+                best = max([best, *measured])
             alive = sorted(alive, key=lambda run: -scores[run])[:promoted]
-        return np.array([trained[run] for run in drawn.tolist()]), best
+        return best
 
-    def _in_turn(
-        self, alive: list[int], trained: dict[int, int], forecast: RungForecast | None
-    ) -> list[int]:
-        """The runs of a rung in the order in which they are taken to its end."""
-        if forecast is None or self._setting is None or not self._setting.promising_first:
+    def _rung(
+        self, rung_end: int, alive: list[int], trained: np.ndarray, k: int
+    ) -> tuple[dict[int, float], list[float]]:
+        """Train the runs `alive` to the rung's end, or until they cannot be among the k best.
+
+        Returns their gains there, predicted ones of stopped runs, and the measured ones alone.
+        """
+        record = self._record
+        column = int(np.searchsorted(record.epochs, rung_end))
+        stage = self._stage(rung_end)
+        measured: list[float] = []
+        scores: dict[int, float] = {}
+        for run in self._in_turn(alive, trained, stage):
+            bar = sorted(measured)[-k] - self._setting.offset if len(measured) >= k else -np.inf
+            stop = self._stopped(stage, run, trained[run], bar)
+            if stop is not None:
+                trained[run], scores[run] = stop
+                continue
+            trained[run] = min(column, record.end[run])
+            reached = record.end[run] > column or record.complete[run]
+            scores[run] = float(record.gain[run, column]) if reached else -np.inf
+            measured.append(scores[run])
+            if reached:
+                self._reached.setdefault(rung_end, []).append(run)
+        return scores, measured
+
+    def _in_turn(self, alive: list[int], trained: np.ndarray, stage: _Stage | None) -> list[int]:
+        """The runs of a rung in the order in which they are trained to its end."""
+        if stage is None or not self._setting.promising_first:
             return alive
-        columns = np.searchsorted(self._record.epochs, forecast.looks)
 
         def promise(run: int) -> float:
-            later = np.flatnonzero(columns > trained[run])
+            later = np.flatnonzero(stage.columns > trained[run])
             if not len(later):
                 return np.inf
-            mean = float(forecast.mean[run, later[0]])
+            mean = float(stage.mean[run, later[0]])
             return -np.inf if np.isnan(mean) else mean  # it has diverged by then
 
         return sorted(alive, key=promise, reverse=True)
 
-    def _stop(
-        self, forecast: RungForecast | None, run: int, trained: int, threshold: float
+    def _stopped(
+        self, stage: _Stage | None, run: int, trained: int, bar: float
     ) -> tuple[int, float] | None:
-        """Column and score at which the run is stopped on its way to the rung's end, or None."""
-        if forecast is None or self._setting is None or threshold == -np.inf:
+        """Column at which the run is stopped on its way to the rung's end, and predicted gain."""
+        if stage is None or bar == -np.inf:
             return None
-        columns = np.searchsorted(self._record.epochs, forecast.looks)
-        below = forecast.bound[run] <= threshold - self._setting.offset
-        below &= columns > trained
+        below = stops(stage.bound[run], bar) & (stage.columns > trained)
         if not below.any():
             return None
         first = int(np.argmax(below))
-        return int(columns[first]), float(forecast.mean[run, first])
+        return int(stage.columns[first]), float(stage.mean[run, first])
 
-    def _forecast(self, rung_end: int) -> RungForecast | None:
+    def _stage(self, rung_end: int) -> _Stage | None:
         """The rung's forecasts once enough runs have reached its end."""
         reached = self._reached.get(rung_end, [])
-        setting, forecaster = self._setting, self._forecaster
-        if setting is None or forecaster is None or setting.delta >= 1:
+        setting = self._setting
+        if self._forecaster is None or setting.delta >= 1 or rung_end == 1:
             return None
-        if len(reached) < N_START or rung_end == 1:
+        if len(reached) < N_START:
             return None
-        fitted, forecast = self._forecasts.get(rung_end, (0, None))
-        if fitted == 0 or (setting.again and len(reached) >= 2 * fitted):
+        stage = self._stages.get(rung_end)
+        if stage is None or (setting.again and len(reached) >= 2 * stage.n_train):
             n = len(reached) if setting.again else N_START
-            train = np.unique(np.array(reached[:n], dtype=np.int64))
-            forecast = forecaster(rung_end, train, setting.delta)
-            self._forecasts[rung_end] = (n, forecast)
-        return forecast
-
-
-def _untrained(record: Record) -> int:
-    """Column of the last epoch that costs nothing: -1 when epoch 0 was not recorded."""
-    return int(np.searchsorted(record.epochs, 1)) - 1
+            forecasts = self._forecaster(rung_end, np.unique(np.array(reached[:n])))
+            at = self._forecaster.decision_epochs(rung_end)
+            mean, bound = forecasts.mean(at), forecasts.bound(at, setting.delta)
+            stage = self._stages[rung_end] = _Stage(n, self._record.columns(at), mean, bound)
+        return stage

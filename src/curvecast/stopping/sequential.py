@@ -1,278 +1,200 @@
-"""Sequential search replayed on recorded curves.
+"""Sequential search in Baker's protocol: the first runs are trained to the end, later ones stopped.
 
-Runs are started one after the other in a random order. The first `n_full` are trained to the
-end; every later one is ended at the first look at which the rule says so. Predictions of all
-runs at all looks are computed once per ordering; a replay then only compares numbers.
+Runs are started one after the other in a random order. Every run after the first `n_full` ends at
+the first decision epoch at which the rule says so. A predictor learns from the full runs alone, so
+its predictions of all runs at all decision epochs are computed once per ordering.
 """
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, insort
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.fidelity import sequential_epochs
 from curvecast.predictors import make_predictor
-from curvecast.predictors.base import Prediction
 from curvecast.protocol import seed_from
-from curvecast.stopping.accounting import Record, Replay
-from curvecast.stopping.rule import SuccessiveHalvingRule
+from curvecast.stopping.accounting import Record, Replay, oracle_speedup, ordering
+from curvecast.stopping.frames import Frames, Rows, shown_delta
+from curvecast.stopping.rule import Rule
+from curvecast.stopping.rules.predicted import Forecasts, Predicted
+from curvecast.stopping.walk import walk
 
-DELTAS = (0.80, 0.85, 0.90, 0.95, 0.99)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How predictions become decisions: see `rule.PredictorRule`."""
-
-    name: str
-    offset: float = 0.0
-    top_n: int = 1
-
-    @classmethod
-    def of(cls, offset: float = 0.0, top_n: int = 1) -> Setting:
-        """Named after what is not the published rule's own: `offset=0.01`, `top10`, or `baker`."""
-        parts = [f"offset={offset:g}"] * (offset > 0) + [f"top{top_n}"] * (top_n > 1)
-        return cls(" ".join(parts) or "baker", offset, top_n)
+# Models that learn nothing from other runs: one forecast serves all orderings. Domhan's rule is
+# about the uncalibrated probability.
+ALONE = {"lce": {"calibrate": False}}
+N_BINS = 10
 
 
-BAKER_SETTINGS = (Setting.of(), Setting.of(offset=0.01), Setting.of(top_n=10))
+def search_sequential(
+    curves: CurveSet,
+    model: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    n_full: int = 100,
+    orderings: int = 10,
+    deltas: Sequence[float] = (0.95,),
+    settings: Sequence[Mapping[str, Any]] = ({},),
+    every_epoch_up_to: int = 60,
+) -> Frames:
+    """Baker's protocol with one predictor, `options` being those of `make_predictor`.
 
-
-def ordering(curves: CurveSet, repeat: int) -> np.ndarray:
-    """Row positions in the random order number `repeat`; the same for every predictor."""
-    rng = np.random.default_rng(seed_from(curves.name, "ordering", repeat))
-    return rng.permutation(len(curves))
-
-
-@dataclass(frozen=True, eq=False)
-class Forecasts:
-    """Predictions of one fitted model for all judged runs at all looks.
-
-    Attributes
+    Parameters
     ----------
-    looks : epochs, shape (n_looks,).
-    rows, predictions : per look the row positions that were predicted (runs that had diverged
-        are not) and their predictive distributions.
-    sign : +1 where larger is better.
-    fit_seconds, predict_seconds : what the model cost.
+    n_full : runs trained to the end before anything is stopped.
+    orderings : random orders of the runs.
+    deltas, settings : the grid of rules; settings are `offset` and `top_n` of `Predicted`. The
+        first one is drawn, at the Delta nearest to 0.95.
+    every_epoch_up_to : curves up to this length have decisions at every epoch, longer ones at 12.
+
+    Raises
+    ------
+    DataError : not more than `n_full` runs; an unknown model or option.
     """
+    record, at = _searched(curves, n_full), sequential_epochs(curves.epochs, every_epoch_up_to)
+    rows, reliability, timings = Rows(record), Reliability(), []
+    shown = (0, shown_delta(deltas))
+    for repeat, (forecasts, seconds) in enumerate(
+        _forecasts(curves, model, at, n_full, orderings, options or {})
+    ):
+        order = ordering(curves, repeat)
+        best_possible = oracle_speedup(record, order, at, n_full)
+        for delta in deltas:
+            rules = [Predicted(forecasts.known, delta, **setting) for setting in settings]
+            scores = rules[0].scores(record, at)
+            for number, rule in enumerate(rules):
+                replay = walk(record, order, at, rule, n_full=n_full, scores=scores)
+                keys = (model, rule.setting, delta)
+                rows.add(keys, repeat, replay, best_possible, shown=(number, delta) == shown)
+        reliability.add(*_predicted_and_true(record, order, at, forecasts, n_full))
+        if repeat == 0 or model not in ALONE:
+            timings.append((curves.name, model, "sequential", repeat, len(at), *seconds))
+    return rows.frames(timings) | {"reliability": reliability.frame(curves.name, model)}
 
-    looks: np.ndarray
-    rows: list[np.ndarray]
-    predictions: list[Prediction]
-    sign: float
-    n_runs: int
-    fit_seconds: float
-    predict_seconds: float
 
-    def bounds(self, delta: float) -> np.ndarray:
-        """Gain that a run stays below with probability `delta`; shape (n_runs, n_looks).
+def _searched(curves: CurveSet, n_full: int) -> Record:
+    record = Record.of(curves)
+    if len(record) <= n_full:
+        raise DataError(
+            f"{len(record)} runs are too few for {n_full} full ones (lower stopping.n_full)",
+            file=curves.name,
+        )
+    return record
 
-        A run is stopped where its bound is at most the best gain so far minus the offset. NaN,
-        which compares as false, stands where nothing was predicted.
-        """
-        if delta >= 1:
-            return np.full((self.n_runs, len(self.looks)), np.inf)
-        level = delta if self.sign > 0 else 1 - delta
-        bounds = np.full((self.n_runs, len(self.looks)), np.nan)
-        for i, (rows, prediction) in enumerate(zip(self.rows, self.predictions, strict=True)):
-            bounds[rows, i] = self.sign * prediction.quantile([level])[:, 0]
-        return bounds
 
-    def probability_worse(self, best: np.ndarray) -> np.ndarray:
-        """P(final gain of run i <= best[i]) at every look; shape (n_runs, n_looks)."""
-        worse = np.full((self.n_runs, len(self.looks)), np.nan)
-        for i, (rows, prediction) in enumerate(zip(self.rows, self.predictions, strict=True)):
-            below = prediction.cdf(self.sign * best[rows])
-            worse[rows, i] = below if self.sign > 0 else 1 - below
-        return worse
+def _forecasts(
+    curves: CurveSet,
+    model: str,
+    at: np.ndarray,
+    n_full: int,
+    orderings: int,
+    options: Mapping[str, Any],
+) -> Iterator[tuple[Forecasts, tuple[float, float]]]:
+    """Per ordering the forecasts, and the seconds of fitting and asking."""
+    if model in ALONE:
+        every = np.arange(len(curves))
+        once = forecast(curves, every[:2], every, model, at, 0, **{**options, **ALONE[model]})
+        yield from [once] * orderings
+        return
+    for repeat in range(orderings):
+        order = ordering(curves, repeat)
+        seed = seed_from(curves.name, "stopping", repeat, model)
+        yield forecast(curves, order[:n_full], order[n_full:], model, at, seed, **options)
 
 
 def forecast(
     curves: CurveSet,
     train: np.ndarray,
-    judged: np.ndarray,
+    asked: np.ndarray,
     model: str,
-    looks: np.ndarray,
+    at: np.ndarray,
     seed: int,
     **options: Any,
-) -> Forecasts:
-    """Fit `model` on the runs `train` and predict the runs `judged` at every look.
+) -> tuple[Forecasts, tuple[float, float]]:
+    """Fit `model` on the runs `train`; predict the runs `asked`, as long as they go, at all `at`.
 
-    `options` are passed to `make_predictor`.
+    `options` are passed to `make_predictor`. Returns also the seconds of fitting and asking.
     """
-    record_ends = Record.of(curves).end
     started = time.perf_counter()
-    predictor = make_predictor(model, seed=seed, **options).fit(curves.take(train), looks.tolist())
+    predictor = make_predictor(model, seed=seed, **options).fit(curves.take(train), at.tolist())
     fitted = time.perf_counter()
-    rows, predictions = [], []
-    for tau in looks:
-        alive = judged[curves.epochs[record_ends[judged]] > tau]
-        rows.append(alive)
-        predictions.append(predictor.predict(curves.take(alive), int(tau)).gaussian())
-    return Forecasts(
-        looks=looks,
-        rows=rows,
-        predictions=predictions,
-        sign=curves.sign,
-        n_runs=len(curves),
-        fit_seconds=fitted - started,
-        predict_seconds=time.perf_counter() - fitted,
-    )
+    last = curves.epochs[Record(curves).end]
+    forecasts = Forecasts.of(predictor, curves, {t: asked[last[asked] > t] for t in at.tolist()})
+    return forecasts, (fitted - started, time.perf_counter() - fitted)
 
 
-def baker_forecast(
+def _predicted_and_true(
+    record: Record, order: np.ndarray, at: np.ndarray, forecasts: Forecasts, n_full: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """P(worse) at all decision epochs of all asked runs, and whether they ended worse; flat.
+
+    Every run is compared with the best of the runs finished before it when nothing is stopped.
+    """
+    asked = np.ones(len(record), dtype=bool)
+    best = Replay(order, record.end, record.complete, asked).best_before(record)
+    predicted = forecasts.probability_worse(at, best)
+    predicted[order[:n_full]] = np.nan
+    counted = np.isfinite(predicted)
+    worse = np.broadcast_to((record.final <= best)[:, None], counted.shape)
+    return predicted[counted], worse[counted]
+
+
+class Reliability:
+    """Compares the stopping probabilities with what came true, in bins of the probability."""
+
+    def __init__(self) -> None:
+        self._sums = np.zeros((3, N_BINS))
+
+    def add(self, predicted: np.ndarray, worse: np.ndarray) -> None:
+        """Count probabilities of ending worse, and whether it came true; shape (n,) each."""
+        edges = np.linspace(0, 1, N_BINS + 1)
+        bins = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, N_BINS - 1)
+        weights = (predicted, worse.astype(np.float64), np.ones(len(predicted)))
+        self._sums += [np.bincount(bins, weight, N_BINS) for weight in weights]
+
+    def frame(self, dataset: str, predictor: str) -> pd.DataFrame:
+        """Per bin that is not empty: `low` and `high` end, mean `probability`, share that did
+        end `worse`, and number of `looks` (decisions)."""
+        probability, worse, counted = self._sums
+        edges = np.linspace(0, 1, N_BINS + 1)
+        some = counted > 0
+        return pd.DataFrame(
+            {
+                "dataset": dataset,
+                "predictor": predictor,
+                "low": edges[:-1][some],
+                "high": edges[1:][some],
+                "probability": probability[some] / counted[some],
+                "worse": worse[some] / counted[some],
+                "looks": counted[some].astype(np.int64),
+            }
+        )
+
+
+def search_without_model(
     curves: CurveSet,
-    model: str,
-    repeat: int,
-    looks: np.ndarray,
+    rules: Sequence[Rule],
+    *,
     n_full: int = 100,
-    **options: Any,
-) -> Forecasts:
-    """Baker's protocol: trained on the first `n_full` runs of ordering `repeat`, never again.
-
-    `options` are passed to `make_predictor`.
+    orderings: int = 10,
+    every_epoch_up_to: int = 60,
+) -> Frames:
+    """Rules without a model, in the orderings of `search_sequential` and with its full runs.
 
     Raises
     ------
     DataError : not more than `n_full` runs.
     """
-    if len(curves) <= n_full:
-        raise DataError(
-            f"{len(curves)} runs are too few for {n_full} full ones (lower stopping.n_full)",
-            file=curves.name,
-        )
-    order = ordering(curves, repeat)
-    seed = seed_from(curves.name, "stopping", repeat, model)
-    return forecast(curves, order[:n_full], order[n_full:], model, looks, seed, **options)
-
-
-def walk(
-    record: Record,
-    order: np.ndarray,
-    looks: np.ndarray,
-    bounds: np.ndarray,
-    *,
-    n_full: int,
-    setting: Setting | None = None,
-    always: np.ndarray | None = None,
-) -> Replay:
-    """Replay one search whose rule is "stop where the bound is at most the best so far".
-
-    Parameters
-    ----------
-    bounds : shape (n_runs, n_looks), see `Forecasts.bounds`.
-    always : boolean (n_runs,), runs that are finished whatever the rule says.
-    """
-    setting = setting or Setting("default")
-    columns = record.columns(looks)
-    n = len(record)
-    lowest = np.fmin.reduce(bounds, axis=1, initial=np.inf).tolist()
-    judged = np.ones(n, dtype=bool)
-    judged[order[:n_full]] = False
-    if always is not None:
-        judged &= ~always
-    asked, final, complete = judged.tolist(), record.final.tolist(), record.complete.tolist()
-    top: list[float] = []
-    compared = np.full(n, -np.inf)
-    for run in order.tolist():
-        if asked[run] and len(top) == setting.top_n:
-            threshold = top[0] - setting.offset
-            compared[run] = threshold
-            if lowest[run] <= threshold:
-                continue
-        if complete[run]:
-            insort(top, final[run])
-            if len(top) > setting.top_n:
-                top.pop(0)
-    below = judged[:, None] & (bounds <= compared[:, None])
-    stopped = below.any(axis=1)
-    ended = record.end.copy()
-    ended[stopped] = np.minimum(ended, columns[np.argmax(below, axis=1)])[stopped]
-    return Replay(order, ended, ~stopped & record.complete, judged)
-
-
-def oracle_bounds(record: Record, looks: np.ndarray) -> np.ndarray:
-    """Bounds of the oracle: the final gain itself at every look; shape (n_runs, n_looks)."""
-    return np.repeat(record.final[:, None], len(looks), axis=1)
-
-
-def patience_bounds(record: Record, looks: np.ndarray, patience: int) -> np.ndarray:
-    """-inf from the first look at which the best gain is `patience` epochs old, else +inf."""
-    columns = record.columns(looks)
-    gain = np.where(np.isfinite(record.gain), record.gain, -np.inf)
-    newest = np.where(gain > _shifted_maximum(gain), np.arange(gain.shape[1]), 0)
-    best_at = np.maximum.accumulate(newest, axis=1)[:, columns]
-    stale = looks[None, :] - record.epochs[best_at] >= patience
-    return np.where(stale, -np.inf, np.inf)
-
-
-def _shifted_maximum(gain: np.ndarray) -> np.ndarray:
-    running = np.maximum.accumulate(gain, axis=1)
-    return np.concatenate([np.full((len(gain), 1), -np.inf), running[:, :-1]], axis=1)
-
-
-def replay_median(
-    record: Record, order: np.ndarray, looks: np.ndarray, *, n_full: int, min_runs: int = 5
-) -> Replay:
-    """Median stopping rule (Golovin et al. 2017): see `rule.MedianRule`."""
-    columns = record.columns(looks)
-    gain = np.where(np.isfinite(record.gain), record.gain, -np.inf)
-    best = np.maximum.accumulate(gain, axis=1)[:, columns]
-    with np.errstate(invalid="ignore"):
-        averages = (np.cumsum(record.gain, axis=1) / np.arange(1, gain.shape[1] + 1))[:, columns]
-
-    def worse(earlier: list[float], run: int, look: int) -> bool:
-        m = len(earlier)
-        if m < min_runs:
-            return False
-        return bool(best[run, look] < (earlier[(m - 1) // 2] + earlier[m // 2]) / 2)
-
-    return _replay_among_peers(record, order, columns, averages, worse, n_full)
-
-
-def replay_halving(
-    record: Record, order: np.ndarray, rule: SuccessiveHalvingRule, *, n_full: int
-) -> Replay:
-    """Asynchronous successive halving on one worker: see `rule.SuccessiveHalvingRule`."""
-    rungs = np.array([r for r in rule.rungs(int(record.epochs[-1])) if r in record.epochs])
-    columns = record.columns(rungs)
-    values = record.gain[:, columns]
-
-    def worse(earlier: list[float], run: int, look: int) -> bool:
-        m = len(earlier)
-        rank = m - bisect_left(earlier, np.nextafter(values[run, look], np.inf))
-        return rank >= max(1, (m + 1) // rule.eta)
-
-    return _replay_among_peers(record, order, columns, values, worse, n_full)
-
-
-def _replay_among_peers(
-    record: Record,
-    order: np.ndarray,
-    columns: np.ndarray,
-    values: np.ndarray,
-    worse: Callable[[list[float], int, int], bool],
-    n_full: int,
-) -> Replay:
-    """Walk a rule that compares a run with what earlier runs reached at the same look."""
-    earlier: list[list[float]] = [[] for _ in columns]
-    ended = record.end.copy()
-    stopped = np.zeros(len(record), dtype=bool)
-    for position, run in enumerate(order.tolist()):
-        for look, column in enumerate(columns.tolist()):
-            if column >= record.end[run]:
-                break
-            leave = position >= n_full and worse(earlier[look], run, look)
-            insort(earlier[look], float(values[run, look]))
-            if leave:
-                ended[run], stopped[run] = column, True
-                break
-    judged = np.ones(len(record), dtype=bool)
-    judged[order[:n_full]] = False
-    return Replay(order, ended, ~stopped & record.complete, judged)
+    record, at = _searched(curves, n_full), sequential_epochs(curves.epochs, every_epoch_up_to)
+    rows = Rows(record)
+    for repeat in range(orderings):
+        order = ordering(curves, repeat)
+        best_possible = oracle_speedup(record, order, at, n_full)
+        for rule in rules:
+            replay = walk(record, order, at, rule, n_full=n_full)
+            rows.add((rule.name, rule.setting, np.nan), repeat, replay, best_possible, shown=True)
+    return rows.frames()

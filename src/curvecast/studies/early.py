@@ -7,10 +7,11 @@ bracket's rung, k being how many go on (while fewer are known, with the same qua
 earlier brackets), and on the highest rung with the best run of the study. A run that is ended
 counts with its predicted value.
 
-What differs from Baker's rule. The three were chosen together, on the embedded collections as
-tabular benchmarks with 8 seeds; variants of them were within the noise of each other:
+The rule differs from Baker's in three points. They were chosen together, on the embedded
+collections as tabular benchmarks with 8 seeds; variants of them were within the noise of each
+other:
 
-- A run is also judged before its first epoch, from its configuration and untrained value.
+- It also decides before the first epoch, from the configuration and the untrained value.
 - Delta is the demand on an end that saves a whole training. An end that saves a share q of it
   needs the probability 1 - (1 - Delta) q: with one Delta for all, most good runs were lost on the
   lowest rungs, to save an epoch each.
@@ -55,13 +56,13 @@ class EarlyEnd:
     Attributes
     ----------
     predictor : name of a model of this project.
-    Delta : P(worse than what it is compared with) from which a run ends that has a whole training
-        ahead of it; more is needed where less is saved, see the module. 1 ends none.
-    offset : the comparison is shifted by this much in favour of the run, in the unit of the curve.
+    Delta : P(worse than the bar) from which a run ends that has a whole training ahead of it; more
+        is needed where less is saved, see the module. 1 ends none.
+    offset : the bar is shifted by this much in favour of the run, in the unit of the curve.
     min_runs : a rung's predictor starts once so many runs have reached it.
     growth : it is fitted again whenever the number of these runs has grown by this factor.
-    n_looks : at most so many epochs per rung at which a run is judged, denser at the beginning.
-    min_saving : a run is not judged where fewer epochs than this are left.
+    n_looks : at most so many decision epochs per rung, denser at the beginning.
+    min_saving : nothing is decided where fewer epochs than this are left.
     options : of the predictor.
     """
 
@@ -88,12 +89,10 @@ class EarlyEnd:
         options = {k: v for k, v in vars(self).items() if not k.startswith("_")}
         return {**options, "code": identity.of_model(self.predictor)}
 
-    def judge(
-        self,
-        trial: Trial,
-        observed: Callable[[Sequence[Evaluation]], CurveSet],
-    ) -> Judge | None:
-        """Prepare the judgement of one evaluation; None where it may not be ended.
+    def rule(
+        self, trial: Trial, observed: Callable[[Sequence[Evaluation]], CurveSet]
+    ) -> RungRule | None:
+        """The rule for one evaluation; None where it may not be ended.
 
         Parameters
         ----------
@@ -101,54 +100,58 @@ class EarlyEnd:
             that each of them reached.
         """
         rung = round(trial.budget)
-        looks = evaluation_epochs(round(trial.trained), rung, self.n_looks, self.min_saving)
+        epochs = evaluation_epochs(round(trial.trained), rung, self.n_looks, self.min_saving)
         reached = _first_to_reach(trial.history, rung)
-        threshold = _threshold(trial)
+        bar = _loss_to_beat(trial)
         n_fit = _milestone(len(reached), self.min_runs, self.growth)
-        if self.Delta >= 1 or n_fit is None or threshold is None or not looks:
+        if self.Delta >= 1 or n_fit is None or bar is None or not epochs:
             return None
-        known = reached[:n_fit]
 
         def fitted(tau: int) -> Predictor:
             key = (rung, n_fit, tau)
             if key not in self._fitted:
                 model = make_predictor(self.predictor, **self.options)
-                self._fitted[key] = model.fit(_cut(observed(known), rung), [tau])
+                self._fitted[key] = model.fit(_cut(observed(reached[:n_fit]), rung), [tau])
             return self._fitted[key]
 
-        needed = {look: 1 - (1 - self.Delta) * (rung - look) / trial.highest for look in looks}
-        return Judge(needed, rung, threshold + self.offset, n_fit, fitted)
+        needed = {tau: 1 - (1 - self.Delta) * (rung - tau) / trial.highest for tau in epochs}
+        return RungRule(needed, rung, bar + self.offset, n_fit, fitted)
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Judges one run.
+class RungRule:
+    """Decides about one run on its way to the end of a rung.
 
-    `looks` maps the epochs at which it wants to see the run to the probability of missing the
-    `threshold` at the epoch `rung` that ends it; `fitted` gives the predictor for an epoch, which
-    has learned from `n_runs` runs.
+    Attributes
+    ----------
+    needed : by decision epoch, the probability of missing the bar from which the run ends.
+    rung : epoch at which the bar stands.
+    loss_to_beat : the bar as a loss.
+    n_runs : number of runs that the predictor has learned from.
+    fitted : the predictor for a decision epoch.
     """
 
-    looks: Mapping[int, float]
-    _rung: int
-    _threshold: float
-    _n_runs: int
-    _fitted: Callable[[int], Predictor]
+    needed: Mapping[int, float]
+    rung: int
+    loss_to_beat: float
+    n_runs: int
+    fitted: Callable[[int], Predictor]
 
     def ends(self, curves: CurveSet, epoch: int) -> Ended | None:
-        """Whether to end the single run of `curves` after `epoch`.
+        """Whether to end the single run of `curves` after `epoch`, by its values until then.
 
-        Its values after `epoch` are not looked at. A run without a finite value is left to the
-        objective.
+        A run without a finite value is left to the objective.
         """
+        # Imported here because every dry run reads this module.
+        from curvecast.stopping.rule import stops
+        from curvecast.stopping.rules.predicted import probability_worse
+
         seen = curves.values[0, curves.seen(epoch)]
-        if epoch not in self.looks or not len(seen) or not np.isfinite(seen[-1]):
+        if epoch not in self.needed or not len(seen) or not np.isfinite(seen[-1]):
             return None
-        curves = _cut(curves, self._rung)
-        prediction = self._fitted(epoch).predict(curves, epoch)
-        below = float(prediction.cdf(-curves.sign * self._threshold)[0])
-        worse = heavier_tailed(below if curves.sign > 0 else 1 - below, self._n_runs)
-        if worse < self.looks[epoch]:
+        prediction = self.fitted(epoch).predict(_cut(curves, self.rung), epoch)
+        worse = float(probability_worse(prediction, curves.sign, -self.loss_to_beat)[0])
+        if not stops(self.needed[epoch], heavier_tailed(worse, self.n_runs)):
             return None
         return Ended(epoch, float(-curves.sign * prediction.mean[0]))
 
@@ -158,13 +161,12 @@ def heavier_tailed(probability: float, n_runs: int) -> float:
 
     A predictor that learned its spread from a handful of runs is too sure of it.
     """
-    # Imported here because every dry run reads this module.
     from scipy.special import ndtri, stdtr
 
     return float(stdtr(n_runs - 1, ndtri(probability)))
 
 
-def _threshold(trial: Trial) -> float | None:
+def _loss_to_beat(trial: Trial) -> float | None:
     """Loss that a run must beat to go on, or to be the best; None while nothing is known."""
     at_rung = [e for e in trial.history if e.budget == trial.budget and math.isfinite(e.loss)]
     if trial.top:

@@ -49,8 +49,7 @@ def run_job(
         return _run_recorded(curves, definition, settings)
     evaluations = run(settings, objective, folder)
     label = _label(optimizer, early_of(definition))
-    frame = summary.evaluations_frame(evaluations, name, label, settings.seed)
-    made: dict[str, pd.DataFrame | CurveSet] = {"evaluations": frame}
+    made = {"evaluations": summary.evaluations_frame(evaluations, name, label, settings.seed)}
     trained = objective.collect(evaluations)
     if trained is None:
         return made

@@ -221,14 +221,14 @@ class Plan:
         paths = (path for pattern in patterns for path in self.root.glob(pattern))
         return sorted(os.path.relpath(path) for path in paths)
 
-    def with_model(self, module: str) -> Callable[[Any], str]:
-        """Input function: the code of a module, and of the model where the job has one."""
+    def with_model(self, *modules: str) -> Callable[[Any], str]:
+        """Input function: the code of modules, and of the model where the job has one."""
 
         def code(wildcards: Any) -> str:
             if not hasattr(wildcards, "model"):
-                return self.code(module)
+                return self.code(*modules)
             tuned = ["curvecast.studies.incumbent"] * bool(self.incumbent(wildcards))
-            return self.code(module, module_of(self.base_model(wildcards)), *tuned)
+            return self.code(*modules, module_of(self.base_model(wildcards)), *tuned)
 
         return code
 
@@ -325,24 +325,9 @@ class Plan:
         """Name of the experiment of a job."""
         return wildcards.experiment.removeprefix(".") or MAIN
 
-    def training_inputs(self, wildcards: Any) -> dict[str, Any]:
-        """Input files of a job that trains a model: one function, because jobs are thousands."""
-        return {
-            "curves": f"{self.results}/curves/{wildcards.dataset}.parquet",
-            "features": f"{self.results}/features/{wildcards.dataset}",
-            "incumbent": self.incumbent(wildcards),
-            "code": self.with_model("curvecast.benchmark.cells")(wildcards),
-        }
-
-    def training(self, wildcards: Any) -> dict[str, Any]:
-        """What the same job has to know."""
-        depth = self.experiment(wildcards) == "depth"
-        return {
-            "model": self.base_model(wildcards),
-            "options": self.options(wildcards),
-            "cells": self.cells(wildcards),
-            "depth_column": self.config.depth.column if depth else "",
-        }
+    def depth_column(self, wildcards: Any) -> str:
+        """Column that holds the depth of a network, in the experiment that asks for it."""
+        return self.config.depth.column if self.experiment(wildcards) == "depth" else ""
 
     def cells(self, wildcards: Any) -> dict[str, Any]:
         """Cells of a job: with all repeats, or those of its part where the work is split."""
@@ -394,10 +379,10 @@ class Plan:
                 return {"orderings": section.orderings, "deltas": section.online.deltas}
             if search == "hyperband":
                 return section.hyperband.model_dump(exclude={"predictors"}, exclude_unset=True)
-            # The rules without a model know no Delta.
-            off = {"deltas": [], "settings": []} if search == "rules" else {}
-            given = {"predictors", "online", "hyperband"}
-            return section.model_dump(exclude=given, exclude_unset=True) | off
+            other = {"predictors", "online", "hyperband"}
+            if search == "rules":  # they know no Delta
+                other |= {"deltas", "settings"}
+            return section.model_dump(exclude=other, exclude_unset=True)
 
         return arguments
 

@@ -9,11 +9,10 @@ from matplotlib.collections import LineCollection
 
 from curvecast.report.figures import stopping
 from curvecast.report.tables import speedups as tables
-from curvecast.stopping.hyperband import HyperbandSetting
-from curvecast.stopping.hyperband_study import HyperbandPlan, hyperband_study
-from curvecast.stopping.study import SequentialPlan, rules_study, sequential_study
+from curvecast.stopping.replay import run
 
-PLAN = SequentialPlan(n_full=20, orderings=2, deltas=(0.8, 0.95))
+RULES = {"n_full": 20, "orderings": 2}
+PLAN = {**RULES, "deltas": [0.8, 0.95], "settings": [{}, {"offset": 0.01}, {"top_n": 10}]}
 
 
 @pytest.fixture
@@ -23,18 +22,18 @@ def curves(make_curves):
 
 @pytest.fixture
 def studies(curves):
-    return [sequential_study(curves, "last_value", PLAN), rules_study(curves, PLAN)]
+    return [run("sequential", curves, PLAN, "last_value"), run("rules", curves, RULES)]
 
 
 def table_of(studies, **columns):
-    outcomes = pd.concat([study.outcomes for study in studies]).assign(**columns)
+    outcomes = pd.concat([study["outcomes"] for study in studies]).assign(**columns)
     return tables.speedup_sequential(outcomes)
 
 
 def test_tradeoff_has_a_line_over_delta_and_the_bound(studies):
     table = table_of(studies)
     figure = stopping.tradeoff(
-        table, set(studies[0].traces["setting"]) | set(studies[1].traces["setting"])
+        table, set(studies[0]["traces"]["setting"]) | set(studies[1]["traces"]["setting"])
     )
     (axis,) = [axis for axis in figure.axes if axis.get_visible()]
     rows = table[(table["predictor"] == "last_value") & (table["setting"] == "baker")]
@@ -81,7 +80,7 @@ def test_a_course_starts_where_every_search_has_a_finished_run():
 
 
 def test_best_value_ends_at_the_share_of_epochs_that_was_used(studies):
-    traces = pd.concat([study.traces for study in studies])
+    traces = pd.concat([study["traces"] for study in studies])
     figure = stopping.best_value(traces)
     ends = [line.get_xdata()[-1] for line in figure.axes[0].lines if line.get_marker() != "None"]
     assert len(ends) == 6
@@ -90,17 +89,17 @@ def test_best_value_ends_at_the_share_of_epochs_that_was_used(studies):
 
 
 def test_reliability_draws_probability_against_what_came_true(studies):
-    frame = studies[0].reliability
+    frame = studies[0]["reliability"]
     figure = stopping.reliability(frame)
     line = figure.axes[0].lines[1]
     assert line.get_xydata().tolist() == frame[["probability", "worse"]].to_numpy().tolist()
 
 
 def test_hyperband_marks_the_fixed_setting(curves):
-    plan = HyperbandPlan(
-        budget=9, hyperbands=12, settled=8, repeats=2, deltas=(0.8,), settings=(HyperbandSetting(),)
-    )
-    outcomes, _ = hyperband_study(curves, "last_value", plan)
+    plan = {"budget": 9, "hyperbands": 12, "settled": 8, "repeats": 2, "deltas": [0.8]}
+    plan["settings"] = [{"kappa": 1}]
+    outcomes = run("hyperband", curves, plan, "last_value")["outcomes"]
+    outcomes = outcomes[outcomes["setting"] == "kappa=1"]
     fixed = outcomes.assign(default=True, setting="fixed")
     table = tables.speedup_hyperband(pd.concat([outcomes, fixed]))
     figure = stopping.hyperband(table)
@@ -124,7 +123,7 @@ def test_fates_of_runs():
 
 
 def test_curves_are_drawn_as_far_as_they_were_trained(curves, studies):
-    ends = studies[0].ends
+    ends = studies[0]["ends"]
     figure = stopping.stopped_runs(curves, ends)
     left, right = figure.axes[:2]
     lengths = [

@@ -23,8 +23,8 @@ from curvecast.report.tables.markdown import (
     table,
     yes_no,
 )
-from curvecast.stopping.accounting import Outcome, mean_interval, summarise
-from curvecast.stopping.rows import KEYS
+from curvecast.stopping.accounting import mean_interval, summarise
+from curvecast.stopping.frames import KEYS
 
 # A search loses nothing that counts up to this much: of accuracy, or of the distance between the
 # median and the best run where the metric is a loss.
@@ -74,7 +74,7 @@ def stopping_timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[s
 def speedup_sequential(
     outcomes: pd.DataFrame, published: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row per data set, predictor, setting and Delta of rows of `SearchStudy.outcomes`.
+    """One row per data set, predictor, setting and Delta of the frames `outcomes`.
 
     Columns: the keys, `default` (the fixed setting), those of `accounting.summarise`,
     `oracle_bound` (mean speedup of the oracle that loses nothing, after as many full runs), and
@@ -82,15 +82,11 @@ def speedup_sequential(
     """
     rows = []
     for keys, group in outcomes.groupby(KEYS, sort=True, dropna=False):
-        results = [
-            Outcome(**{name: row[name] for name in Outcome.__dataclass_fields__})
-            for row in group.to_dict("records")
-        ]
         rows.append(
             {
                 **dict(zip(KEYS, keys, strict=True)),
                 "default": bool(group["default"].iloc[0]),
-                **summarise(results),
+                **summarise(group),
                 "oracle_bound": group["oracle_speedup"].mean(),
             }
         )

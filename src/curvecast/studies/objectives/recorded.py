@@ -105,11 +105,11 @@ class Recorded(Objective):
     def _ended(self, row: int, trial: Trial) -> Ended | None:
         if self.early is None:
             return None
-        judge = self.early.judge(trial, self._observed)
-        if judge is None:
+        rule = self.early.rule(trial, self._observed)
+        if rule is None:
             return None
         run = self.curves.take([row])
-        return next(filter(None, (judge.ends(run, epoch) for epoch in judge.looks)), None)
+        return next(filter(None, (rule.ends(run, epoch) for epoch in rule.needed)), None)
 
     def _observed(self, evaluations: Sequence[Evaluation]) -> CurveSet:
         """The recorded runs behind evaluations."""

@@ -72,12 +72,12 @@ class Training(Objective):
         logs: Logs = {}
         if checkpoint is not None and checkpoint.exists():
             logs = _load(checkpoint, session)
-        early = None if self.early is None else self.early.judge(trial, self.collect)
+        rule = None if self.early is None else self.early.rule(trial, self.collect)
         ended = None
         for epoch in epochs_of(session, logs, self.task.target, budget):
-            if early is not None and epoch in early.looks:
+            if rule is not None and epoch in rule.needed:
                 run = curves_of(self.task, self.space, [(str(trial.id), config, logs)])
-                ended = early.ends(run, epoch)
+                ended = rule.ends(run, epoch)
                 if ended is not None:
                     break
         if checkpoint is not None:

@@ -1,0 +1,26 @@
+"""The stopping rules, one file each: a class derived from `rule.Rule` is all that a file needs."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from curvecast.stopping.rule import Rule
+
+
+def known() -> list[type[Rule]]:
+    """All rules in the order of the results."""
+    modules = [f"{__name__}.{file.stem}" for file in Path(__file__).parent.glob("[!_]*.py")]
+    rules = [
+        rule
+        for module in modules
+        for rule in vars(importlib.import_module(module)).values()
+        if isinstance(rule, type) and issubclass(rule, Rule) and rule.__module__ == module
+    ]
+    return sorted(rules, key=lambda rule: (rule.place, rule.name))
+
+
+def replayed(last_epoch: int) -> list[Rule]:
+    """The rules without a predictor as they are replayed on runs of so many epochs."""
+    made = (rule.replayed(last_epoch) for rule in known())
+    return [rule for rule in made if rule is not None]

@@ -1,0 +1,45 @@
+"""Patience: a run ends once its best value is some epochs old."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from curvecast.stopping.accounting import Record
+from curvecast.stopping.rule import Rule
+
+
+@dataclass(frozen=True)
+class Patience(Rule):
+    """Stops a run without progress for `epochs` epochs."""
+
+    name: ClassVar[str] = "patience"
+    place: ClassVar[int] = 4
+    reason: ClassVar[str] = "no progress"
+    alone: ClassVar[bool] = True
+
+    epochs: int = 5
+
+    @classmethod
+    def replayed(cls, last_epoch: int) -> Self:
+        return cls(max(1, math.ceil(last_epoch / 10)))
+
+    @property
+    def setting(self) -> str:
+        return f"{self.epochs} epochs"
+
+    def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:
+        gain = np.where(np.isfinite(runs.gain), runs.gain, -np.inf)
+        before = np.maximum.accumulate(gain, axis=1)[:, :-1]
+        better = np.concatenate([np.isfinite(gain[:, :1]), gain[:, 1:] > before], axis=1)
+        newest = np.where(better, np.arange(gain.shape[1]), 0)
+        best_at = np.maximum.accumulate(newest, axis=1)[:, runs.columns(at)]
+        # Epochs of patience that are left.
+        return self.epochs - (at[None, :] - runs.epochs[best_at])
+
+    def bar(self, marks: Sequence[float]) -> float:
+        return 0.0

@@ -1,0 +1,55 @@
+"""Asynchronous successive halving in its stopping form (ASHA, Li et al. 2020)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from curvecast.curves import DataError
+from curvecast.fidelity import halving_epochs
+from curvecast.stopping.accounting import Record
+from curvecast.stopping.rule import Rule
+
+
+@dataclass(frozen=True)
+class SuccessiveHalving(Rule):
+    """A run goes on when it is among the best 1/eta of all runs that were at the same rung.
+
+    The rungs are first, first * eta, first * eta**2, ...; the run itself counts.
+    """
+
+    name: ClassVar[str] = "successive_halving"
+    place: ClassVar[int] = 3
+
+    first: int = 1
+    eta: int = 3
+
+    def __post_init__(self) -> None:
+        if self.first < 1 or self.eta < 2:
+            raise DataError(f"first {self.first} must be at least 1 and eta {self.eta} at least 2")
+
+    @classmethod
+    def replayed(cls, last_epoch: int) -> Self:
+        return cls(first=max(1, math.ceil(last_epoch / 27)))
+
+    @property
+    def setting(self) -> str:
+        return f"eta={self.eta}"
+
+    def decision_epochs(self, recorded: np.ndarray, usual: np.ndarray) -> np.ndarray:
+        return np.intersect1d(recorded, halving_epochs(int(recorded[-1]), self.first, self.eta))
+
+    def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:
+        return runs.gain[:, runs.columns(at)]
+
+    def marks(self, runs: Record, at: np.ndarray) -> np.ndarray:
+        return self.scores(runs, at)
+
+    def bar(self, marks: Sequence[float]) -> float:
+        place = max(1, (len(marks) + 1) // self.eta)
+        # As good as the last that goes on is good enough.
+        return math.nextafter(marks[-place], -math.inf) if len(marks) >= place else -math.inf
