@@ -202,13 +202,16 @@ def train(
         for group in minimiser.param_groups:
             group["lr"] = lr * _schedule(update / n_updates)
         out = network(*(x[rows].unsqueeze(0) for x in inputs))
-        errors = ((out - target[:, rows]) ** 2).mean(dim=2)
-        w = weight[:, rows]
-        loss = ((errors * w).sum(dim=1) / w.sum(dim=1).clamp(min=1e-9)).sum()
         minimiser.zero_grad()
-        loss.backward()
+        _loss(out, target[:, rows], weight[:, rows]).backward()
         _shorten(parameters)
         minimiser.step()
+
+
+def _loss(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Sum over members of the weighted mean squared error over runs and steps."""
+    errors = ((out - target) ** 2).mean(dim=2)
+    return ((errors * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)).sum()
 
 
 def _schedule(progress: float) -> float:
