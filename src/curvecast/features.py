@@ -14,7 +14,6 @@ import pandas as pd
 
 from curvecast.curves import CurveSet, DataError
 
-BLOCKS = ("TS", "AP", "HP")
 COMBINATIONS = ("TS", "AP", "HP", "TS+AP", "TS+HP", "AP+HP", "TS+AP+HP")
 _PREFIX = {"TS": "ts_", "AP": "ap_", "HP": "hp_"}
 
@@ -42,7 +41,7 @@ def select(features: pd.DataFrame, blocks: str) -> pd.DataFrame:
     names = blocks.split("+")
     unknown = [name for name in names if name not in _PREFIX]
     if unknown:
-        raise DataError(f"unknown feature block {unknown[0]!r}, known: {', '.join(BLOCKS)}")
+        raise DataError(f"unknown feature block {unknown[0]!r}, known: {', '.join(_PREFIX)}")
     prefixes = tuple(_PREFIX[name] for name in names)
     return features[[c for c in features.columns if c.startswith(prefixes)]]
 
@@ -89,10 +88,10 @@ def value_columns(features: pd.DataFrame) -> list[str]:
     ------
     DataError : no such column, for instance because the block TS was left out.
     """
-    found = [match for column in features if (match := _VALUE.fullmatch(str(column)))]
-    if not found:
+    matches = [match for column in features if (match := _VALUE.fullmatch(str(column)))]
+    if not matches:
         raise DataError("the value at tau is needed, the block TS is not there", column="ts_y_*")
-    return [match[0] for match in sorted(found, key=lambda match: int(match[1]))]
+    return [match[0] for match in sorted(matches, key=lambda match: int(match[1]))]
 
 
 def last_value_column(features: pd.DataFrame) -> str:
@@ -143,12 +142,12 @@ def summarise(features: pd.DataFrame) -> pd.DataFrame:
     `features` is a frame of `build` at one tau. The columns `ts_y_*` give way to `ts_last`,
     `ts_late` (mean of the last quarter), `ts_middle`, `ts_first`, `ts_slope` (change over the
     last quarter), `ts_max`, `ts_min`, `ts_mean` and `ts_noise` (log of the mean absolute second
-    difference); a further series keeps its last value. Everything else stays, differences go.
+    difference); of a further series the last value stays. Differences go, everything else stays.
     """
     names = [c for c in features.columns if c.startswith("ts_y_")]
-    kept = [c for c in features.columns if not c.startswith("ts_") or c == "ts_diverged"]
+    others = [c for c in features.columns if not c.startswith("ts_") or c == "ts_diverged"]
     if not names:
-        return features[kept]
+        return features[others]
     y = features[names].to_numpy(dtype=np.float64)
     n = y.shape[1]
     quarter = max(1, n // 4)
@@ -169,4 +168,4 @@ def summarise(features: pd.DataFrame) -> pd.DataFrame:
     latest = names[-1].removeprefix("ts_y_")
     series = [c for c in features.columns if c.startswith("ts_") and c.endswith(f"_y_{latest}")]
     frame = pd.DataFrame(summaries, index=features.index)
-    return pd.concat([frame, features[[c for c in series if c not in names] + kept]], axis=1)
+    return pd.concat([frame, features[[c for c in series if c not in names] + others]], axis=1)

@@ -72,8 +72,8 @@ def split(
         rows = rows[may_train[rows]]
         if len(rows) and len(train) + len(rows) <= reserve:
             train.extend(rows)
-    taken = np.isin(curves.groups, curves.groups[np.array(train, dtype=np.int64)])
-    test = np.flatnonzero(may_test & ~taken)
+    used = np.isin(curves.groups, curves.groups[np.array(train, dtype=np.int64)])
+    test = np.flatnonzero(may_test & ~used)
     if len(train) < reserve or len(test) < 2:
         raise DataError(
             f"{int(may_train.sum())} runs can be trained on and {len(test)} are left to test on; "

@@ -172,9 +172,9 @@ class Runs:
 def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> Runs:
     """Read runs for a model from a table with one row per run.
 
-    Settings are found by their names, with or without `hp_` or `ap_`; further columns are passed
-    over. An empty cell of a curve is an epoch that is not trained yet, `nan` and `inf` are a run
-    that diverged.
+    Settings have their names with or without `hp_` or `ap_`; further columns are passed over. An
+    empty cell of a curve is an epoch that is not trained yet, `nan` and `inf` are a run that
+    diverged.
 
     Raises
     ------

@@ -135,30 +135,24 @@ def _sorted(
     """Sort the files by where they are, and the sets by whether all of theirs can be had."""
     every = {file.name: file for wanted in files.values() for file in wanted}
     places = {name: locate(file, raw_dir, mirrors) for name, file in every.items()}
-    absent = [file for name, file in every.items() if places[name] is None]
-    for file in absent:
-        if file.local:
-            raise DataError("the file of a data set in the config does not exist", file=file.local)
-    can_be_had = {
-        file.name
-        for file in absent
-        if not offline and any(_host(url) not in unreachable for url in file.urls)
-    }
-    missing = {file.name for file in absent} - can_be_had
-    left_out = {
-        name: [file for file in wanted if file.name in missing]
-        for name, wanted in files.items()
-        if any(file.name in missing for file in wanted)
-    }
-    usable = [name for name in files if name not in left_out]
+    download, missing = {}, set()
+    for name in (name for name in every if places[name] is None):
+        if every[name].local:
+            raise DataError("the file of a data set in the config does not exist", file=name)
+        if not offline and any(_host(url) not in unreachable for url in every[name].urls):
+            download[name] = every[name]
+        else:
+            missing.add(name)
+    absent = {name: [f for f in wanted if f.name in missing] for name, wanted in files.items()}
+    usable = [name for name in files if not absent[name]]
     needed = {file.name for name in usable for file in files[name]}
     in_place = [name for name, f in every.items() if places[name] == f.destination(raw_dir)]
     return Preflight(
         usable=usable,
-        left_out=left_out,
+        left_out={name: wanted for name, wanted in absent.items() if wanted},
         raw=[every[name] for name in in_place],
         mirrored={n: p for n, p in places.items() if p is not None and n not in in_place},
-        download=[file for file in absent if file.name in can_be_had & needed],
+        download=[file for name, file in download.items() if name in needed],
         raw_dir=Path(raw_dir),
         unreachable=tuple(unreachable),
     )
