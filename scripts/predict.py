@@ -7,13 +7,18 @@ from curvecast.studies import incumbent
 from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
-    model, depth_column = snakemake.params.model, snakemake.params.depth_column
-    options = incumbent.options_of(snakemake.input.incumbent, snakemake.params.options)
-    curves = CurveSet.from_parquet(snakemake.input.curves)
-    cells = benchmark.cells_of(curves, **snakemake.params.cells)
-    features = benchmark.read_features(snakemake.input.features, {cell.tau for cell in cells})
+    given, out, training = snakemake.input, snakemake.output, snakemake.params.training
+    options = incumbent.options_of(given.incumbent, training["options"])
+    curves = CurveSet.from_parquet(given.curves)
+    cells = benchmark.cells_of(curves, **training["cells"])
+    features = benchmark.read_features(given.features, {cell.tau for cell in cells})
     predictions, timings = benchmark.run(
-        model, options, curves, features, cells, depth_column=depth_column
+        training["model"],
+        options,
+        curves,
+        features,
+        cells,
+        depth_column=training["depth_column"],
     )
-    write_parquet(predictions, snakemake.output.predictions)
-    write_text(timings.to_csv(index=False), snakemake.output.timings)
+    write_parquet(predictions, out.predictions)
+    write_text(timings.to_csv(index=False), out.timings)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import ConfigSpace
 import numpy as np
@@ -23,7 +22,6 @@ from toys import Bowl, Diverging, Troubled, Unloadable, conditional_space
 
 from curvecast import DataError
 from curvecast.files import locked
-from curvecast.studies import distributed
 from curvecast.studies.evaluation import Evaluation, StudyError, native
 from curvecast.studies.log import read_evaluations
 from curvecast.studies.samplers import load
@@ -266,29 +264,13 @@ def test_a_declared_failure_inside_the_process_is_the_worst_loss(tmp_path: Path)
     assert {e.reason for e in failed} == {"the run diverged"}
 
 
-def test_the_watchdog_ends_a_study(tmp_path: Path) -> None:
+def test_the_time_limit_ends_a_study(tmp_path: Path) -> None:
     settings = Settings("s", iterations=1, workers=1, time_limit=3)
     began = time.monotonic()
     with pytest.raises(StudyError, match="not finished within 3 s"):
         run(settings, Bowl(slow=60), tmp_path)
     assert time.monotonic() - began < 15
     assert read_evaluations(tmp_path) == []
-
-
-def test_a_study_that_was_suspended_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(distributed.time, "monotonic", lambda: clock[0])
-    watchdog = distributed.Watchdog(None, [SimpleNamespace(busy=False)])  # type: ignore[list-item]
-
-    def check_at(second: float) -> None:
-        clock[0] = second
-        watchdog.check(1)
-
-    check_at(3600.0)
-    for second in range(3601, 3660):
-        check_at(second)
-    with pytest.raises(StudyError, match="never begun"):
-        check_at(3661)
 
 
 def test_a_study_runs_once_at_a_time(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class Project:
         """Run Snakemake on tiny.yaml."""
         command = [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", *arguments]
         return subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False
+            command, cwd=self.folder, capture_output=True, text=True, timeout=1500, check=False
         )
 
     def run(self, *arguments: str) -> str:

@@ -70,7 +70,21 @@ def test_cells_of_an_experiment_depend_on_its_section_and_the_repeats_alone() ->
         "depths": [32, 62],
     }
     assert plan.grid(main) == {"fractions": [0.25, 0.5], "epochs": []}
-    assert (plan.depth_column(depth), plan.depth_column(main)) == ("ap_depth", "")
+    job = cell(dataset="baker/b", model="ols", experiment=".depth")
+    assert plan.training(job) == {
+        "model": "ols",
+        "options": {},
+        "cells": plan.cells(depth),
+        "depth_column": "ap_depth",
+    }
+    job.experiment = ""
+    assert plan.training(job)["depth_column"] == ""
+    assert plan.training_inputs(job) == {
+        "curves": "out/curves/baker/b.parquet",
+        "features": "out/features/baker/b",
+        "incumbent": [],
+        "code": "out/code/benchmark.cells+predictors.linear.txt",
+    }
     other = planned({"ablation": {"features": ["TS"]}})
     assert other.cells(main) == plan.cells(main)
     assert other.cells(ablation) != plan.cells(ablation)

@@ -163,8 +163,16 @@ def test_the_full_reproduction_leaves_out_what_cannot_be_had(
     [
         ("models: [ols, ", "models: [olz, ", "unknown model 'olz'"),
         ("datasets: [mine]\nd", "datasets: [min]\nd", "unknown data set 'min'"),
-        ("results: out", "results: out\nresult: out", "'result' was unexpected"),
-        ("n_train: 30", "n_train: 1", "1 is less than the minimum of 2"),
+        (
+            "results: out",
+            "results: out\nresult: out",
+            "unknown key 'result', the nearest known key is",
+        ),
+        (
+            "n_train: 30",
+            "n_train: 1",
+            "protocol.n_train: input should be greater than or equal to 2",
+        ),
     ],
 )
 def test_a_mistake_in_the_config_is_named(project: Project, old: str, new: str, said: str) -> None:

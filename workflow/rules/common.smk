@@ -1,8 +1,10 @@
 # What all rules share: the plan of the run, names of folders, and the resources of a job.
+import functools
 import os
 import sys
 from pathlib import Path
 
+from snakemake import sourcecache
 from snakemake.exceptions import WorkflowError
 
 from curvecast import DataError, files
@@ -60,6 +62,10 @@ wildcard_constraints:
     repeat=r"\d+",
     seed=r"\d+",
     optimizer=r"\w+",
+
+
+# Snakemake parses the address of the script of each job three times, which is slow.
+sourcecache.parse_uri = functools.cache(sourcecache.parse_uri)
 
 
 def growing(amount):

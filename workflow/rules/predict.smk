@@ -12,10 +12,7 @@ passing = temp if settings.parts > 1 else str
 
 rule predict:
     input:
-        curves=f"{RESULTS}/curves/{{dataset}}.parquet",
-        features=f"{RESULTS}/features/{{dataset}}",
-        incumbent=plan.incumbent,
-        code=plan.with_model("curvecast.benchmark.cells"),
+        unpack(plan.training_inputs),
     output:
         predictions=passing(
             f"{RESULTS}/predictions/{{dataset}}/{{model}}{{experiment}}{PART}.parquet"
@@ -34,10 +31,7 @@ rule predict:
     resources:
         runtime=growing(30),
     params:
-        model=plan.base_model,
-        options=plan.options,
-        cells=plan.cells,
-        depth_column=plan.depth_column,
+        training=plan.training,
     message:
         "{wildcards.model}{wildcards.experiment} on {wildcards.dataset}"
     script:

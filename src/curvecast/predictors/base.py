@@ -26,7 +26,10 @@ class Predictor(ABC):
     """Predicts the final value of runs from their first tau epochs.
 
     A subclass takes its options as keyword arguments of `__init__`, all with defaults.
+    `needs_training` is False where a model predicts a run from that run alone.
     """
+
+    needs_training = True
 
     def __init__(self, *, seed: int = 0) -> None:
         self.seed = seed

@@ -142,6 +142,8 @@ class LCEPredictor(Predictor):
         change). With fewer than 20 training curves of finite end the mixture stays as it is.
     """
 
+    needs_training = False
+
     def __init__(self, *, seed: int = 0, calibrate: bool = True) -> None:
         super().__init__(seed=seed)
         self.calibrate = calibrate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,33 @@ class Objective(ABC):
     def collect(self, evaluations: Sequence[Evaluation]) -> CurveSet | None:
         """The runs of a study as a curve collection; None where nothing is trained."""
         return None
+
+
+class Evaluator:
+    """Where evaluations run: inside this process, one at a time."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+
+    def submit(self, config: Config, trial: Trial) -> Future[Any]:
+        """Start an evaluation.
+
+        An objective says by EvaluationError that a configuration has no result; any other
+        exception is its own error and ends the study.
+        """
+        future: Future[Any] = Future()
+        try:
+            future.set_result(self._objective.evaluate(config, trial))
+        except EvaluationError as error:
+            future.set_exception(error)
+        return future
+
+    def reason(self, error: BaseException) -> str:
+        """Why an evaluation failed."""
+        return str(error)
+
+    def close(self) -> None:
+        """End what was started."""
 
 
 def native(value: Any) -> Any:

@@ -49,7 +49,8 @@ def run_job(
         return _run_recorded(curves, definition, settings)
     evaluations = run(settings, objective, folder)
     label = _label(optimizer, early_of(definition))
-    made = {"evaluations": summary.evaluations_frame(evaluations, name, label, settings.seed)}
+    frame = summary.evaluations_frame(evaluations, name, label, settings.seed)
+    made: dict[str, pd.DataFrame | CurveSet] = {"evaluations": frame}
     trained = objective.collect(evaluations)
     if trained is None:
         return made

@@ -31,14 +31,12 @@ class StudyLog:
     ----------
     configs : configuration and its information by id.
     evaluations : finished evaluations by id and budget, in the order in which they finished.
-    closed : whether the study has ended; what arrives later is dropped.
     """
 
     def __init__(self, directory: Path | None, *, writable: bool = True) -> None:
         self.configs: dict[ConfigId, tuple[Config, dict[str, Any]]] = {}
         self.evaluations: dict[tuple[ConfigId, float], Evaluation] = {}
         self._files: dict[str, Path] = {}
-        self.closed = False
         if directory is not None:
             self._files = {n: directory / f"{n}.json" for n in ("configs", "results")}
             if writable:

@@ -1,9 +1,8 @@
 """Runs a study: decides which configuration is evaluated at which budget.
 
-A study runs in one of two ways that make the same decisions: inside this process, for objectives
-that cost next to nothing, such as recorded curves, or through hpbandster's master and workers
-(`distributed`). Random numbers come from (seed, configuration id) alone, so a study that was
-killed goes on exactly as it would have gone on.
+Evaluations run inside this process, for objectives that cost next to nothing, such as recorded
+curves, or in several processes; the decisions are the same. Random numbers come from (seed,
+configuration id) alone, so a study that was killed goes on exactly as it would have gone on.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ from __future__ import annotations
 import copy
 import math
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
@@ -30,6 +31,7 @@ from curvecast.studies.evaluation import (
     ConfigId,
     Evaluation,
     EvaluationError,
+    Evaluator,
     Objective,
     StudyError,
     Trial,
@@ -65,13 +67,29 @@ class Scheduler:
         self._draws_with_model = self._draws_by_model = 0
         self.sampler = samplers.load(settings.optimizer)(space, settings)
         self.sampler.possible = self._possible
+        n_brackets = self.sampler.n_brackets
+        self._numbers = iter(count() if n_brackets is None else range(n_brackets))
+        self._brackets: dict[int, BaseIteration] = {}
+        self._used = 0.0
 
     def _seed(self, *names: object) -> None:
         self.sampler.seed(seed_from("study", self.settings.seed, *names))
 
-    def bracket(self, number: int) -> BaseIteration:
-        """The bracket with this number, nothing of it started."""
-        return self.sampler.bracket(number, self.draw, self.log)
+    def next_job(self) -> Job | None:
+        """What to evaluate next; None where what runs must finish first, or nothing is left."""
+        total = self.settings.total_budget
+        while total is None or self._used < total:
+            for number, bracket in list(self._brackets.items()):
+                if (planned := bracket.get_next_run()) is not None:
+                    config_id, config, budget = planned
+                    return Job(config_id, config=config, budget=budget)
+                if bracket.is_finished:
+                    del self._brackets[number]
+            new = next(self._numbers, None)
+            if new is None:
+                return None
+            self._brackets[new] = self.sampler.bracket(new, self.draw, self.log)
+        return None
 
     def draw(self, config_id: ConfigId, budget: float) -> tuple[Config, dict[str, Any]]:
         """The configuration of this id: the logged one, or a new one from the id's own seed.
@@ -112,23 +130,22 @@ class Scheduler:
             history=self.done,
         )
 
-    def new_result(self, job: Job) -> None:
-        """Let the sampler learn from a logged job; the name is hpbandster's.
+    def finish(self, job: Job) -> None:
+        """Log a job that was evaluated, and let its bracket and the sampler learn from it.
 
-        It learns from the configuration that was evaluated.
+        The sampler learns from the configuration that was evaluated.
         """
+        if job.result is not None and not math.isfinite(job.result["loss"]):
+            job.exception = job.result["info"]["reason"]
+        self.log(job)
+        self._brackets[job.id[0]].register_result(job)
         budget = job.kwargs["budget"]
         evaluation = self.log.evaluations[job.id, budget]
         config = evaluation.info.get("evaluated", job.kwargs["config"])
         self._seed("learn", *job.id, budget)
         self.sampler.learn(job.id, config, budget, evaluation.loss)
         self.done.append(evaluation)
-
-
-def note_divergence(job: Job) -> None:
-    """Make the reason of a result without a finite loss the job's exception."""
-    if job.result is not None and not math.isfinite(job.result["loss"]):
-        job.exception = job.result["info"]["reason"]
+        self._used += evaluation.cost
 
 
 def run(
@@ -157,11 +174,12 @@ def run(
             resume(folder, _identity(settings, objective))
         scheduler = Scheduler(settings, objective.space, StudyLog(folder), objective.possible)
         if settings.workers:
-            from curvecast.studies import distributed  # Pyro's servers start for workers alone
+            from curvecast.studies import processes  # pebble is for processes alone
 
-            distributed.run(scheduler, objective, folder)
+            with processes.evaluators(objective, settings.workers, settings.timeout) as evaluators:
+                _evaluate_all(scheduler, evaluators, folder)
         else:
-            _run_here(scheduler, objective, folder)
+            _evaluate_all(scheduler, [Evaluator(objective)], folder)
         if folder is not None and (folder / CHECKPOINTS).exists():
             shutil.rmtree(folder / CHECKPOINTS)
     return scheduler.done
@@ -179,32 +197,44 @@ def _identity(settings: Settings, objective: Objective) -> dict[str, Any]:
     )
 
 
-def _run_here(scheduler: Scheduler, objective: Objective, directory: Path | None) -> None:
-    """Run a study inside this process, in the order of a single worker.
+def _evaluate_all(
+    scheduler: Scheduler, evaluators: Sequence[Evaluator], directory: Path | None
+) -> None:
+    """Run a study on evaluators, each of which has at most one evaluation at a time."""
+    limit = scheduler.settings.time_limit or math.inf
+    began = time.monotonic()
+    running: dict[Future[Any], tuple[Job, Evaluator]] = {}
+    free = list(evaluators)
+    while (job := scheduler.next_job() if free else None) is not None or running:
+        if job is not None and scheduler.log.recall(job):
+            scheduler.finish(job)
+            continue
+        if job is not None:
+            job.time_it("submitted")
+            job.time_it("started")
+            config, budget = job.kwargs["config"], job.kwargs["budget"]
+            evaluator = free.pop()
+            future = evaluator.submit(native(config), scheduler.trial(job.id, budget, directory))
+            running[future] = (job, evaluator)
+            continue
+        left = began + limit - time.monotonic()
+        wait(running, None if limit == math.inf else max(left, 0), FIRST_COMPLETED)
+        if left <= 0:
+            raise StudyError(f"not finished within {limit:g} s")
+        for future in [future for future in running if future.done()]:
+            job, evaluator = running.pop(future)
+            free.append(evaluator)
+            _read_result(job, future, evaluator)
+            scheduler.finish(job)
 
-    An objective says by EvaluationError that a configuration has no result; any other exception
-    is its own error and ends the study.
-    """
-    n_brackets, total = scheduler.sampler.n_brackets, scheduler.settings.total_budget
-    used = 0.0
-    for number in count() if n_brackets is None else range(n_brackets):
-        bracket = scheduler.bracket(number)
-        while (planned := bracket.get_next_run()) is not None:
-            if total is not None and used >= total:
-                return
-            config_id, config, budget = planned
-            job = Job(config_id, config=config, budget=budget)
-            if not scheduler.log.recall(job):
-                job.time_it("submitted")
-                job.time_it("started")
-                try:
-                    trial = scheduler.trial(config_id, budget, directory)
-                    job.result = checked(objective.evaluate(config, trial))
-                except EvaluationError as error:
-                    job.exception = str(error)
-                job.time_it("finished")
-                note_divergence(job)
-            scheduler.log(job)
-            bracket.register_result(job)
-            scheduler.new_result(job)
-            used += scheduler.done[-1].cost
+
+def _read_result(job: Job, future: Future[Any], evaluator: Evaluator) -> None:
+    error = future.exception()
+    if error is not None:
+        job.exception = evaluator.reason(error)
+    else:
+        try:
+            job.result = checked(future.result())
+        except EvaluationError as problem:
+            job.exception = str(problem)
+    job.time_it("finished")

@@ -325,9 +325,24 @@ class Plan:
         """Name of the experiment of a job."""
         return wildcards.experiment.removeprefix(".") or MAIN
 
-    def depth_column(self, wildcards: Any) -> str:
-        """Column that holds the depth of a network, in the experiment that asks for it."""
-        return self.config.depth.column if self.experiment(wildcards) == "depth" else ""
+    def training_inputs(self, wildcards: Any) -> dict[str, Any]:
+        """Input files of a job that trains a model: one function, because jobs are thousands."""
+        return {
+            "curves": f"{self.results}/curves/{wildcards.dataset}.parquet",
+            "features": f"{self.results}/features/{wildcards.dataset}",
+            "incumbent": self.incumbent(wildcards),
+            "code": self.with_model("curvecast.benchmark.cells")(wildcards),
+        }
+
+    def training(self, wildcards: Any) -> dict[str, Any]:
+        """What the same job has to know."""
+        depth = self.experiment(wildcards) == "depth"
+        return {
+            "model": self.base_model(wildcards),
+            "options": self.options(wildcards),
+            "cells": self.cells(wildcards),
+            "depth_column": self.config.depth.column if depth else "",
+        }
 
     def cells(self, wildcards: Any) -> dict[str, Any]:
         """Cells of a job: with all repeats, or those of its part where the work is split."""
