@@ -190,8 +190,8 @@ def course(traces: pd.DataFrame, n_points: int = 200) -> tuple[np.ndarray, np.nd
     last = np.mean([used[-1] for used, _ in searches])
     last = max(last, first)
     grid = np.clip(np.geomspace(first, last, n_points), first, last)  # geomspace rounds its ends
-    found = [best[np.searchsorted(used, grid, side="right") - 1] for used, best in searches]
-    return grid, np.mean(found, axis=0)
+    values = [best[np.searchsorted(used, grid, side="right") - 1] for used, best in searches]
+    return grid, np.mean(values, axis=0)
 
 
 @style.styled

@@ -17,6 +17,7 @@ from curvecast.report.tables.markdown import (
     fixed,
     number,
     plus_minus,
+    sections,
     table,
     yes_no,
 )
@@ -161,27 +162,24 @@ def averages_text(frame: pd.DataFrame) -> str:
         **{c: lambda row, c=c: number(row[c], 2 if row[c] >= 1 else 3) for c in numbers},
         "best_on": "best_on",
     }
-    sections = []
-    for key, part in frame.groupby(["collection", "fraction", "n_train"], sort=True):
-        collection, fraction, n_train = key
-        heading = (
-            f"## {collection_title(collection)}, {part['datasets'].iloc[0]} data sets, "
-            f"fraction {fraction}, n_train {n_train}"
-        )
-        ordered = part.sort_values(["rank_r2", "model"])
-        sections.append(f"{heading}\n\n" + table(ordered, columns))
+
+    def heading(collection: str, fraction: float, n_train: int, part: pd.DataFrame) -> str:
+        title = f"{collection_title(collection)}, {part['datasets'].iloc[0]} data sets"
+        return f"{title}, fraction {fraction}, n_train {n_train}"
+
+    ordered = frame.sort_values(["rank_r2", "model"], kind="stable")
     return document(
         "Averages over data sets",
         "Mean, median and lowest R² over data sets, mean ranks by R² and by mean absolute error "
         "(1 = best), and the number of data sets on which a model is best. Collections are kept "
         "apart; the LCBench sets share their 2000 configurations and are not independent.",
-        *sections,
+        *sections(ordered, ["collection", "fraction", "n_train"], heading, columns),
     )
 
 
 def ranks_text(frame: pd.DataFrame, uncounted: pd.DataFrame) -> str:
     """Average ranks, a table per collection and fraction, and the data sets not counted."""
-    sections = []
+    parts = []
     for key, part in frame.groupby(["collection", "fraction", "n_train"], sort=True):
         collection, fraction, n_train = key
         gap, sets = part["critical_difference"].iloc[0], int(part["sets"].iloc[0])
@@ -198,11 +196,11 @@ def ranks_text(frame: pd.DataFrame, uncounted: pd.DataFrame) -> str:
         )
         heading = f"## {collection_title(collection)}, fraction {fraction}, n_train {n_train}"
         counted = f"{sets} data set" + "s" * (sets != 1)
-        sections.append(f"{heading}\n\n{counted}; {note}.\n\n" + table(shown))
+        parts.append(f"{heading}\n\n{counted}; {note}.\n\n" + table(shown))
     if len(uncounted):
         columns = {c: c for c in ("dataset", "fraction", "n_train", "best_model")}
         left_out = table(uncounted, {**columns, "best_r2": fixed("best_r2")})
-        sections.append("## Not counted\n\n" + left_out)
+        parts.append("## Not counted\n\n" + left_out)
     return document(
         "Average ranks",
         "Models ranked on every data set by their mean over repeats, 1 = best, and averaged over "
@@ -213,7 +211,7 @@ def ranks_text(frame: pd.DataFrame, uncounted: pd.DataFrame) -> str:
         "share their 2000 configurations and are not independent: their critical difference is "
         "too small, and says how steady ranks are over those data sets rather than over new "
         "configurations.",
-        *sections,
+        *parts,
     )
 
 
@@ -232,18 +230,17 @@ def differences_text(frame: pd.DataFrame) -> str:
         "p (Holm)": fixed("p_holm", 4),
         "resolved": yes_no("resolved"),
     }
-    sections = []
-    for key, part in frame.groupby(["fraction", "dataset", "n_train"], sort=True):
-        fraction, dataset, n_train = key
+
+    def heading(fraction: float, dataset: str, n_train: int, part: pd.DataFrame) -> str:
         best = f"{part['best_model'].iloc[0]} ({number(part['best_r2_mean'].iloc[0])})"
-        heading = f"## fraction {fraction}, {dataset}, n_train {n_train}: best is {best}"
-        ordered = part.sort_values("difference", ascending=False)
-        sections.append(f"{heading}\n\n" + table(ordered, columns))
+        return f"fraction {fraction}, {dataset}, n_train {n_train}: best is {best}"
+
+    ordered = frame.sort_values("difference", ascending=False)
     return document(
         "Differences from the best model",
         "R² minus that of the model with the highest mean, paired over repeats, with the standard "
         "error of Nadeau and Bengio (2003), which allows for overlapping training sets. The "
         "intervals are for one comparison each; p is adjusted for all comparisons with the best "
         "model in a table (Holm). Resolved: it is under .05.",
-        *sections,
+        *sections(ordered, ["fraction", "dataset", "n_train"], heading, columns),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,20 @@ def table(frame: pd.DataFrame, columns: Columns | None = None) -> str:
         for row in frame.to_dict("records")
     ]
     return "".join(map(_line, [columns, ["---"] * len(columns), *rows]))
+
+
+def sections(
+    frame: pd.DataFrame, by: Sequence[str], heading: str | Callable[..., str], columns: Columns
+) -> list[str]:
+    """A heading of the second level and a table per group of `by`.
+
+    `heading` is a format of the group's names, or makes the heading out of the group's rows.
+    """
+    made = []
+    for key, part in frame.groupby(list(by), sort=True):
+        title = heading.format(*key) if isinstance(heading, str) else heading(*key, part)
+        made.append(f"## {title}\n\n{table(part, columns)}")
+    return made
 
 
 def _line(cells: Iterable[Any]) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from curvecast.curves import DataError
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import document, table, with_error
+from curvecast.report.tables.markdown import document, sections, with_error
 
 KEYS = ("dataset", "model", "features", "fraction", "depth", "n_train")
 COLUMNS = (
@@ -155,9 +155,7 @@ def text(frame: pd.DataFrame, left: pd.DataFrame) -> str:
         "beyond 2 se": lambda row: "**yes**" if row["beyond_2se"] else "no",
         "note": "note",
     }
-    sections = [
-        f"## {source}\n\n" + table(part, columns) for source, part in frame.groupby("source")
-    ]
+    parts = sections(frame, ["source"], "{}", columns)
     if len(left):
         counts = left.groupby(["source", "dataset", "model"]).size().reset_index(name="values")
         lines = [
@@ -166,8 +164,8 @@ def text(frame: pd.DataFrame, left: pd.DataFrame) -> str:
             for source, part in counts.groupby("source")
         ]
         note = "Published values of what this run did not compute, with their number:"
-        sections.append("\n".join(["## Not compared", "", note, "", *lines, ""]))
-    return document("Published R² and ours", _note_on(frame), *sections)
+        parts.append("\n".join(["## Not compared", "", note, "", *lines, ""]))
+    return document("Published R² and ours", _note_on(frame), *parts)
 
 
 def _note_on(frame: pd.DataFrame) -> str:

@@ -122,34 +122,36 @@ def _geometric_mean(values: pd.Series) -> float:
     return float(np.exp(np.log(values).mean()))
 
 
+_SEQUENTIAL: Columns = {
+    "data set": "dataset",
+    "speedup": _SPEEDUP,
+    "in seconds": fixed("speedup_seconds_mean", 2),
+    "bound": fixed("oracle_bound", 2),
+    "recovered": share("recovered_share"),
+    "exactly": share("exactly_recovered_share"),
+    "regret": fixed("regret_mean", 4),
+    "lost": share("lost_share"),
+}
+_SEQUENTIAL_SUMMARY: Columns = {
+    "collection": "collection",
+    **_SEARCH,
+    "Delta": fixed("delta", 2),
+    "data sets": "datasets",
+    "speedup": fixed("speedup", 2),
+    "bound": fixed("oracle_bound", 2),
+    "mostly recovered": "recovered_datasets",
+    "regret": fixed("regret_mean", 4),
+    "largest regret": fixed("regret_max", 4),
+    "lost": share("lost_share"),
+}
+
+
 def sequential_text(frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataFrame) -> str:
     """The fixed setting, each collection, published rows beside ours, and every setting.
 
     `frame`, `summary` and `left` are those of `speedup_sequential`, `summary_sequential` and
     `published_speedups.without_counterpart`.
     """
-    fixed_columns = {
-        "data set": "dataset",
-        "speedup": _SPEEDUP,
-        "in seconds": fixed("speedup_seconds_mean", 2),
-        "bound": fixed("oracle_bound", 2),
-        "recovered": share("recovered_share"),
-        "exactly": share("exactly_recovered_share"),
-        "regret": fixed("regret_mean", 4),
-        "lost": share("lost_share"),
-    }
-    summary_columns = {
-        "collection": "collection",
-        **_SEARCH,
-        "Delta": fixed("delta", 2),
-        "data sets": "datasets",
-        "speedup": fixed("speedup", 2),
-        "bound": fixed("oracle_bound", 2),
-        "mostly recovered": "recovered_datasets",
-        "regret": fixed("regret_mean", 4),
-        "largest regret": fixed("regret_max", 4),
-        "lost": share("lost_share"),
-    }
     return document(
         "Speedup of sequential search",
         "Speedup: epochs of training everything / epochs used, the first full runs included. "
@@ -158,23 +160,23 @@ def sequential_text(frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataFra
         "the runs that would have beaten the best so far and were stopped. Bound: speedup of an "
         "oracle that stops every other run at the first decision epoch and loses nothing. "
         "Intervals: 95 % of the mean over orderings (Student's t).",
-        *_fixed_setting(frame, fixed_columns),
+        *_fixed_setting(frame, _SEQUENTIAL),
         "## Over data sets\n",
         "Geometric means of speedups and bounds, means of the rest; mostly recovered: data sets on "
         "which more than half of the orderings recovered the best run.\n",
-        table(summary, summary_columns),
+        table(summary, _SEQUENTIAL_SUMMARY),
         *_published(frame, left, {"recovered": share("recovered_share")}),
         *_every_setting(
-            frame,
-            {
-                "recovered share": share("recovered_share"),
-                "regret": fixed("regret_mean"),
-            },
+            frame, {"recovered share": share("recovered_share"), "regret": fixed("regret_mean")}
         ),
     )
 
 
 # Hyperband
+
+
+def _hyperbands(row: Mapping[str, Any]) -> str:
+    return f"{row['first']}..{row['last']}"
 
 
 def speedup_hyperband(
@@ -232,33 +234,35 @@ def summary_hyperband(frame: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
+_HYPERBAND: Columns = {
+    "data set": "dataset",
+    "R": "budget",
+    "Hyperbands": _hyperbands,
+    "speedup": _SPEEDUP,
+    "in seconds": fixed("speedup_seconds_mean", 2),
+    "bound": fixed("oracle_bound", 2),
+    "of bound": share("share_of_bound"),
+    "loss": fixed("loss_relative_mean", 4),
+    "loss in the unit of the metric": fixed("loss_mean", 5),
+    "not worse": lambda row: "yes" if row["not_worse"] else "**no**",
+}
+_HYPERBAND_SUMMARY: Columns = {
+    "collection": "collection",
+    **_SEARCH,
+    "Delta": fixed("delta", 2),
+    "Hyperbands": "window",
+    "data sets": "datasets",
+    "speedup": fixed("speedup", 2),
+    "bound": fixed("oracle_bound", 2),
+    "of bound": share("share_of_bound"),
+    "not worse": "not_worse_datasets",
+    "and 60 % of bound": "reached_datasets",
+    "loss": fixed("loss_relative_mean", 4),
+}
+
+
 def hyperband_text(frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataFrame) -> str:
     """As `sequential_text`, with the frames of Hyperband."""
-    fixed_columns = {
-        "data set": "dataset",
-        "R": "budget",
-        "Hyperbands": _hyperbands,
-        "speedup": _SPEEDUP,
-        "in seconds": fixed("speedup_seconds_mean", 2),
-        "bound": fixed("oracle_bound", 2),
-        "of bound": share("share_of_bound"),
-        "loss": fixed("loss_relative_mean", 4),
-        "loss in the unit of the metric": fixed("loss_mean", 5),
-        "not worse": lambda row: "yes" if row["not_worse"] else "**no**",
-    }
-    summary_columns = {
-        "collection": "collection",
-        **_SEARCH,
-        "Delta": fixed("delta", 2),
-        "Hyperbands": "window",
-        "data sets": "datasets",
-        "speedup": fixed("speedup", 2),
-        "bound": fixed("oracle_bound", 2),
-        "of bound": share("share_of_bound"),
-        "not worse": "not_worse_datasets",
-        "and 60 % of bound": "reached_datasets",
-        "loss": fixed("loss_relative_mean", 4),
-    }
     note = (
         "Not worse: by at most 0.001 of accuracy, or by 0.01 of the distance from the median to "
         "the best run where the metric is a loss.\n"
@@ -270,10 +274,10 @@ def hyperband_text(frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataFram
         "the distance from the median to the best run at R epochs. Bound: speedup of an oracle "
         "that ends every run that is not promoted after its first epoch in a rung. Intervals: "
         "95 % of the mean over repeats (Student's t).",
-        *_fixed_setting(frame, fixed_columns, note),
+        *_fixed_setting(frame, _HYPERBAND, note),
         "## Over data sets\n",
         "Settled: without the first Hyperbands, in which rungs have no predictor yet.\n",
-        table(summary, summary_columns),
+        table(summary, _HYPERBAND_SUMMARY),
         *_published(frame, left, {"not worse": yes_no("not_worse")}),
         *_every_setting(
             frame,
@@ -289,10 +293,6 @@ def hyperband_text(frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataFram
 # What both have
 
 
-def _hyperbands(row: Mapping[str, Any]) -> str:
-    return f"{row['first']}..{row['last']}"
-
-
 def _fixed_setting(frame: pd.DataFrame, columns: Columns, *notes: str) -> list[str]:
     frame = frame[frame["default"]]
     if frame.empty:
@@ -302,7 +302,7 @@ def _fixed_setting(frame: pd.DataFrame, columns: Columns, *notes: str) -> list[s
     return [f"## The fixed setting: {name}\n", *notes, table(frame, columns)]
 
 
-def _published(frame: pd.DataFrame, left: pd.DataFrame, kept: Columns) -> list[str]:
+def _published(frame: pd.DataFrame, left: pd.DataFrame, losses: Columns) -> list[str]:
     """Published speedups beside ours, and those that have none beside them."""
     parts = []
     compared = frame[frame["published"].notna()]
@@ -314,7 +314,7 @@ def _published(frame: pd.DataFrame, left: pd.DataFrame, kept: Columns) -> list[s
         "published": fixed("published", 2),
         "nothing lost": yes_no("published_recovered"),
         "ours": _SPEEDUP,
-        **kept,
+        **losses,
         "ours / published": fixed("ratio", 2),
         "note": "note",
     }

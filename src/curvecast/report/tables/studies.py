@@ -13,14 +13,7 @@ import pandas as pd
 from curvecast.curves import DataError
 from curvecast.files import read_parquet
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import (
-    Columns,
-    document,
-    fixed,
-    interval,
-    table,
-    with_error,
-)
+from curvecast.report.tables.markdown import Columns, document, fixed, interval, table, with_error
 from curvecast.report.tables.published import read_columns
 from curvecast.studies import summary
 

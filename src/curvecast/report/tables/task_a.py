@@ -25,10 +25,7 @@ COLUMNS = (
     "note",
 )
 _OURS = "this run"
-_PUBLISHED_ON = {
-    "dataset": "lcbench_full/Fashion-MNIST",
-    "metric": "validation accuracy (percent)",
-}
+_PUBLISHED_ON = {"dataset": "lcbench_full/Fashion-MNIST", "metric": "validation accuracy (percent)"}
 _DRAWS, _LEVEL = 2000, 0.95
 
 
