@@ -75,6 +75,34 @@ def test_the_predictor_of_the_page_needs_its_one_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_sampler_of_the_page_is_found_and_learns(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    code = next(block for block in blocks("sampler.md") if "class Sampler" in block)
+    (tmp_path / "src/curvecast/studies/samplers/neighbour.py").write_text(code, encoding="utf-8")
+    check = """
+        from toys import Bowl
+        from curvecast.studies.scheduler import run
+        from curvecast.studies.settings import Settings
+        for optimizer in ("neighbour", "random"):
+            losses = []
+            for seed in range(4):
+                settings = Settings("s", optimizer, seed=seed, iterations=9, workers=0)
+                losses += [min(e.loss for e in run(settings, Bowl()) if e.budget == 9)]
+            print(sum(losses))
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(check)],
+        cwd=tmp_path / "src",
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f".:{ROOT}/tests/studies"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    local, chance = map(float, done.stdout.split())
+    assert local < chance
+
+
 def test_the_task_of_the_page_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = next(block for block in blocks("study.md") if "class Digits" in block)
     config = next(block for block in blocks("study.md") if "study_definitions:" in block)
