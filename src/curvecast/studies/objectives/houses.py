@@ -84,11 +84,5 @@ def recipe_of(config: Config, loss: str) -> regression.Recipe:
     widths = config.get("widths") or [
         max(_NARROWEST, config["width"] // 2**i) for i in range(config["depth"])
     ]
-    return regression.Recipe(
-        widths=tuple(widths),
-        batch_size=config["batch_size"],
-        learning_rate=config["learning_rate"],
-        activation=config["activation"],
-        optimizer=config["optimizer"],
-        loss=loss,
-    )
+    names = ("batch_size", "learning_rate", "activation", "optimizer")
+    return regression.Recipe(tuple(widths), **{name: config[name] for name in names}, loss=loss)
