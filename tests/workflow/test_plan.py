@@ -44,7 +44,7 @@ def test_jobs_are_models_times_data_sets_then_the_experiments() -> None:
     assert plan.scores("ablation") == ["out/scores/baker/b.ablation.parquet"]
     assert plan.scores(collection="mine") == ["out/scores/mine.parquet"]
     assert plan.timings()[-1] == "out/timings/baker/b/ols.depth.csv"
-    assert plan.models(cell(dataset="mine", experiment="")) == ["nusvr_rbf", "ols"]
+    assert plan.models_on(cell(dataset="mine", experiment="")) == ["nusvr_rbf", "ols"]
     predictions = plan.predictions(cell(dataset="baker/b", experiment=".depth"))
     assert predictions == ["out/predictions/baker/b/ols.depth.parquet"]
 

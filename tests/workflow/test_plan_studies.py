@@ -106,7 +106,7 @@ def test_a_tuned_model_is_that_of_its_study() -> None:
         "curvecast.predictors.networks",
         "curvecast.studies.spaces.predictors",
     ]
-    assert plan.trained_models == ["ols", "cnn_tuned"]
+    assert plan.models == ["ols", "cnn_tuned"]
 
 
 def test_a_tuned_model_is_left_out_without_the_data_of_its_study() -> None:

@@ -23,8 +23,7 @@ rule fetch:
 
 rule curves:
     input:
-        raw=plan.raw_files,
-        code=plan.reader_code,
+        unpack(plan.reader_inputs),
     output:
         f"{RESULTS}/curves/{{dataset}}.parquet",
     log:
@@ -39,7 +38,7 @@ rule curves:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
-        stanza=plan.stanza,
+        stanza=lambda wildcards: registry.for_reader(plan.registry[wildcards.dataset]),
     message:
         "curves of {wildcards.dataset}"
     script:

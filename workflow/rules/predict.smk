@@ -82,7 +82,7 @@ rule scores:
     conda:
         ENVIRONMENT
     params:
-        models=plan.models,
+        models=plan.models_on,
         grid=plan.grid,
         experiment=plan.experiment,
     message:
@@ -136,7 +136,12 @@ rule saved_model:
         model=plan.base_model,
         options=plan.options,
         fractions=settings.saved_models.fractions,
-        columns=plan.columns,
+        # How the curve's columns are called in the user's table.
+        columns=lambda wildcards: {
+            key: value
+            for key, value in plan.registry[wildcards.dataset].items()
+            if key in ("curve_columns", "first_epoch")
+        },
     message:
         "{wildcards.model} on all of {wildcards.dataset}, to keep"
     script:

@@ -212,12 +212,12 @@ FIGURES = [
         lambda wildcards: {
             "predictions": [
                 f"{RESULTS}/predictions/{wildcards.dataset}/{model}.parquet"
-                for model in plan.trained_models
+                for model in plan.models
             ],
             "curves": [f"{RESULTS}/curves/{wildcards.dataset}.parquet"],
         },
         {"dataset": plan.usable},
-        {"models": plan.trained_models, "fraction": plan.headline_fraction},
+        {"models": plan.models, "fraction": plan.headline_fraction},
     ),
     Summary(
         "study",
@@ -375,7 +375,7 @@ rule report:
         about={
             "results": RESULTS,
             "fraction": plan.headline_fraction,
-            "models": plan.trained_models,
+            "models": plan.models,
             "datasets": about.sources(plan.registry, plan.usable),
             "left_out": [*plan.data.left_out, *plan.untuned],
             "facts": about.facts(plan.config, plan.usable, plan.registry),

@@ -78,6 +78,7 @@ class Plan:
     data : which data sets can be had; `usable` are its collections of curves.
     left_out, untuned : studies and networks without data; tuned models whose study cannot run.
     studies : jobs of studies and networks.
+    models : those of the main protocol that the run can train, in the configuration's order.
     jobs : one per model, data set and experiment, the main protocol first.
     task_a, saved : pairs of data set and model, of Task A and of the predictors that are saved.
     stopping : jobs of early stopping, those of a data set together.
@@ -126,6 +127,7 @@ class Plan:
         self.data = replace(have, usable=self.usable, left_out=have.left_out | lost)
         self.studies.select(self.usable, have.tasks)
         self.untuned = self.studies.models_without_study(self.usable)
+        self.models = [model for model in config.models if model not in self.untuned]
         self.jobs = self._jobs()
         self.experiments = [
             name for name in config.experiments if any(job.experiment == name for job in self.jobs)
@@ -165,12 +167,12 @@ class Plan:
     # --- jobs -----------------------------------------------------------------------------------
 
     def _jobs(self) -> list[Job]:
-        found = [Job(dataset, model) for dataset in self.usable for model in self.config.models]
+        found = [Job(dataset, model) for dataset in self.usable for model in self.models]
         for name, section in self.config.experiments.items():
             pairs = self._pairs(section)
             if name != "depth" or self.config.depth.thresholds:
                 found += [Job(dataset, model, name) for dataset, model in pairs]
-        return [job for job in found if job.model not in self.untuned]
+        return found
 
     def _pairs(self, section: Any) -> list[tuple[str, str]]:
         """Data set and model of every job of a section of the configuration."""
@@ -242,14 +244,12 @@ class Plan:
         modules = plan_studies.modules(self.studies.network(wildcards.network))
         return self.code("curvecast.studies.networks", *modules)
 
-    def reader_code(self, wildcards: Any) -> str:
-        """Code that reads a data set."""
-        return self.code(f"curvecast.data.readers.{self.registry[wildcards.dataset]['reader']}")
-
-    def raw_files(self, wildcards: Any) -> list[str]:
-        """Raw files of a data set."""
-        files = datasets.files_of(self.registry[wildcards.dataset])
-        return [str(file.destination(f"{self.results}/raw")) for file in files]
+    def reader_inputs(self, wildcards: Any) -> dict[str, Any]:
+        """Input files of the curves of a data set."""
+        stanza = self.registry[wildcards.dataset]
+        files = [file.destination(f"{self.results}/raw") for file in datasets.files_of(stanza)]
+        code = self.code(f"curvecast.data.readers.{stanza['reader']}")
+        return {"raw": [str(file) for file in files], "code": code}
 
     def incumbent(self, wildcards: Any) -> list[str]:
         """The incumbent that a tuned model's options come from; nothing for other models."""
@@ -259,7 +259,7 @@ class Plan:
     def predictions(self, wildcards: Any) -> list[str]:
         """Predictions of all models on a data set in the main protocol or an experiment."""
         folder = f"{self.results}/predictions/{wildcards.dataset}"
-        models = self.models(wildcards)
+        models = self.models_on(wildcards)
         return [f"{folder}/{model}{wildcards.experiment}.parquet" for model in models]
 
     def scores(self, experiment: str = MAIN, collection: str = "") -> list[str]:
@@ -294,15 +294,6 @@ class Plan:
 
     # --- what jobs have to know -----------------------------------------------------------------
 
-    def stanza(self, wildcards: Any) -> dict[str, Any]:
-        """What the reader of a data set has to know."""
-        return datasets.for_reader(self.registry[wildcards.dataset])
-
-    def columns(self, wildcards: Any) -> dict[str, Any]:
-        """How the curve's columns of a data set are called, as `saved.train` takes it."""
-        stanza = self.registry[wildcards.dataset]
-        return {key: stanza[key] for key in ("curve_columns", "first_epoch") if key in stanza}
-
     def base_model(self, wildcards: Any) -> str:
         """The model that is trained: that of its study for a tuned one."""
         return self.studies.base_model(wildcards.model)
@@ -311,12 +302,7 @@ class Plan:
         """Options of a model; none for a job without one."""
         return self.config.model_options.get(getattr(wildcards, "model", ""), {})
 
-    @property
-    def trained_models(self) -> list[str]:
-        """Models of the main protocol that the run can train, in the order of the configuration."""
-        return [model for model in self.config.models if model not in self.untuned]
-
-    def models(self, wildcards: Any) -> list[str]:
+    def models_on(self, wildcards: Any) -> list[str]:
         """Models on a data set in the main protocol or an experiment, sorted."""
         wanted = (wildcards.dataset, self.experiment(wildcards))
         return sorted(job.model for job in self.jobs if (job.dataset, job.experiment) == wanted)
