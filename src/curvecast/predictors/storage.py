@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ _KERNELS = [
     f"sklearn.gaussian_process.kernels.{name}"
     for name in ("ConstantKernel", "DotProduct", "Matern", "Product", "Sum", "WhiteKernel")
 ]
+_MODULE = ("torch.nn.modules.module", "Module")
 # Containers of torch that the networks are built of.
 _TORCH = ("torch.nn.modules.container", "torch.nn.modules.linear")
 
@@ -90,87 +91,50 @@ class _Writer:
         """JSON of a value; its arrays go into the tensors. `where` is for messages."""
         if value is None or isinstance(value, bool | int | float | str):
             return value
-        for kind, write_kind in self._kinds():
-            if isinstance(value, kind):
-                return write_kind(value, where)
-        name = f"{type(value).__module__}.{type(value).__qualname__}"
-        if type(value).__module__ == "torch" and type(value).__name__ == "Tensor":
-            return {"$": "tensor", "value": self._array(value.detach().numpy(), where)}
-        if _is_module(value):
-            return self._module(value, where)
-        if name == "sklearn.tree._tree.Tree":
-            return self._tree(value, where)
-        if name.startswith("sklearn."):
-            return self._skops(value, where)
-        if type(value).__module__.startswith(_HOME):
-            return self._object(value, where)
-        raise DataError(f"cannot save {where}: the format has no {name}")
+        if isinstance(value, list):
+            return [self.node(x, where) for x in value]
+        if isinstance(value, np.ndarray):
+            return self._array(value, where)
+        kind, content = self._content(value, where)
+        return {"$": kind, "value": content}
 
-    def _kinds(self) -> tuple[tuple[type, Callable[[Any, str], Any]], ...]:
-        return (
-            (np.ndarray, self._array),
-            (np.generic, lambda v, w: {"$": "scalar", "value": self._array(np.asarray(v), w)}),
-            (pd.Index, lambda v, w: {"$": "index", "value": self.node(list(v), w)}),
-            (dict, self._dict),
-            (list, lambda v, w: [self.node(x, w) for x in v]),
-            (tuple, lambda v, w: {"$": "tuple", "value": [self.node(x, w) for x in v]}),
-        )
+    def _content(self, value: Any, where: str) -> tuple[str, Any]:
+        """Kind of a value, and the JSON of what is in it."""
+        if isinstance(value, np.generic):
+            return "scalar", self._array(np.asarray(value), where)
+        if isinstance(value, pd.Index):
+            return "index", self.node(list(value), where)
+        if isinstance(value, tuple):
+            return "tuple", self.node(list(value), where)
+        if isinstance(value, dict):
+            items = value.items()
+            return "dict", [
+                [self.node(k, where), self.node(v, f"{where}[{k!r}]")] for k, v in items
+            ]
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        if _is_a(value, "torch", "Tensor"):
+            return "tensor", self._array(value.detach().numpy(), where)
+        if name == "sklearn.tree._tree.Tree":
+            return "tree", self.node(_tree_state(value), where)
+        if name.startswith("sklearn."):
+            import skops.io
+
+            stored = np.frombuffer(skops.io.dumps(value), dtype=np.uint8)
+            return "skops", self._array(stored, where)
+        if name.startswith((f"{_HOME}.", *_TORCH)):
+            state = {k: self.node(v, f"{where}.{k}") for k, v in _state(value).items()}
+            return "object", {"class": [type(value).__module__, type(value).__qualname__], **state}
+        raise DataError(f"cannot save {where}: the format has no {name}")
 
     def _array(self, value: np.ndarray, where: str) -> Any:
         if value.dtype.kind not in "fiub":
             raise DataError(f"cannot save {where}: an array of {value.dtype}")
         # Products of matrices are the same to the last bit only in the same order in memory.
         fortran = value.flags.f_contiguous and not value.flags.c_contiguous
+        stored = value.T if fortran else value
         name = f"t{len(self._tensors)}"
-        self._tensors[name] = np.ascontiguousarray(value.T if fortran else value).reshape(
-            value.T.shape if fortran else value.shape
-        )
+        self._tensors[name] = np.ascontiguousarray(stored).reshape(stored.shape)
         return {"$": "array", "name": name, "fortran": fortran}
-
-    def _dict(self, value: dict[Any, Any], where: str) -> Any:
-        pairs = [[self.node(k, where), self.node(v, f"{where}[{k!r}]")] for k, v in value.items()]
-        return {"$": "dict", "value": pairs}
-
-    def _object(self, value: Any, where: str) -> Any:
-        left_out = getattr(type(value), "NOT_SAVED", ())
-        state = {k: v for k, v in vars(value).items() if k not in left_out}
-        return {
-            "$": "object",
-            "class": [type(value).__module__, type(value).__qualname__],
-            "state": {k: self.node(v, f"{where}.{k}") for k, v in state.items()},
-        }
-
-    def _module(self, value: Any, where: str) -> Any:
-        import torch
-
-        own = {k: v for k, v in vars(value).items() if k not in vars(torch.nn.Module())}
-        parameters = {
-            k: self._array(p.detach().numpy(), where) for k, p in value._parameters.items()
-        }
-        return {
-            "$": "module",
-            "class": [type(value).__module__, type(value).__qualname__],
-            "state": {k: self.node(v, f"{where}.{k}") for k, v in own.items()},
-            "parameters": parameters,
-            "modules": {k: self.node(m, f"{where}.{k}") for k, m in value._modules.items()},
-        }
-
-    def _tree(self, value: Any, where: str) -> Any:
-        state = value.__getstate__()
-        nodes = np.ascontiguousarray(state["nodes"])
-        return {
-            "$": "tree",
-            "n_features": int(value.n_features),
-            "max_depth": int(state["max_depth"]),
-            "nodes": self._array(nodes.view(np.uint8), where),
-            "values": self._array(state["values"], where),
-        }
-
-    def _skops(self, value: Any, where: str) -> Any:
-        import skops.io
-
-        stored = np.frombuffer(skops.io.dumps(value), dtype=np.uint8)
-        return {"$": "skops", "value": self._array(stored, where)}
 
 
 class _Reader:
@@ -184,70 +148,57 @@ class _Reader:
         if not isinstance(node, dict):
             return node
         kind = node["$"]
-        if kind not in ("array", "object", "module", "tree", "skops"):
-            return self._plain(kind, node["value"])
-        made: Callable[[Mapping[str, Any]], Any] = getattr(self, f"_{kind}")
-        return made(node)
-
-    def _plain(self, kind: str, content: Any) -> Any:
+        if kind == "array":
+            array = self._tensors[node["name"]]
+            return array.T if node["fortran"] else array
+        content = node["value"]
         if kind == "dict":
             return {self.value(k): self.value(v) for k, v in content}
-        inner = self.value(content)
-        if kind == "tuple":
-            return tuple(inner)
-        if kind == "index":
-            return pd.Index(inner)
+        if kind == "object":
+            return self._object(*content.pop("class"), content)
+        return self._made(kind, self.value(content))
+
+    def _made(self, kind: str, inner: Any) -> Any:
         if kind == "scalar":
             return inner[()]
+        if kind == "index":
+            return pd.Index(inner)
+        if kind == "tuple":
+            return tuple(inner)
         if kind == "tensor":
             import torch
 
             return torch.from_numpy(inner)
+        if kind == "tree":
+            return self._tree(inner)
+        if kind == "skops":
+            return self._skops(inner.tobytes())
         raise DataError(f"the file holds something of kind {kind!r}", file=self._path)
 
-    def _array(self, node: Mapping[str, Any]) -> np.ndarray:
-        array = self._tensors[node["name"]]
-        return array.T if node["fortran"] else array
-
-    def _class(self, node: Mapping[str, Any]) -> type:
-        module, name = node["class"]
-        ours = module == _HOME or module.startswith(f"{_HOME}.")
-        if not (ours or (node["$"] == "module" and module in _TORCH)):
+    def _object(self, module: str, name: str, state: Mapping[str, Any]) -> Any:
+        if not (module.startswith(f"{_HOME}.") or module in _TORCH):
             raise DataError(f"the file asks for {module}.{name}, not trusted", file=self._path)
-        found = getattr(importlib.import_module(module), name, None)
-        if not isinstance(found, type) or found.__module__ != module:
+        cls = getattr(importlib.import_module(module), name, None)
+        if not isinstance(cls, type) or cls.__module__ != module:
             raise DataError(f"there is no class {module}.{name}", file=self._path)
-        return found
-
-    def _object(self, node: Mapping[str, Any]) -> Any:
-        made: Any = object.__new__(self._class(node))
-        vars(made).update({k: self.value(v) for k, v in node["state"].items()})
-        return made
-
-    def _module(self, node: Mapping[str, Any]) -> Any:
-        import torch
-
-        cls = self._class(node)
-        if not issubclass(cls, torch.nn.Module):
-            raise DataError(f"{cls.__name__} is no network", file=self._path)
         made: Any = object.__new__(cls)
-        torch.nn.Module.__init__(made)
-        vars(made).update({k: self.value(v) for k, v in node["state"].items()})
-        for name, value in node["parameters"].items():
-            tensor = torch.from_numpy(self._array(value))
-            made.register_parameter(name, torch.nn.Parameter(tensor, requires_grad=False))
-        for name, value in node["modules"].items():
-            made.add_module(name, self.value(value))
+        values = {k: self.value(v) for k, v in state.items()}
+        if _is_a(made, *_MODULE):
+            import torch
+
+            torch.nn.Module.__init__(made)
+            for key, tensor in values["_parameters"].items():
+                values["_parameters"][key] = torch.nn.Parameter(tensor, requires_grad=False)
+        vars(made).update(values)
         return made
 
-    def _tree(self, node: Mapping[str, Any]) -> Any:
+    def _tree(self, state: dict[str, Any]) -> Any:
         from sklearn.tree._tree import NODE_DTYPE, Tree
 
-        stored = self._array(node["nodes"])
-        if stored.size % NODE_DTYPE.itemsize:
+        if state["nodes"].size % NODE_DTYPE.itemsize:
             raise DataError("the trees are of another version of scikit-learn", file=self._path)
-        nodes = np.ascontiguousarray(stored).view(NODE_DTYPE)
-        n, n_features = len(nodes), node["n_features"]
+        nodes = np.ascontiguousarray(state["nodes"]).view(NODE_DTYPE)
+        n, n_features = len(nodes), state.pop("n_features")
         inner = nodes["left_child"] >= 0
         # The compiled code follows these numbers unchecked.
         for child in ("left_child", "right_child"):
@@ -256,24 +207,43 @@ class _Reader:
                 raise DataError("a tree whose branches lead nowhere", file=self._path)
         if not ((nodes["feature"][inner] >= 0) & (nodes["feature"][inner] < n_features)).all():
             raise DataError("a tree that asks for columns that are not there", file=self._path)
-        values = self._array(node["values"])
-        if values.shape != (n, 1, 1) or not n:
+        if state["values"].shape != (n, 1, 1) or not n:
             raise DataError("a tree without values", file=self._path)
         tree = Tree(n_features, np.ones(1, dtype=np.intp), 1)
-        state = {"max_depth": node["max_depth"], "node_count": n, "nodes": nodes, "values": values}
-        tree.__setstate__(state)
+        tree.__setstate__({**state, "node_count": n, "nodes": nodes})
         return tree
 
-    def _skops(self, node: Mapping[str, Any]) -> Any:
+    def _skops(self, stored: bytes) -> Any:
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
 
         try:
-            return skops.io.loads(self._array(node["value"]).tobytes(), trusted=_KERNELS)
+            return skops.io.loads(stored, trusted=_KERNELS)
         except UntrustedTypesFoundException as error:
             raise DataError(f"not trusted: {error}", file=self._path) from error
 
 
-def _is_module(value: Any) -> bool:
-    """Whether a value is a network; torch is not imported where no network can be."""
-    return any(cls.__module__ == "torch.nn.modules.module" for cls in type(value).__mro__)
+def _is_a(value: Any, module: str, name: str) -> bool:
+    """Whether a value is of a class that need not be imported where no such value can be."""
+    return any((cls.__module__, cls.__name__) == (module, name) for cls in type(value).__mro__)
+
+
+def _state(value: Any) -> dict[str, Any]:
+    """Attributes of an object, without those that its class leaves out and torch's own."""
+    left_out = set(getattr(type(value), "NOT_SAVED", ()))
+    if _is_a(value, *_MODULE):
+        import torch
+
+        left_out = set(vars(torch.nn.Module())) - {"_parameters", "_modules"}
+    return {k: v for k, v in vars(value).items() if k not in left_out}
+
+
+def _tree_state(tree: Any) -> dict[str, Any]:
+    state = tree.__getstate__()
+    nodes = np.ascontiguousarray(state["nodes"]).view(np.uint8)
+    return {
+        "n_features": int(tree.n_features),
+        "max_depth": int(state["max_depth"]),
+        "nodes": nodes,
+        "values": state["values"],
+    }
