@@ -10,8 +10,8 @@ import pytest
 
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.features import build
-from curvecast.predictors.base import FORMS
 from curvecast.predictors.distributions import Prediction
+from curvecast.predictors.transforms import FEATURE_FORMS as FORMS
 from curvecast.predictors.transforms import Form, Warp
 
 

@@ -1,4 +1,4 @@
-"""The registry of predictors: found by name without importing a single model.
+"""The registry of predictors: reads what model files declare, without importing a single model.
 
 A module in this folder declares the models that it holds in a literal at its top,
 

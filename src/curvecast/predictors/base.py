@@ -15,11 +15,8 @@ from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
 from curvecast.predictors.scaling import Columns
-from curvecast.predictors.transforms import CURVE_FORMS, Form
-from curvecast.predictors.transforms import FORMS as LEVEL_AND_GAIN
+from curvecast.predictors.transforms import FEATURE_FORMS, Form
 from curvecast.protocol import grouped_folds
-
-FORMS = (*LEVEL_AND_GAIN, *CURVE_FORMS)
 
 
 class Predictor(ABC):
@@ -78,7 +75,8 @@ class Predictor(ABC):
 class TabularPredictor(Predictor):
     """One regressor per tau on feature frames: a subclass implements `fit_xy` and `predict_xy`.
 
-    What `fit_xy` puts into `self._found` comes out of `diagnostics`.
+    `diagnostics` gives the means over taus of the dictionaries `self._diagnostics` that `fit_xy`
+    sets.
     """
 
     blocks = "TS+AP+HP"
@@ -86,7 +84,7 @@ class TabularPredictor(Predictor):
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__(seed=seed)
         self._at_tau: dict[int, Self] = {}
-        self._found: dict[str, float] = {}
+        self._diagnostics: dict[str, float] = {}
 
     def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._at_tau = {}
@@ -109,9 +107,11 @@ class TabularPredictor(Predictor):
         return self._at_tau[tau].predict_xy(X)
 
     def diagnostics(self) -> dict[str, float]:
-        found = [model._found for model in self._at_tau.values()] or [self._found]
-        names = dict.fromkeys(name for one in found for name in one)
-        return {name: float(np.mean([one[name] for one in found if name in one])) for name in names}
+        values: dict[str, list[float]] = {}
+        for model in self._at_tau.values() or [self]:
+            for name, value in model._diagnostics.items():
+                values.setdefault(name, []).append(value)
+        return {name: float(np.mean(several)) for name, several in values.items()}
 
     @abstractmethod
     def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
@@ -175,8 +175,8 @@ class Regressor(TabularPredictor):
 
     def __init__(self, *, seed: int = 0, target: str = "level", summaries: bool = False) -> None:
         super().__init__(seed=seed)
-        if target not in (*FORMS, "auto"):
-            raise DataError(f"target is {target!r}, not auto or one of {', '.join(FORMS)}")
+        if target not in (*FEATURE_FORMS, "auto"):
+            raise DataError(f"target is {target!r}, not auto or one of {', '.join(FEATURE_FORMS)}")
         self.target, self.summaries = target, summaries
 
     def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
@@ -192,13 +192,13 @@ class Regressor(TabularPredictor):
         if self.target != "auto":
             self._fit_form(Form.of(self.target, X, y), X, y, groups)
             return self
-        tried = [copy.deepcopy(self) for _ in FORMS]
-        for model, name in zip(tried, FORMS, strict=True):
+        tried = [copy.deepcopy(self) for _ in FEATURE_FORMS]
+        for model, name in zip(tried, FEATURE_FORMS, strict=True):
             model._fit_form(Form.of(name, X, y), X, y, groups)
         errors = [float(np.nanmean((model.unseen.mean - y) ** 2)) for model in tried]
         best = int(np.argmin(errors))
         self.__dict__.update(tried[best].__dict__)
-        self._found = {**self._found, "target": float(best)}
+        self._diagnostics = {**self._diagnostics, "target": float(best)}
         return self
 
     def predict_left_out(self, tau: int) -> Prediction | None:
@@ -217,7 +217,7 @@ class Regressor(TabularPredictor):
             raise DataError("values so large that their variance overflows", column="target")
         flat = self._z_scale <= 1e-12 * max(1.0, abs(self._z_center))
         self._constant = flat or not self._columns.names
-        self._found = {}
+        self._diagnostics = {}
         self._groups = groups
         if self._constant:
             # the mean without run i misses z_i by n / (n - 1) times what the mean of all misses
@@ -228,9 +228,9 @@ class Regressor(TabularPredictor):
             standard = (z - self._z_center) / self._z_scale
             residuals = self._z_scale * self._fit(self._columns.apply(inputs), standard)
             scale = self._z_scale * self._unseen_std()
-        known = np.isfinite(residuals)
-        spread = np.sqrt(np.mean(residuals[known] ** 2)) if known.any() else self._z_scale
-        self._errors = (residuals / np.maximum(scale, 1e-300))[known]
+        finite = np.isfinite(residuals)
+        spread = np.sqrt(np.mean(residuals[finite] ** 2)) if finite.any() else self._z_scale
+        self._errors = (residuals / np.maximum(scale, 1e-300))[finite]
         self.unseen = form.back(Prediction(z - residuals, np.full(len(z), spread)), seen)
 
     def predict_xy(self, X: pd.DataFrame) -> Prediction:
@@ -286,13 +286,13 @@ def inner_folds(groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
 
 def options_of(model: type[Predictor]) -> dict[str, Any]:
     """Names and defaults of the options that a class and its bases take, `seed` left out."""
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for cls in reversed(model.__mro__):
         init = vars(cls).get("__init__")
         if init is not None and cls is not object:
-            found |= {
+            options |= {
                 name: parameter.default
                 for name, parameter in inspect.signature(init).parameters.items()
                 if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "seed"
             }
-    return found
+    return options

@@ -72,7 +72,7 @@ class GradientBoosting(Regressor):
         self._start = float(y.mean())
         self._trees = [tree.tree_ for tree in boosted.estimators_[:, 0]]
         self._std = float(np.sqrt(errors[best]))
-        self._found = {"stages": float(best + 1), "cv_r2": 1.0 - float(errors[best])}
+        self._diagnostics = {"stages": float(best + 1), "cv_r2": 1.0 - float(errors[best])}
         return residuals[best]
 
     def _boost(self, X: np.ndarray, y: np.ndarray, stages: int) -> GradientBoostingRegressor:

@@ -139,21 +139,21 @@ class ResidualPrediction(Prediction):
 
     def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
         levels = np.asarray(levels, dtype=np.float64)
-        known = self._levels
-        inside = np.interp(levels, known, self.residuals)
-        below = self.residuals[0] + self._tail() * (ndtri(levels) - ndtri(known[0]))
-        above = self.residuals[-1] + self._tail() * (ndtri(levels) - ndtri(known[-1]))
-        shape = np.where(levels < known[0], below, np.where(levels > known[-1], above, inside))
+        own = self._levels
+        inside = np.interp(levels, own, self.residuals)
+        below = self.residuals[0] + self._tail() * (ndtri(levels) - ndtri(own[0]))
+        above = self.residuals[-1] + self._tail() * (ndtri(levels) - ndtri(own[-1]))
+        shape = np.where(levels < own[0], below, np.where(levels > own[-1], above, inside))
         return self.mean[:, None] + self.scale[:, None] * shape
 
     def cdf(self, value: float | np.ndarray) -> np.ndarray:
         gap = np.asarray(value, dtype=np.float64) - self.mean
         with np.errstate(divide="ignore", invalid="ignore"):
             u = np.where(self.scale > 0, gap / self.scale, np.where(gap >= 0, np.inf, -np.inf))
-        known, tail = self._levels, self._tail()
-        inside = np.interp(u, self.residuals, known)
-        below = ndtr((u - self.residuals[0]) / tail + ndtri(known[0]))
-        above = ndtr((u - self.residuals[-1]) / tail + ndtri(known[-1]))
+        own, tail = self._levels, self._tail()
+        inside = np.interp(u, self.residuals, own)
+        below = ndtr((u - self.residuals[0]) / tail + ndtri(own[0]))
+        above = ndtr((u - self.residuals[-1]) / tail + ndtri(own[-1]))
         outside = np.where(u > self.residuals[-1], above, inside)
         return np.where(u < self.residuals[0], below, outside)
 

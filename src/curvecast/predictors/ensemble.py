@@ -82,8 +82,8 @@ def weigh(errors: np.ndarray, forms: list[str]) -> np.ndarray:
     mixed = np.maximum(mixed, 1e-12 * max(float(mixed.max()), 1e-300))
     weights = (mixed / mixed.min()) ** -2.0
     for form in set(forms):
-        mine = np.array([other == form for other in forms])
-        weights[mine] *= SHARES[form] / weights[mine].sum()
+        same = np.array([other == form for other in forms])
+        weights[same] *= SHARES[form] / weights[same].sum()
     return weights / weights.sum()
 
 
@@ -102,8 +102,8 @@ def trimmed_mean(values: np.ndarray, weights: np.ndarray, trim: float) -> np.nda
     ordered = np.take_along_axis(values, order, axis=0)
     upper = np.cumsum(weights[order], axis=0)
     lower = upper - weights[order]
-    kept = np.clip(np.minimum(upper, 1 - trim) - np.maximum(lower, trim), 0.0, None)
-    return (kept * ordered).sum(axis=0) / kept.sum(axis=0)
+    left = np.clip(np.minimum(upper, 1 - trim) - np.maximum(lower, trim), 0.0, None)
+    return (left * ordered).sum(axis=0) / left.sum(axis=0)
 
 
 class Ensemble(TabularPredictor):
@@ -142,10 +142,10 @@ class Ensemble(TabularPredictor):
         self._usual = max(float(np.median(np.abs(gaps))), 1e-300)
         widened = len(y) / max(len(y) - USED_UP, 1)
         self._residuals = widened * gaps / self._scale(apart)
-        self._found = {"spread": float(apart.mean() / self._usual)}
+        self._diagnostics = {"spread": float(apart.mean() / self._usual)}
         for model in dict.fromkeys(member.model for member in library):
-            mine = np.array([member.model == model for member in library])
-            self._found[f"weight_{model}"] = float(self._weights[mine].sum())
+            same = np.array([member.model == model for member in library])
+            self._diagnostics[f"weight_{model}"] = float(self._weights[same].sum())
         return self
 
     def _make(self, member: Member) -> Regressor:

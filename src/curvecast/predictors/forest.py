@@ -119,7 +119,7 @@ class Forest(Regressor):
         error = float(np.nanmean(residuals**2))
         self._trees = [tree.tree_ for tree in forest.estimators_]
         self._std = float(np.sqrt(error))
-        self._found = {"max_features": float(shares[best]), "oob_r2": 1.0 - error}
+        self._diagnostics = {"max_features": float(shares[best]), "oob_r2": 1.0 - error}
         return residuals
 
     def _forest(self, share: float, size: int) -> RandomForestRegressor | ExtraTreesRegressor:

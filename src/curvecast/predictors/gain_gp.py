@@ -116,7 +116,7 @@ class GainGPPredictor(Predictor):
 
 
 def static_features(curves: CurveSet) -> pd.DataFrame:
-    """What is known of a run before it starts, shape (n_configs, n_columns).
+    """The features that a run has before it starts, shape (n_configs, n_columns).
 
     AP and HP columns as the feature blocks hold them, and the `info_*` columns, which belong to
     no published block, in the same way.
@@ -206,7 +206,7 @@ class Process:
         """Hyper-parameters of the largest posterior density that are reached from `start`."""
         n = len(self._y)
         rows = self._order[np.unique(np.linspace(0, n - 1, min(n, n_tune)).round().astype(int))]
-        found = most_probable(
+        best = most_probable(
             covariance_of(_parts(self._rows(rows), self._rows(rows))),
             self._y[rows],
             PRIOR,
@@ -215,7 +215,7 @@ class Process:
             iterations=iterations,
             tolerance=1e-3,
         )
-        return found.x
+        return best.x
 
     def _rows(self, rows: np.ndarray) -> Inputs:
         return self._inputs[0][rows], self._inputs[1][rows]

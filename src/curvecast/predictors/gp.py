@@ -154,7 +154,7 @@ class GaussianProcess(Regressor):
             np.r_[np.full(p, LENGTH), [means[part] for part in parts]],
             np.r_[np.full(p, LENGTH_SPREAD), np.full(len(parts), VARIANCE_SPREAD)],
         )
-        found = most_probable(
+        best = most_probable(
             covariance_at(X),
             y,
             prior,
@@ -164,10 +164,10 @@ class GaussianProcess(Regressor):
             tolerance=1e-5,
             invert=by_inverting,
         )
-        self._X, self._kernel = X, unpack(found.x, p)
+        self._X, self._kernel = X, unpack(best.x, p)
         lower = cholesky(self._kernel.of_training(X), lower=True)
         self._alpha, self._precision = by_inverting(lower, y)
-        self._found = {"noise": self._kernel.noise, "log_posterior": -float(found.fun)}
+        self._diagnostics = {"noise": self._kernel.noise, "log_posterior": -float(best.fun)}
         return leave_one_out(self._alpha, self._precision)[0]
 
     def _unseen_std(self) -> np.ndarray:

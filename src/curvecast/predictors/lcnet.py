@@ -157,7 +157,7 @@ class LCNet(Predictor):
             raise DataError(f"chains is {chains}, at least 2 are needed")
         self.chains, self.epochs = chains, int(epochs)
         self.burn_in, self.samples, self.every = burn_in, samples, every
-        self._found: dict[str, float] = {}
+        self._diagnostics: dict[str, float] = {}
 
     def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         """Learn from the runs with a finite end.
@@ -170,7 +170,7 @@ class LCNet(Predictor):
         self._taus = positions_of(curves, taus)
         y = curves.final
         folds = inner_folds(curves.groups, min(N_FOLDS, self.chains), self.seed)
-        self._center, self._found = float(y.mean()), {}
+        self._center, self._diagnostics = float(y.mean()), {}
         self._constant = bool(y.std() <= 1e-12 * max(1.0, abs(self._center)))
         if self._constant:
             return self
@@ -179,7 +179,7 @@ class LCNet(Predictor):
         self._learn_scales(curves)
         self._network = self._sample(curves, ~unseen)
         self._calibrate(curves, np.tile(unseen, (self.samples, 1)))
-        self._found = {"log_noise": float(np.log(self._deviations.noise))}
+        self._diagnostics = {"log_noise": float(np.log(self._deviations.noise))}
         return self
 
     def _learn_scales(self, curves: CurveSet) -> None:
@@ -268,7 +268,7 @@ class LCNet(Predictor):
         return np.clip(asymptote + deviation, *self._bounds), variance + self._deviations.noise
 
     def diagnostics(self) -> dict[str, float]:
-        return dict(self._found)
+        return dict(self._diagnostics)
 
 
 def moments(out: Tensor, z: Tensor, t: Tensor) -> tuple[np.ndarray, ...]:

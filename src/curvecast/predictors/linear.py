@@ -91,7 +91,7 @@ class OLS(Regressor):
         self._weights = V @ ((U.T @ y) / s)
         residuals = least_squares_loo(U, s, y)
         self._std = float(np.sqrt(np.mean(residuals**2)))
-        self._found = {"rank": float(len(s))}
+        self._diagnostics = {"rank": float(len(s))}
         return residuals
 
     def _predict(self, X: np.ndarray) -> Prediction:
@@ -113,7 +113,7 @@ class Ridge(Regressor):
         best = int(np.argmin(errors))
         self._weights = V @ (s * (U.T @ y) / (s**2 + len(y) * PENALTIES[best]))
         self._std = float(np.sqrt(errors[best]))
-        self._found = {"penalty": float(PENALTIES[best])}
+        self._diagnostics = {"penalty": float(PENALTIES[best])}
         return residuals[best]
 
     def _predict(self, X: np.ndarray) -> Prediction:

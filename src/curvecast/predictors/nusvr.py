@@ -265,7 +265,7 @@ class NuSVRSearch(Regressor):
         cap = int(LEAVE_ONE_OUT_CAP * self.max_iter)
         residuals, converged = leave_one_out(K, y, C, nu, cap)
         self._std = float(np.sqrt(np.mean(residuals**2)))
-        self._found = {
+        self._diagnostics = {
             "C": C,
             "gamma": self._gamma,
             "nu": nu,

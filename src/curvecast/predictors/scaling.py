@@ -40,8 +40,8 @@ class Scaling:
 
     Attributes
     ----------
-    varies : which columns are kept, shape (n_columns,).
-    medians, center, scale : of the columns that are kept.
+    varies : which columns are not constant, shape (n_columns,).
+    medians, center, scale : of these columns.
     """
 
     varies: np.ndarray
@@ -70,11 +70,11 @@ class Scaling:
         return cls(varies, filling[varies], center[varies], scale[varies])
 
     def __call__(self, matrix: np.ndarray) -> np.ndarray:
-        """Scaled columns, shape (n_rows, n_kept)."""
-        return self.kept(matrix[:, self.varies])
+        """Scaled columns, shape (n_rows, n_varying)."""
+        return self.varying(matrix[:, self.varies])
 
-    def kept(self, matrix: np.ndarray) -> np.ndarray:
-        """The same from the columns that are kept alone."""
+    def varying(self, matrix: np.ndarray) -> np.ndarray:
+        """The same from the columns that vary alone."""
         return (np.where(np.isfinite(matrix), matrix, self.medians) - self.center) / self.scale
 
 
@@ -84,7 +84,7 @@ class Columns:
 
     Attributes
     ----------
-    names : of the columns that are kept.
+    names : of the columns that vary.
     """
 
     names: tuple[Hashable, ...]
@@ -97,7 +97,7 @@ class Columns:
         return cls(tuple(frame.columns[learned.varies].tolist()), learned)
 
     def apply(self, frame: pd.DataFrame) -> np.ndarray:
-        """Scaled columns, shape (n_rows, n_kept); columns that were not fitted on are ignored.
+        """Scaled columns, shape (n_rows, n_varying); columns that were not fitted on are ignored.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class Columns:
             if name not in frame and name != "ts_diverged" and "=" not in str(name):
                 raise DataError("a column that was fitted on is missing", column=str(name))
         matrix = frame.reindex(columns=list(self.names), fill_value=0.0).to_numpy(np.float64)
-        return self.scaling.kept(matrix)
+        return self.scaling.varying(matrix)
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,10 @@ class WarpScaling:
         """Learn from training rows, shape (n_runs, n_columns)."""
         warp = Warp.robust(values)
         warped = warp(values)
-        known = np.isfinite(warped)
-        count = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, warped, 0.0).sum(axis=0) / count
-        variance = np.where(known, (warped - mean) ** 2, 0.0).sum(axis=0) / count
+        finite = np.isfinite(warped)
+        count = np.maximum(finite.sum(axis=0), 1)
+        mean = np.where(finite, warped, 0.0).sum(axis=0) / count
+        variance = np.where(finite, (warped - mean) ** 2, 0.0).sum(axis=0) / count
         return cls(warp, mean, np.where(variance > _SMALL, np.sqrt(variance), 1.0))
 
     def apply(self, values: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ from curvecast.features import last_value_column, value_columns
 from curvecast.predictors.distributions import Prediction, WarpedPrediction
 
 FORMS = ("level", "gain", "warped_level", "warped_gain")
-# Forms that need more of the curve than its value at tau, for models that see features.
-CURVE_FORMS = ("best_gain",)
+# Those for models that see features, the whole curve up to tau among them.
+FEATURE_FORMS = (*FORMS, "best_gain")
 _SMALL = 1e-12
 _NORMAL_IQR = 1.349
 # sinh of more than 300 passes 1e130; the limit avoids overflow and nothing else.
@@ -108,7 +108,7 @@ class Form:
 
     Attributes
     ----------
-    name : one of FORMS or CURVE_FORMS.
+    name : one of FEATURE_FORMS.
     columns : the features whose extreme a gain counts from; none for a level.
     extreme : "max" or "min" (of one column, either).
     median : what stands in where a run has no finite value there.

@@ -1,4 +1,4 @@
-"""Configurations as vectors: what a model of the loss sees, and where it looks for a better one.
+"""Configurations as vectors: inputs of a model of the loss, and candidates for a better one.
 
 Vectors are ConfigSpace's own (numbers in 0..1, a category by its position, NaN where inactive).
 """
@@ -75,7 +75,7 @@ class Candidates:
         return np.array([vector for vector in active if vector is not None])
 
     def _active(self, vector: np.ndarray) -> np.ndarray | None:
-        """The vector with what is inactive taken out; None where the space forbids it."""
+        """The vector with NaN where a parameter is inactive; None where the space forbids it."""
         values = dict(ConfigSpace.Configuration(self._space, vector=vector))
         try:
             return deactivate_inactive_hyperparameters(values, self._space).get_array()

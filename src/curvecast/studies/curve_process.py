@@ -46,7 +46,7 @@ _ITERATIONS, _ITERATIONS_AGAIN = 60, 20
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """Values of runs on the way, in the order in which they became known.
+    """Values of runs on the way, in the order in which they were measured.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Values:
 
     @classmethod
     def at_the_end(cls, points: np.ndarray, runs: np.ndarray) -> Self:
-        """What is asked for: the unknown final values of configurations."""
+        """The final values of configurations, to be predicted."""
         return cls(points, np.zeros(len(points)), runs, np.full(len(points), np.nan))
 
     def joined(self, other: Self) -> Self:
@@ -87,7 +87,7 @@ class CurveProcess:
         self._milestones: list[tuple[int, _Scale, np.ndarray]] = []
 
     def learn(self, values: Values) -> None:
-        """Take all values known so far, `FIRST` or more.
+        """Learn from all values so far, `FIRST` or more.
 
         Those of the call before come first, unchanged.
         """
@@ -104,7 +104,7 @@ class CurveProcess:
         self._solve()
 
     def unit(self, losses: np.ndarray | float) -> np.ndarray:
-        """Losses in the unit of the process; those that are not finite as the worst known one."""
+        """Losses in the unit of the process; those that are not finite as the worst one."""
         return self._scale(losses)
 
     def ends(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +116,7 @@ class CurveProcess:
         """
         begun = len(self._end_points)
         new = Values.at_the_end(points[begun:], np.arange(begun, len(points)))
-        # Whitened covariances between the known values and the ends of the runs.
+        # Whitened covariances between the values and the ends of the runs.
         self._ends = np.hstack([self._ends, self._whiten(new)])
         self._end_points = points
         return self._moments(self._ends)
@@ -134,7 +134,7 @@ class CurveProcess:
     def believing(self, asked: Values) -> CurveProcess:
         """This process after values that turned out as it predicts them (kriging believer).
 
-        Ginsbourger, Le Riche, Carraro (2010); the losses of `asked` are not looked at.
+        Ginsbourger, Le Riche, Carraro (2010); the losses of `asked` are not read.
         """
         mean, _ = self._moments(self._whiten(asked))
         other = copy.deepcopy(self)
@@ -157,11 +157,11 @@ class CurveProcess:
         return self._milestones[-1][2]
 
     def _extend(self, values: Values) -> None:
-        """Take up the values that are new: further rows of the inverse Cholesky factor L^-1."""
+        """Add the values that are new: further rows of the inverse Cholesky factor L^-1."""
         old, n = len(self._values), len(values)
         if old == n:
             return
-        known, new = values.take(slice(old)), values.take(slice(old, n))
+        earlier, new = values.take(slice(old)), values.take(slice(old, n))
         if n > len(self._inverse):
             larger = np.zeros((2 * n, 2 * n))
             larger[:old, :old] = self._inverse[:old, :old]
@@ -176,10 +176,10 @@ class CurveProcess:
         runs = Values.at_the_end(self._end_points, np.arange(len(self._end_points)))
         rest = _covariance(self._theta, new, runs) - cross.T @ self._ends
         self._ends = np.vstack([self._ends, corner @ rest])
-        self._values = known.joined(new)
+        self._values = earlier.joined(new)
 
     def _whiten(self, asked: Values) -> np.ndarray:
-        """L^-1 K(known, asked), shape (n_known, n_asked)."""
+        """L^-1 K(values, asked), shape (n, n_asked)."""
         n = len(self._values)
         return self._inverse[:n, :n] @ _covariance(self._theta, self._values, asked)
 
@@ -235,7 +235,7 @@ def _choose(
     length = np.full(n_lengths, np.log(_LENGTH * np.sqrt(n_lengths)))
     center = np.concatenate([_PRIOR_MEAN, length])
     spread = np.concatenate([_PRIOR_STD, np.full(n_lengths, _LENGTH_STD)])
-    found = most_probable(
+    best = most_probable(
         _covariance_at(values.take(rows)),
         targets[rows],
         Prior(center, spread),
@@ -244,7 +244,7 @@ def _choose(
         iterations=_ITERATIONS_AGAIN if before else _ITERATIONS,
         tolerance=1e-4,
     )
-    return scale, found.x
+    return scale, best.x
 
 
 @dataclass(frozen=True)
