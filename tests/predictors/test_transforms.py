@@ -92,7 +92,7 @@ def test_auto_takes_the_form_that_errs_least_on_unseen_runs(
     X = build(
         CurveSet(curves.configs, values, curves.epochs, "m", "maximize", "synthetic/levels"), [4]
     )[4]
-    model = make_predictor("extra_trees", target="auto", draws=3).fit_xy(X, values[:, -1])
+    model = make_predictor("extra_trees", target="auto", max_trees=30).fit_xy(X, values[:, -1])
     assert FORMS[int(model.diagnostics()["target"])] in ("gain", "best_gain")
 
 
