@@ -13,10 +13,10 @@ import pytest
 
 from curvecast import CurveSet, DataError
 from curvecast.predictors.base import Prediction as Predicted
-from curvecast.studies.definitions import objective_of, settings_of
+from curvecast.studies.definitions import Parts, objective_of, settings_of
 from curvecast.studies.evaluation import Trial
 from curvecast.studies.objectives import prediction
-from curvecast.studies.objectives.prediction import Parts, Prediction
+from curvecast.studies.objectives.prediction import Prediction, split
 from curvecast.studies.objectives.recorded import Recorded
 from curvecast.studies.objectives.training import Training
 from curvecast.studies.scheduler import run
@@ -85,21 +85,25 @@ def test_a_task_in_a_file_may_not_hide_behind_a_module(tmp_path: Path) -> None:
     assert str(tmp_path) not in sys.path
 
 
+def parts_of(train: int, validation: int, test: int, **options: Any) -> Parts:
+    return Parts(n_train=train, n_validation=validation, n_test=test, **options)
+
+
 def test_splits_share_no_configuration_and_can_follow_the_file(make_curves: Make) -> None:
     curves = make_curves(40)
-    parts = Parts(20, 10, 10, tau=3, in_file_order=True).of(curves)
+    parts = split(curves, parts_of(20, 10, 10, tau=3, in_file_order=True))
     assert [p.configs["id"].iloc[0] for p in parts] == ["run0", "run20", "run30"]
-    drawn = Parts(20, 10, 10, tau=3).of(curves)
+    drawn = split(curves, parts_of(20, 10, 10, tau=3))
     ids = [set(p.configs["id"]) for p in drawn]
     assert [len(i) for i in ids] == [20, 10, 10]
     assert len(set.union(*ids)) == 40
     assert list(drawn[0].configs["id"]) != list(parts[0].configs["id"])
     twice = replace(curves, configs=curves.configs.assign(group=np.arange(40) // 2))
-    groups = [set(p.groups) for p in Parts(19, 9, 8, tau=3).of(twice)]
+    groups = [set(p.groups) for p in split(twice, parts_of(19, 9, 8, tau=3))]
     assert [len(g) for g in groups] == [10, 5, 4]
     assert len(set.union(*groups)) == 19
     with pytest.raises(DataError, match="40 usable runs, the splits need 41"):
-        Parts(20, 10, 11, tau=3).of(curves)
+        split(curves, parts_of(20, 10, 11, tau=3))
 
 
 class LineFit:
@@ -122,7 +126,7 @@ def test_tuning_beats_the_untuned_predictor(
 ) -> None:
     monkeypatch.setattr(prediction, "make_predictor", lambda model, **options: LineFit(**options))
     objective = Prediction(
-        "ridge", make_curves(60), Parts(30, 15, 15, tau=5), load_space("predictors.lstm")
+        "ridge", make_curves(60), parts_of(30, 15, 15, tau=5), load_space("predictors.lstm")
     )
     evaluations = run(Settings("s", max_budget=27, iterations=8, workers=0), objective)
     best = min((e for e in evaluations if e.budget == 27), key=lambda e: e.loss)

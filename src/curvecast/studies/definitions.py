@@ -1,22 +1,4 @@
-"""Studies and networks as a config describes them, made into settings and objectives.
-
-study_definitions:
-  digits_mlp:
-    objective: training            # or prediction, recorded
-    task: digits_mlp               # or file.py:Class, package.module:Class
-    optimizers: [bohb]             # or freeze_thaw, hyperband, random, grid
-    eta: 3
-    min_budget: 1
-    max_budget: 27
-    iterations: 4
-    workers: 1
-    seeds: 2
-    timeout: 120
-    stopping: {predictor: gain_gp, Delta: 0.8}
-    data: task/usps                # raw data that the task reads
-    fidelity: data                 # budgets are percent of the training data instead of epochs
-    configuration_of: other        # search only what a transfer of its configuration leaves open
-"""
+"""Describes studies and networks of a config as typed models, and makes objectives of them."""
 
 from __future__ import annotations
 
@@ -90,7 +72,15 @@ class TrainingStudy(_Study):
 
 
 class Parts(Strict):
-    """Numbers of runs per split, and the last epoch that is seen; see `prediction.Parts`."""
+    """How the runs of a collection are divided, and what is predicted from what.
+
+    Attributes
+    ----------
+    n_train, n_validation, n_test : runs of the three splits, without a common configuration.
+    tau : last epoch that is seen.
+    in_file_order : split as in LCBench's task A (the first runs train); otherwise the order is
+        drawn, from a seed that the collection's name gives.
+    """
 
     n_train: AtLeastOne
     n_validation: AtLeastOne
@@ -220,7 +210,7 @@ def objective_of(
         from curvecast.studies.objectives.recorded import Recorded
 
         return Recorded(curves, space, early_of(definition))
-    from curvecast.studies.objectives.prediction import Parts, Prediction
+    from curvecast.studies.objectives.prediction import Prediction
 
     assert space is not None
     parts = Parts(**definition["parts"])

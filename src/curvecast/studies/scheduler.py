@@ -161,7 +161,7 @@ def run(
 
     Raises
     ------
-    StudyError : the study cannot go on (time limit, stalled, no possible configuration).
+    StudyError : the study cannot go on (time limit, no possible configuration).
     DataError : a log that cannot be read, a space that the sampler cannot search, or another
         process that runs this study.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import ConfigSpace
@@ -13,56 +12,38 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
+from curvecast.studies.definitions import Parts
 from curvecast.studies.evaluation import Config, Objective, Trial
 
 METRICS = ("mse", "mae")
 
 
-@dataclass(frozen=True)
-class Parts:
-    """How the runs of a collection are divided, and what is predicted from what.
+def split(curves: CurveSet, parts: Parts) -> list[CurveSet]:
+    """Training, validation and test runs; runs without a finite end are left out.
 
-    Attributes
-    ----------
-    n_train, n_validation, n_test : runs of the three splits, without a common configuration.
-    tau : last epoch that is seen.
-    in_file_order : split as in LCBench's task A (the first runs train); otherwise the order is
-        drawn, from a seed that the collection's name gives.
+    Raises
+    ------
+    DataError : fewer usable runs than the splits need.
     """
-
-    n_train: int
-    n_validation: int
-    n_test: int
-    tau: int
-    in_file_order: bool = False
-
-    def of(self, curves: CurveSet) -> tuple[CurveSet, CurveSet, CurveSet]:
-        """Training, validation and test runs; runs without a finite end are left out.
-
-        Raises
-        ------
-        DataError : fewer usable runs than the splits need.
-        """
-        groups = curves.groups
-        place = np.arange(groups.max() + 1)
-        if not self.in_file_order:
-            rng = np.random.default_rng(seed_from(curves.name, "study"))
-            place = rng.permutation(len(place))
-        by_group = np.argsort(place[groups], kind="stable")
-        rows = by_group[np.isfinite(curves.final[by_group])]
-        sizes = (self.n_train, self.n_validation, self.n_test)
-        parts, start = [], 0
-        for size in sizes:
-            end = start + size
-            while 0 < end < len(rows) and groups[rows[end]] == groups[rows[end - 1]]:
-                end += 1
-            if end > len(rows):
-                raise DataError(
-                    f"{len(rows)} usable runs, the splits need {sum(sizes)}", file=curves.name
-                )
-            parts.append(curves.take(rows[start:end]))
-            start = end
-        return parts[0], parts[1], parts[2]
+    groups = curves.groups
+    place = np.arange(groups.max() + 1)
+    if not parts.in_file_order:
+        place = np.random.default_rng(seed_from(curves.name, "study")).permutation(len(place))
+    by_group = np.argsort(place[groups], kind="stable")
+    rows = by_group[np.isfinite(curves.final[by_group])]
+    sizes = (parts.n_train, parts.n_validation, parts.n_test)
+    splits, start = [], 0
+    for size in sizes:
+        end = start + size
+        while 0 < end < len(rows) and groups[rows[end]] == groups[rows[end - 1]]:
+            end += 1
+        if end > len(rows):
+            raise DataError(
+                f"{len(rows)} usable runs, the splits need {sum(sizes)}", file=curves.name
+            )
+        splits.append(curves.take(rows[start:end]))
+        start = end
+    return splits
 
 
 class Prediction(Objective):
@@ -80,7 +61,7 @@ class Prediction(Objective):
 
     Raises
     ------
-    DataError : another metric; see `Parts.of`.
+    DataError : another metric; see `split`.
     """
 
     def __init__(
@@ -98,7 +79,7 @@ class Prediction(Objective):
         self.model, self.parts, self.space = model, parts, space
         self.fixed = dict(fixed or {})
         self._content = identity.of_curves(curves)
-        self._train, self._validation, self._test = parts.of(curves)
+        self._train, self._validation, self._test = split(curves, parts)
 
     def identity(self) -> dict[str, Any]:
         """Model with its code, collection and splits."""
@@ -106,7 +87,7 @@ class Prediction(Objective):
             "predictor": self.model,
             "code": identity.of_model(self.model),
             "curves": self._content,
-            "parts": vars(self.parts),
+            "parts": self.parts.model_dump(),
             "fixed": self.fixed,
             "metric": self.metric,
         }

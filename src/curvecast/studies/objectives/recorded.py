@@ -1,9 +1,9 @@
-"""Recorded curves as a tabular benchmark: an evaluation looks a run up instead of training it.
+"""Evaluates configurations on recorded curves: reads a run instead of training it.
 
-Budgets are epochs. A configuration that was not recorded is answered by the nearest recorded one
-that the study has not used yet, and every evaluation says how far away that was. (Where repeats
-were allowed, a search that has found a good region would look up one and the same run again and
-again, which no real training does, and a stopping rule would know its end beforehand.)
+Budgets are epochs. For a configuration that was not recorded the nearest recorded one counts that
+the study has not used yet, and every evaluation reports its distance. (If repeats were allowed, a
+search in a good region would read one and the same run again and again, which no real training
+does, and a stopping rule would know its end beforehand.)
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Recorded(Objective):
         return row, float(distances[row])
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
-        """Look up the loss; see `evaluation.Objective` for the information that comes with it.
+        """Read the loss; see `evaluation.Objective` for the information that comes with it.
 
         `row`, `distance` and, where the space holds it, the recorded configuration as `evaluated`
         are added; a run that is not finite at the budget has diverged.
