@@ -66,10 +66,10 @@ def one_line(error: ValidationError, data: Any, schema: Mapping[str, Any]) -> st
         given = f"{context['discriminator'].strip(chr(39))} {context['tag']!r}"
         return _at(path, f"{given} is not one of {context['expected_tags'].replace(chr(39), '')}")
     here = dict.fromkeys(p["msg"] for p in problems if _path(p["loc"], data) == path)
-    said = " or ".join(here).removeprefix("Value error, ").replace(" or Input should be", " or")
+    problem = " or ".join(here).removeprefix("Value error, ").replace(" or Input should be", " or")
     if first["type"] == "value_error":
-        return _at(path, said)
-    return _at(path, f"{said[:1].lower()}{said[1:]}, not {first['input']!r}")
+        return _at(path, problem)
+    return _at(path, f"{problem[:1].lower()}{problem[1:]}, not {first['input']!r}")
 
 
 def _at(path: list[str | int], text: str) -> str:

@@ -36,7 +36,7 @@ def run_job(
 
     What `folder` has logged of a seed is not computed again. The result has, by name,
     `evaluations` (see `summary.evaluations_frame`); for real training `curves`, the runs as the
-    collection `trained/{name}` (ids begin with the seed and end with the optimiser); on recorded
+    collection `trained/{name}` (ids begin with the seed and end with the optimizer); on recorded
     curves `regret` (see `summary.regrets`).
 
     Parameters
@@ -96,7 +96,7 @@ def _label(optimizer: str, early: EarlyEnd | None) -> str:
 
 
 def gather_curves(sets: Sequence[CurveSet]) -> CurveSet:
-    """Runs of all seeds and optimisers as one collection; equal configurations share a group."""
+    """Runs of all seeds and optimizers as one collection; equal configurations share a group."""
     together = concat(sets)
     columns = together.configs.drop(columns=["id", "group"])
     configs = together.configs.assign(group=group_equal_rows(columns))

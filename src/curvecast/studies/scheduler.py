@@ -155,7 +155,7 @@ def run(
 
     With a `directory` the study logs there in hpbandster's format (`configs.json`,
     `results.json`; hpbandster's `logged_results_to_HBS_result` opens them). A study that was
-    killed goes on when this function is called again: every logged evaluation is looked up
+    killed goes on when this function is called again: every logged evaluation is read
     instead of computed. Logs of another study (settings, objective or code differ) are moved to
     `superseded/`.
 

@@ -132,7 +132,7 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
 
 
 def study_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """`studies.csv`: one row per study and optimiser, means over its seeds.
+    """`studies.csv`: one row per study and optimizer, means over its seeds.
 
     Columns: `study, optimizer, seeds, unique_configurations, evaluations, failed, stopped,
     budget_used, seconds, loss, loss_low, loss_high` (incumbents' mean and 95 % interval over
@@ -193,7 +193,7 @@ def regret_rows(regrets: pd.DataFrame) -> pd.DataFrame:
 def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
     """Differences of the final regret, `optimizer` minus every other one, paired.
 
-    Differences are taken per study and seed, averaged per study, and the interval is Student's t
+    Differences are per study and seed, averaged per study, and the interval is Student's t
     over studies, which are the replicates. Columns: `optimizer, other, studies, seeds,
     difference, low, high, studies_ahead` (a lower regret is better); no row without `optimizer`.
     """
