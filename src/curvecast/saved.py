@@ -228,15 +228,16 @@ def _settings(cells: pd.DataFrame, like: CurveSet, path: Path) -> pd.DataFrame:
     ids = next((name for name in ("id", "run") if name in cells.columns), None)
     labels = cells.index if ids is None else cells[ids]
     settings: dict[str, Any] = {"id": [str(label) for label in labels], "group": range(len(cells))}
-    for name, dtype in like.configs.dtypes.items():
+    for name in map(str, like.configs.columns):
         if not name.startswith(("hp_", "ap_")):
             continue
+        dtype = like.configs[name].dtype
         column = next((c for c in (name[3:], name) if c in cells.columns), None)
         if column is None:
             raise DataError("the model needs this column", file=path, column=name[3:])
         categorical = isinstance(dtype, pd.CategoricalDtype)
         values = setting(cells[column], path, categorical=categorical)
-        if categorical:
+        if isinstance(dtype, pd.CategoricalDtype):
             unknown = values.notna() & ~values.isin(dtype.categories)
             for row in values.index[unknown][:1]:
                 known = ", ".join(map(str, dtype.categories))

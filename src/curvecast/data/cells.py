@@ -7,6 +7,7 @@ import gzip
 import zlib
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,7 +118,7 @@ def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:
     if is_number.all() and not categorical:
         values = text.astype(np.float64)
         for row in column.index[np.isinf(values)][:1]:
-            where = {"file": path, "row": counted(row), "column": column.name}
+            where: dict[str, Any] = {"file": path, "row": counted(row), "column": column.name}
             raise DataError("a hyper-parameter is infinite", **where)
         return pd.Series(values, index=column.index)
     if not categorical and (is_number & ~missing).any():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -169,7 +169,7 @@ def _ids(table: pd.DataFrame, column: str | None, path: Path) -> np.ndarray:
     text = as_text(table[column].to_numpy(dtype=object, na_value=""))
     first: dict[str, object] = {}
     for row, label in zip(table.index, text, strict=True):
-        where = {"file": path, "row": counted(row), "column": column}
+        where: dict[str, Any] = {"file": path, "row": counted(row), "column": column}
         if label == "nan":
             raise DataError("the id is missing", **where)
         if label in first:

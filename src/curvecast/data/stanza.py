@@ -90,8 +90,6 @@ class Stanza(Strict):
     licence: str = ""
     citation: str = ""
     description: str = ""
-    metric: str = ""
-    direction: Direction | None = None
 
 
 class TaskStanza(Stanza):

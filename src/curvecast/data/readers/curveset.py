@@ -22,6 +22,8 @@ class Stanza(stanzas.Stanza):
     left out; diverged ones stay.
     """
 
+    metric: str = ""
+    direction: stanzas.Direction | None = None
     target: str = ""
     series: stanzas.Names = ()
     complete: bool = False
