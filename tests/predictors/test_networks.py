@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,9 +15,7 @@ import torch
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.curves import concat
 from curvecast.predictors import _batched_layers as layers
-from curvecast.predictors import _network_shapes as shapes
 from curvecast.predictors import networks
-from curvecast.predictors._network_ensembles import Lines
 from curvecast.predictors._network_inputs import Steps, thin
 
 MODELS = ("cnn", "lstm", "cnn_lstm")
@@ -44,12 +43,12 @@ def test_singhs_shapes() -> None:
     """Ten values and seven settings; the counts are those of the layers' definitions."""
     static, values = torch.randn(1, 4, 7), torch.randn(1, 4, 10)
     wanted = {
-        shapes.SinghCNN(3, 7, 10, (64,)): 64 * 2 + 64 + 15 * 64 + 1,
+        layers.SinghCNN(3, 7, 10, (64,)): 64 * 2 + 64 + 15 * 64 + 1,
         # best of Singh's BOHB study
-        shapes.SinghCNN(3, 7, 10, (40, 38)): 120 + 38 * 80 + 38 + 13 * 38 + 1,
-        shapes.SinghLSTM(3, 7, 10, 100, 1): 400 * (1 + 100 + 2) + 17 * 100 + 1,
-        shapes.SinghLSTM(3, 7, 10, 94, 2): 376 * (97 + 190) + 17 * 94 + 1,
-        shapes.SinghCNNLSTM(3, 7, 10, 16, 128, 1): 32 + 512 * 131 + 1281,
+        layers.SinghCNN(3, 7, 10, (40, 38)): 120 + 38 * 80 + 38 + 13 * 38 + 1,
+        layers.SinghLSTM(3, 7, 10, None, 100, 1): 400 * (1 + 100 + 2) + 17 * 100 + 1,
+        layers.SinghLSTM(3, 7, 10, None, 94, 2): 376 * (97 + 190) + 17 * 94 + 1,
+        layers.SinghLSTM(3, 7, 10, 16, 128, 1): 32 + 512 * 131 + 1281,
     }
     for network, count in wanted.items():
         assert sum(parameter[0].numel() for parameter in network.parameters()) == count
@@ -57,10 +56,10 @@ def test_singhs_shapes() -> None:
 
 
 def test_the_convolution_of_seven_settings_is_the_state_of_128_units_without_a_map() -> None:
-    start = shapes.StaticConvolution(2, 7, 16, 128)
+    start = layers.StaticConvolution(2, 7, 16, 128)
     assert isinstance(start.map, torch.nn.Identity)
     assert start(torch.randn(1, 5, 7)).shape == (2, 5, 128)
-    assert shapes.StaticConvolution(2, 3, 16, 128)(torch.randn(1, 5, 3)).shape == (
+    assert layers.StaticConvolution(2, 3, 16, 128)(torch.randn(1, 5, 3)).shape == (
         2,
         5,
         128,
@@ -83,7 +82,7 @@ def test_lstm_is_torchs_lstm_for_every_member() -> None:
 
 
 def test_convolution_and_pooling_are_torchs() -> None:
-    ours = layers.Conv1d(2, 3, 5, 2, before=1, after=1)
+    ours = layers.Conv1d(2, 3, 5, 2, padding=(1, 1))
     x = torch.randn(1, 4, 6, 3)
     out = layers.max_pool(ours(x))
     for member in range(2):
@@ -98,9 +97,9 @@ def test_convolution_and_pooling_are_torchs() -> None:
 @pytest.mark.parametrize("kind", MODELS)
 def test_outputs_of_causal_networks_ignore_later_steps(kind: str) -> None:
     network = {
-        "cnn": lambda: shapes.CausalCNN(2, 3, 4, (8, 8)),
-        "lstm": lambda: shapes.CausalLSTM(2, 3, 4, 8, 1),
-        "cnn_lstm": lambda: shapes.CausalCNNLSTM(2, 3, 4, 6, 8, 1),
+        "cnn": lambda: layers.CausalCNN(2, 3, 4, (8, 8)),
+        "lstm": lambda: layers.CausalLSTM(2, 3, 4, None, 8, 1),
+        "cnn_lstm": lambda: layers.CausalLSTM(2, 3, 4, 6, 8, 1),
     }[kind]()
     torch.nn.init.normal_(network.head.out.weight)
     static, channels = torch.randn(1, 5, 3), torch.randn(1, 5, 9, 4)
@@ -140,7 +139,8 @@ def test_a_member_does_not_learn_from_runs_that_it_leaves_out() -> None:
 def test_training_finds_the_least_squares_solution(
     optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layers, "WEIGHT_DECAY", 0.0)
+    plain = partial(layers.OPTIMIZERS[optimizer], weight_decay=0.0)
+    monkeypatch.setitem(layers.OPTIMIZERS, optimizer, plain)
     monkeypatch.setattr(layers, "BATCH_SIZE", 25)
     x = torch.randn(50, 2)
     target = (x @ torch.tensor([[1.0], [-2.0]]) + 0.5).expand(3, -1, -1)
@@ -163,7 +163,7 @@ def test_lines_are_least_squares_over_the_runs_that_a_member_sees() -> None:
     values = np.array([[1.0, 5.0], [2.0, 5.0], [4.0, 5.0], [9.0, 5.0]])
     y = np.array([3.0, 5.0, 9.0, -7.0])
     sees = np.array([[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
-    lines = Lines.of(values, y, sees)
+    lines = networks.Lines.of(values, y, sees)
     np.testing.assert_allclose(lines.slope[0], [2.0, 0.0], atol=1e-12)
     np.testing.assert_allclose(lines.shift[0], [1.0, 17 / 3])
     np.testing.assert_allclose(lines.scale[1, 1], y.std())
@@ -187,15 +187,16 @@ def test_steps_hold_ends_means_and_changes(make_curves: Callable[..., CurveSet])
     curves.values[4, 3:] = np.nan
     curves.values[2, :2] = np.nan
     steps = Steps.of(curves, np.array([0, 2, 5]))
-    np.testing.assert_array_equal(steps.values(curves, 3)[3], [3, 5, 19])
-    np.testing.assert_array_equal(steps.values(curves, 3)[4], [4, 6, 6])
-    assert steps.values(curves, 3)[2, 0] == np.median(np.delete(np.arange(9), 2))
-    channels = steps.channels(curves, 3)
-    assert channels.shape == (9, 3, steps.n_channels)
+    values = steps.values(curves)
+    np.testing.assert_array_equal(values[3], [3, 5, 19])
+    np.testing.assert_array_equal(values[4], [4, 6, 6])
+    assert values[2, 0] == np.median(np.delete(np.arange(9), 2))
+    channels = steps.channels(curves)
+    assert channels.shape == (9, 3, 5)
     assert np.isfinite(channels).all()
-    np.testing.assert_array_equal(steps.channels(curves, 2), channels[:, :2])
-    hidden = steps.channels(curves.hide_after(3), 2)
-    np.testing.assert_array_equal(hidden, channels[:, :2])
+    first = steps.until(2)
+    np.testing.assert_array_equal(first.channels(curves), channels[:, :2])
+    np.testing.assert_array_equal(first.channels(curves.hide_after(3)), channels[:, :2])
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -13,6 +13,6 @@ from curvecast.predictors.options import option_types
 
 @pytest.mark.parametrize("model", sorted(registry()))
 def test_the_source_names_the_options_that_the_class_takes(model: str) -> None:
-    fixed = registry()[model][1]
-    cls = getattr(importlib.import_module(module_of(model)), fixed["class"])
-    assert set(option_types(model)) == set(options_of(cls)) - set(fixed)
+    entry = registry()[model]
+    cls = getattr(importlib.import_module(module_of(model)), entry.cls)
+    assert set(option_types(model)) == set(options_of(cls)) - set(entry.options)

@@ -1,25 +1,32 @@
-"""The eleven parametric families of learning curves of Domhan et al. (2015, table 1).
+"""The eleven parametric families of curves of Domhan et al. (2015, table 1), and their fits.
 
 Every family is used in its affine closure c + m g(x; theta), x the number of trained epochs: a
 curve keeps its family when the unit of the metric, its zero or its sign change. Only the one or
 two parameters theta inside g are nonlinear. In the closure some of the published formulas span
-the same curves (Hill3, log power and MMF; exp4, Janoschek and Weibull); there the families
-differ in the range of the exponent, that is, in what they hold to be plausible: a slow
-heavy-tailed approach, a sigmoid, or both. All theta are logarithms except those of vapor
-pressure, so that ranges and grids are invariant under a change of scale.
+the same curves (Hill3, log power and MMF; exp4, Janoschek and Weibull); there the families differ
+in the range of the exponent: a slow heavy-tailed approach, a sigmoid, or both.
+
+`fit` fits one family to many curves at once by variable projection (Golub and Pereyra 1973):
+offset and amplitude are eliminated in closed form, and a bounded, multi-start
+Levenberg-Marquardt iteration with Kaufman's (1975) Jacobian moves theta.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 Shape = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+N_STARTS = 3
+MAX_ITERATIONS = 60
+_TOLERANCE = 1e-8
 _LARGEST_EXPONENT = 500.0
 _KNOTS = 9
 _FLAT = 1e-9
+_NO_NORM = 1e-20
 
 
 @dataclass(frozen=True)
@@ -54,13 +61,11 @@ class Family:
 
     def grid(self, last_epoch: float) -> np.ndarray:
         """Centres of a regular division of the box into cells, shape (prod(nodes), d)."""
-        lower, upper = self.bounds(last_epoch)
         axes = [
             low + (np.arange(n) + 0.5) * (high - low) / n
-            for low, high, n in zip(lower, upper, self.nodes, strict=True)
+            for low, high, n in zip(*self.bounds(last_epoch), self.nodes, strict=True)
         ]
-        mesh = np.meshgrid(*axes, indexing="ij")
-        return np.stack([m.ravel() for m in mesh], axis=-1) if axes else np.zeros((1, 0))
+        return np.array(list(product(*axes)), dtype=np.float64)
 
     def cell_sides(self, last_epoch: float) -> np.ndarray:
         """Lengths of the sides of a cell of the grid, shape (d,)."""
@@ -73,7 +78,7 @@ class Family:
         nodes = np.array(self.nodes, dtype=np.int64)
         position = ((theta - lower) / (upper - lower) * nodes).astype(np.int64)
         strides = np.cumprod(np.append(1, nodes[:0:-1]))[::-1][: len(nodes)]
-        return (np.clip(position, 0, nodes - 1) * strides).sum(axis=-1, dtype=np.int64)
+        return np.clip(position, 0, nodes - 1) @ strides
 
 
 def _ilog2(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,8 +126,8 @@ def _stretched_exponential(x: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray
     return -np.expm1(-q), np.stack([exponent * slope, t * slope], axis=-1)
 
 
-# Ranges of plain parameters; "time" and "rate" are scales of time between a tenth of an epoch and
-# twice the curve. All but vapor pressure's are bounds of a logarithm.
+# Limits of plain parameters ("time" and "rate" are scales of time); logarithms but for vapor
+# pressure, so that ranges and grids are invariant under a change of scale.
 _SLOW, _STEEP, _ANY = (0.1, 1.0), (1.0, 6.0), (0.2, 4.0)
 
 FAMILIES: tuple[Family, ...] = (
@@ -156,13 +161,8 @@ def scaled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shapes with g(1) = 0, g(E) >= 0 and a span of one between epochs 1 and E.
 
-    Parameters
-    ----------
-    theta : shape (..., d). x : epochs, shape (T,).
-
-    Returns
-    -------
-    g at x, shape (..., T), and at E, shape (...); zero where g does not vary.
+    For theta of shape (..., d) and epochs x of shape (T,): g at x, shape (..., T), and at E, shape
+    (...); zero where g does not vary.
     """
     knots = np.geomspace(1.0, last_epoch, _KNOTS)
     g, _ = family.shape(np.concatenate([knots, x]), theta)
@@ -172,3 +172,132 @@ def scaled(
     factor = np.where(whole[..., -1:] >= whole[..., :1], 1.0, -1.0) / np.where(flat, np.inf, span)
     g = (g - whole[..., :1]) * factor
     return g[..., _KNOTS:], g[..., _KNOTS - 1]
+
+
+@dataclass
+class Fits:
+    """Fits of one family to n curves, or where the iteration stands with them.
+
+    Attributes
+    ----------
+    theta : nonlinear parameters, shape (n, d).
+    rss : residual sum of squares, shape (n,).
+    gradient : J'r of the residuals r by theta after elimination of c and m, shape (n, d).
+    information : J'J, shape (n, d, d); after `fit` zero in the rows and columns of parameters
+        that a bound holds.
+    """
+
+    theta: np.ndarray
+    rss: np.ndarray
+    gradient: np.ndarray
+    information: np.ndarray
+
+    @classmethod
+    def at(cls, theta: np.ndarray, y: np.ndarray, family: Family, x: np.ndarray) -> Fits:
+        """At theta of shape (k, d) for curves y of shape (k, T) with a mean of zero."""
+        g, slopes = family.shape(x, theta)
+        g = g - g.mean(axis=1)[:, None]
+        norm = np.einsum("nt,nt->n", g, g)
+        flat = norm <= _NO_NORM
+        norm = np.where(flat, 1.0, norm)
+        amplitude = np.where(flat, 0.0, np.einsum("nt,nt->n", g, y) / norm)
+        residual = y - amplitude[:, None] * g
+        slopes = slopes - slopes.mean(axis=1, keepdims=True)
+        along = np.einsum("nt,ntd->nd", g, slopes) / norm[:, None]
+        jacobian = -amplitude[:, None, None] * (slopes - g[:, :, None] * along[:, None, :])
+        return cls(
+            theta,
+            np.einsum("nt,nt->n", residual, residual),
+            np.einsum("ntd,nt->nd", jacobian, residual),
+            np.einsum("ntd,nte->nde", jacobian, jacobian),
+        )
+
+    def take(self, rows: np.ndarray) -> Fits:
+        return Fits(*(array[rows] for array in vars(self).values()))
+
+    def put(self, rows: np.ndarray, other: Fits, chosen: np.ndarray) -> None:
+        for name, array in vars(self).items():
+            array[rows[chosen]] = vars(other)[name][chosen]
+
+    def free(self, bounds: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Which parameters no bound holds, and which pairs; shapes (n, d) and (n, d, d)."""
+        lower, upper = bounds
+        held = (self.theta <= lower) & (self.gradient > 0)
+        free = ~(held | ((self.theta >= upper) & (self.gradient < 0)))
+        return free, free[:, :, None] & free[:, None, :]
+
+
+def fit(family: Family, x: np.ndarray, curves: np.ndarray, last_epoch: float) -> Fits:
+    """Fit one family to every curve.
+
+    Parameters
+    ----------
+    x : epochs >= 1, shape (T,).
+    curves : finite values of the order of one, shape (n, T).
+    last_epoch : E, on which the bounds depend.
+    """
+    centred = curves - curves.mean(axis=1)[:, None]
+    bounds = family.bounds(last_epoch)
+    starts = _starts(family, x, centred, last_epoch)
+    n, n_starts, d = starts.shape
+    y = np.repeat(centred, n_starts, axis=0)
+    state = Fits.at(starts.reshape(n * n_starts, d), y, family, x)
+    if d:
+        _minimise(state, y, family, x, bounds)
+    best = np.arange(n) * n_starts + state.rss.reshape(n, n_starts).argmin(axis=1)
+    end = state.take(best)
+    end.information *= end.free(bounds)[1]
+    return end
+
+
+def _starts(family: Family, x: np.ndarray, centred: np.ndarray, last_epoch: float) -> np.ndarray:
+    """Best node by residual sum of squares of each of up to N_STARTS slabs of the grid.
+
+    The slabs divide its first parameter; shape (n, n_starts, d).
+    """
+    grid = family.grid(last_epoch)
+    g, _ = family.shape(x, grid)
+    g = g - g.mean(axis=1, keepdims=True)
+    norm = np.sqrt((g * g).sum(axis=1, keepdims=True))
+    gain = (centred @ np.divide(g, norm, out=np.zeros_like(g), where=norm > _NO_NORM).T) ** 2
+    slabs = np.array_split(np.arange(len(grid)), min(N_STARTS, len(grid)))
+    return np.stack([grid[slab[gain[:, slab].argmax(axis=1)]] for slab in slabs], axis=1)
+
+
+def _minimise(
+    state: Fits,
+    y: np.ndarray,
+    family: Family,
+    x: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Move `state` to local minima in place; curves leave the batch as they converge."""
+    damping = np.full(len(y), 1e-2)
+    negligible = 1e-22 * np.einsum("nt,nt->n", y, y)
+    active = np.flatnonzero(state.rss > negligible)
+    for _ in range(MAX_ITERATIONS):
+        if not len(active):
+            break
+        now = state.take(active)
+        free, pairs = now.free(bounds)
+        step = _damped_step(now.gradient * free, now.information * pairs, damping[active])
+        trial = Fits.at(np.clip(now.theta + step, *bounds), y[active], family, x)
+        better = trial.rss < now.rss
+        small = np.abs(trial.theta - now.theta).max(axis=1) <= _TOLERANCE
+        settled = better & (now.rss - trial.rss <= _TOLERANCE * now.rss)
+        state.put(active, trial, better)
+        damping[active] = np.maximum(damping[active] * np.where(better, 0.2, 5.0), 1e-10)
+        active = active[~(small | settled | (trial.rss <= negligible[active]))]
+
+
+def _damped_step(gradient: np.ndarray, information: np.ndarray, damping: np.ndarray) -> np.ndarray:
+    """Solve (J'J + damping (diag(J'J) + its mean)) step = -gradient for d = 1 or 2."""
+    diagonal = np.einsum("ndd->nd", information)
+    extra = damping[:, None] * (diagonal + diagonal.mean(axis=1, keepdims=True)) + 1e-300
+    diagonal = diagonal + extra
+    if gradient.shape[1] == 1:
+        return -gradient / diagonal
+    off = information[:, 0, 1]
+    determinant = np.maximum(diagonal[:, 0] * diagonal[:, 1] - off * off, 1e-300)
+    swapped = gradient[:, ::-1]
+    return (off[:, None] * swapped - diagonal[:, ::-1] * gradient) / determinant[:, None]

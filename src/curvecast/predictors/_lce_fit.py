@@ -9,15 +9,13 @@ The docstring of `lce` lists the priors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from scipy.special import logsumexp
 
-from curvecast.predictors import _least_squares
-from curvecast.predictors._curve_families import FAMILIES, scaled
+from curvecast.predictors._curve_families import FAMILIES, fit, scaled
 
 AMPLITUDE_MEAN, AMPLITUDE_STD, AMPLITUDE_GROWTH = 0.65, 0.42, 0.2
 NOISE_MEDIAN, NOISE_LOG_STD = 0.05, 2.0
@@ -49,13 +47,14 @@ def extrapolate(values: np.ndarray, epochs: np.ndarray, last_epoch: int) -> np.n
     curves of zeros alone, which show no unit, in units of one.
     """
     out = np.zeros((3, len(values), COMPONENTS))
-    for rows, pattern in _by_pattern(values, epochs):
+    patterns, number = np.unique(used(values, epochs), axis=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        rows = np.flatnonzero(number == i)
         # a lone untrained value stands in for epoch 1
-        x = np.maximum(epochs[pattern], 1).astype(np.float64)
-        nodes = _Nodes.at(x, float(last_epoch))
+        grid = _Grid.at(np.maximum(epochs[pattern], 1).astype(np.float64), float(last_epoch))
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
-            out[:, chunk] = _extrapolate(values[np.ix_(chunk, pattern)], nodes)
+            out[:, chunk] = _extrapolate(values[np.ix_(chunk, pattern)], grid)
     return out
 
 
@@ -64,13 +63,6 @@ def used(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     finite = np.isfinite(values)
     trained = finite & (epochs >= 1)
     return np.where(trained.any(axis=1, keepdims=True), trained, finite)
-
-
-def _by_pattern(values: np.ndarray, epochs: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """Rows that use the same epochs together with the mask of those epochs."""
-    patterns, number = np.unique(used(values, epochs), axis=0, return_inverse=True)
-    for i, pattern in enumerate(patterns):
-        yield np.flatnonzero(number == i), pattern
 
 
 @dataclass(frozen=True)
@@ -152,20 +144,14 @@ class _Shapes:
         return b, gain, sigma**2 * self.gain**2 / precision
 
 
-def _moments(weight: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> list[np.ndarray]:
-    """Weight times 1, the gain and its square."""
-    square = mean * mean
-    square += variance
-    return [weight, weight * mean, weight * square]
-
-
 @dataclass(frozen=True)
-class _Nodes:
+class _Grid:
     """What all curves with the same seen epochs x share: the grid over theta of all families.
 
     Attributes
     ----------
     first : position of each family's first node, shape (F,).
+    cells : sides of the cells, shape (F, 2); ones fill up what a family does not have.
     log_prior : of each node, shape (K,).
     kinds : per ratio in BROWNIAN_RATIOS the noise and the shapes under it.
     growth : how much more than it has shown a curve may be expected to do until the end.
@@ -174,6 +160,7 @@ class _Nodes:
     x: np.ndarray
     last_epoch: float
     first: np.ndarray
+    cells: np.ndarray
     log_prior: np.ndarray
     kinds: tuple[tuple[_Noise, _Shapes], ...]
     growth: float
@@ -181,80 +168,77 @@ class _Nodes:
     @classmethod
     def at(cls, x: np.ndarray, last_epoch: float) -> Self:
         shapes = [scaled(family, family.grid(last_epoch), x, last_epoch) for family in FAMILIES]
+        cells = np.ones((len(FAMILIES), 2))
         priors = []
-        for seen, end in shapes:
-            to_come = np.clip(end - seen[:, -1], 0.0, 1.0)
-            weight = 1.0 - to_come + 1e-3
+        for i, (seen, end) in enumerate(shapes):
+            cells[i, : len(FAMILIES[i].nodes)] = FAMILIES[i].cell_sides(last_epoch)
+            weight = 1.0 - np.clip(end - seen[:, -1], 0.0, 1.0) + 1e-3
             priors.append(np.log(weight / weight.sum() / len(FAMILIES)))
-        seen = np.concatenate([seen for seen, _ in shapes])
-        end = np.concatenate([end for _, end in shapes])
+        seen, end = (np.concatenate(part) for part in zip(*shapes, strict=True))
         noises = [_Noise.of(x, last_epoch, ratio) for ratio in BROWNIAN_RATIOS]
         return cls(
             x=x,
             last_epoch=last_epoch,
             first=np.cumsum([0, *(len(prior) for prior in priors[:-1])]),
+            cells=cells,
             log_prior=np.concatenate(priors),
             kinds=tuple((noise, _Shapes.of(seen, end, noise)) for noise in noises),
             growth=1.0 + AMPLITUDE_GROWTH * float(np.log(last_epoch / x[-1])) ** 2,
         )
 
+    def optima(self, curves: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The least-squares optimum of every family as a node of its own per curve.
 
-@dataclass(frozen=True)
-class _Optima:
-    """The least-squares optimum of every family as a node of its own per curve.
+        Where a family has at least as many parameters as there are values, many optima fit without
+        error and rounding would choose among them; a node of the grid then stands in for itself.
 
-    Where a family has at least as many parameters as there are values, many optima fit without
-    error and rounding would choose among them; a node of the grid then stands in for itself.
-
-    Attributes
-    ----------
-    seen, end : scaled shapes, shapes (n, F, T) and (n, F).
-    replaces : position of the grid node that each one stands in for, shape (n, F).
-    information, cells : J'J of shape (n, F, 2, 2) and sides of the cells, shape (F, 2);
-        zeros and sides of one fill up what a family does not have.
-    """
-
-    seen: np.ndarray
-    end: np.ndarray
-    replaces: np.ndarray
-    information: np.ndarray
-    cells: np.ndarray
-
-    @classmethod
-    def of(cls, curves: np.ndarray, nodes: _Nodes) -> Self:
-        n, n_families = len(curves), len(FAMILIES)
-        seen = np.empty((n, n_families, len(nodes.x)))
-        end = np.empty((n, n_families))
-        replaces = np.empty((n, n_families), dtype=np.int64)
-        information = np.zeros((n, n_families, 2, 2))
-        cells = np.ones((n_families, 2))
+        Returns the scaled shapes at the seen epochs and at the end, shapes (n, F, T) and (n, F);
+        the position of the grid node that each one replaces, (n, F); and J'J, (n, F, 2, 2), with
+        zeros for what a family does not have.
+        """
+        shape = (len(curves), len(FAMILIES))
+        seen, end = np.empty((*shape, len(self.x))), np.empty(shape)
+        replaces, information = np.empty(shape, dtype=np.int64), np.zeros((*shape, 2, 2))
         for i, family in enumerate(FAMILIES):
             d = len(family.nodes)
-            theta = np.tile(family.grid(nodes.last_epoch)[:1], (n, 1))
-            if len(nodes.x) > d + 2:
-                fits = _least_squares.fit(family, nodes.x, curves, nodes.last_epoch)
+            theta = np.tile(family.grid(self.last_epoch)[:1], (len(curves), 1))
+            if len(self.x) > d + 2:
+                fits = fit(family, self.x, curves, self.last_epoch)
                 theta, information[:, i, :d, :d] = fits.theta, fits.information
-            seen[:, i], end[:, i] = scaled(family, theta, nodes.x, nodes.last_epoch)
-            replaces[:, i] = nodes.first[i] + family.cell_of(theta, nodes.last_epoch)
-            cells[i, :d] = family.cell_sides(nodes.last_epoch)
-        return cls(seen, end, replaces, information, cells)
+            seen[:, i], end[:, i] = scaled(family, theta, self.x, self.last_epoch)
+            replaces[:, i] = self.first[i] + family.cell_of(theta, self.last_epoch)
+        return seen, end, replaces, information
 
-    def take(self, rows: slice) -> Self:
-        """The optima of some of the curves."""
-        parts = (self.seen, self.end, self.replaces, self.information)
-        return type(self)(*(part[rows] for part in parts), self.cells)
-
-    def log_volume_share(self, sigma: float) -> np.ndarray:
+    def log_volume_share(self, information: np.ndarray, sigma: float) -> np.ndarray:
         """Log of the share of the cell that the posterior fills by Laplace, shape (n, F).
 
         The uniform prior in the cell enters as a precision of 2 pi / side^2, so that the share
         grows to one as the data say less.
         """
         scale = self.cells / np.sqrt(2.0 * np.pi)
-        a = 1.0 + self.information[..., 0, 0] * (scale[:, 0] / sigma) ** 2
-        b = 1.0 + self.information[..., 1, 1] * (scale[:, 1] / sigma) ** 2
-        c = self.information[..., 0, 1] * scale[:, 0] * scale[:, 1] / sigma**2
+        a = 1.0 + information[..., 0, 0] * (scale[:, 0] / sigma) ** 2
+        b = 1.0 + information[..., 1, 1] * (scale[:, 1] / sigma) ** 2
+        c = information[..., 0, 1] * scale[:, 0] * scale[:, 1] / sigma**2
         return -0.5 * np.log(np.maximum(a * b - c * c, 1.0))
+
+
+def _extrapolate(values: np.ndarray, grid: _Grid) -> np.ndarray:
+    """Mixtures for curves that are finite at all of `grid.x`; shape (3, n, COMPONENTS)."""
+    curves, last, unit = _in_own_unit(values)
+    optima = grid.optima(curves)
+    blocks = [slice(i, i + _BLOCK) for i in range(0, len(curves), _BLOCK)]
+    log_weight, centre, variance = np.block(
+        [
+            [_under(*kind, curves[b], grid, *(part[b] for part in optima)) for kind in grid.kinds]
+            for b in blocks
+        ]
+    )
+    weight = np.exp(log_weight - logsumexp(log_weight, axis=1, keepdims=True))
+    variance = variance + (EXTRAPOLATION_ERROR * centre) ** 2
+    weight, centre, variance = _heaviest(np.stack([weight, centre, variance]))
+    return np.stack(
+        [weight, last[:, None] + unit[:, None] * centre, unit[:, None] * np.sqrt(variance)]
+    )
 
 
 def _in_own_unit(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -274,30 +258,15 @@ def _in_own_unit(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return (values - last[:, None]) / unit[:, None], last, unit
 
 
-def _extrapolate(values: np.ndarray, nodes: _Nodes) -> np.ndarray:
-    """Mixtures for curves that are finite at all of `nodes.x`; shape (3, n, COMPONENTS)."""
-    curves, last, unit = _in_own_unit(values)
-    optima = _Optima.of(curves, nodes)
-    blocks = [slice(i, i + _BLOCK) for i in range(0, len(curves), _BLOCK)]
-    log_weight, centre, variance = np.concatenate(
-        [
-            np.concatenate(
-                [_under(*kind, curves[b], nodes, optima.take(b)) for kind in nodes.kinds], axis=2
-            )
-            for b in blocks
-        ],
-        axis=1,
-    )
-    weight = np.exp(log_weight - logsumexp(log_weight, axis=1, keepdims=True))
-    variance = variance + (EXTRAPOLATION_ERROR * centre) ** 2
-    weight, centre, variance = _heaviest(weight, centre, variance)
-    return np.stack(
-        [weight, last[:, None] + unit[:, None] * centre, unit[:, None] * np.sqrt(variance)]
-    )
-
-
 def _under(
-    noise: _Noise, shapes: _Shapes, curves: np.ndarray, nodes: _Nodes, optima: _Optima
+    noise: _Noise,
+    shapes: _Shapes,
+    curves: np.ndarray,
+    grid: _Grid,
+    seen: np.ndarray,
+    end: np.ndarray,
+    replaces: np.ndarray,
+    information: np.ndarray,
 ) -> np.ndarray:
     """Evidence and predictive mean and variance per family under one kind of noise.
 
@@ -306,28 +275,28 @@ def _under(
     section 3.3, for it and for the evidence. Shape (3, n, F), the first in logs.
     """
     y = curves @ noise.whiten.T
-    own = _Shapes.of(optima.seen, optima.end, noise)
+    own = _Shapes.of(seen, end, noise)
     grid_y, own_y = shapes.along(y), own.along(y)
     yy = np.einsum("nt,nt->n", y, y)
     rows = np.arange(len(y))[:, None]
     top = np.full(len(y), -np.inf)
     total = np.zeros((3, len(y), len(FAMILIES)))
     for sigma, log_noise in zip(NOISE_LEVELS, LOG_NOISE_PRIOR, strict=True):
-        grid_log, *grid_gain = shapes.posterior(grid_y, sigma, nodes.growth)
-        grid_log += nodes.log_prior
-        grid_log[rows, optima.replaces] = -np.inf
-        own_log, *own_gain = own.posterior(own_y, sigma, nodes.growth)
-        own_log += nodes.log_prior[optima.replaces] + optima.log_volume_share(sigma)
+        grid_log, *grid_gain = shapes.posterior(grid_y, sigma, grid.growth)
+        grid_log += grid.log_prior
+        grid_log[rows, replaces] = -np.inf
+        own_log, *own_gain = own.posterior(own_y, sigma, grid.growth)
+        own_log += grid.log_prior[replaces] + grid.log_volume_share(information, sigma)
         high = np.maximum(grid_log.max(axis=1), own_log.max(axis=1))
         common = log_noise - yy / (2.0 * sigma**2) - (curves.shape[1] - 1) * np.log(sigma)
         new_top = np.maximum(top, high + common)
         total *= np.exp(top - new_top)[:, None]
         shift = (common - new_top)[:, None]
-        for gain in (grid_gain, own_gain):
-            gain[1] = gain[1] + noise.variance * sigma**2
-        nodes_parts = _moments(np.exp(grid_log + shift), *grid_gain)
-        by_family = [np.add.reduceat(part, nodes.first, axis=1) for part in nodes_parts]
-        total += np.stack(by_family) + np.stack(_moments(np.exp(own_log + shift), *own_gain))
+        extra = noise.variance * sigma**2
+        parts = _moments(np.exp(grid_log + shift), *grid_gain, extra)
+        total += np.stack([np.add.reduceat(part, grid.first, axis=1) for part in parts]) + np.stack(
+            _moments(np.exp(own_log + shift), *own_gain, extra)
+        )
         top = new_top
     mass, first, second = total
     with np.errstate(divide="ignore"):
@@ -338,22 +307,26 @@ def _under(
     return np.stack([log_weight, carried + mean, np.maximum(second / mass - mean**2, 0.0)])
 
 
-def _heaviest(
-    weight: np.ndarray, centre: np.ndarray, variance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The heaviest components, and the rest merged into one with the same two moments."""
-    order = np.argsort(-weight, axis=1, kind="stable")
-    weight, centre, variance = (
-        np.take_along_axis(a, order, axis=1) for a in (weight, centre, variance)
-    )
-    n = COMPONENTS - 1
-    rest = weight[:, n:]
-    total = rest.sum(axis=1)
-    share = rest / np.maximum(total, _TINY)[:, None]
-    mean = (share * centre[:, n:]).sum(axis=1)
-    second = (share * (variance[:, n:] + (centre[:, n:] - mean[:, None]) ** 2)).sum(axis=1)
+def _moments(
+    weight: np.ndarray, mean: np.ndarray, variance: np.ndarray, extra: float
+) -> list[np.ndarray]:
+    """Weight times 1, the gain and its square."""
+    square = mean * mean
+    square += variance + extra
+    return [weight, weight * mean, weight * square]
 
-    def join(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
-        return np.concatenate([head[:, :n], tail[:, None]], axis=1)
 
-    return join(weight, total), join(centre, mean), join(variance, second)
+def _heaviest(components: np.ndarray) -> np.ndarray:
+    """The heaviest components, and the rest merged into one with the same two moments.
+
+    Weights, centres and variances, shape (3, n, K) to (3, n, COMPONENTS).
+    """
+    order = np.argsort(-components[0], axis=1, kind="stable")
+    components = np.take_along_axis(components, order[None], axis=2)
+    weight, centre, variance = components[:, :, COMPONENTS - 1 :]
+    total = weight.sum(axis=1)
+    share = weight / np.maximum(total, _TINY)[:, None]
+    mean = (share * centre).sum(axis=1)
+    second = (share * (variance + (centre - mean[:, None]) ** 2)).sum(axis=1)
+    merged = np.stack([total, mean, second])[:, :, None]
+    return np.concatenate([components[:, :, : COMPONENTS - 1], merged], axis=2)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from curvecast import features
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors.scaling import WarpScaling, medians
+from curvecast.predictors.scaling import Columns, WarpScaling, medians
 
 
 def positions_of(curves: CurveSet, taus: Iterable[int]) -> dict[int, int]:
@@ -42,10 +44,20 @@ def thin(last: int, n_steps: int, chosen: Iterable[int]) -> np.ndarray:
     return np.unique(np.concatenate([geometric, np.array([*chosen, last], dtype=np.int64)]))
 
 
+def as_tensor(array: np.ndarray) -> Tensor:
+    """In single precision."""
+    return torch.from_numpy(array.astype(np.float32))
+
+
 def static_frame(curves: CurveSet) -> pd.DataFrame:
     """The blocks AP and HP as `features.build` makes them, shape (n_configs, n_columns)."""
     first = int(curves.epochs[0])
     return features.select(features.build(curves, [first])[first], "AP+HP")
+
+
+def settings(columns: Columns, curves: CurveSet) -> Tensor:
+    """Scaled settings of the runs, shape (n_configs, p)."""
+    return as_tensor(columns.apply(static_frame(curves)))
 
 
 @dataclass(frozen=True)
@@ -58,14 +70,14 @@ class Steps:
         covers the epochs after the previous one.
     times : epoch over last epoch and its logarithmic counterpart in [-1, 1], shape (n_steps, 2).
     warps : per series (the curve itself first) those of its value at the end of a step, its mean
-        over the step and its change since the previous step.
+        over the step and its change since the previous step; of all steps.
     medians : of the training runs' values at the steps, shape (n_steps,); they stand in for a
         run that has no finite value yet.
     """
 
     positions: np.ndarray
     times: np.ndarray
-    warps: tuple[tuple[str, tuple[WarpScaling, ...]], ...]
+    warps: dict[str, tuple[WarpScaling, ...]]
     medians: np.ndarray
 
     @classmethod
@@ -74,45 +86,42 @@ class Steps:
         epochs = curves.epochs[positions].astype(np.float64)
         last = float(curves.last_epoch)
         times = np.stack([epochs / last, np.log1p(epochs) / np.log1p(last)], axis=1)
-        warps = tuple(
-            (name, tuple(WarpScaling.of(part) for part in _parts(array, positions)))
+        warps = {
+            name: tuple(WarpScaling.of(part) for part in _parts(array, positions))
             for name, array in _series(curves).items()
-        )
+        }
         ends = _parts(curves.values, positions)[0]
         return cls(positions, 2 * times - 1, warps, medians(ends))
 
-    @property
-    def n_channels(self) -> int:
-        """Channels that `channels` returns."""
-        return 3 * len(self.warps) + self.times.shape[1]
+    def until(self, position: int) -> Self:
+        """The steps up to the one that ends at a position among the epochs."""
+        n = int(np.searchsorted(self.positions, position)) + 1
+        return replace(
+            self, positions=self.positions[:n], times=self.times[:n], medians=self.medians[:n]
+        )
 
-    def step_of(self, position: int) -> int:
-        """The step that ends at a position among the epochs."""
-        return int(np.searchsorted(self.positions, position))
-
-    def channels(self, curves: CurveSet, n_steps: int) -> np.ndarray:
-        """Standardised inputs of the first steps, float32 of shape (n_configs, n_steps, C).
+    def channels(self, curves: CurveSet) -> np.ndarray:
+        """Standardised inputs, float32 of shape (n_configs, n_steps, C).
 
         Raises
         ------
         DataError : a series that was fitted on is missing.
         """
-        positions = self.positions[:n_steps]
         have = _series(curves)
         parts = []
-        for name, warps in self.warps:
+        for name, warps in self.warps.items():
             if name not in have:
                 raise DataError("a series that was fitted on is missing", column=name)
-            for warp, part in zip(warps, _parts(have[name], positions), strict=True):
+            for warp, part in zip(warps, _parts(have[name], self.positions), strict=True):
                 parts.append(warp.apply(part))
-        shape = (len(curves), len(positions))
-        parts += [np.broadcast_to(time, shape) for time in self.times[:n_steps].T]
+        shape = (len(curves), len(self.positions))
+        parts += [np.broadcast_to(time, shape) for time in self.times.T]
         return np.stack(parts, axis=2).astype(np.float32)
 
-    def values(self, curves: CurveSet, n_steps: int) -> np.ndarray:
-        """Value at the end of the first steps in the unit of the curve, (n_configs, n_steps)."""
-        ends = _parts(curves.values, self.positions[:n_steps])[0]
-        return np.where(np.isfinite(ends), ends, self.medians[:n_steps])
+    def values(self, curves: CurveSet) -> np.ndarray:
+        """Value at the end of every step in the unit of the curve, (n_configs, n_steps)."""
+        ends = _parts(curves.values, self.positions)[0]
+        return np.where(np.isfinite(ends), ends, self.medians)
 
 
 def _series(curves: CurveSet) -> dict[str, np.ndarray]:

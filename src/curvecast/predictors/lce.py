@@ -32,7 +32,7 @@ LCBench sets at fractions .1, .25 and .5.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Self
 
@@ -85,9 +85,9 @@ class MixturePrediction(Prediction):
     def cdf(self, value: float | np.ndarray) -> np.ndarray:
         value = np.broadcast_to(np.asarray(value, dtype=np.float64), self.mean.shape)
         gap = value[:, None] - self.centres
-        step = self.widths <= 0
-        certain = np.where(gap >= 0, np.inf, -np.inf)
-        z = np.where(step, certain, gap / np.where(step, 1.0, self.widths))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where(gap >= 0, np.inf, -np.inf)
+            z = np.where(self.widths > 0, gap / self.widths, step)
         return (self.weights * ndtr(z)).sum(axis=1)
 
     def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -117,10 +117,10 @@ class MixturePrediction(Prediction):
 
     def affine(self, shift: np.ndarray | float, scale: float) -> MixturePrediction:
         moved = np.broadcast_to(np.asarray(shift, dtype=np.float64), self.mean.shape)
-        return MixturePrediction(
+        return replace(
+            self,
             mean=moved + scale * self.mean,
             std=scale * self.std,
-            weights=self.weights,
             centres=moved[:, None] + scale * self.centres,
             widths=scale * self.widths,
         )

@@ -53,8 +53,13 @@ from curvecast.predictors._lcnet_sampler import (
     maximise,
     sample,
 )
-from curvecast.predictors._network_ensembles import as_tensor, settings
-from curvecast.predictors._network_inputs import positions_of, static_frame, thin
+from curvecast.predictors._network_inputs import (
+    as_tensor,
+    positions_of,
+    settings,
+    static_frame,
+    thin,
+)
 from curvecast.predictors.base import Predictor, inner_folds
 from curvecast.predictors.distributions import Prediction, ResidualPrediction, WarpedPrediction
 from curvecast.predictors.scaling import Columns

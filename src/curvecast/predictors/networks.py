@@ -33,19 +33,28 @@ the members' ambiguity, which their mean does not suffer from (Krogh and Vedelsb
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from torch import nn
+import pandas as pd
+import torch
+from torch import Tensor, nn
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors import _network_shapes as shapes
-from curvecast.predictors._batched_layers import OPTIMIZERS, one_thread
-from curvecast.predictors._network_ensembles import CausalEnsemble, FixedEnsembles, Recipe
-from curvecast.predictors._network_inputs import positions_of
+from curvecast.features import forward_fill
+from curvecast.predictors import _batched_layers as layers
+from curvecast.predictors._network_inputs import (
+    Steps,
+    as_tensor,
+    positions_of,
+    settings,
+    static_frame,
+    thin,
+)
 from curvecast.predictors.base import Predictor, inner_folds
 from curvecast.predictors.distributions import Prediction, ResidualPrediction
-from curvecast.predictors.scaling import SCALINGS
+from curvecast.predictors.scaling import SCALINGS, Columns, center_and_scale
 
 MODELS = {
     "cnn": {
@@ -70,6 +79,8 @@ MODELS = {
         "cheap": {"epochs": 12, "members": 2},
     },
 }
+
+MAX_STEPS = 12
 
 
 class NetworkPredictor(Predictor):
@@ -110,13 +121,14 @@ class NetworkPredictor(Predictor):
             )
         if members < 2:
             raise DataError(f"members is {members}, an ensemble needs at least 2")
-        if optimizer not in OPTIMIZERS:
-            raise DataError(f"optimizer is {optimizer!r}, not one of {', '.join(OPTIMIZERS)}")
+        if optimizer not in layers.OPTIMIZERS:
+            known = ", ".join(layers.OPTIMIZERS)
+            raise DataError(f"optimizer is {optimizer!r}, not one of {known}")
         default_epochs, default_lr = (60, 0.02) if causal else (100, 0.01)
         self.causal, self.n_members, self.scaling = causal, members, scaling
         self.epochs = default_epochs if epochs is None else int(epochs)
         self.lr, self.optimizer = default_lr if lr is None else lr, optimizer
-        self._held_out: dict[int, float] = {}
+        self._held_out: list[float] = []
 
     def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         """Learn from the runs with a finite end.
@@ -136,40 +148,90 @@ class NetworkPredictor(Predictor):
         self._constant = bool(y.std() <= 1e-12 * max(1.0, abs(self._center)))
         self._variance: dict[int, float] = {}
         self._errors: dict[int, np.ndarray] = {}
-        self._held_out = {}
+        self._held_out = []
         if self._constant:
             return self
-        shape = self.SHAPES[self.causal]
-        recipe = Recipe(shape, self._sizes, self.epochs, self.lr, self.optimizer, self.seed)
-        self._trained: CausalEnsemble | FixedEnsembles = (
-            CausalEnsemble.fit(recipe, curves, positions, sees)
-            if self.causal
-            else FixedEnsembles.fit(recipe, curves, positions, sees, self.scaling)
-        )
+        self._columns = Columns.of(static_frame(curves), self.scaling)
+        if self.causal:
+            self._fit_causal(curves, sees)
+        else:
+            self._fit_singh(curves, sees)
         for tau in positions:
             self._calibrate(curves, tau, 1 - sees)
         return self
 
+    def _fit_causal(self, curves: CurveSet, sees: np.ndarray) -> None:
+        """Train one network for all steps; `sees` is 1 where a member trains on a run."""
+        ends = self._taus.values()
+        self._steps = Steps.of(curves, thin(max(ends), MAX_STEPS, ends))
+        channels = torch.from_numpy(self._steps.channels(curves))
+        values = self._steps.values(curves)
+        self._lines = Lines.of(values, curves.final, sees)
+        target = self._lines.targets(values, curves.final)
+        self._network = self._train(settings(self._columns, curves), channels, target, sees)
+
+    def _fit_singh(self, curves: CurveSet, sees: np.ndarray) -> None:
+        """Train a network per tau, on values and targets that are scaled by the training runs."""
+        static, y = settings(self._columns, curves), curves.final
+        self._zero, self._unit = (float(x[0]) for x in center_and_scale(y[:, None], self.scaling))
+        target = np.broadcast_to(((y - self._zero) / self._unit)[:, None], (len(sees), len(y), 1))
+        self._networks, self._values = {}, {}
+        for tau in self._taus:
+            frame = value_frame(curves, tau)
+            self._values[tau] = Columns.of(frame, self.scaling)
+            values = as_tensor(self._values[tau].apply(frame))
+            self._networks[tau] = self._train(static, values, target, sees)
+
+    def _train(
+        self, static: Tensor, second: Tensor, target: np.ndarray, sees: np.ndarray
+    ) -> nn.Module:
+        """A network trained on settings (runs, p) and its second input (runs, ..., n).
+
+        `target` has shape (members, runs, steps), `sees` (members, runs).
+        """
+        with layers.seeded(self.seed):
+            shape = self.SHAPES[self.causal]
+            network = shape(len(sees), static.shape[-1], second.shape[-1], *self._sizes)
+            layers.train(
+                network,
+                (static, second),
+                as_tensor(target),
+                as_tensor(sees),
+                epochs=self.epochs,
+                lr=self.lr,
+                optimizer=self.optimizer,
+            )
+        return network
+
+    def _members(self, curves: CurveSet, tau: int) -> np.ndarray:
+        """Final values by member in the unit of the curve, shape (members, n_configs)."""
+        static = settings(self._columns, curves)
+        if not self.causal:
+            values = as_tensor(self._values[tau].apply(value_frame(curves, tau)))
+            out = layers.evaluate(self._networks[tau], static, values)
+            return self._zero + self._unit * out[:, :, 0]
+        steps = self._steps.until(self._taus[tau])
+        out = layers.evaluate(self._network, static, torch.from_numpy(steps.channels(curves)))
+        return self._lines.level(out[:, :, -1], steps.values(curves)[:, -1], out.shape[2] - 1)
+
     def _calibrate(self, curves: CurveSet, tau: int, unseen: np.ndarray) -> None:
         """Learn the spread from the members' predictions for runs that they did not see."""
         y = curves.final
-        with one_thread():
-            values = self._trained.members(curves.hide_after(tau), tau)
+        values = self._members(curves.hide_after(tau), tau)
         errors = y - (values * unseen).sum(axis=0) / unseen.sum(axis=0)
         self._variance[tau] = float(np.mean(errors**2))
         # the mean of the members is better than one of them by what they differ
         better = 1 - values.var(axis=0).mean() / max(self._variance[tau], 1e-300)
         shortened = errors * np.sqrt(np.clip(better, 0.25, 1.0))
         self._errors[tau] = shortened / self._spread(values, tau)
-        self._held_out[tau] = 1 - self._variance[tau] / float(y.var())
+        self._held_out.append(1 - self._variance[tau] / float(y.var()))
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
         if tau not in self._taus:
             raise DataError(f"not fitted for tau {tau}, only for {sorted(self._taus)}")
         if self._constant:
             return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
-        with one_thread():
-            values = self._trained.members(curves, tau)
+        values = self._members(curves, tau)
         return ResidualPrediction.of(
             values.mean(axis=0), self._spread(values, tau), self._errors[tau]
         )
@@ -180,9 +242,7 @@ class NetworkPredictor(Predictor):
         return np.maximum(np.sqrt(variance), 1e-300)
 
     def diagnostics(self) -> dict[str, float]:
-        if not self._held_out:
-            return {}
-        return {"held_out_r2": float(np.mean(list(self._held_out.values())))}
+        return {"held_out_r2": float(np.mean(self._held_out))} if self._held_out else {}
 
 
 class CNN(NetworkPredictor):
@@ -194,7 +254,7 @@ class CNN(NetworkPredictor):
     num_filters_1, num_filters_2 : filters of the layers; None is Singh's 64, 16 where causal.
     """
 
-    SHAPES: ClassVar = {True: shapes.CausalCNN, False: shapes.SinghCNN}
+    SHAPES: ClassVar = {True: layers.CausalCNN, False: layers.SinghCNN}
 
     def __init__(
         self,
@@ -218,11 +278,12 @@ class LSTM(NetworkPredictor):
 
     Parameters
     ----------
-    num_hidden_neurons : width of a layer; None is Singh's 100, 16 where causal.
+    num_hidden_neurons : width of a layer; None is Singh's (100; cnn_lstm: 128), 16 where causal.
     num_lstm_layers : layers.
     """
 
-    SHAPES: ClassVar = {True: shapes.CausalLSTM, False: shapes.SinghLSTM}
+    SHAPES: ClassVar = {True: layers.CausalLSTM, False: layers.SinghLSTM}
+    SINGHS_WIDTH = 100
 
     def __init__(
         self,
@@ -233,30 +294,74 @@ class LSTM(NetworkPredictor):
         **training: Any,
     ) -> None:
         super().__init__(seed=seed, **training)
-        self._sizes = (num_hidden_neurons or (16 if self.causal else 100), num_lstm_layers)
+        n_hidden = num_hidden_neurons or (16 if self.causal else self.SINGHS_WIDTH)
+        self._sizes = (None, n_hidden, num_lstm_layers)
 
 
-class CNNLSTM(NetworkPredictor):
+class CNNLSTM(LSTM):
     """Recurrent network that starts from a convolution over the settings.
 
     Parameters
     ----------
     num_filters : filters of the convolution.
-    num_hidden_neurons : width of a recurrent layer; None is Singh's 128, 16 where causal.
-    num_lstm_layers : recurrent layers.
     """
 
-    SHAPES: ClassVar = {True: shapes.CausalCNNLSTM, False: shapes.SinghCNNLSTM}
+    SINGHS_WIDTH = 128
 
-    def __init__(
-        self,
-        *,
-        seed: int = 0,
-        num_filters: int = 16,
-        num_hidden_neurons: int | None = None,
-        num_lstm_layers: int = 1,
-        **training: Any,
-    ) -> None:
-        super().__init__(seed=seed, **training)
-        n_hidden = num_hidden_neurons or (16 if self.causal else 128)
-        self._sizes = (num_filters, n_hidden, num_lstm_layers)
+    def __init__(self, *, seed: int = 0, num_filters: int = 16, **recurrent: Any) -> None:
+        super().__init__(seed=seed, **recurrent)
+        self._sizes = (num_filters, *self._sizes[1:])
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines that the outputs of a causal network are measured from.
+
+    Attributes
+    ----------
+    slope, shift, scale : by member and step, shape (members, n_steps).
+    """
+
+    slope: np.ndarray
+    shift: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, y: np.ndarray, sees: np.ndarray) -> Self:
+        """Least squares over the training runs that a member sees.
+
+        Parameters
+        ----------
+        values : at the steps, shape (n_runs, n_steps).
+        y : final values, shape (n_runs,).
+        sees : 1 where a member trains on a run, else 0, shape (members, n_runs).
+        """
+        w = sees / sees.sum(axis=1, keepdims=True)
+        mean_x, mean_y = w @ values, (w @ y)[:, None]
+        dx = values - mean_x[:, None, :]
+        dy = np.broadcast_to((y - mean_y)[:, :, None], dx.shape)
+        variance = np.einsum("mn,mnt->mt", w, dx**2)
+        flat = variance <= 1e-24 * np.maximum(mean_x**2, 1e-300)
+        slope = np.einsum("mn,mnt->mt", w, dx * dy) / np.where(flat, 1.0, variance)
+        slope = np.where(flat, 0.0, slope)
+        error = np.einsum("mn,mnt->mt", w, (dy - slope[:, None, :] * dx) ** 2)
+        # where the line is exact nothing is left to learn; the floor only keeps numbers finite
+        scale = np.maximum(np.sqrt(error), 1e-6 * y.std())
+        return cls(slope, mean_y - slope * mean_x, scale)
+
+    def targets(self, values: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Wanted outputs of the network, shape (members, n_runs, n_steps)."""
+        line = self.shift[:, None, :] + self.slope[:, None, :] * values
+        return (y[:, None] - line) / self.scale[:, None, :]
+
+    def level(self, out: np.ndarray, values: np.ndarray, step: int) -> np.ndarray:
+        """Final values from outputs (members, n_runs) and values (n_runs,) at one step."""
+        line = self.shift[:, step, None] + self.slope[:, step, None] * values
+        return line + self.scale[:, step, None] * out
+
+
+def value_frame(curves: CurveSet, tau: int) -> pd.DataFrame:
+    """Forward-filled values up to tau, a column per epoch."""
+    seen = curves.seen(tau)
+    names = [f"y_{epoch}" for epoch in curves.epochs[seen]]
+    return pd.DataFrame(forward_fill(curves.values[:, seen]), columns=names)
