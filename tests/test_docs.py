@@ -103,6 +103,41 @@ def test_the_sampler_of_the_page_is_found_and_learns(tmp_path: Path) -> None:
     assert local < chance
 
 
+def test_the_stopping_rule_of_the_page_needs_its_one_file(tmp_path: Path) -> None:
+    """It is replayed with the others, and stops in a training loop as the page says."""
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    text = (ROOT / "docs/stopping_rule.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    (tmp_path / "src/curvecast/stopping/rules/percentile.py").write_text(code, encoding="utf-8")
+    loop = blocks("stopping_rule.md")[-1].replace("...", "stopped = True")
+    check = f"""
+        import numpy as np
+        from curvecast import CurveSet
+        from curvecast.code_digest import of
+        from curvecast.stopping import replay, rules
+        from curvecast.stopping.accounting import Record
+        curves = CurveSet.from_parquet("{ROOT}/resources/embedded/breast_cancer_mlp.parquet")
+        frame = replay.run("rules", curves, dict(n_full=100, orderings=2))["outcomes"]
+        rows = frame[frame["predictor"] == "percentile"]
+        assert set(rows["setting"]) == {{"worst quarter"}} and (rows["speedup"] > 1.1).all()
+        code = of("curvecast.stopping.sequential", "curvecast.stopping.rules")
+        assert any(path.endswith("percentile.py") for path in code)
+        rule = next(rule for rule in rules.replayed(9) if rule.name == "percentile")
+        at_five = np.argsort(curves.sign * curves.values[:, curves.epochs == 5][:, 0])
+        earlier = Record(curves.take(at_five[1:]))
+        run = Record(curves.take(at_five[:1]).hide_after(5))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(check) + loop + "assert stopped"],
+        cwd=tmp_path / "src",
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_task_of_the_page_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = next(block for block in blocks("study.md") if "class Digits" in block)
     config = next(block for block in blocks("study.md") if "study_definitions:" in block)

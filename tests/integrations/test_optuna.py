@@ -121,7 +121,7 @@ def test_trials_become_curves(pruned: optuna.Study) -> None:
     [
         ({"delta": 0.0}, "delta 0.0 must be"),
         ({"n_startup_trials": 3}, "n_startup_trials 3 at least 4"),
-        ({"growth": 1.0}, "growth 1.0|growth above 1"),
+        ({"always": 1.5}, "always 1.5 must be"),
         ({"model": "nothing"}, "unknown model 'nothing'"),
     ],
 )

@@ -86,8 +86,6 @@ def test_options_and_sizes_are_checked(make_curves):
         replay_online(make_curves(20), 0, AT, OnlineSetting(n_full=20))
     with pytest.raises(DataError, match="out of range"):
         OnlineSetting(delta=0.0)
-    with pytest.raises(DataError, match="growth"):
-        OnlineSetting(growth=1.0)
 
 
 def test_bounds_are_wider_with_few_runs_at_the_start_and_after_many():

@@ -8,7 +8,7 @@ from curvecast import DataError
 from curvecast.stopping import replay
 from curvecast.stopping.hyperband import DEFAULT_HYPERBAND
 from curvecast.stopping.online import OnlineSetting, search_online
-from curvecast.stopping.sequential import Reliability
+from curvecast.stopping.sequential import reliability_frame
 
 SETTINGS = [{"offset": 0}, {"offset": 0.01}, {"top_n": 10}]
 RULES = {"n_full": 20, "orderings": 3, "every_epoch_up_to": 60}
@@ -114,9 +114,10 @@ def test_reliability_of_a_calibrated_predictor(make_curves):
 
 
 def test_reliability_counts_worked_out_by_hand():
-    reliability = Reliability()
-    reliability.add(np.array([0.0, 0.95, 1.0]), np.array([False, True, False]))
-    reliability.add(np.array([0.04]), np.array([True]))
+    pairs = [
+        (np.array([0.0, 0.95, 1.0]), np.array([False, True, False])),
+        (np.array([0.04]), np.array([True])),
+    ]
     expected = pd.DataFrame(
         {
             "dataset": "d",
@@ -128,4 +129,4 @@ def test_reliability_counts_worked_out_by_hand():
             "looks": [2, 2],
         }
     )
-    pd.testing.assert_frame_equal(reliability.frame("d", "p"), expected)
+    pd.testing.assert_frame_equal(reliability_frame("d", "p", pairs), expected)

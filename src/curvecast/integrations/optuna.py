@@ -28,6 +28,11 @@ from curvecast.stopping.rules.predicted import Predicted
 
 __all__ = ["CurvePruner"]
 
+# At about how many steps it decides about a trial.
+_N_DECISIONS = 8
+# The predictor is fitted again when the number of completed trials has grown by this factor.
+_GROWTH = 1.3
+
 
 @dataclass(frozen=True)
 class _Fitted:
@@ -56,8 +61,6 @@ class CurvePruner(BasePruner):
     delta : probability of ending worse than the best trial at which to prune; 1 never does.
     n_startup_trials : nothing is pruned before so many trials have completed.
     n_warmup_steps : nothing is pruned while a trial has reported fewer values.
-    n_decisions : at about how many steps it decides about a trial, in geometric distances.
-    growth : fit again when the number of completed trials has grown by this factor.
     always : share of the trials that is never pruned. The predictor learns from completed
         trials alone, which soon are the good ones; from these it learns about the others.
     seed : of the predictor and of the choice of these trials.
@@ -75,8 +78,6 @@ class CurvePruner(BasePruner):
         delta: float = 0.95,
         n_startup_trials: int = 10,
         n_warmup_steps: int = 1,
-        n_decisions: int = 8,
-        growth: float = 1.3,
         always: float = 0.05,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
@@ -86,20 +87,12 @@ class CurvePruner(BasePruner):
                 f"delta {delta} must be in (0, 1], n_startup_trials {n_startup_trials} at least 4 "
                 f"and n_warmup_steps {n_warmup_steps} at least 1"
             )
-        if n_decisions < 1 or growth <= 1 or not 0 <= always <= 1:
-            raise DataError(
-                f"n_decisions {n_decisions} must be at least 1, growth {growth} above 1 and always "
-                f"{always} in [0, 1]"
-            )
+        if not 0 <= always <= 1:
+            raise DataError(f"always {always} must be in [0, 1]")
         make_predictor(model, seed=seed, **(options or {}))
         self._model, self._delta, self._options = model, delta, dict(options or {})
         self._n_startup_trials, self._n_warmup_steps = n_startup_trials, n_warmup_steps
-        self._n_decisions, self._growth, self._always, self._seed = (
-            n_decisions,
-            growth,
-            always,
-            seed,
-        )
+        self._always, self._seed = always, seed
         self._fitted: dict[str, _Fitted] = {}
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -120,12 +113,12 @@ class CurvePruner(BasePruner):
         if len(values) >= len(epochs) or epochs[len(values) - 1] not in fitted.at:
             return False
         finals = fitted.like.sign * np.array([done.value for done in completed])
-        bar = fitted.rule.bar(np.sort(finals[np.isfinite(finals)]))
+        bar = fitted.rule.bar(np.sort(finals[np.isfinite(finals)]).tolist())
         names = [str(name) for name in fitted.like.configs if str(name).startswith("hp_")]
         run = replace(
             fitted.like,
             configs=_configs([trial], names, [trial, *completed]),
-            values=[[*values, *[np.nan] * (len(epochs) - len(values))]],
+            values=np.array([[*values, *[np.nan] * (len(epochs) - len(values))]]),
         )
         return bool(fitted.rule.decide(Record(run), int(epochs[len(values) - 1]), bar).stop[0])
 
@@ -137,10 +130,10 @@ class CurvePruner(BasePruner):
     def _fit(self, study: Study, completed: Sequence[FrozenTrial]) -> _Fitted:
         """The rule for a study, fitted again when enough trials have completed since."""
         known = self._fitted.get(study.study_name)
-        if known is not None and len(completed) < self._growth * known.n_trials:
+        if known is not None and len(completed) < _GROWTH * known.n_trials:
             return known
         curves = curves_of(completed, study.direction, study.study_name)
-        at = online_epochs(curves.epochs, self._n_decisions)
+        at = online_epochs(curves.epochs, _N_DECISIONS)
         at = at[at >= self._n_warmup_steps]
         predictor = make_predictor(self._model, seed=self._seed, **self._options)
         rule = Predicted.of(predictor.fit(curves, at.tolist()), self._delta)

@@ -1,13 +1,13 @@
-"""How wide the bounds of an online search have to be so that would-be winners survive all looks.
+"""Says how wide the bounds of an online search have to be so that would-be winners survive.
 
-A run that would win is lost when it is stopped at any look, so what counts is its largest
-standardised residual over all looks. For runs that end near the top this score is far from that
-of the others (forecasts shrink towards the mean), and the few runs that a young search has
-finished say next to nothing about it: on the collections below, its .9 quantile among the best
-3 % of the coming runs hardly correlated (|r| < .2) with leave-one-out estimates of the same
-quantile from the finished runs, but fell with their number. So the width is a quantile that was
-measured elsewhere: on the embedded collections (three targets each) and on twelve simulated ones
-(`benchmarks/stopping_choice.py`): with Delta = .9 the share of would-be winners that is stopped is
+A run that would win is lost when it is stopped at any decision epoch, so its largest standardised
+residual over all of them counts. For runs that end near the top this score is far from that of the
+others (forecasts shrink towards the mean), and the few runs that a young search has finished say
+next to nothing about it: on the collections below, its .9 quantile among the best 3 % of the
+coming runs hardly correlated (|r| < .2) with leave-one-out estimates of the same quantile from the
+finished runs, but fell with their number. So the width is a quantile that was measured elsewhere:
+on the embedded collections (three targets each) and on twelve simulated ones
+(`benchmarks/stopping_choice.py`). With Delta = .9 the share of would-be winners that is stopped is
 .09 in both groups. The figures are from there, but not blind: results on Baker's sets and LCBench
 led to more patience, and decided between settings that were about equal there.
 """
@@ -30,14 +30,14 @@ _EARLY, _FADE = 4.0, 0.05
 
 
 def widths(n_finished: int, n_started: int, fractions: np.ndarray, delta: float) -> np.ndarray:
-    """How many spreads above its location the bound of a run has to lie at each look.
+    """How many spreads above its location the bound of a run has to lie at each decision epoch.
 
     Parameters
     ----------
     n_finished : runs whose final values the forecasts are based on.
     n_started : runs that the one to beat is the best of.
-    fractions : looks as fractions of a whole training, in (0, 1); shape (n_looks,).
-    delta : share of the runs that would win that must survive all looks together, in (0, 1).
+    fractions : decision epochs as fractions of a whole training, in (0, 1); shape (n_at,).
+    delta : share of the would-be winners that must survive all decision epochs, in (0, 1).
     """
     few = (min(n_finished, _ENOUGH) / _ENOUGH) ** -_POWER
     far = (ndtri(1 / (max(n_started, _MANY) + 1)) / ndtri(1 / (_MANY + 1))) ** _FURTHER

@@ -30,7 +30,7 @@ SHOWN_DELTA = 0.95
 #     the curves), `epoch` at which it ended, whether it was `finished`, `judged` (whether the rule
 #     was asked), and whether it `beats` the best run finished before it.
 # timings : `TIMING_COLUMNS`, seconds of this machine; `fits` counts the fitted models.
-# reliability : see `sequential.Reliability`; of predictors in the sequential search.
+# reliability : see `sequential.reliability_frame`; of predictors in the sequential search.
 Frames = dict[str, pd.DataFrame]
 
 

@@ -26,6 +26,14 @@ from curvecast.stopping.unfinished import UnfinishedProcesses
 
 ONLINE = "online"
 PREDICTOR = "gain_gp"
+# About how many decision epochs there are.
+N_EPOCHS = 20
+# Share of the later runs that is finished whatever the rule says.
+_ALWAYS = 0.05
+# The predictor is fitted again whenever the number of started runs has grown by this factor.
+_GROWTH = 2.0
+# Weight of the earlier decision epochs in a run's forecast.
+_MEMORY = 0.3
 
 
 @dataclass(frozen=True)
@@ -36,26 +44,14 @@ class OnlineSetting:
     ----------
     delta : share of the runs that would win that must survive all decision epochs together.
     n_full : runs trained to the end before the first fit.
-    always : share of the later runs that is finished whatever the rule says.
-    growth : fit again whenever the number of started runs has grown by this factor.
-    memory : weight of the earlier decision epochs in a run's forecast, in [0, 1).
-    n_epochs : about how many decision epochs, see `fidelity.online_epochs`.
     """
 
     delta: float = 0.9
     n_full: int = 12
-    always: float = 0.05
-    growth: float = 2.0
-    memory: float = 0.3
-    n_epochs: int = 20
 
     def __post_init__(self) -> None:
-        if not (0 < self.delta <= 1 and self.n_full >= 3 and 0 <= self.always <= 1):
-            raise DataError(f"delta, n_full or always is out of range in {self}")
-        if self.growth <= 1:
-            raise DataError(f"growth must exceed 1 in {self}")
-        if not 0 <= self.memory < 1 or self.n_epochs < 1:
-            raise DataError(f"memory or n_epochs is out of range in {self}")
+        if not (0 < self.delta <= 1 and self.n_full >= 3):
+            raise DataError(f"delta or n_full is out of range in {self}")
 
 
 # Of runs that diverged or were not started: nothing is learnt from them.
@@ -73,7 +69,7 @@ def search_online(
     The setting (default: the fixed one) is drawn. Raises DataError as `replay_online` does.
     """
     setting = setting or OnlineSetting()
-    record, at = Record.of(curves), online_epochs(curves.epochs, setting.n_epochs)
+    record, at = Record.of(curves), online_epochs(curves.epochs, N_EPOCHS)
     rows, timings = Rows(record), []
     for repeat in range(orderings):
         best_possible = oracle_speedup(record, ordering(curves, repeat), at, setting.n_full)
@@ -108,7 +104,7 @@ def replay_online(
     record, order = Record.of(curves), ordering(curves, repeat)
     rng = np.random.default_rng(seed_from(curves.name, "always", repeat))
     forced = np.zeros(n, dtype=bool)
-    forced[order] = rng.random(n) < setting.always
+    forced[order] = rng.random(n) < _ALWAYS
     forced[order[:n_full]] = False
     columns, ended = record.columns(at), record.end.copy()
     stopped = np.full(n, _UNKNOWN)
@@ -116,7 +112,7 @@ def replay_online(
     stopped[~record.complete] = _UNKNOWN
     best = float(np.where(stopped == len(at), record.final, -np.inf).max())
     bounds = _Bounds(record, at, setting)
-    for start, end in chunks(n, n_full, setting.growth):
+    for start, end in chunks(n, n_full, _GROWTH):
         rows = order[start:end]
         bounds.fit(stopped, start, seed_from(curves.name, "unfinished", repeat, start))
         scores = bounds.of(rows, best)
@@ -189,7 +185,7 @@ class _Bounds:
         if self._model is None:
             return np.full((len(rows), len(self._at)), np.inf)
         started = time.perf_counter()
-        record, memory = self._record, self._setting.memory
+        record = self._record
         bounds = np.full((len(rows), len(self._at)), np.nan)
         going = np.ones(len(rows), dtype=bool)
         smooth: np.ndarray | None = None
@@ -202,8 +198,10 @@ class _Bounds:
             moments[:, going] = self._model.predict(record.gain[asked], self._static[asked], i)
             # One noisy epoch stops no winner. The spreads are smoothed like the locations, as if
             # successive forecasts erred together.
-            smooth = moments if smooth is None else memory * smooth + (1 - memory) * moments
-            location, spread = smooth[:, going]
+            if smooth is not None:
+                moments = _MEMORY * smooth + (1 - _MEMORY) * moments
+            smooth = moments
+            location, spread = moments[:, going]
             bounds[going, i] = self._model.warp.inverse(location + self._widths[i] * spread)
             # The best only rises: these are stopped here at the latest, whatever happens before.
             going &= ~stops(bounds[:, i], best)

@@ -36,5 +36,6 @@ def run(
         return search_online(curves, **plan)
     if search == "rules":
         return search_without_model(curves, rules.replayed(curves.last_epoch), **plan)
-    function = {"sequential": search_sequential, "hyperband": search_hyperband}[search]
-    return function(curves, model, options, **plan)
+    if search == "hyperband":
+        return search_hyperband(curves, model, options, **plan)
+    return search_sequential(curves, model, options, **plan)

@@ -56,7 +56,7 @@ def search_sequential(
     DataError : not more than `n_full` runs; an unknown model or option.
     """
     record, at = _searched(curves, n_full), sequential_epochs(curves.epochs, every_epoch_up_to)
-    rows, reliability, timings = Rows(record), Reliability(), []
+    rows, pairs, timings = Rows(record), [], []
     shown = (0, shown_delta(deltas))
     for repeat, (forecasts, seconds) in enumerate(
         _forecasts(curves, model, at, n_full, orderings, options or {})
@@ -70,10 +70,10 @@ def search_sequential(
                 replay = walk(record, order, at, rule, n_full=n_full, scores=scores)
                 keys = (model, rule.setting, delta)
                 rows.add(keys, repeat, replay, best_possible, shown=(number, delta) == shown)
-        reliability.add(*_predicted_and_true(record, order, at, forecasts, n_full))
+        pairs.append(_predicted_and_true(record, order, at, forecasts, n_full))
         if repeat == 0 or model not in ALONE:
             timings.append((curves.name, model, "sequential", repeat, len(at), *seconds))
-    return rows.frames(timings) | {"reliability": reliability.frame(curves.name, model)}
+    return rows.frames(timings) | {"reliability": reliability_frame(curves.name, model, pairs)}
 
 
 def _searched(curves: CurveSet, n_full: int) -> Record:
@@ -143,36 +143,38 @@ def _predicted_and_true(
     return predicted[counted], worse[counted]
 
 
-class Reliability:
-    """Compares the stopping probabilities with what came true, in bins of the probability."""
+def reliability_frame(
+    dataset: str, predictor: str, pairs: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> pd.DataFrame:
+    """Compare the stopping probabilities with what came true, in bins of the probability.
 
-    def __init__(self) -> None:
-        self._sums = np.zeros((3, N_BINS))
+    Parameters
+    ----------
+    pairs : per ordering, probabilities of ending worse and whether it came true, shape (n,) each.
 
-    def add(self, predicted: np.ndarray, worse: np.ndarray) -> None:
-        """Count probabilities of ending worse, and whether it came true; shape (n,) each."""
-        edges = np.linspace(0, 1, N_BINS + 1)
+    Returns
+    -------
+    Per bin that is not empty: `low` and `high` end, mean `probability`, share that did end
+    `worse`, and number of `looks` (decisions).
+    """
+    edges = np.linspace(0, 1, N_BINS + 1)
+    sums = np.zeros((3, N_BINS))
+    for predicted, worse in pairs:
         bins = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, N_BINS - 1)
         weights = (predicted, worse.astype(np.float64), np.ones(len(predicted)))
-        self._sums += [np.bincount(bins, weight, N_BINS) for weight in weights]
-
-    def frame(self, dataset: str, predictor: str) -> pd.DataFrame:
-        """Per bin that is not empty: `low` and `high` end, mean `probability`, share that did
-        end `worse`, and number of `looks` (decisions)."""
-        probability, worse, counted = self._sums
-        edges = np.linspace(0, 1, N_BINS + 1)
-        some = counted > 0
-        return pd.DataFrame(
-            {
-                "dataset": dataset,
-                "predictor": predictor,
-                "low": edges[:-1][some],
-                "high": edges[1:][some],
-                "probability": probability[some] / counted[some],
-                "worse": worse[some] / counted[some],
-                "looks": counted[some].astype(np.int64),
-            }
-        )
+        sums += [np.bincount(bins, weight, N_BINS) for weight in weights]
+    some = sums[2] > 0
+    return pd.DataFrame(
+        {
+            "dataset": dataset,
+            "predictor": predictor,
+            "low": edges[:-1][some],
+            "high": edges[1:][some],
+            "probability": sums[0, some] / sums[2, some],
+            "worse": sums[1, some] / sums[2, some],
+            "looks": sums[2, some].astype(np.int64),
+        }
+    )
 
 
 def search_without_model(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -20,18 +20,15 @@ from curvecast.stopping.rule import Rule
 class Median(Rule):
     """Nothing is stopped while fewer than `min_runs` runs have reached the epoch."""
 
-    name: ClassVar[str] = "median"
-    place: ClassVar[int] = 2
+    name = "median"
+    place = 2
+    setting = "vizier"
 
     min_runs: int = 5
 
     @classmethod
     def replayed(cls, last_epoch: int) -> Self:
         return cls()
-
-    @property
-    def setting(self) -> str:
-        return "vizier"
 
     def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:
         gain = np.where(np.isfinite(runs.gain), runs.gain, -np.inf)

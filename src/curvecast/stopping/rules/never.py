@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -12,20 +11,16 @@ from curvecast.stopping.accounting import Record
 from curvecast.stopping.rule import Rule
 
 
-@dataclass(frozen=True)
 class Never(Rule):
     """Trains every run to its end."""
 
-    name: ClassVar[str] = "none"
-    place: ClassVar[int] = 5
+    name = "none"
+    place = 5
+    setting = "never stop"
 
     @classmethod
     def replayed(cls, last_epoch: int) -> Self:
         return cls()
-
-    @property
-    def setting(self) -> str:
-        return "never stop"
 
     def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:
         return np.full((len(runs), len(at)), np.inf)

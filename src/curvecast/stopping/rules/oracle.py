@@ -6,8 +6,7 @@ A run that ends exactly as well as the best one is stopped too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -15,21 +14,17 @@ from curvecast.stopping.accounting import Record
 from curvecast.stopping.rule import Rule
 
 
-@dataclass(frozen=True)
 class Oracle(Rule):
     """Stops at the first decision epoch; only for complete runs."""
 
-    name: ClassVar[str] = "oracle"
-    place: ClassVar[int] = 1
-    reason: ClassVar[str] = "ends worse"
+    name = "oracle"
+    place = 1
+    setting = "limit"
+    reason = "ends worse"
 
     @classmethod
     def replayed(cls, last_epoch: int) -> Self:
         return cls()
-
-    @property
-    def setting(self) -> str:
-        return "limit"
 
     def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:
         return np.repeat(runs.final[:, None], len(at), axis=1)

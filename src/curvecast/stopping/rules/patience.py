@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from curvecast.stopping.rule import Rule
 class Patience(Rule):
     """Stops a run without progress for `epochs` epochs."""
 
-    name: ClassVar[str] = "patience"
-    place: ClassVar[int] = 4
-    reason: ClassVar[str] = "no progress"
-    alone: ClassVar[bool] = True
+    name = "patience"
+    place = 4
+    reason = "no progress"
+    alone = True
 
     epochs: int = 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -98,8 +98,8 @@ class Predicted(Rule):
     top_n : the bar is the n-th best finished run; nothing is stopped while there are fewer.
     """
 
-    name: ClassVar[str] = "predicted"
-    reason: ClassVar[str] = "predicted worse"
+    name = "predicted"
+    reason = "predicted worse"
 
     forecast: Callable[[CurveSet, np.ndarray], Forecasts]
     delta: float = 0.95

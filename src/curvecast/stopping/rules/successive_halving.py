@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -22,8 +22,8 @@ class SuccessiveHalving(Rule):
     The rungs are first, first * eta, first * eta**2, ...; the run itself counts.
     """
 
-    name: ClassVar[str] = "successive_halving"
-    place: ClassVar[int] = 3
+    name = "successive_halving"
+    place = 3
 
     first: int = 1
     eta: int = 3
