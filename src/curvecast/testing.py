@@ -59,7 +59,7 @@ def check_predictor(model: str | type[Predictor], **options: Any) -> None:
 
     Raises
     ------
-    AssertionError : a promise that is not kept, in one sentence.
+    AssertionError : a broken promise, in one sentence.
     """
     if isinstance(model, str):
         subject = _Subject(partial(make_predictor, model, **{**entry_of(model).cheap, **options}))
