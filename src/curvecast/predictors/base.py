@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -23,10 +23,12 @@ class Predictor(ABC):
     """Predicts the final value of runs from their first tau epochs.
 
     A subclass takes its options as keyword arguments of `__init__`, all with defaults.
-    `needs_training` is False where a model predicts a run from that run alone.
+    `needs_training` is False where a model predicts a run from that run alone; `fit` of all
+    others sets `_taus`, the taus that `predict` answers.
     """
 
     needs_training = True
+    _taus: Collection[int] | None = None
 
     def __init__(self, *, seed: int = 0) -> None:
         self.seed = seed
@@ -42,6 +44,8 @@ class Predictor(ABC):
         ------
         DataError : `tau` was not fitted, or a run has no finite value up to it.
         """
+        if self._taus is not None and tau not in self._taus:
+            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._taus)}")
         empty = ~np.isfinite(curves.values[:, curves.seen(tau)]).any(axis=1)
         if empty.any():
             row = int(np.flatnonzero(empty)[0])
@@ -94,6 +98,7 @@ class TabularPredictor(Predictor):
             model._at_tau = {}
             columns = feature_blocks.select(X, self._present_blocks(X))
             self._at_tau[tau] = model.fit_xy(columns, usable.final, usable.groups)
+        self._taus = tuple(self._at_tau)
         return self
 
     def _present_blocks(self, X: pd.DataFrame) -> str:
@@ -101,8 +106,6 @@ class TabularPredictor(Predictor):
         return "+".join(present)
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
-        if tau not in self._at_tau:
-            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._at_tau)}")
         X = feature_blocks.build(curves, [tau])[tau]
         return self._at_tau[tau].predict_xy(X)
 

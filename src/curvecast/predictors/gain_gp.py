@@ -93,14 +93,15 @@ class GainGPPredictor(Predictor):
             process = Process(warped[:, seen], curves.epochs[seen], hp, warped[:, -1])
             theta = process.tune(theta, self.n_tune)
             self._at_tau[tau] = process.condition(theta)
+        self._taus = tuple(self._at_tau)
         return self
 
     def predict_left_out(self, tau: int) -> WarpedPrediction:
         """Predict every training run from the other ones, in the order of the training runs."""
-        return self._prediction(*self._process(tau).leave_one_out())
+        return self._prediction(*self._at_tau[tau].leave_one_out())
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> WarpedPrediction:
-        process, seen = self._process(tau), curves.epochs <= tau
+        process, seen = self._at_tau[tau], curves.epochs <= tau
         static = static_features(curves).reindex(columns=self._static_columns, fill_value=0.0)
         warped = self._warp(feature_blocks.forward_fill(self._sign * curves.values[:, seen]))
         hp = self._scale_static(static.to_numpy())
@@ -108,11 +109,6 @@ class GainGPPredictor(Predictor):
 
     def _prediction(self, location: np.ndarray, spread: np.ndarray) -> WarpedPrediction:
         return WarpedPrediction.of(Prediction(location, spread), self._warp, self._sign)
-
-    def _process(self, tau: int) -> Process:
-        if tau not in self._at_tau:
-            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._at_tau)}")
-        return self._at_tau[tau]
 
 
 def static_features(curves: CurveSet) -> pd.DataFrame:

@@ -255,8 +255,6 @@ class LCNet(Predictor):
         return tuple(np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
-        if tau not in self._taus:
-            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._taus)}")
         if self._constant:
             return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
         with one_thread():

@@ -192,8 +192,6 @@ class LatentKronecker(Predictor):
         return mean, np.sqrt(np.maximum(variance, 1e-12))
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
-        if tau not in self._taus:
-            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._taus)}")
         if self._constant:
             return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
         settings, z = self._arrays(curves)

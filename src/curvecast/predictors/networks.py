@@ -227,8 +227,6 @@ class NetworkPredictor(Predictor):
         self._held_out.append(1 - self._variance[tau] / float(y.var()))
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
-        if tau not in self._taus:
-            raise DataError(f"not fitted for tau {tau}, only for {sorted(self._taus)}")
         if self._constant:
             return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
         values = self._members(curves, tau)
