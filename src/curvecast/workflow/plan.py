@@ -123,7 +123,7 @@ class Plan:
         self.left_out = self.studies.without_data(have.tasks)
         gone = {f"{TRAINED}/{name}" for name in self.left_out}
         self.usable = [name for name in have.usable if name not in gone]
-        lost = {name: [] for name in have.usable if name in gone}
+        lost: dict[str, list[Any]] = {name: [] for name in have.usable if name in gone}
         self.data = replace(have, usable=self.usable, left_out=have.left_out | lost)
         self.studies.select(self.usable, have.tasks)
         self.untuned = self.studies.models_without_study(self.usable)
