@@ -107,8 +107,29 @@ def assemble(
     epochs = np.array(list(curve), dtype=np.int64)
     values = numbers(table, list(curve.values()), path)
     in_curves = {c for at in (curve, *series.values()) for c in at.values()}
+    configs, log_columns = _configs(table, layout, in_curves, path)
+    first = epochs[0] if layout.first_epoch is None else layout.first_epoch
+    return CurveSet(
+        configs=configs,
+        values=values,
+        epochs=epochs - epochs[0] + first,
+        metric=layout.metric or _text_of(layout.curve_columns),
+        direction=layout.direction,
+        name=name or path.name.split(".")[0],
+        source=source or path.name,
+        log_columns=log_columns,
+        series={label: _on_epochs(table, at, epochs, label, path) for label, at in series.items()},
+        notes=(*notes, *_remarks(values, epochs, table.index, path)),
+    )
+
+
+def _configs(
+    table: pd.DataFrame, layout: Layout, in_curves: set[str], path: Path
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The `configs` of the CurveSet, and which of its columns are on a log scale."""
+    columns = list(table.columns)
     id_column = "id" if layout.id is None and "id" in columns else layout.id
-    labels = _settings(columns, layout, in_curves, id_column, path)
+    labels = _labels(columns, layout, in_curves, id_column, path)
     settings = pd.DataFrame(
         {
             label: setting(table[column], path, categorical=column in layout.categorical)
@@ -116,29 +137,13 @@ def assemble(
         },
         index=table.index,
     )
-    identity = pd.DataFrame(
-        {
-            "id": _ids(table, id_column, path),
-            "group": group_equal_rows(table[[layout.group]] if layout.group else settings),
-        },
-        index=table.index,
-    )
-    first = epochs[0] if layout.first_epoch is None else layout.first_epoch
-    return CurveSet(
-        configs=pd.concat([identity, settings], axis=1),
-        values=values,
-        epochs=epochs - epochs[0] + first,
-        metric=layout.metric or _text_of(layout.curve_columns),
-        direction=layout.direction,
-        name=name or path.name.split(".")[0],
-        source=source or path.name,
-        log_columns=_log_columns(settings, layout.log, labels, path),
-        series={label: _on_epochs(table, at, epochs, label, path) for label, at in series.items()},
-        notes=(*notes, *_remarks(values, epochs, table.index, path)),
-    )
+    group = group_equal_rows(table[[layout.group]] if layout.group else settings)
+    identity = pd.DataFrame({"id": _ids(table, id_column, path), "group": group}, table.index)
+    log_columns = _log_columns(settings, layout.log, labels, path)
+    return pd.concat([identity, settings], axis=1), log_columns
 
 
-def _settings(
+def _labels(
     columns: Sequence[str], layout: Layout, in_curves: set[str], id_column: str | None, path: Path
 ) -> dict[str, str]:
     """Column to its name in the CurveSet, for the hyper-parameters and the architecture."""
