@@ -89,7 +89,7 @@ class GainGPPredictor(Predictor):
         self._at_tau: dict[int, Process] = {}
         theta = PRIOR.mean
         for tau in sorted(int(t) for t in taus):
-            seen = curves.epochs <= tau
+            seen = curves.seen(tau)
             process = Process(warped[:, seen], curves.epochs[seen], hp, warped[:, -1])
             theta = process.tune(theta, self.n_tune)
             self._at_tau[tau] = process.condition(theta)

@@ -140,7 +140,7 @@ def gallery(
 
 def _curve(axis: Axes, curves: CurveSet, row: Mapping[Any, Any], tau: int, colour: str) -> None:
     values, end = curves.values[int(row["configuration"])], curves.last_epoch
-    seen = curves.epochs <= tau
+    seen = curves.seen(tau)
     axis.axvspan(curves.epochs[0], tau, color="#F2F2F2", zorder=0)
     axis.plot(curves.epochs, values, color=_PALE, linewidth=1)
     axis.plot(curves.epochs[seen], values[seen], color=style.BLACK, linewidth=1.5)

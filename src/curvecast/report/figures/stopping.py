@@ -294,7 +294,7 @@ def _trained_curves(axis: Axes, curves: CurveSet, ends: pd.DataFrame, fates: pd.
         lines = [
             np.column_stack([curves.epochs[seen], values[run][seen]])
             for run, epoch in zip(part["run"], part["epoch"], strict=True)
-            for seen in [curves.epochs <= epoch]
+            for seen in [curves.seen(epoch)]
         ]
         axis.add_collection(LineCollection(lines, colors=colour, linewidths=0.6, alpha=0.6))
     axis.set_xlim(curves.epochs[0], curves.last_epoch)
