@@ -67,15 +67,13 @@ class Record:
         """Final gain, -inf for a run that diverged; shape (n_runs,)."""
         return np.where(self.complete, self.gain[:, -1], -np.inf)
 
-    @cached_property
-    def best(self) -> float:
-        """The best final gain."""
-        return float(self.final.max())
-
-    @cached_property
-    def unit(self) -> float:
-        """Distance between the median and the best complete run: the unit of regret."""
-        return self.best - float(np.median(self.final[self.complete]))
+    def regret(self, best: float) -> float:
+        """Distance of the gain `best` from the best of all, in that from the median to it."""
+        highest = float(self.final.max())
+        if best == highest:
+            return 0.0
+        unit = highest - float(np.median(self.final[self.complete]))
+        return (highest - best) / unit if unit > 0 else float("inf")
 
     def columns(self, epochs: np.ndarray) -> np.ndarray:
         """Positions of `epochs`. Raises DataError for one that was not recorded."""
@@ -119,7 +117,8 @@ class Replay:
     def best_before(self, record: Record) -> np.ndarray:
         """Best final gain among the runs finished before run i; -inf for none; (n_runs,)."""
         best = np.empty(len(record))
-        best[self.order] = _best_before(np.where(self.finished, record.final, -np.inf)[self.order])
+        final = np.where(self.finished, record.final, -np.inf)[self.order]
+        best[self.order] = np.maximum.accumulate([-np.inf, *final[:-1]])
         return best
 
     def trace(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
@@ -127,10 +126,6 @@ class Replay:
         used = np.cumsum(record.epochs[self.ended][self.order])
         final = np.where(self.finished, record.final, -np.inf)[self.order]
         return used, np.maximum.accumulate(final)
-
-
-def _best_before(final: np.ndarray) -> np.ndarray:
-    return np.maximum.accumulate(np.concatenate([[-np.inf], final[:-1]]))
 
 
 @dataclass(frozen=True)
@@ -162,7 +157,7 @@ def outcome(record: Record, replay: Replay) -> Outcome:
     used = int(record.epochs[replay.ended].sum())
     everything = int(record.epochs[record.end].sum())
     best = float(np.where(replay.finished, record.final, -np.inf).max())
-    regret = regret_of(record, best)
+    regret = record.regret(best)
     beats = replay.asked & (record.final > replay.best_before(record))
     return Outcome(
         epochs=used,
@@ -170,30 +165,10 @@ def outcome(record: Record, replay: Replay) -> Outcome:
         speedup_seconds=record.seconds_used(record.end) / record.seconds_used(replay.ended),
         regret=regret,
         recovered=regret <= RECOVERED,
-        exactly=best == record.best,
+        exactly=regret == 0,
         beating=int(beats.sum()),
         lost=int((beats & ~replay.finished).sum()),
     )
-
-
-def regret_of(record: Record, best: float) -> float:
-    """Regret of the best gain of a search in units of the median-to-best distance."""
-    if best == record.best:
-        return 0.0
-    return (record.best - best) / record.unit if record.unit > 0 else float("inf")
-
-
-def oracle_speedup(record: Record, order: np.ndarray, at: np.ndarray, n_full: int) -> float:
-    """Largest speedup of a search that loses no new best run.
-
-    The first `n_full` runs and every run that beats all before it are finished; every other run
-    ends at the first of the decision epochs `at`.
-    """
-    final = record.final[order]
-    full = (final > _best_before(final)) | (np.arange(len(order)) < n_full)
-    stopped = np.minimum(record.columns(at)[0], record.end[order])
-    used = record.epochs[np.where(full, record.end[order], stopped)].sum()
-    return int(record.epochs[record.end].sum()) / int(used)
 
 
 def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, ...]:

@@ -18,11 +18,12 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.fidelity import online_epochs
 from curvecast.predictors.gain_gp import static_features
 from curvecast.protocol import seed_from
-from curvecast.stopping.accounting import Record, Replay, oracle_speedup, ordering
+from curvecast.stopping.accounting import Record, Replay, ordering
 from curvecast.stopping.calibration import widths
 from curvecast.stopping.frames import Frames, Rows
 from curvecast.stopping.rule import stops
 from curvecast.stopping.unfinished import UnfinishedProcesses
+from curvecast.stopping.walk import oracle_speedup
 
 ONLINE = "online"
 PREDICTOR = "gain_gp"

@@ -8,7 +8,7 @@ its predictions of all runs at all decision epochs are computed once per orderin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.fidelity import sequential_epochs
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
-from curvecast.stopping.accounting import Record, Replay, oracle_speedup, ordering
+from curvecast.stopping.accounting import Record, Replay, ordering
 from curvecast.stopping.frames import Frames, Rows, shown_delta
 from curvecast.stopping.rule import Rule
 from curvecast.stopping.rules.predicted import Forecasts, Predicted
-from curvecast.stopping.walk import walk
+from curvecast.stopping.walk import oracle_speedup, walk
 
 # Models that learn nothing from other runs: one forecast serves all orderings. Domhan's rule is
 # about the uncalibrated probability.
@@ -58,10 +58,11 @@ def search_sequential(
     record, at = _searched(curves, n_full), sequential_epochs(curves.epochs, every_epoch_up_to)
     rows, pairs, timings = Rows(record), [], []
     shown = (0, shown_delta(deltas))
-    for repeat, (forecasts, seconds) in enumerate(
-        _forecasts(curves, model, at, n_full, orderings, options or {})
-    ):
+    for repeat in range(orderings):
         order = ordering(curves, repeat)
+        if repeat == 0 or model not in ALONE:
+            forecasts, seconds = forecast(curves, model, repeat, at, n_full, options)
+            timings.append((curves.name, model, "sequential", repeat, len(at), *seconds))
         best_possible = oracle_speedup(record, order, at, n_full)
         for delta in deltas:
             rules = [Predicted(forecasts.known, delta, **setting) for setting in settings]
@@ -71,8 +72,6 @@ def search_sequential(
                 keys = (model, rule.setting, delta)
                 rows.add(keys, repeat, replay, best_possible, shown=(number, delta) == shown)
         pairs.append(_predicted_and_true(record, order, at, forecasts, n_full))
-        if repeat == 0 or model not in ALONE:
-            timings.append((curves.name, model, "sequential", repeat, len(at), *seconds))
     return rows.frames(timings) | {"reliability": reliability_frame(curves.name, model, pairs)}
 
 
@@ -86,39 +85,24 @@ def _searched(curves: CurveSet, n_full: int) -> Record:
     return record
 
 
-def _forecasts(
-    curves: CurveSet,
-    model: str,
-    at: np.ndarray,
-    n_full: int,
-    orderings: int,
-    options: Mapping[str, Any],
-) -> Iterator[tuple[Forecasts, tuple[float, float]]]:
-    """Per ordering the forecasts, and the seconds of fitting and asking."""
-    if model in ALONE:
-        every = np.arange(len(curves))
-        once = forecast(curves, every[:2], every, model, at, 0, **{**options, **ALONE[model]})
-        yield from [once] * orderings
-        return
-    for repeat in range(orderings):
-        order = ordering(curves, repeat)
-        seed = seed_from(curves.name, "stopping", repeat, model)
-        yield forecast(curves, order[:n_full], order[n_full:], model, at, seed, **options)
-
-
 def forecast(
     curves: CurveSet,
-    train: np.ndarray,
-    asked: np.ndarray,
     model: str,
+    repeat: int,
     at: np.ndarray,
-    seed: int,
-    **options: Any,
+    n_full: int,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[Forecasts, tuple[float, float]]:
-    """Fit `model` on the runs `train`; predict the runs `asked`, as long as they go, at all `at`.
+    """Predict, in ordering `repeat`, the runs after the full ones at all decision epochs.
 
-    `options` are passed to `make_predictor`. Returns also the seconds of fitting and asking.
+    `options` are those of `make_predictor`. Returns also the seconds of fitting and asking.
     """
+    order = ordering(curves, repeat)
+    train, asked = order[:n_full], order[n_full:]
+    seed = seed_from(curves.name, "stopping", repeat, model)
+    if model in ALONE:
+        train, asked, seed = np.arange(2), np.arange(len(curves)), 0
+    options = {**(options or {}), **ALONE.get(model, {})}
     started = time.perf_counter()
     predictor = make_predictor(model, seed=seed, **options).fit(curves.take(train), at.tolist())
     fitted = time.perf_counter()

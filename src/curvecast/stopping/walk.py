@@ -6,8 +6,9 @@ from bisect import insort
 
 import numpy as np
 
-from curvecast.stopping.accounting import Record, Replay
+from curvecast.stopping.accounting import Record, Replay, outcome
 from curvecast.stopping.rule import Rule, stops
+from curvecast.stopping.rules.oracle import Oracle
 
 _NEVER = -1
 
@@ -43,6 +44,11 @@ def walk(
     ended = record.end.copy()
     ended[early] = np.minimum(record.end, columns[stopped])[early]
     return Replay(order, ended, ~early & record.complete, asked)
+
+
+def oracle_speedup(record: Record, order: np.ndarray, at: np.ndarray, n_full: int) -> float:
+    """Largest speedup of a search that loses no new best run, after `n_full` full runs."""
+    return outcome(record, walk(record, order, at, Oracle(), n_full=n_full)).speedup
 
 
 def _beside_finished(
