@@ -11,7 +11,6 @@ import torch
 
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.curves import concat
-from curvecast.predictors import _lcnet_sampler as sampler
 from curvecast.predictors import lcnet
 
 SMALL = {"chains": 3, "epochs": 200, "burn_in": 30, "samples": 2, "every": 10}
@@ -33,7 +32,7 @@ def test_basis_functions_vanish_at_the_end_and_stay_finite() -> None:
     theta = torch.rand(200, 8, generator=torch.Generator().manual_seed(0))
     theta = torch.cat([theta, torch.zeros(1, 8), torch.ones(1, 8)])
     t = torch.tensor([1 / 500, 0.1, 0.5, 1.0])
-    phi = sampler.basis(theta, t)
+    phi = lcnet.basis(theta, t)
     assert phi.shape == (202, 4, 5)
     torch.testing.assert_close(phi[:, -1], torch.zeros(202, 5), rtol=0, atol=1e-6)
     assert phi.abs().max() < 5
@@ -41,7 +40,7 @@ def test_basis_functions_vanish_at_the_end_and_stay_finite() -> None:
 
 
 def test_a_basis_function_is_what_its_name_says() -> None:
-    low, high = np.log(np.array(sampler.RANGES)).T
+    low, high = np.log(np.array(lcnet.RANGES))
     theta = torch.full((1, 8), 0.5)
     b, c, power, center, slope, rate, k, n = np.exp(low + 0.5 * (high - low))
     t = 0.3
@@ -52,7 +51,7 @@ def test_a_basis_function_is_what_its_name_says() -> None:
         np.exp(-rate) - np.exp(-rate * t),
         t**n / (k**n + t**n) - 1 / (k**n + 1),
     ]
-    phi = sampler.basis(theta, torch.tensor([t]))
+    phi = lcnet.basis(theta, torch.tensor([t]))
     np.testing.assert_allclose(phi[0, 0].numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
@@ -63,7 +62,7 @@ def test_sampler_has_the_mean_and_variance_of_a_gaussian() -> None:
             self.x = torch.nn.Parameter(torch.full((400,), 2.0))
 
     torch.manual_seed(0)
-    states = sampler.sample(
+    states = lcnet.sample(
         Point(),
         lambda network: (0.5 * ((network.x - 2.0) / 0.5) ** 2).sum(),
         burn_in=300,
@@ -108,14 +107,14 @@ def test_the_first_coefficient_alone_is_that_of_all() -> None:
 
 def test_potential_is_the_negative_log_posterior_on_the_full_batch() -> None:
     torch.manual_seed(0)
-    network = sampler.CurveNetwork(2, 3)
+    network = lcnet.CurveNetwork(2, 3)
     static, t = torch.randn(5, 3), torch.tensor([0.2, 0.6, 1.0])
     z = torch.randn(5, 3)
     z[1, 1] = torch.nan
     sees = torch.tensor([[1.0, 1, 1, 1, 0], [0.0, 1, 1, 1, 1]])
-    potential = sampler.Potential(static, z, t, sees)
+    potential = lcnet.Potential(static, z, t, sees)
     out = network(static.unsqueeze(0))
-    phi = sampler.design(out, t)
+    phi = lcnet.design(out, t)
     f = torch.einsum("crtk,crk->crt", phi, out[..., :6])
     variance = network.log_variance.exp()[:, :, None]
     density = torch.distributions.Normal(f, variance.sqrt()).log_prob(torch.nan_to_num(z))
@@ -229,7 +228,7 @@ def test_one_chain_is_too_few() -> None:
 def test_the_statistics_of_few_points_stay_positive_semi_definite() -> None:
     """Rounded to single precision, they gave negative variances on LCBench's cnae-9."""
     torch.manual_seed(0)
-    out = sampler.CurveNetwork(6, 3)(torch.randn(1, 40, 3)).detach().double()
+    out = lcnet.CurveNetwork(6, 3)(torch.randn(1, 40, 3)).detach().double()
     gram, _, square, n = lcnet.moments(out, torch.randn(40, 3), torch.tensor([0.05, 0.1, 0.15]))
     assert gram.shape == (6, 40, 6, 6)
     assert (n == 3).all()

@@ -1,10 +1,11 @@
-"""Standardised arrays that networks read: settings of the runs, and their curves step by step."""
+"""What networks share: the arrays that they read, and members that each leave out a fold."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,58 @@ from torch import Tensor
 
 from curvecast import features
 from curvecast.curves import CurveSet, DataError
+from curvecast.predictors.base import Predictor, inner_folds
+from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.scaling import Columns, WarpScaling, medians
+
+
+class MembersPredictor(Predictor):
+    """A predictor of `n_members` that each leave out a fold of the training runs.
+
+    A constant target gives that value without spread.
+    """
+
+    MAX_FOLDS: ClassVar[int | None] = None
+    n_members: int
+
+    def __init__(self, *, seed: int = 0) -> None:
+        super().__init__(seed=seed)
+        self._diagnostics: dict[str, float] = {}
+
+    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+        """Learn from the runs with a finite end.
+
+        Raises
+        ------
+        DataError : runs of fewer than two configurations, a tau outside of the epochs, or
+            (Singh's cnn) too few numbers for the convolutions.
+        """
+        curves = curves.take(np.isfinite(curves.final))
+        self._taus, y = positions_of(curves, taus), curves.final
+        n_folds = min(self.n_members, self.MAX_FOLDS or self.n_members)
+        folds = inner_folds(curves.groups, n_folds, self.seed)
+        self._center, self._diagnostics = float(y.mean()), {}
+        self._constant = bool(y.std() <= 1e-12 * max(1.0, abs(self._center)))
+        if not self._constant:
+            leaves_out = np.arange(self.n_members) % (folds.max() + 1)
+            self._learn(curves, folds == leaves_out[:, None])
+        return self
+
+    def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
+        if self._constant:
+            return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
+        return self._predict_varied(curves, tau)
+
+    def diagnostics(self) -> dict[str, float]:
+        return dict(self._diagnostics)
+
+    @abstractmethod
+    def _learn(self, curves: CurveSet, unseen: np.ndarray) -> None:
+        """Fit at `_taus`; `unseen` says by member which runs it leaves out, (members, n_runs)."""
+
+    @abstractmethod
+    def _predict_varied(self, curves: CurveSet, tau: int) -> Prediction:
+        """Predict where the training runs' final values vary."""
 
 
 def positions_of(curves: CurveSet, taus: Iterable[int]) -> dict[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.ensemble import GradientBoostingRegressor
 
@@ -45,15 +47,8 @@ class GradientBoosting(Regressor):
     DataError : the training runs hold fewer than two different configurations.
     """
 
-    def __init__(
-        self,
-        *,
-        stages: int = 150,
-        seed: int = 0,
-        target: str = "level",
-        summaries: bool = False,
-    ) -> None:
-        super().__init__(seed=seed, target=target, summaries=summaries)
+    def __init__(self, *, stages: int = 150, **common: Any) -> None:
+        super().__init__(**common)
         if stages < 1:
             raise DataError(f"stages is {stages}, at least 1 is needed")
         self.stages = stages

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
@@ -90,13 +92,9 @@ class Forest(Regressor):
         kind: str = "random_forest",
         max_features: float | None = None,
         max_trees: int = 200,
-        seed: int = 0,
-        target: str = "level",
-        summaries: bool = False,
+        **common: Any,
     ) -> None:
-        super().__init__(seed=seed, target=target, summaries=summaries)
-        if kind not in KINDS:
-            raise DataError(f"kind is {kind!r}, not one of {', '.join(KINDS)}")
+        super().__init__(**common)
         if max_trees < MIN_TREES or not 0 < (max_features or 1) <= 1:
             raise DataError(
                 f"max_trees is {max_trees} and max_features {max_features}; they must be at least "

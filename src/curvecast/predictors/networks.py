@@ -32,7 +32,6 @@ the members' ambiguity, which their mean does not suffer from (Krogh and Vedelsb
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -45,14 +44,13 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.features import forward_fill
 from curvecast.predictors import _batched_layers as layers
 from curvecast.predictors._network_inputs import (
+    MembersPredictor,
     Steps,
     as_tensor,
-    positions_of,
     settings,
     static_frame,
     thin,
 )
-from curvecast.predictors.base import Predictor, inner_folds
 from curvecast.predictors.distributions import Prediction, ResidualPrediction
 from curvecast.predictors.scaling import SCALINGS, Columns, center_and_scale
 
@@ -83,11 +81,10 @@ MODELS = {
 MAX_STEPS = 12
 
 
-class NetworkPredictor(Predictor):
+class NetworkPredictor(MembersPredictor):
     """What the three networks share: training, the ensemble and its spread.
 
-    A constant target gives that value without spread. A subclass sets `_sizes`, the last
-    arguments of its shapes.
+    A subclass sets `_sizes`, the last arguments of its shapes.
 
     Parameters
     ----------
@@ -128,37 +125,15 @@ class NetworkPredictor(Predictor):
         self.causal, self.n_members, self.scaling = causal, members, scaling
         self.epochs = default_epochs if epochs is None else int(epochs)
         self.lr, self.optimizer = default_lr if lr is None else lr, optimizer
-        self._held_out: list[float] = []
 
-    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
-        """Learn from the runs with a finite end.
-
-        Raises
-        ------
-        DataError : runs of fewer than two configurations, a tau outside of the epochs, or
-            (Singh's cnn) too few numbers for the convolutions.
-        """
-        curves = curves.take(np.isfinite(curves.final))
-        positions = positions_of(curves, taus)
-        y = curves.final
-        folds = inner_folds(curves.groups, self.n_members, self.seed)
-        leaves_out = np.arange(self.n_members) % (folds.max() + 1)
-        sees = (folds != leaves_out[:, None]).astype(np.float64)
-        self._center, self._taus = float(y.mean()), positions
-        self._constant = bool(y.std() <= 1e-12 * max(1.0, abs(self._center)))
+    def _learn(self, curves: CurveSet, unseen: np.ndarray) -> None:
         self._variance: dict[int, float] = {}
         self._errors: dict[int, np.ndarray] = {}
-        self._held_out = []
-        if self._constant:
-            return self
         self._columns = Columns.of(static_frame(curves), self.scaling)
-        if self.causal:
-            self._fit_causal(curves, sees)
-        else:
-            self._fit_singh(curves, sees)
-        for tau in positions:
-            self._calibrate(curves, tau, 1 - sees)
-        return self
+        fit = self._fit_causal if self.causal else self._fit_singh
+        fit(curves, (~unseen).astype(np.float64))
+        held_out = [self._calibrate(curves, tau, unseen) for tau in self._taus]
+        self._diagnostics = {"held_out_r2": float(np.mean(held_out))}
 
     def _fit_causal(self, curves: CurveSet, sees: np.ndarray) -> None:
         """Train one network for all steps; `sees` is 1 where a member trains on a run."""
@@ -214,8 +189,8 @@ class NetworkPredictor(Predictor):
         out = layers.evaluate(self._network, static, torch.from_numpy(steps.channels(curves)))
         return self._lines.level(out[:, :, -1], steps.values(curves)[:, -1], out.shape[2] - 1)
 
-    def _calibrate(self, curves: CurveSet, tau: int, unseen: np.ndarray) -> None:
-        """Learn the spread from the members' predictions for runs that they did not see."""
+    def _calibrate(self, curves: CurveSet, tau: int, unseen: np.ndarray) -> float:
+        """Learn the spread from predictions of runs that members did not see; R² of these."""
         y = curves.final
         values = self._members(curves.hide_after(tau), tau)
         errors = y - (values * unseen).sum(axis=0) / unseen.sum(axis=0)
@@ -224,11 +199,9 @@ class NetworkPredictor(Predictor):
         better = 1 - values.var(axis=0).mean() / max(self._variance[tau], 1e-300)
         shortened = errors * np.sqrt(np.clip(better, 0.25, 1.0))
         self._errors[tau] = shortened / self._spread(values, tau)
-        self._held_out.append(1 - self._variance[tau] / float(y.var()))
+        return 1 - self._variance[tau] / float(y.var())
 
-    def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
-        if self._constant:
-            return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
+    def _predict_varied(self, curves: CurveSet, tau: int) -> Prediction:
         values = self._members(curves, tau)
         return ResidualPrediction.of(
             values.mean(axis=0), self._spread(values, tau), self._errors[tau]
@@ -238,9 +211,6 @@ class NetworkPredictor(Predictor):
         """Scale per run of the error of predictions by member, (members, n_configs)."""
         variance = self._variance[tau] + values.var(axis=0, ddof=1)
         return np.maximum(np.sqrt(variance), 1e-300)
-
-    def diagnostics(self) -> dict[str, float]:
-        return {"held_out_r2": float(np.mean(self._held_out))} if self._held_out else {}
 
 
 class CNN(NetworkPredictor):

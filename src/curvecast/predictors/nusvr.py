@@ -12,7 +12,7 @@ bounds the version of scikit-learn from above.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -85,15 +85,9 @@ class Solution:
 
 def solve(K: np.ndarray, y: np.ndarray, C: float, nu: float, max_iter: int) -> Solution:
     """ν-SVR on a precomputed kernel K of shape (n, n), C-contiguous float64; y has shape (n,)."""
+    options = {"kernel": "precomputed", "cache_size": _CACHE_MB, "max_iter": max_iter}
     support, _, _, dual, intercept, _, _, status, _ = _libsvm.fit(
-        K,
-        y,
-        svm_type=_NU_SVR,
-        kernel="precomputed",
-        C=C,
-        nu=nu,
-        cache_size=_CACHE_MB,
-        max_iter=max_iter,
+        K, y, svm_type=_NU_SVR, C=C, nu=nu, **options
     )
     coefficients = np.zeros(len(y))
     coefficients[support] = dual[0]
@@ -101,24 +95,15 @@ def solve(K: np.ndarray, y: np.ndarray, C: float, nu: float, max_iter: int) -> S
 
 
 class Kernel:
-    """Kernel matrices between the training runs, from distances computed once.
+    """Kernel matrices between the training runs X of shape (n, p), from distances computed once.
 
-    Parameters
-    ----------
-    X : training features, shape (n, p).
-    kind : "linear" (x·x') or "rbf" (exp(-gamma |x - x'|²)).
+    `kind` is "linear" (x·x') or "rbf" (exp(-gamma |x - x'|²)).
     """
 
     def __init__(self, X: np.ndarray, kind: str) -> None:
-        if kind not in ("linear", "rbf"):
-            raise DataError(f"kernel is {kind!r}, not linear or rbf")
         self.X, self.kind = X, kind
-        self._base = self._pairs(X)
-
-    def _pairs(self, X: np.ndarray) -> np.ndarray:
-        if self.kind == "linear":
-            return np.ascontiguousarray(X @ self.X.T)
-        return cdist(X, self.X, "sqeuclidean")
+        linear = kind == "linear"
+        self._base = np.ascontiguousarray(X @ X.T) if linear else cdist(X, X, "sqeuclidean")
 
     def matrix(self, gamma: float) -> np.ndarray:
         """Between the training runs, shape (n, n)."""
@@ -128,7 +113,7 @@ class Kernel:
         """Predictions for rows of X, shape (len(X),)."""
         if self.kind == "linear":
             return X @ (self.X.T @ solution.coefficients) + solution.intercept
-        return solution.at(np.exp(-gamma * self._pairs(X)))
+        return solution.at(np.exp(-gamma * cdist(X, self.X, "sqeuclidean")))
 
 
 class Scores(NamedTuple):
@@ -162,41 +147,30 @@ def cross_validate(
     folds : fold number per run from 0, shape (n,).
     max_iter : the solver's cap on iterations per fit.
     """
-    parts = [_Fold(y, folds == k) for k in range(int(folds.max()) + 1)]
-    r2 = np.full((len(draws.C), len(parts)), np.nan)
+    n_folds = int(folds.max()) + 1
+    parts = []
+    for k in range(n_folds):
+        train, test = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
+        squares = float(((y[test] - y[test].mean()) ** 2).sum())
+        total = squares if squares > 1e-12 else len(test) * float(y.var())
+        # flat positions: one gather instead of numpy's slower two-dimensional indexing
+        rows = [part[:, None] * len(y) + train for part in (train, test)]
+        parts.append((*rows, y[train], y[test], total))
+    r2 = np.full((len(draws.C), n_folds), np.nan)
     capped = np.zeros(len(draws.C), dtype=bool)
-    fixed = [part.cut(kernel.matrix(1.0)) for part in parts] if kernel.kind == "linear" else None
     best = -np.inf
     for d, (C, gamma, nu) in enumerate(zip(*draws, strict=True)):
         K = kernel.matrix(gamma)
-        total = 0.0
-        for k, part in enumerate(parts):
-            inner, outer = fixed[k] if fixed else part.cut(K)
-            solution = solve(inner, part.y_train, C, nu, max_iter)
-            errors = part.y_test - solution.at(outer)
-            r2[d, k] = 1.0 - (errors @ errors) / part.total
+        for k, (inner, outer, y_train, y_test, total) in enumerate(parts):
+            solution = solve(K.take(inner), y_train, C, nu, max_iter)
+            errors = y_test - solution.at(K.take(outer))
+            r2[d, k] = 1.0 - (errors @ errors) / total
             capped[d] |= not solution.converged
-            total += r2[d, k]
-            if total + (len(parts) - 1 - k) < best:
+            if r2[d, : k + 1].sum() + (n_folds - 1 - k) < best:
                 break
         else:
-            best = max(best, total)
+            best = max(best, r2[d].sum())
     return Scores(r2, capped)
-
-
-class _Fold:
-    def __init__(self, y: np.ndarray, test: np.ndarray) -> None:
-        train, held_out = np.flatnonzero(~test), np.flatnonzero(test)
-        self.y_train, self.y_test = y[train], y[held_out]
-        squares = float(((self.y_test - self.y_test.mean()) ** 2).sum())
-        self.total = squares if squares > 1e-12 else len(held_out) * float(y.var())
-        # flat positions: one gather instead of numpy's slower two-dimensional indexing
-        self._inner = train[:, None] * len(y) + train
-        self._outer = held_out[:, None] * len(y) + train
-
-    def cut(self, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Kernel among the training runs, and between held-out and training runs."""
-        return K.take(self._inner), K.take(self._outer)
 
 
 def leave_one_out(
@@ -238,16 +212,9 @@ class NuSVRSearch(Regressor):
     """
 
     def __init__(
-        self,
-        *,
-        kernel: str = "rbf",
-        draws: int = 200,
-        max_iter: int = 2000,
-        seed: int = 0,
-        target: str = "level",
-        summaries: bool = False,
+        self, *, kernel: str = "rbf", draws: int = 200, max_iter: int = 2000, **common: Any
     ) -> None:
-        super().__init__(seed=seed, target=target, summaries=summaries)
+        super().__init__(**common)
         if draws < 1 or max_iter < 1:
             raise DataError(f"draws is {draws} and max_iter {max_iter}; both must be at least 1")
         self.kernel, self.draws, self.max_iter = kernel, draws, max_iter
