@@ -196,6 +196,13 @@ def test_the_run_of_task_a_asks_for_what_there_is() -> None:
     assert names == {"", *(variant["name"] for variant in given["task_a"]["variants"])}
 
 
+def test_a_file_of_the_repository_that_is_gone_is_named() -> None:
+    plan = planned({})
+    assert len(plan.repository("resources/published/*_r2.csv")) > 1
+    with pytest.raises(DataError, match=r"file src/gone\.html: no such file in the repository"):
+        plan.repository("src/gone.html")
+
+
 # --- early stopping -----------------------------------------------------------------------------
 
 

@@ -115,7 +115,7 @@ def test_every_module_that_a_rule_names_exists() -> None:
 
 def test_the_page_and_the_captions_plan_the_report_alone(project: Project) -> None:
     assert project.all_planned() == set()
-    project.edit("src/curvecast/report/page.html", "Findings", "Found")
+    project.edit("src/curvecast/report/page/page.html", "Findings", "Found")
     assert project.all_planned() == {"report"}
     project.run()
     project.edit("workflow/report/r2.rst", "R²", "The R²")

@@ -357,7 +357,7 @@ rule report:
         **MADE,
         captions=plan.repository("workflow/report/*.rst"),
         sayings=plan.repository("resources/methods.yaml"),
-        template=plan.repository("src/curvecast/report/page.html"),
+        template=plan.repository("src/curvecast/report/page/page.html"),
         code=plan.code("curvecast.report.page.page"),
     output:
         f"{RESULTS}/report.html",

@@ -219,9 +219,12 @@ class Plan:
     # --- files ----------------------------------------------------------------------------------
 
     def repository(self, *patterns: str) -> list[str]:
-        """Files of the repository."""
-        paths = (path for pattern in patterns for path in self.root.glob(pattern))
-        return sorted(os.path.relpath(path) for path in paths)
+        """Files of the repository. Raises DataError for a pattern that fits none."""
+        found = {pattern: list(self.root.glob(pattern)) for pattern in patterns}
+        for pattern, paths in found.items():
+            if not paths:
+                raise DataError("no such file in the repository", file=pattern)
+        return sorted(os.path.relpath(path) for paths in found.values() for path in paths)
 
     def with_model(self, *modules: str) -> Callable[[Any], str]:
         """Input function: the code of modules, and of the model where the job has one."""
