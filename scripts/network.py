@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from curvecast.files import read_parquet, write_arrays
-from curvecast.report.tables.markdown import write_csv
+from curvecast.files import read_parquet, write_arrays, write_csv
 from curvecast.studies import networks
 from curvecast.studies.jobs import incumbent_config
 from curvecast.workflow import job as jobs

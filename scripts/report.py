@@ -1,13 +1,12 @@
 """The report: one HTML page of everything that the run made."""
 
 from curvecast.report.page import page
-from curvecast.report.page.about import About
 from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     page.write(
         snakemake.output[0],
-        About(**snakemake.params.about),
+        snakemake.params.about,
         tables=snakemake.input.tables,
         figures=snakemake.input.figures,
         captions=snakemake.input.captions,

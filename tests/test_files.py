@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from curvecast import files
@@ -149,3 +151,10 @@ def test_known_checksums(tmp_path: Path) -> None:
     assert files.checksum(path, "gitblob") == "3b18e512dba79e4c8300dd08aeb37f8e728b8dad"
     assert files.checksum(path, "md5") == "6f5902ac237024bdd0c176cb93063dc4"
     assert files.checksum(path, "sha256").startswith("a948904f2f0f479b8f8197694b30184b0d2ed1c1")
+
+
+def test_csv_form(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"name": ["a", "b"], "value": [1 / 3, math.nan], "n": [1, 2]})
+    files.write_csv(frame, tmp_path / "deep" / "t.csv")
+    assert (tmp_path / "deep" / "t.csv").read_bytes() == b"name,value,n\na,0.333333,1\nb,,2\n"
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["t.csv"]

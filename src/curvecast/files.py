@@ -77,6 +77,11 @@ def write_text(text: str, path: str | Path) -> None:
     write_bytes(text.encode("utf-8"), path)
 
 
+def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a frame as CSV with six significant digits."""
+    write_text(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"), path)
+
+
 def write_json(content: Any, path: str | Path) -> None:
     """Write indented JSON with sorted keys."""
     write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", path)

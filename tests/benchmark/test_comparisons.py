@@ -11,8 +11,7 @@ from scipy.stats import t as student_t
 
 from curvecast import DataError
 from curvecast.benchmark import comparisons
-from curvecast.files import write_parquet
-from curvecast.report.tables.markdown import write_csv
+from curvecast.files import write_csv, write_parquet
 
 MakeScores = Callable[..., pd.DataFrame]
 TWO = {

@@ -78,9 +78,9 @@ def test_a_small_collection_has_ranks_but_no_critical_difference(summary: pd.Dat
     assert baker["critical_difference"].isna().all()
     assert set(baker["group"]) == {""}
     text = ranks_text(frame, ranks.uncounted(summary))
-    assert "1 data set; no critical difference: too few data sets" in text
-    assert "6 data sets; critical difference 0.80." in text
-    assert "| lcbench/6 | 0.25 | 100 | ols | 0.050 |" in text
+    assert "data sets 1, no critical difference: too few data sets" in text
+    assert "data sets 6, critical difference 0.80\n" in text
+    assert "| lcbench/6 | 0.25 | 100 | ols | 0.05 |" in text
 
 
 def test_a_collection_that_nobody_predicts_has_empty_ranks(make_scores: MakeScores) -> None:

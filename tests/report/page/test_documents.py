@@ -32,11 +32,11 @@ No table here.
 
 
 def test_a_document_is_cut_at_its_headings() -> None:
-    document = documents.from_markdown(TEXT)
-    assert document.title == "R² by model"
-    assert document.intro == "<p>A note with &lt;tags&gt;.</p>\n"
-    assert "<strong>0.9 ± 0.1</strong>" in document.table
-    (first, table), (second, text) = document.parts
+    title, intro, rows, parts = documents.from_markdown(TEXT)
+    assert title == "R² by model"
+    assert intro == "<p>A note with &lt;tags&gt;.</p>\n"
+    assert "<strong>0.9 ± 0.1</strong>" in rows
+    (first, table), (second, text) = parts
     assert (first, second) == ("fraction 0.25, baker", "fraction 0.5, baker")
     assert table.startswith('<div class="scroll"><table>')
     assert text == "<p>No table here.</p>\n"

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from curvecast.benchmark import comparisons
 from curvecast.curves import DataError
-from curvecast.files import write_text
+from curvecast.files import write_csv, write_text
 from curvecast.predictors import registry
 from curvecast.report.figures import style
 from curvecast.report.page import page
-from curvecast.report.page.about import About, facts, sources
-from curvecast.report.tables import accuracy, markdown
+from curvecast.report.page.about import facts, sources
+from curvecast.report.tables import accuracy
 from curvecast.workflow.config import load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,7 +46,7 @@ def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
         }
     )
     summary = comparisons.summarise(scores)
-    markdown.write_csv(summary, tmp_path / "tables/r2.csv")
+    write_csv(summary, tmp_path / "tables/r2.csv")
     write_text(accuracy.r2_text(summary), tmp_path / "tables/r2.md")
     for name in ("r2/mine", "gallery/mine/a", "gallery/mine/b", "gallery/mine/c"):
         style.save(style.styled(drawn)(), tmp_path / "figures" / name)
@@ -53,17 +54,17 @@ def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
     caption.write_text("Curves and *predictions*.\n")
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks/predict.tsv").write_text("s\tmax_rss\tcpu_time\n1.5\t200\t1.0\n")
-    about = About(
-        results=str(tmp_path),
-        fraction=float(scores["fraction"].iloc[0]),
-        models=["ols", "ridge"],
-        datasets={
+    about = {
+        "results": str(tmp_path),
+        "fraction": float(scores["fraction"].iloc[0]),
+        "models": ["ols", "ridge"],
+        "datasets": {
             "mine/a": {"licence": "MIT", "citation": "Me (2026)", "description": "1 < 2 & 3"},
             "mine/b": {"licence": "", "citation": "", "description": ""},
         },
-        left_out=["baker/lost"],
-        facts={"data sets": "mine/a, mine/b"},
-    )
+        "left_out": ["baker/lost"],
+        "facts": {"data sets": "mine/a, mine/b"},
+    }
     page.write(
         tmp_path / "report.html",
         about,
@@ -102,7 +103,7 @@ def test_words_of_the_page(report: Path) -> None:
 
 def test_a_benchmark_of_another_kind_is_an_error(report: Path) -> None:
     (report.parent / "benchmarks/predict.tsv").write_text("x\n1\n")
-    about = About(str(report.parent), 0.25, [], {}, [], {})
+    about = {"results": report.parent, "fraction": 0.25, "models": []}
     with pytest.raises(DataError, match=r"predict\.tsv"):
         page.write(
             report,
@@ -164,3 +165,37 @@ def test_facts_of_a_run() -> None:
     assert sources({"mine": stanza}, ["mine"]) == {
         "mine": {"licence": "MIT", "citation": "", "description": "two lines"}
     }
+
+
+# run times and memory
+
+HEADER = "s\th:m:s\tmax_rss\tmax_vms\tcpu_time\n"
+
+
+def test_jobs_are_summed_per_rule(tmp_path: Path) -> None:
+    (tmp_path / "predict/mine").mkdir(parents=True)
+    for name, line in (
+        ("predict/mine/ols.tsv", "2.5\t0:00:02\t100.0\t0\t2.0\n"),
+        ("predict/mine/gp.tsv", "4.0\t0:00:04\t300.0\t0\t3.5\n"),
+        ("r2_table.tsv", "0.01\t0:00:00\t-\t-\t0.0\n"),
+    ):
+        (tmp_path / name).write_text(HEADER + line)
+    usage = page.usage(tmp_path)
+    assert usage["rule"].tolist() == ["predict", "r2_table"]
+    assert usage["jobs"].tolist() == [2, 1]
+    assert usage["seconds"].tolist() == [6.5, 0.01]
+    assert usage["longest job, s"].tolist() == [4.0, 0.01]
+    assert usage["processor, s"].tolist() == [5.5, 0.0]
+    assert usage["peak memory, MB"][0] == 300.0
+    assert np.isnan(usage["peak memory, MB"][1])
+
+
+def test_another_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "other.tsv").write_text("a\tb\n1\t2\n")
+    with pytest.raises(DataError, match=r"other.tsv, column s: not a benchmark file"):
+        page.usage(tmp_path)
+
+
+def test_versions_name_what_numbers_depend_on() -> None:
+    found = page.versions()
+    assert found["numpy"] == np.__version__

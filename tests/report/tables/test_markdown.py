@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -31,11 +30,13 @@ def test_table_of_cells() -> None:
     assert markdown.table(frame) == "| a | b |\n| --- | --- |\n| x\\|y | 1 |\n| z | 2 |\n"
 
 
-def test_csv_form(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"name": ["a", "b"], "value": [1 / 3, math.nan], "n": [1, 2]})
-    markdown.write_csv(frame, tmp_path / "deep" / "t.csv")
-    assert (tmp_path / "deep" / "t.csv").read_bytes() == b"name,value,n\na,0.333333,1\nb,,2\n"
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["t.csv"]
+def test_values_with_their_errors_and_intervals() -> None:
+    frame = pd.DataFrame({"v": [0.123456, 2e4], "low": [-1.0, math.nan], "ok": [True, False]})
+    columns = {"value": "v", "error": ("v", "low"), "interval": ("v", "low", "v"), "ok": "ok"}
+    assert markdown.table(frame, columns).splitlines()[2:] == [
+        "| 0.1235 | 0.1235 ± -1 | 0.1235 [-1, 0.1235] | yes |",
+        "| 20000 | 20000 | 20000 | no |",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,17 +84,17 @@ def test_ablation_and_training_size_and_depth(make_scores: MakeScores) -> None:
     assert "| model | 9 | 20 |\n| --- | --- | --- |\n| ols | 0.000 ± 0.000 | 0.100" in text
     depths = [make_scores({("baker/a", "ols"): [v, v]}, depth=d) for d, v in ((32, 0.1), (62, 0.2))]
     text = accuracy.r2_text(comparisons.summarise(pd.concat(depths)), "depth")
-    assert "| dataset | model | d = 32 | d = 62 |" in text
+    assert "| dataset | model | 32 | 62 |" in text
     assert "| baker/a | ols | 0.100 ± 0.000 | 0.200 ± 0.000 |" in text
 
 
 def test_differences_and_averages(summary: pd.DataFrame, make_scores: MakeScores) -> None:
     text = accuracy.differences_text(comparisons.differences(make_scores(TWO)))
     assert "## fraction 0.25, baker/a, n_train 100: best is ridge (0.833)" in text
-    assert "| ols | 0.600 | -0.233 | 0.353 | -1.751 .. 1.284 | 0.5763 | no |" in text
+    assert "| ols | 0.6 | -0.2333 [-1.751, 1.284] | 0.3528 | 0.5763 | no |" in text
     text = accuracy.averages_text(comparisons.averages(summary))
     assert "## Baker et al., 2 data sets, fraction 0.25, n_train 100" in text
-    assert "| ols | TS+AP+HP | 0.750 | 0.750 | 0.600 | 1.50 | 1.50 | 1 |" in text
+    assert "| ols | TS+AP+HP | 0.75 | 0.75 | 0.6 | 1.5 | 1.5 | 1 |" in text
 
 
 def test_timings_have_sums() -> None:
@@ -108,6 +109,6 @@ def test_timings_have_sums() -> None:
     )
     text = data.timings_text(frame)
     assert "## main, per cell" in text
-    assert "| a | 0.025 | 0.100 |" in text
+    assert "| a | 0.025 | 0.1 |" in text
     assert "| dataset | mean | ols | sum |" in text
-    assert "| sum | 0.2 | 3.0 | 3.2 |" in text
+    assert "| sum | 0.25 | 3 | 3.25 |" in text

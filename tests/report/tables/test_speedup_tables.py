@@ -17,7 +17,18 @@ PUBLISHED_FOLDER = Path(__file__).resolve().parents[3] / "resources/published"
 
 @pytest.fixture
 def published():
-    return published_speedups.load(PUBLISHED_FOLDER)
+    return published_speedups.load(PUBLISHED_FOLDER, "sequential")
+
+
+def hyperband_table(outcomes):
+    """Ours beside the published speedups of Hyperband, and those without a counterpart."""
+    published = published_speedups.load(PUBLISHED_FOLDER, "hyperband")
+    table = published_speedups.add(tables.speedup_hyperband(outcomes), published, "hyperband")
+    return table, published_speedups.without_counterpart(table, published, "hyperband")
+
+
+def sequential_table(outcomes, published):
+    return published_speedups.add(tables.speedup_sequential(outcomes), published, "sequential")
 
 
 def sequential_rows(
@@ -70,7 +81,7 @@ def hyperband_rows(predictor="nusvr_rbf", setting="kappa=1", **columns):
 
 
 def test_a_row_sums_up_its_orderings(published):
-    table = tables.speedup_sequential(sequential_rows(), published)
+    table = sequential_table(sequential_rows(), published)
     assert len(table) == 1
     row = table.iloc[0]
     assert row["speedup_mean"] == 7
@@ -91,7 +102,7 @@ def test_published_speedups_stand_beside_ours(published):
         sequential_rows(delta=0.9, dataset="baker/metaqnn_svhn"),
         sequential_rows(dataset="lcbench/adult"),
     ]
-    table = tables.speedup_sequential(pd.concat(rows), published)
+    table = sequential_table(pd.concat(rows), published)
     table = table.set_index(["dataset", "predictor", "setting", "delta"])
     row = table.loc[("baker/metaqnn_cifar10", "nusvr_rbf", "baker", 0.8)]
     assert (row["published"], row["published_recovered"], row["note"]) == (
@@ -112,23 +123,19 @@ def test_published_speedups_stand_beside_ours(published):
 
 
 def test_what_was_published_and_has_no_counterpart_is_listed(published):
-    table = tables.speedup_sequential(sequential_rows(), published)
+    table = sequential_table(sequential_rows(), published)
     left = published_speedups.without_counterpart(table, published, "sequential")
-    sequential = published[published["search"] == "sequential"]
-    assert len(left) == len(sequential) - 1 == 40
+    assert len(left) == len(published) - 1 == 40
     reasons = left.groupby("dataset")["reason"].agg(["nunique", "first"])
     assert reasons.loc["metaqnn_cifar10"].tolist() == [
         1,
         "predictor, setting or Delta not in this run",
     ]
     assert "files not at hand" in reasons.loc["metaqnn_svhn", "first"]
-    left = published_speedups.without_counterpart(
-        tables.speedup_hyperband(hyperband_rows(), published), published, "hyperband"
-    )
-    assert len(left) == 49
+    assert len(hyperband_table(hyperband_rows())[1]) == 49
 
 
-def test_hyperband_rows_and_what_counts_as_not_worse(published):
+def test_hyperband_rows_and_what_counts_as_not_worse():
     rows = [
         hyperband_rows(),
         hyperband_rows(setting="kappa=0.5", loss=[0.002, 0.001]),
@@ -136,7 +143,7 @@ def test_hyperband_rows_and_what_counts_as_not_worse(published):
         hyperband_rows(setting="top1", direction="minimize"),
         hyperband_rows(setting="kappa=0.1", direction="minimize", loss_relative=0.011),
     ]
-    table = tables.speedup_hyperband(pd.concat(rows), published)
+    table, _ = hyperband_table(pd.concat(rows))
     table = table.set_index(["predictor", "setting"])
     row = table.loc[("nusvr_rbf", "kappa=1")]
     assert (row["speedup_mean"], row["share_of_bound"]) == (2.0, 0.5)
@@ -160,14 +167,14 @@ def test_summaries_over_data_sets():
         sequential_rows(dataset="baker/b", predictor="patience", setting="50 epochs", delta=np.nan),
     ]
     rows[1]["speedup"] /= 4
-    summary = tables.summary_sequential(tables.speedup_sequential(pd.concat(rows)))
+    summary = tables.over_data_sets(tables.speedup_sequential(pd.concat(rows)))
     summary = summary.set_index("collection")
     assert summary["datasets"].to_dict() == {"baker": 2, "lcbench": 2}
     assert summary.loc["lcbench", "speedup"] == pytest.approx(7 / 2)
     assert summary.loc["lcbench", "recovered_datasets"] == 1
     assert summary.loc["baker", "setting"] == "a tenth of the epochs"
     hyper = [hyperband_rows(), hyperband_rows(dataset="baker/b", speedup=3.0, loss=0.0)]
-    summary = tables.summary_hyperband(tables.speedup_hyperband(pd.concat(hyper)))
+    summary = tables.over_data_sets(tables.speedup_hyperband(pd.concat(hyper)))
     assert summary[["datasets", "not_worse_datasets", "reached_datasets"]].values.tolist() == [
         [2, 2, 1]
     ]
@@ -197,7 +204,7 @@ def test_a_damaged_file_of_published_speedups_is_named(tmp_path):
     frame = pd.read_csv(tmp_path / "speedup_notes.csv").drop(columns="delta")
     frame.to_csv(tmp_path / "speedup_notes.csv", index=False)
     with pytest.raises(DataError, match=r"speedup_notes\.csv.*column delta"):
-        published_speedups.load(tmp_path)
+        published_speedups.load(tmp_path, "sequential")
 
 
 def test_markdown_never_shows_a_speedup_without_its_loss(published):
@@ -206,20 +213,16 @@ def test_markdown_never_shows_a_speedup_without_its_loss(published):
         sequential_rows(setting="online", predictor="gain_gp", delta=0.9, default=True),
         sequential_rows(predictor="median", setting="vizier", delta=np.nan),
     ]
-    table = tables.speedup_sequential(pd.concat(rows), published)
+    table = sequential_table(pd.concat(rows), published)
     left = published_speedups.without_counterpart(table, published, "sequential")
-    text = tables.sequential_text(table, tables.summary_sequential(table), left)
+    text = tables.text("sequential", table, tables.over_data_sets(table), left)
     assert "## The fixed setting: online, gain_gp, Delta 0.9" in text
-    assert (
-        "| baker/metaqnn_cifar10 | 7.00 [4.52, 9.48] |  | 9.00 | 67 % | 33 % | 0.0080 | 20 % |"
-        in text
-    )
-    assert "| nusvr_rbf | baker | 7.00 / 67 % / 0.008 |  |  |" in text
-    assert "| median | vizier |  |  | 7.00 / 67 % / 0.008 |" in text
-    assert "| 6.10 | no | 7.00 [4.52, 9.48] | 67 % | 1.15 | not explained |" in text
-    hyper = tables.speedup_hyperband(hyperband_rows(default=True), published)
-    left = published_speedups.without_counterpart(hyper, published, "hyperband")
-    text = tables.hyperband_text(hyper, tables.summary_hyperband(hyper), left)
-    assert "| 27 | 11..40 | 2.00 [0.73, 3.27] |  | 4.00 | 50 % | 0.0100 | 0.00050 | yes |" in text
+    assert "| 7 [4.516, 9.484] |  | 9 | 0.6667 | 0.008 | 0.3333 | 0.2 |" in text
+    assert "| baker/metaqnn_cifar10 | nusvr_rbf | baker |  | 7 / 0.6667 / 0.008 |  |" in text
+    assert "| median | vizier | 7 / 0.6667 / 0.008 |  |  |" in text
+    assert "| 6.1 | no | 7 [4.516, 9.484] | 0.6667 | 0.008 | 1.148 | not explained |" in text
+    hyper, left = hyperband_table(hyperband_rows(default=True))
+    text = tables.text("hyperband", hyper, tables.over_data_sets(hyper), left)
+    assert "| 27 | settled | 11 | 40 | 2 [0.7294, 3.271] |  | 4 | 0.5 | 0.01 | 0.0005 |" in text
     assert "files not at hand" in text
-    assert "2.00 / 50 % / 0.010" in text
+    assert "| 2 / 0.5 / 0.01 |" in text

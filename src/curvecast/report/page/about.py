@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from curvecast.curves import collection_of
@@ -19,21 +18,6 @@ _EXPERIMENTS = {
     "stopping": "early stopping",
     "saved_models": "saved predictors",
 }
-
-
-@dataclass(frozen=True)
-class About:
-    """What was run on what: the folder of the run, the fraction of the curve at which findings are,
-    names of predictors, data sets with their `licence`, `citation` and `description`, data sets
-    without files, and further lines (a name and a text).
-    """
-
-    results: str
-    fraction: float
-    models: Sequence[str]
-    datasets: Mapping[str, Mapping[str, str]]
-    left_out: Sequence[str]
-    facts: Mapping[str, str]
 
 
 def sources(registry: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:

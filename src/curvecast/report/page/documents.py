@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from docutils.core import publish_parts
@@ -16,31 +15,17 @@ from curvecast.files import DataError
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
-@dataclass(frozen=True)
-class Document:
-    """A Markdown document.
+def from_markdown(text: str) -> tuple[str, str, str, list[tuple[str, str]]]:
+    """Cut a Markdown document at its headings of the second level.
 
-    Attributes
-    ----------
-    title : its first heading.
-    intro : the paragraphs below the title, as HTML.
-    table : what stands between them and the first part, as HTML; "" where nothing does.
-    parts : headings of the second level, and what follows each as HTML.
+    Returns its title, the paragraphs below it, the table below them ("" where there is none), and
+    the parts, each a heading and what follows it; all but title and headings as HTML.
     """
-
-    title: str
-    intro: str
-    table: str
-    parts: tuple[tuple[str, str], ...]
-
-
-def from_markdown(text: str) -> Document:
-    """Cut a Markdown document at its headings of the second level; all of it becomes HTML."""
     head, *rest = re.split(r"^## ", text, flags=re.MULTILINE)
     title, _, below = head.strip().partition("\n")
     intro, bar, rows = below.partition("\n|")
-    parts = tuple((part[0].strip(), html(part[2])) for part in (c.partition("\n") for c in rest))
-    return Document(title.removeprefix("# ").strip(), html(intro), html(bar + rows), parts)
+    parts = [(part[0].strip(), html(part[2])) for part in (c.partition("\n") for c in rest)]
+    return title.removeprefix("# ").strip(), html(intro), html(bar + rows), parts
 
 
 def html(markdown: str) -> str:
@@ -69,12 +54,7 @@ def packed(path: Path) -> str:
 
 
 def svg_width(path: Path) -> float:
-    """Width of a graphic in points.
-
-    Raises
-    ------
-    DataError : the graphic does not say it.
-    """
+    """Width of a graphic in points. Raises DataError where the graphic does not say it."""
     head = path.read_text(encoding="utf-8")[:2000]
     match = re.search(r'<svg[^>]*? width="([\d.]+)pt"', head, flags=re.DOTALL)
     if match is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,16 +12,9 @@ from curvecast.report.names import FEATURE_ORDER
 from curvecast.report.tables.markdown import number, plus_minus
 
 Tables = Mapping[str, pd.DataFrame]
+# A number in large letters, what it means (Markdown), and the section that shows more.
+Finding = tuple[str, str, str]
 _BASELINES = ("last_value", "mean")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A number in large letters, what it means (Markdown), and the section that shows more."""
-
-    key: str
-    text: str
-    anchor: str
 
 
 def findings(tables: Tables, fraction: float, most: int = 5) -> list[Finding]:
@@ -30,22 +22,22 @@ def findings(tables: Tables, fraction: float, most: int = 5) -> list[Finding]:
 
     `tables` holds frames by name ("r2", "ablation", ...); R² is at `fraction` of the curve.
     """
-    makers = (accuracy, speedups, published, studies, calibration, ablation, earliness)
-    made = (make(tables, fraction) for make in makers)
+    tables = {name: frame for name, frame in tables.items() if len(frame)}
+    for name in {"r2", "ablation"} & set(tables):
+        # Rows of the protocol's largest training size.
+        at = tables[name][np.isclose(tables[name]["fraction"], fraction)]
+        tables[name] = at[at["n_train"] == at["n_train"].max()]
+    makers = {
+        accuracy: "r2",
+        speedups: "speedup_sequential",
+        published: "published",
+        searches: "study_comparison",
+        trainings: "studies",
+        calibration: "r2",
+        ablation: "ablation",
+    }
+    made = [make(tables, fraction) for make, name in makers.items() if len(tables.get(name, ()))]
     return [finding for finding in made if finding][:most]
-
-
-def _get(tables: Tables, name: str) -> pd.DataFrame:
-    """A table, without rows where the run has none."""
-    return tables.get(name, pd.DataFrame())
-
-
-def _at(frame: pd.DataFrame, fraction: float) -> pd.DataFrame:
-    """Rows of the protocol's largest training size at one fraction."""
-    if frame.empty:
-        return frame
-    frame = frame[np.isclose(frame["fraction"], fraction)]
-    return frame[frame["n_train"] == frame["n_train"].max()]
 
 
 def _percent(fraction: float) -> str:
@@ -64,12 +56,9 @@ def _r2(rows: pd.DataFrame) -> str:
     return plus_minus(rows["r2_mean"].iloc[0], rows["r2_se"].iloc[0])
 
 
-def accuracy(tables: Tables, fraction: float) -> Finding | None:
+def accuracy(tables: Tables, fraction: float) -> Finding:
     """The best predictor of each collection, beside the last value seen."""
-    r2 = _at(_get(tables, "r2"), fraction)
-    if r2.empty:
-        return None
-    texts, keys = [], []
+    r2, texts, keys = tables["r2"], [], []
     for collection, rows in r2.groupby(r2["dataset"].map(collection_of)):
         model = str(rows.groupby("model")["r2_mean"].median().idxmax())
         best, last = rows[rows["model"] == model], rows[rows["model"] == "last_value"]
@@ -78,7 +67,7 @@ def accuracy(tables: Tables, fraction: float) -> Finding | None:
         if len(last) and model != "last_value":
             text += f"; the last value seen, {_r2(last)}"
         texts.append(text)
-    return Finding(
+    return (
         f"R² {' / '.join(keys)}",
         f"after {_percent(fraction)} of a run, for runs not trained on. {'. '.join(texts)}.",
         "accuracy",
@@ -87,9 +76,7 @@ def accuracy(tables: Tables, fraction: float) -> Finding | None:
 
 def calibration(tables: Tables, fraction: float) -> Finding | None:
     """How many final values the 80 % intervals hold, for the best and the worst model."""
-    r2 = _at(_get(tables, "r2"), fraction)
-    if r2.empty:
-        return None
+    r2 = tables["r2"]
     cover = r2[~r2["model"].isin(_BASELINES)].groupby("model")["cover80"]
     means, low, high = cover.mean().dropna(), cover.min(), cover.max()
     if means.empty:
@@ -107,12 +94,12 @@ def calibration(tables: Tables, fraction: float) -> Finding | None:
     )
     if worst != best:
         text += f"; farthest is `{worst}` with {_percent(means[worst])} ({range_of(worst)})"
-    return Finding(_percent(means[best]), f"{text}.", "calibration")
+    return (_percent(means[best]), f"{text}.", "calibration")
 
 
 def speedups(tables: Tables, fraction: float) -> Finding | None:
     """What the fixed setting of the online search saves, and what f-Hyperband does."""
-    fixed, other = (_fixed(_get(tables, f"speedup_{kind}")) for kind in ("sequential", "hyperband"))
+    fixed = _fixed(tables["speedup_sequential"])
     if fixed.empty:
         return None
     regret = fixed["regret_mean"]
@@ -122,21 +109,19 @@ def speedups(tables: Tables, fraction: float) -> Finding | None:
         f"its regret is {number(regret.mean())} on average and {number(regret.max())} at most "
         "(0 is the best run, 1 the median one)"
     )
+    other = tables.get("speedup_hyperband", pd.DataFrame({"default": []}))
+    other = _fixed(other)
     if len(other):
         settled = other[other["window"] == "settled"]
         other = settled if len(settled) else other
-        loss = number(other["loss_relative_mean"].mean() + 0.0)
+        loss = number(other["loss_relative_mean"].mean())
         text += f". Inside Hyperband: {_times(other)}, relative loss {loss}"
-    return Finding(f"{fixed['speedup_mean'].median():.1f} times", f"{text}.", "stopping")
+    return (f"{fixed['speedup_mean'].median():.1f} times", f"{text}.", "stopping")
 
 
 def _fixed(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of the fixed setting."""
-    return frame[_flags(frame["default"])] if len(frame) else frame
-
-
-def _flags(column: pd.Series) -> pd.Series:
-    return column.astype(str) == "True"
+    return frame[frame["default"].astype(bool)]
 
 
 def _times(rows: pd.DataFrame) -> str:
@@ -151,9 +136,7 @@ def _times(rows: pd.DataFrame) -> str:
 
 def ablation(tables: Tables, fraction: float) -> Finding | None:
     """What the curve alone, the settings alone, and both together give."""
-    frame = _at(_get(tables, "ablation"), fraction)
-    if frame.empty:
-        return None
+    frame = tables["ablation"]
     medians = frame.groupby(["model", "features"])["r2_mean"].median().unstack()
     order = [name for name in FEATURE_ORDER if name in medians]
     if "TS" not in order or len(order) < 2:
@@ -169,36 +152,34 @@ def ablation(tables: Tables, fraction: float) -> Finding | None:
             f"are the R² of the curve alone, {_r2(rows['TS'])}, and of the settings alone "
             f"({settings[-1]}), {_r2(rows[settings[-1]])}, with `{model}`"
         )
-    return Finding(key, f"{text}. Together ({order[-1]}): {_r2(rows[order[-1]])}.", "ablation")
+    return (key, f"{text}. Together ({order[-1]}): {_r2(rows[order[-1]])}.", "ablation")
 
 
-def studies(tables: Tables, fraction: float) -> Finding | None:
-    """BOHB against the others on recorded curves, else what real training reached."""
-    paired, table = _get(tables, "study_comparison"), _get(tables, "studies")
-    if len(paired):
-        return _searches(paired, _get(tables, "study_regret"))
-    if table.empty:
+def trainings(tables: Tables, fraction: float) -> Finding | None:
+    """The best loss of the first study, where no search on recorded curves was compared."""
+    if "study_comparison" in tables:
         return None
-    row = table.iloc[0]
+    row = tables["studies"].iloc[0]
     spread = ""
     if np.isfinite(row["loss_low"]):
         spread = f", 95 % interval {number(row['loss_low'])} to {number(row['loss_high'])}"
-    return Finding(
-        number(row["loss"], 3),
+    return (
+        number(row["loss"]),
         f"is the loss of the incumbent of {row['optimizer']} in study {row['study']} "
         f"(mean of {int(row['seeds'])} seeds{spread}).",
         "studies",
     )
 
 
-def _searches(paired: pd.DataFrame, regrets: pd.DataFrame) -> Finding:
-    """The difference from random search, with its interval over data sets; of a single data set
-    each search's regret with its interval over seeds.
+def searches(tables: Tables, fraction: float) -> Finding:
+    """BOHB against random search on recorded curves, with the interval over data sets; of a single
+    data set each search's regret with its interval over seeds.
     """
+    paired, regrets = tables["study_comparison"], tables.get("study_regret")
     other = "random" if "random" in set(paired["other"]) else str(paired["other"].iloc[0])
     row = paired[paired["other"] == other].iloc[0]
     name, sets = str(row["optimizer"]).upper(), int(row["studies"])
-    if np.isfinite(row["low"]) or regrets.empty:
+    if np.isfinite(row["low"]) or regrets is None:
         spread = f"95 % interval {row['low']:+.3f} to {row['high']:+.3f} over data sets; "
     else:
         last = regrets[regrets["share"] == regrets["share"].max()].set_index("optimizer")
@@ -208,7 +189,7 @@ def _searches(paired: pd.DataFrame, regrets: pd.DataFrame) -> Finding:
             for label, key in ((name, row["optimizer"]), (other, other))
         )
     count = f"{sets} data sets" if sets > 1 else "one data set"
-    return Finding(
+    return (
         f"{row['difference']:+.3f}",
         f"is the difference in final regret between {name} and {other} search on recorded curves "
         f"({spread}{count}, {int(row['seeds'])} seeds; 0 is the best recorded "
@@ -217,35 +198,16 @@ def _searches(paired: pd.DataFrame, regrets: pd.DataFrame) -> Finding:
     )
 
 
-def published(tables: Tables, fraction: float) -> Finding | None:
+def published(tables: Tables, fraction: float) -> Finding:
     """How many published figures ours agree with."""
-    frame = _get(tables, "published")
-    if frame.empty:
-        return None
-    beyond = _flags(frame["beyond_2se"])
+    frame = tables["published"]
+    beyond = frame["beyond_2se"]
     worse = beyond & (frame["difference"] < 0)
     middle, low, high = frame["difference"].quantile([0.5, 0.1, 0.9])
-    return Finding(
+    return (
         f"{len(frame) - int(beyond.sum())} of {len(frame)}",
         f"published R² values agree with ours within two standard errors; {int(worse.sum())} of "
         f"the others are higher than ours, {int((beyond & ~worse).sum())} lower. Ours minus "
         f"published: median {middle:+.3f}, {low:+.3f} to {high:+.3f} for the middle 80 %.",
         "published",
-    )
-
-
-def earliness(tables: Tables, fraction: float) -> Finding | None:
-    """How the best model grows with the part of the curve that is seen."""
-    r2 = _get(tables, "r2")
-    if r2.empty or r2["fraction"].nunique() < 2:
-        return None
-    first, *_ = fractions = sorted(map(float, r2["fraction"].unique()))
-    medians = _at(r2, first).groupby("model")["r2_mean"].median()
-    model = str(medians.idxmax())
-    rows = {at: _at(r2[r2["model"] == model], at) for at in fractions}
-    texts = [f"{_percent(at)}: {_r2(part)}" for at, part in rows.items()]
-    return Finding(
-        f"R² {number(float(medians[model]), 2)}",
-        f"is reached after only {_percent(first)} of a run by `{model}`. {'; '.join(texts)}.",
-        "accuracy",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,26 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from curvecast import __version__
-from curvecast.files import write_text
+from curvecast.files import DataError, write_text
 from curvecast.predictors import registry
 from curvecast.report.names import in_order
-from curvecast.report.page import contents, documents, machine
-from curvecast.report.page.about import About
+from curvecast.report.page import contents, documents
 from curvecast.report.page.findings import findings
-from curvecast.report.tables.markdown import fixed, table
+from curvecast.report.tables.markdown import table
 
-TEMPLATE = Path(__file__).with_name("page.html")
 # Tables of R², in which the shade of a cell shows its value.
 _SHADED = ("tables/r2", "tables/ablation", "tables/training_size", "tables/depth")
+# So many parts of a table, or figures of a family, are open at first.
 _OPEN = 2
 # Figures of full width fill the column, small ones stay small.
 _PIXELS_PER_POINT = 1.9
 _LARGEST_ATTACHMENT = 2_000_000
+_PACKAGES = ("snakemake", "numpy", "pandas", "scikit-learn", "scipy", "torch", "hpbandster")
 
 
 def write(
     path: str | Path,
-    about: About,
+    about: Mapping[str, Any],
     *,
     tables: Iterable[str | Path],
     figures: Iterable[str | Path],
@@ -41,42 +42,41 @@ def write(
 ) -> None:
     """Write the report of a run to `path`.
 
-    Every .md of `tables` is shown and its .csv attached, every .svg of `figures` is shown.
-    `captions` are files `{family}.rst`, `sayings` is resources/methods.yaml (the methods that
-    every run uses), `benchmarks` the folder of Snakemake's benchmark files.
+    Parameters
+    ----------
+    about : what was run on what: `results` (folder of the run), `fraction` (of the curve, for the
+        findings), `models`, `datasets` (their `licence`, `citation` and `description`),
+        `left_out` (data sets without files) and `facts` (further lines, a text by its name).
+    tables, figures : every .md is shown and its .csv attached, every .svg is shown.
+    captions : files `{family}.rst`.
+    sayings : resources/methods.yaml, the methods that every run uses.
+    benchmarks : the folder of Snakemake's benchmark files.
     """
     files = [Path(path) for path in (*tables, *figures)]
     frames = {path.stem: pd.read_csv(path) for path in files if path.suffix == ".csv"}
     visible = (path for path in files if path.suffix in (".md", ".svg"))
-    shown = contents.names_of(visible, about.results)
+    shown = contents.names_of(visible, about["results"])
     of_family = {Path(p).stem: documents.caption(Path(p)) for p in captions}
     sections = [
         {
             "anchor": anchor,
             "title": contents.SECTIONS[anchor][0],
-            "items": _items(names, shown, of_family, about.fraction),
+            "items": _items(names, shown, of_family, about["fraction"]),
         }
         for anchor, names in contents.arrange(shown).items()
     ]
-    template = TEMPLATE.read_text(encoding="utf-8")
-    text = (
-        Environment(autoescape=True, undefined=StrictUndefined)
-        .from_string(template)
-        .render(
-            about=about,
-            findings=[
-                {
-                    "key": finding.key,
-                    "text": documents.inline(finding.text),
-                    "anchor": finding.anchor,
-                }
-                for finding in findings(frames, about.fraction)
-            ],
-            sections=sections,
-            methods=methods(in_order(about.models), sayings),
-            usage=_usage(benchmarks),
-            versions={"curvecast": __version__, **machine.versions()},
-        )
+    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template)
+    text = page.render(
+        about=about,
+        findings=[
+            {"key": key, "text": documents.inline(text), "anchor": anchor}
+            for key, text, anchor in findings(frames, about["fraction"])
+        ],
+        sections=sections,
+        methods=methods(in_order(about["models"]), sayings),
+        usage=documents.html(table(usage(benchmarks))),
+        versions={"curvecast": __version__, **versions()},
     )
     write_text(text, path)
 
@@ -87,8 +87,9 @@ def _items(
     """Tables one by one, figures of a family together."""
     items: list[dict[str, Any]] = []
     for name in names:
+        anchor = name.replace("/", "-")
         if name.startswith("tables/"):
-            items.append(_table(name, shown[name], fraction))
+            items.append({"id": anchor, "shaded": name in _SHADED, **_table(shown[name], fraction)})
             continue
         family = contents.family(name)
         if not items or items[-1].get("family") != family:
@@ -97,7 +98,7 @@ def _items(
             items.append({"kind": "figures", **heading, "of": []})
         items[-1]["of"].append(
             {
-                "id": name.replace("/", "-"),
+                "id": anchor,
                 "label": contents.label(name),
                 "open": len(items[-1]["of"]) < _OPEN,
                 "width": round(_PIXELS_PER_POINT * documents.svg_width(shown[name])),
@@ -107,40 +108,62 @@ def _items(
     return items
 
 
-def _table(name: str, path: Path, fraction: float) -> dict[str, Any]:
-    document = documents.from_markdown(path.read_text(encoding="utf-8"))
+def _table(path: Path, fraction: float) -> dict[str, Any]:
+    title, intro, rows, parts = documents.from_markdown(path.read_text(encoding="utf-8"))
     # The first few parts at the fraction of the findings are open.
-    fractions = [re.search(r"fraction ([\d.]+)", heading) for heading, _ in document.parts]
+    fractions = [re.search(r"fraction ([\d.]+)", heading) for heading, _ in parts]
     at_fraction = [i for i, match in enumerate(fractions) if match and float(match[1]) == fraction]
     open_parts = (at_fraction or [0])[:_OPEN]
     csv = path.with_suffix(".csv")
     attached = csv.is_file() and csv.stat().st_size <= _LARGEST_ATTACHMENT
     return {
         "kind": "table",
-        "id": name.replace("/", "-"),
-        "title": document.title,
-        "intro": document.intro,
-        "table": document.table,
+        "title": title,
+        "intro": intro,
+        "table": rows,
         "parts": [
             {"heading": heading, "html": html, "open": i in open_parts}
-            for i, (heading, html) in enumerate(document.parts)
+            for i, (heading, html) in enumerate(parts)
         ],
-        "shaded": name in _SHADED,
         "csv": documents.attachment(csv) if attached else "",
         "file": csv.name,
     }
 
 
-def _usage(benchmarks: str | Path) -> str:
-    columns = {
-        "rule": "rule",
-        "jobs": "jobs",
-        "seconds": fixed("seconds", 1),
-        "longest job, s": fixed("longest", 1),
-        "processor, s": fixed("cpu", 1),
-        "peak memory, MB": fixed("peak", 0),
+def usage(folder: str | Path) -> pd.DataFrame:
+    """Run time and memory of the last run of the jobs of each rule, the most costly rule first.
+
+    Columns: `rule, jobs`, `seconds` and `longest job, s` (wall time), `processor, s`, and
+    `peak memory, MB` (the largest resident set of a job). The folder has Snakemake's benchmark
+    files `{rule}/.../{job}.tsv` or `{rule}.tsv`. Raises DataError for another file.
+    """
+    columns = ["s", "max_rss", "cpu_time"]
+    rows = []
+    for path in sorted(Path(folder).rglob("*.tsv")):
+        frame = pd.read_csv(path, sep="\t")
+        for column in columns:
+            if column not in frame or not len(frame):
+                raise DataError("not a benchmark file", file=path, column=column)
+        # A job of a few milliseconds ends before its memory is measured: "-" in the file.
+        numbers = frame[columns].apply(pd.to_numeric, errors="coerce")
+        rule = Path(path.relative_to(folder).parts[0]).stem
+        rows.append({"rule": rule, **numbers.iloc[-1].to_dict()})
+    named = {
+        "jobs": ("s", "size"),
+        "seconds": ("s", "sum"),
+        "longest job, s": ("s", "max"),
+        "processor, s": ("cpu_time", "sum"),
+        "peak memory, MB": ("max_rss", "max"),
     }
-    return documents.html(table(machine.usage(benchmarks), columns))
+    jobs = pd.DataFrame(rows, columns=["rule", *columns])
+    result = jobs.groupby("rule", as_index=False).agg(**named)
+    return result.sort_values("seconds", ascending=False, ignore_index=True)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on, as far as they are installed."""
+    installed = {distribution.name.lower() for distribution in metadata.distributions()}
+    return {name: metadata.version(name) for name in _PACKAGES if name in installed}
 
 
 def methods(models: Sequence[str], path: str | Path) -> list[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from curvecast.files import write_text
+from curvecast.files import write_csv, write_text
 
 Inputs = Mapping[str, Sequence[str | Path]]
 # A table: its frame, and the Markdown made of it ("" where only a CSV file is written).
@@ -51,8 +51,6 @@ def make(name: str, inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Tabl
 
 def write(tables: Mapping[str, Table], outputs: Mapping[str, Sequence[str | Path]]) -> None:
     """Write tables to the files given for each name: the frame to .csv, the Markdown to .md."""
-    from curvecast.report.tables.markdown import write_csv
-
     for name, (frame, markdown) in tables.items():
         for path in outputs[name]:
             if Path(path).suffix == ".csv":

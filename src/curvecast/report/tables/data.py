@@ -12,7 +12,7 @@ import pandas as pd
 from curvecast.curves import CurveSet, DataError, collection_of
 from curvecast.report.names import in_order
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import document, fixed, table
+from curvecast.report.tables.markdown import document, table
 
 _SECONDS = ["seconds_fit", "seconds_predict"]
 
@@ -20,18 +20,11 @@ _SECONDS = ["seconds_fit", "seconds_predict"]
 def datasets_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     """What each data set holds; `params`: `stanzas`, registry entries by data set name."""
     frame = datasets(inputs["curves"], params["stanzas"])
-    columns = {
-        **{name: name for name in ("dataset", "runs", "groups", "diverged")},
-        "epochs": lambda row: f"{row['first_epoch']}..{row['last_epoch']}",
-        **{name: name for name in ("metric", "direction")},
-        **{name: fixed(name, 4) for name in ("final_best", "final_median", "final_worst")},
-        **{name: name for name in ("notes", "source", "licence")},
-    }
     text = document(
         "Data sets",
         "Groups are distinct configurations; diverged runs have no finite final value and are "
         "left out of splits; finals are over the others.",
-        table(frame, columns),
+        table(frame),
     )
     return {"datasets": (frame, text)}
 
@@ -113,11 +106,6 @@ def timings(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
 
 def timings_text(frame: pd.DataFrame) -> str:
     """Seconds per experiment and collection, data sets × models."""
-
-    def seconds(wide: pd.DataFrame, digits: int) -> str:
-        text = wide.map(lambda v: "" if np.isnan(v) else f"{v:.{digits}f}")
-        return table(text.reset_index())
-
     sections = []
     for experiment, part in frame.groupby("experiment", sort=True):
         models = in_order(part["model"])
@@ -128,8 +116,8 @@ def timings_text(frame: pd.DataFrame) -> str:
         totals = by_collection.groupby(["collection", "model"])[["seconds", "cells"]].sum()
         per_cell = (totals["seconds"] / totals["cells"]).unstack("model")[models]
         sections += [
-            f"## {experiment}\n\n" + seconds(wide, 1),
-            f"## {experiment}, per cell\n\n" + seconds(per_cell, 3),
+            f"## {experiment}\n\n" + table(wide.reset_index()),
+            f"## {experiment}, per cell\n\n" + table(per_cell.reset_index()),
         ]
     return document(
         "Seconds of fitting and predicting",

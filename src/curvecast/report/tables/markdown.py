@@ -1,61 +1,69 @@
-"""Makes Markdown of frames: number formats, columns, tables and documents."""
+"""Makes Markdown of frames: cells, tables and documents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from curvecast.files import write_text
-
-# Makes the text of a cell out of a row of a frame.
-Cell = Callable[[Mapping[str, Any]], Any]
-# Headings of a table with the column of the frame, or with what makes a cell out of a row.
-Columns = Mapping[str, str | Cell]
-
-
-def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
-    """Write a frame with six significant digits; nothing half-written ever has the name."""
-    write_text(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"), path)
+# What a cell shows of a row: a column, a value with its standard error (two columns) or with its
+# interval (three columns), or what a function makes of the row.
+Cell = str | tuple[str, ...] | Callable[[Mapping[str, Any]], str]
+# Columns of the frame, or cells by their heading.
+Columns = Sequence[str] | Mapping[str, Cell]
 
 
 def document(title: str, note: str, *sections: str) -> str:
     """A title, a paragraph and sections with a blank line between them."""
-    return "\n".join([f"# {title}\n", *([f"{note}\n"] if note else []), *sections])
+    return "\n".join([f"# {title}\n", f"{note}\n", *sections])
 
 
 def table(frame: pd.DataFrame, columns: Columns | None = None) -> str:
-    """A Markdown table of `columns` (all columns of the frame as they are); pipes are escaped."""
-    columns = {str(name): name for name in frame} if columns is None else columns
-    rows = [
-        [cell(row) if callable(cell) else row[cell] for cell in columns.values()]
-        for row in frame.to_dict("records")
-    ]
-    return "".join(map(_line, [columns, ["---"] * len(columns), *rows]))
+    """A Markdown table of `columns` (without them, of the whole frame); pipes are escaped."""
+    columns = list(frame) if columns is None else columns
+    cells = columns if isinstance(columns, Mapping) else {name: name for name in columns}
+    rows = [[show(row, cell) for cell in cells.values()] for row in frame.to_dict("records")]
+    return "".join(map(_line, [cells, ["---"] * len(cells), *rows]))
 
 
-def sections(
-    frame: pd.DataFrame, by: Sequence[str], heading: str | Callable[..., str], columns: Columns
-) -> list[str]:
-    """A heading of the second level and a table per group of `by`.
+def sections(frame: pd.DataFrame, by: Sequence[str], heading: str, columns: Columns) -> list[str]:
+    """A heading of the second level (a format of its names) and a table per group of `by`.
 
-    `heading` is a format of the group's names, or makes the heading out of the group's rows.
+    Groups stand in the order of the frame.
     """
-    made = []
-    for key, part in frame.groupby(list(by), sort=True):
-        title = heading.format(*key) if isinstance(heading, str) else heading(*key, part)
-        made.append(f"## {title}\n\n{table(part, columns)}")
-    return made
+    return [
+        f"## {heading.format(*key)}\n\n{table(part, columns)}"
+        for key, part in frame.groupby(list(by), sort=False)
+    ]
 
 
 def _line(cells: Iterable[Any]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |\n"
 
 
-# Numbers and cells
+def show(row: Mapping[Any, Any], cell: Cell) -> str:
+    """The text of a cell."""
+    if callable(cell):
+        return cell(row)
+    if not isinstance(cell, tuple):
+        return text(row[cell])
+    value, *spread = (text(row[column]) for column in cell)
+    if not all(spread):
+        return value
+    return f"{value} ± {spread[0]}" if len(spread) == 1 else f"{value} [{', '.join(spread)}]"
+
+
+def text(value: Any) -> str:
+    """A value: yes or no, four significant digits of a number, "" for what is missing."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if pd.isna(value):
+        return ""
+    if isinstance(value, float):
+        return f"{value + 0.0:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return str(value)
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -68,41 +76,6 @@ def number(value: float, digits: int = 3) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def percent(value: float) -> str:
-    """A share in per cent, "" for NaN."""
-    return "" if np.isnan(value) else f"{100 * value:.0f} %"
-
-
-def fixed(column: str, digits: int = 3) -> Cell:
-    """A number with its digits."""
-    return lambda row: number(row[column], digits)
-
-
-def share(column: str) -> Cell:
-    """A share in per cent."""
-    return lambda row: percent(row[column])
-
-
-def yes_no(column: str) -> Cell:
-    """A truth value."""
-    return lambda row: "yes" if row[column] else "no"
-
-
-def with_error(value: str, error: str, digits: int = 3) -> Cell:
-    """A value ± its standard error, where it has one."""
-    return lambda row: plus_minus(row[value], row[error], digits)
-
-
-def plus_minus(value: float, error: float, digits: int = 3) -> str:
+def plus_minus(value: float, error: float) -> str:
     """A value ± its standard error, where that is not NaN."""
-    return number(value, digits) + ("" if np.isnan(error) else f" ± {number(error, digits)}")
-
-
-def interval(value: str, low: str, high: str, digits: int = 2) -> Cell:
-    """A value and its interval in brackets, where it has one."""
-
-    def cell(row: Mapping[str, Any]) -> str:
-        middle, *ends = (number(row[column], digits) for column in (value, low, high))
-        return middle if np.isnan(row[low]) else f"{middle} [{', '.join(ends)}]"
-
-    return cell
+    return number(value) + ("" if np.isnan(error) else f" ± {number(error)}")

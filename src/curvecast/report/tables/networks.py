@@ -11,15 +11,13 @@ from scipy import stats
 
 from curvecast.curves import DataError
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Cell, Columns, document, fixed, table
+from curvecast.report.tables.markdown import Cell, document, table
 
-# Scores of a regression that the Markdown table shows as well, with their formats.
-_FURTHER = {
-    "validation_division_sd": ".4g",
-    "test_division_sd": ".4g",
-    "test_coverage": ".3f",
-    "test_calibrated_coverage": ".3f",
-}
+# Scores of a regression that the Markdown table shows as well.
+_FURTHER = (
+    *("validation_division_sd", "test_division_sd"),
+    *("test_coverage", "test_calibrated_coverage"),
+)
 _SCORES = ("validation", "train", "test")
 
 
@@ -105,57 +103,28 @@ def seconds(scores: Sequence[pd.DataFrame], times: Sequence[pd.DataFrame]) -> pd
 
 
 def networks_text(frame: pd.DataFrame) -> str:
-    """Accuracies in percent, errors as they are."""
-    sections = []
+    """A table of the networks with accuracies, and one of those with errors."""
+    names = ("network", "data", "repeats", "diverged", "epochs", "num_params", *_SCORES)
+    published = ("published", *(f"published_{name}" for name in _SCORES))
+    columns: dict[str, Cell] = {
+        name: (name, f"{name}_sd") if name in _SCORES else name
+        for name in (*names, "test_low", "test_high", *_FURTHER, *published)
+    }
     accuracies = frame["test"] <= 1
-    for title, rows, percent in (
-        ("Accuracy in percent", frame[accuracies], True),
-        ("Mean squared error", frame[~accuracies], False),
+    sections = []
+    for title, rows in (
+        ("Accuracy", frame[accuracies]),
+        ("Mean squared error", frame[~accuracies]),
     ):
+        filled = rows.dropna(axis=1, how="all")
+        shown = {name: cell for name, cell in columns.items() if name in filled}
         if len(rows):
-            sections += [f"## {title}\n", table(rows, _columns(rows, percent))]
+            sections.append(f"## {title}\n\n{table(rows, shown)}")
     return document(
         "Networks trained to the end",
-        "",
-        *sections,
         "Mean ± standard deviation over repeats (other initial weights and orders). The interval "
-        "is binomial (Wilson), for the number of test images. Without a validation score: these "
-        "images were trained on as well. Published values come from other code and, where the "
-        "names differ, from other data.\n",
+        "of an accuracy is binomial (95 %, Wilson), for the number of test images. Without a "
+        "validation score: these images were trained on as well. Published values come from other "
+        "code and, where the names differ, from other data.",
+        *sections,
     )
-
-
-def _columns(rows: pd.DataFrame, percent: bool) -> Columns:
-    def has(column: str) -> bool:
-        return column in rows and bool(rows[column].notna().any())
-
-    def amount(column: str, sd: str = "", form: str = ".2f" if percent else ".4g") -> Cell:
-        def text(value: float) -> str:
-            return "" if np.isnan(value) else format(100 * value if percent else value, form)
-
-        def cell(row: Mapping[str, Any]) -> str:
-            return text(row[column]) + (
-                f" ± {text(row[sd])}" if sd and not np.isnan(row[sd]) else ""
-            )
-
-        return cell
-
-    columns: dict[str, str | Cell] = {
-        **{name: name for name in ("network", "data", "repeats", "diverged")},
-        "epochs": fixed("epochs", 0),
-        "weights": lambda row: f"{row['num_params']:.0f}",
-        **{name: amount(name, f"{name}_sd") for name in _SCORES},
-    }
-    if percent:
-        columns["test, 95 %"] = lambda row: (
-            f"{100 * row['test_low']:.2f} to {100 * row['test_high']:.2f}"
-        )
-    else:
-        further = {c: form for c, form in _FURTHER.items() if has(c)}
-        columns |= {c.replace("_", " "): amount(c, form=form) for c, form in further.items()}
-    if has("published"):
-        columns["published"] = lambda row: (
-            row["published"] if isinstance(row["published"], str) else ""
-        )
-        columns |= {f"{name}, published": amount(f"published_{name}") for name in _SCORES}
-    return columns

@@ -15,7 +15,7 @@ import pandas as pd
 
 from curvecast.curves import DataError
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import document, sections, with_error
+from curvecast.report.tables.markdown import Columns, document, sections, table
 
 KEYS = ("dataset", "model", "features", "fraction", "depth", "n_train")
 COLUMNS = (
@@ -54,14 +54,11 @@ def load(folder: str | Path) -> pd.DataFrame:
 
     Raises
     ------
-    DataError : no such file, a missing column, or an R² that is not a number.
+    DataError : a missing column, or an R² that is not a number.
     """
-    paths = sorted(Path(folder).glob("*_r2.csv"))
-    if not paths:
-        raise DataError("no published figures (*_r2.csv)", file=folder)
     needed = (*KEYS, "r2", "r2_se", "reading_error", "source")
     frames = []
-    for path in paths:
+    for path in sorted(Path(folder).glob("*_r2.csv")):
         frame = read_columns(path, needed)
         for column in ("r2", "r2_se", "reading_error", "depth"):
             numbers = pd.to_numeric(frame[column], errors="coerce")
@@ -147,36 +144,23 @@ def _note(row: Mapping[Any, Any], notes: pd.DataFrame) -> str:
 
 def text(frame: pd.DataFrame, left: pd.DataFrame) -> str:
     """The frames of `compare` and `missing`, a table per source."""
-    columns = {
-        "data set": "dataset",
-        **{name: name for name in ("model", "features", "fraction")},
-        "d": lambda row: "" if np.isnan(row["depth"]) else f"{row['depth']:g}",
-        **{c: with_error(c, f"{c}_se", 4) for c in ("published", "ours", "difference")},
-        "beyond 2 se": lambda row: "**yes**" if row["beyond_2se"] else "no",
-        "note": "note",
+    columns: Columns = {
+        **{name: name for name in ("dataset", "model", "features", "fraction", "depth")},
+        **{name: (name, f"{name}_se") for name in ("published", "ours", "difference")},
+        **{"beyond 2 se": "beyond_2se", "note": "note"},
     }
-    parts = sections(frame, ["source"], "{}", columns)
+    parts = sections(frame.sort_values("source", kind="stable"), ["source"], "{}", columns)
     if len(left):
         counts = left.groupby(["source", "dataset", "model"]).size().reset_index(name="values")
-        lines = [
-            f"- {source}: "
-            + ", ".join(f"{row.model} on {row.dataset} ({row.values})" for row in part.itertuples())
-            for source, part in counts.groupby("source")
-        ]
-        note = "Published values of what this run did not compute, with their number:"
-        parts.append("\n".join(["## Not compared", "", note, "", *lines, ""]))
-    return document("Published R² and ours", _note_on(frame), *parts)
-
-
-def _note_on(frame: pd.DataFrame) -> str:
-    if frame.empty:
-        return "This run has computed nothing that was published."
-    return (
+        parts.append(f"## Not compared: this run did not compute them\n\n{table(counts)}")
+    return document(
+        "Published R² and ours",
         f"{int(frame['beyond_2se'].sum())} of {len(frame)} differences are beyond two standard "
         "errors; about one in twenty would be by chance alone. A note says what is known about "
-        'the cell; "not explained": a difference is beyond two standard errors and nothing is '
+        f'the cell; "{NOT_EXPLAINED}": a difference is beyond two standard errors and nothing is '
         "known.\n\n"
         "Difference: ours minus published, ± its standard error. Where no standard error was "
         "published, the published mean is given ours; a value read from a figure carries its "
-        "reading error. Both means are over repeated splits of the same runs."
+        "reading error. Both means are over repeated splits of the same runs.",
+        *parts,
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,94 +13,77 @@ from curvecast.report.tables.published import NOT_EXPLAINED, read_columns
 _HYPERBAND_PREDICTOR = "nusvr_rbf"
 # Differences from published speedups up to this share count as agreement.
 _AGREES = 0.1
-_KEYS = ("search", "dataset", "method")
+_KEYS = ["search", "dataset", "method"]
+_CELL = ["dataset", "method", "delta"]
 
 
-def load(folder: str | Path) -> pd.DataFrame:
+def load(folder: str | Path, search: str) -> pd.DataFrame:
     """Read `baker2017_thesis_speedups.csv` and `speedup_notes.csv` of resources/published.
 
-    One row per published value: `search`, `dataset`, `method` (predictor and setting, or the
+    One row per published value of a search: `dataset`, `method` (predictor and setting, or the
     setting of Hyperband), `delta`, `published`, `published_recovered` and `note` (what is known
     about a difference from ours). Raises DataError for a missing column.
     """
-    path = Path(folder, "baker2017_thesis_speedups.csv")
-    wide = read_columns(path, (*_KEYS, "not_recovered_or_worse_at"))
+    lost = "not_recovered_or_worse_at"
+    wide = read_columns(Path(folder, "baker2017_thesis_speedups.csv"), (*_KEYS, lost))
     notes = read_columns(Path(folder, "speedup_notes.csv"), (*_KEYS, "delta", "note"))
-    rows: list[dict[str, Any]] = []
-    for row in wide.to_dict("records"):
-        lost = row["not_recovered_or_worse_at"]
-        lost_at = set() if pd.isna(lost) else {float(x) for x in str(lost).split()}
-        for name, value in row.items():
-            if not str(name).startswith("delta_") or pd.isna(value):
-                continue
-            delta = float(str(name).removeprefix("delta_"))
-            cell = {**{key: row[key] for key in _KEYS}, "delta": delta}
-            columns = {"published": float(value), "published_recovered": delta not in lost_at}
-            rows.append({**cell, **columns, "note": _notes_on(cell, notes)})
-    return pd.DataFrame(rows)
+    wide = wide[wide["search"] == search]
+    deltas = [column for column in wide if str(column).startswith("delta_")]
+    rows = wide.melt([*_KEYS, lost], deltas, "delta", "published").dropna(subset="published")
+    rows["delta"] = rows["delta"].str.removeprefix("delta_").astype(float)
+    lost_at = [[float(x) for x in str(text).split()] for text in rows[lost].fillna("")]
+    rows["published_recovered"] = [
+        d not in values for d, values in zip(rows["delta"], lost_at, strict=True)
+    ]
+    # A note belongs to all cells that its keys, where they are not empty, name.
+    rows["note"] = [
+        " ".join(
+            note["note"]
+            for note in notes.to_dict("records")
+            if all(pd.isna(note[key]) or note[key] == row[key] for key in (*_KEYS, "delta"))
+        )
+        for row in rows.to_dict("records")
+    ]
+    return rows.drop(columns=["search", lost])
 
 
-def _notes_on(cell: Mapping[str, Any], notes: pd.DataFrame) -> str:
-    """Notes whose keys, where they are not empty, are those of the cell."""
-    fits = np.ones(len(notes), dtype=bool)
-    for key, value in cell.items():
-        fits &= (notes[key].isna() | (notes[key] == value)).to_numpy()
-    return " ".join(notes.loc[fits, "note"])
-
-
-def add(table: pd.DataFrame, published: pd.DataFrame | None, search: str) -> pd.DataFrame:
+def add(table: pd.DataFrame, published: pd.DataFrame, search: str) -> pd.DataFrame:
     """`table` (of a `search`) with the columns `published, published_recovered, ratio, note`.
 
     `ratio` is ours / published. All are empty where nothing was published; `note` is "not
     explained" where the two differ by more than a tenth and nothing is known.
     """
-    known = {}
-    if published is not None:
-        for row in published[published["search"] == search].to_dict("records"):
-            known[_key(row["dataset"], row["method"], row["delta"])] = row
-    columns = []
-    for row in table.to_dict("records"):
-        comparable = search != "hyperband" or row["predictor"] == _HYPERBAND_PREDICTOR
-        theirs = known.get(_key_of(row, search)) if comparable else None
-        if theirs is None:
-            columns.append((np.nan, None, np.nan, ""))
-            continue
-        ratio = row["speedup_mean"] / theirs["published"]
-        note = theirs["note"] or (NOT_EXPLAINED if abs(ratio - 1) > _AGREES else "")
-        columns.append((theirs["published"], theirs["published_recovered"], ratio, note))
-    names = ["published", "published_recovered", "ratio", "note"]
-    return pd.concat([table, pd.DataFrame(columns, columns=names, index=table.index)], axis=1)
+    merged = _keys(table, search).merge(_rounded(published), on=_CELL, how="left")
+    ratio = (table["speedup_mean"] / merged["published"]).rename("ratio")
+    note = merged["note"].fillna("")
+    note = note.mask((note == "") & ((ratio - 1).abs() > _AGREES), NOT_EXPLAINED)
+    return pd.concat([table, merged[["published", "published_recovered"]], ratio, note], axis=1)
 
 
 def without_counterpart(table: pd.DataFrame, published: pd.DataFrame, search: str) -> pd.DataFrame:
     """Published rows of a search that `table` has nothing beside, with the `reason`."""
-    here = {_bare(dataset) for dataset in table["dataset"]}
-    compared = table[table["published"].notna()].to_dict("records")
-    beside = {_key_of(row, search) for row in compared}
-    left = published[published["search"] == search]
-    keys = zip(left["dataset"], left["method"], left["delta"], strict=True)
-    left = left[[_key(*key) not in beside for key in keys]]
-    absent = "the data set is not in this run: files not at hand, or not asked for"
-    reasons = [
-        "predictor, setting or Delta not in this run" if d in here else absent
-        for d in left["dataset"]
-    ]
-    return left.drop(columns=["search", "note"]).assign(reason=reasons)
+    keys = _keys(table, search)
+    beside = pd.MultiIndex.from_frame(keys)
+    left = published[~pd.MultiIndex.from_frame(_rounded(published)[_CELL]).isin(beside)]
+    here = left["dataset"].isin(keys["dataset"])
+    reason = np.where(
+        here,
+        "predictor, setting or Delta not in this run",
+        "the data set is not in this run: files not at hand, or not asked for",
+    )
+    return left.drop(columns="note").assign(reason=reason)
 
 
-def _key_of(row: Mapping[Any, Any], search: str) -> tuple[str, str, float]:
-    """What the published tables call the predictor and the setting of a row."""
-    predictor, setting = row["predictor"], row["setting"]
+def _keys(table: pd.DataFrame, search: str) -> pd.DataFrame:
+    """What the published tables call data set, predictor and setting of our rows."""
+    predictor, setting = table["predictor"], table["setting"]
     if search == "hyperband":
-        method = setting.replace("kappa=1", "kappa=1.0")
+        method = setting.replace("kappa=1", "kappa=1.0").where(predictor == _HYPERBAND_PREDICTOR)
     else:
-        method = predictor if setting == "baker" else f"{predictor} {setting}"
-    return _key(row["dataset"], method, row["delta"])
+        method = predictor.where(setting == "baker", predictor + " " + setting)
+    dataset = table["dataset"].str.removeprefix("baker/")
+    return _rounded(pd.DataFrame({"dataset": dataset, "method": method, "delta": table["delta"]}))
 
 
-def _key(dataset: str, method: str, delta: float) -> tuple[str, str, float]:
-    return _bare(dataset), method, round(float(delta), 4)
-
-
-def _bare(dataset: str) -> str:
-    return dataset.removeprefix("baker/")
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(delta=frame["delta"].astype(float).round(4))

@@ -13,7 +13,7 @@ import pandas as pd
 from curvecast.curves import DataError
 from curvecast.files import read_parquet
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Columns, document, fixed, interval, table, with_error
+from curvecast.report.tables.markdown import Columns, document, sections, show, table
 from curvecast.report.tables.published import read_columns
 from curvecast.studies import summary
 
@@ -37,7 +37,7 @@ def studies_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table
     text = document(
         "Seconds of studies",
         "From the first start to the last end of an evaluation, mean over seeds.",
-        table(seconds, {**{c: c for c in seconds}, "seconds": lambda row: f"{row['seconds']:.1f}"}),
+        table(seconds),
     )
     return {"studies": (rows, studies_text(rows)), "study_timings": (seconds, text)}
 
@@ -46,21 +46,11 @@ def studies_text(frame: pd.DataFrame) -> str:
     """One row per study and optimiser, and the incumbents below."""
     columns: Columns = {
         **{"study": "study", "optimiser": "optimizer", "seeds": "seeds"},
-        "configurations": fixed("unique_configurations", 1),
-        "evaluations": fixed("evaluations", 1),
-        "failed": fixed("failed", 1),
-        "ended early": fixed("stopped", 1),
-        "budget used": fixed("budget_used", 1),
-        "loss": interval("loss", "loss_low", "loss_high", 4),
-        "best loss": fixed("best_loss", 4),
-        "validation": fixed("validation", 4),
-        "test": fixed("test", 4),
-        "model-based": lambda row: f"{100 * row['model_based_share']:.0f} %",
+        **{"configurations": "unique_configurations", "evaluations": "evaluations"},
+        **{"failed": "failed", "ended early": "stopped", "budget used": "budget_used"},
+        **{"loss": ("loss", "loss_low", "loss_high"), "best loss": "best_loss"},
+        **{"validation": "validation", "test": "test", "model-based": "model_based_share"},
     }
-    incumbents = [
-        f"- {row.study}, {row.optimizer}: {_config(str(row.incumbent))}"
-        for row in frame.itertuples()
-    ]
     return document(
         "Studies",
         "Means over seeds. Loss: of the incumbents, with the 95 % interval of its mean over seeds "
@@ -68,7 +58,10 @@ def studies_text(frame: pd.DataFrame) -> str:
         "Model-based: share of the configurations that a model proposed.",
         table(frame, columns),
         "## Incumbents\n",
-        *incumbents,
+        *(
+            f"- {row.study}, {row.optimizer}: {_config(str(row.incumbent))}"
+            for row in frame.itertuples()
+        ),
         "",
     )
 
@@ -90,17 +83,15 @@ def study_comparison_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[s
 def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
     """Final regret per data set and optimiser, and the paired differences."""
     final = regrets[regrets["share"] == regrets["share"].max()]
-    cell = interval("regret", "low", "high", 4)
-    cells = final.assign(cell=[cell(row) for row in final.to_dict("records")])
-    grid = cells.pivot(index="study", columns="optimizer", values="cell").fillna("")
-    sections = [table(grid.reset_index())]
+    cells = [show(row, ("regret", "low", "high")) for row in final.to_dict("records")]
+    grid = final.assign(cell=cells).pivot(index="study", columns="optimizer", values="cell")
+    parts = [table(grid.reset_index())]
     if len(paired):
         columns: Columns = {
             **{name: name for name in ("optimizer", "other", "studies", "seeds")},
-            "difference": interval("difference", "low", "high", 4),
-            "studies_ahead": "studies_ahead",
+            **{"difference": ("difference", "low", "high"), "studies_ahead": "studies_ahead"},
         }
-        sections += [
+        parts += [
             "## Paired differences of the final regret\n",
             "Optimiser minus the other one, per data set and seed, averaged per data set; the "
             "interval is over data sets. Negative: the optimiser is ahead.\n",
@@ -112,7 +103,7 @@ def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
         "1 the median one. Mean over seeds with the 95 % interval (Student's t). A configuration "
         "that was not recorded is answered by the nearest recorded run that this search has not "
         "used yet: each run serves one configuration.",
-        *sections,
+        *parts,
     )
 
 
@@ -152,18 +143,12 @@ def published_tuning(path: str | Path) -> pd.DataFrame:
 def tuning_text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
     """Ours per study with standard errors, then the published figures."""
     ours: Columns = {
-        **{"study": "study", "model": "model", "data set": "dataset"},
-        **{"variant": "variant", "epochs": "epochs"},
+        **{name: name for name in ("study", "model", "dataset", "variant", "epochs")},
         **{
-            f"{split} {error.upper()}": with_error(f"{split}_{error}", f"{split}_{error}_se", 4)
+            f"{split} {error.upper()}": (f"{split}_{error}", f"{split}_{error}_se")
             for split in ("validation", "test")
             for error in ("mse", "mae")
         },
-    }
-    theirs: Columns = {
-        **{"source": "study", "model": "model", "variant": "variant"},
-        "validation MSE": fixed("validation_mse", 2),
-        "test MSE": fixed("test_mse", 2),
     }
     tuned = rows[rows["variant"] == "tuned"].drop_duplicates("study", keep="last")
     return document(
@@ -179,7 +164,7 @@ def tuning_text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
         "## Published\n",
         f"{PUBLISHED_ON}. Where ours is the cross-entropy, compare what tuning changes, not the "
         "errors.\n",
-        table(published, theirs),
+        table(published, ["study", "model", "variant", "validation_mse", "test_mse"]),
     )
 
 
@@ -267,26 +252,15 @@ def _epochs(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def effects_text(frame: pd.DataFrame) -> str:
     """The effects, a table per study."""
 
-    def mean(row: Mapping[str, Any]) -> str:
-        ends = "" if np.isnan(row["low"]) else f" [{row['low']:.4g}, {row['high']:.4g}]"
-        return f"{row['mean']:.4g}{ends}"
-
     columns: Columns = {
-        **{"parameter": "parameter", "level": "level"},
-        "budget": lambda row: f"{row['budget']:g}",
-        **{"runs": "runs", "diverged": "diverged"},
-        "mean": mean,
+        **{name: name for name in ("parameter", "level", "budget", "runs", "diverged")},
+        "mean": ("mean", "low", "high"),
     }
-    sections = [
-        part
-        for study, rows in frame.groupby("study", sort=False)
-        for part in (f"## {study}\n", table(rows, columns))
-    ]
     return document(
         "Effects of hyper-parameters",
         "Mean validation score per level with its 95 % interval (Student's t), over the "
         "configurations that the study evaluated on one budget. A search does not draw levels "
         "independently of each other and prefers what did well: these are descriptions of "
         "its runs, not of interventions. Epochs: configurations that reached the highest budget.",
-        *sections,
+        *sections(frame, ["study"], "{}", columns),
     )

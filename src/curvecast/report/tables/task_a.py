@@ -13,7 +13,7 @@ from curvecast import protocol
 from curvecast.benchmark.task_a import PARTS
 from curvecast.files import read_parquet
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Cell, Columns, document, table
+from curvecast.report.tables.markdown import Columns, document, sections
 from curvecast.report.tables.published import read_columns
 
 _ERRORS = [f"{part}_{error}" for part in PARTS for error in ("mse", "mae")]
@@ -106,44 +106,17 @@ def _errors(part: str, gap: np.ndarray, seed: int) -> dict[str, float]:
 def text(frame: pd.DataFrame) -> str:
     """A table per data set, the smallest test error first."""
     columns: Columns = {
-        **{"source": "source", "model": "model"},
-        "variant": "variant",
-        "runs": _sizes,
-        **{
-            f"{part} {error.upper()}": _interval(f"{part}_{error}")
-            for part in PARTS
-            for error in ("mse", "mae")
-        },
+        **{name: name for name in ("source", "model", "variant", *_SIZES)},
+        **{error: (error, f"{error}_low", f"{error}_high") for error in _ERRORS},
         "note": "note",
     }
-    sections = []
-    for (dataset, metric), part in frame.groupby(["dataset", "metric"], sort=True):
-        alone = "Published only: this run did not have these curves.\n\n"
-        note = "" if _OURS in set(part["source"]) else alone
-        ordered = part.sort_values("test_mse", kind="stable").fillna({"variant": "", "note": ""})
-        sections.append(f"## {dataset}, {metric}\n\n{note}" + table(ordered, columns))
+    by = ["dataset", "metric"]
     return document(
         "LCBench Task A",
-        "One split in file order (runs: training/validation/test); seen are the first epochs, "
-        "the target is the value after the last one. Errors in the unit of the metric, squared "
-        "for MSE, with 95 % bootstrap intervals over the runs: they say nothing about another "
-        "split or another seed. Nothing was tuned on the validation runs. Published figures "
-        "are of validation accuracy in percent and compare with the same metric alone.",
-        *sections,
+        "One split in file order (n_: runs for training, validation and test); seen are the first "
+        "epochs, the target is the value after the last one. Errors in the unit of the metric, "
+        "squared for MSE, with 95 % bootstrap intervals over the runs: they say nothing about "
+        "another split or another seed. Nothing was tuned on the validation runs. Published "
+        "figures are of validation accuracy in percent and compare with the same metric alone.",
+        *sections(frame.sort_values([*by, "test_mse"], kind="stable"), by, "{}, {}", columns),
     )
-
-
-def _sizes(row: Mapping[str, Any]) -> str:
-    return "" if np.isnan(row["n_train"]) else "/".join(f"{int(row[size])}" for size in _SIZES)
-
-
-def _interval(error: str) -> Cell:
-    """A value with its interval, three significant digits; "" where there is none."""
-
-    def cell(row: Mapping[str, Any]) -> str:
-        value, low, high = (row[f"{error}{end}"] for end in ("", "_low", "_high"))
-        if np.isnan(value):
-            return ""
-        return f"{value:.4g}" + ("" if np.isnan(low) else f" ({low:.3g} .. {high:.3g})")
-
-    return cell
