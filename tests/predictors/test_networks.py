@@ -43,12 +43,12 @@ def test_singhs_shapes() -> None:
     """Ten values and seven settings; the counts are those of the layers' definitions."""
     static, values = torch.randn(1, 4, 7), torch.randn(1, 4, 10)
     wanted = {
-        layers.SinghCNN(3, 7, 10, (64,)): 64 * 2 + 64 + 15 * 64 + 1,
+        layers.SinghCNN(3, 7, 10, [64]): 64 * 2 + 64 + 15 * 64 + 1,
         # best of Singh's BOHB study
-        layers.SinghCNN(3, 7, 10, (40, 38)): 120 + 38 * 80 + 38 + 13 * 38 + 1,
-        layers.SinghLSTM(3, 7, 10, None, 100, 1): 400 * (1 + 100 + 2) + 17 * 100 + 1,
-        layers.SinghLSTM(3, 7, 10, None, 94, 2): 376 * (97 + 190) + 17 * 94 + 1,
-        layers.SinghLSTM(3, 7, 10, 16, 128, 1): 32 + 512 * 131 + 1281,
+        layers.SinghCNN(3, 7, 10, [40, 38]): 120 + 38 * 80 + 38 + 13 * 38 + 1,
+        layers.SinghLSTM(3, 7, 10, (None, 100, 1)): 400 * (1 + 100 + 2) + 17 * 100 + 1,
+        layers.SinghLSTM(3, 7, 10, (None, 94, 2)): 376 * (97 + 190) + 17 * 94 + 1,
+        layers.SinghLSTM(3, 7, 10, (16, 128, 1)): 32 + 512 * 131 + 1281,
     }
     for network, count in wanted.items():
         assert sum(parameter[0].numel() for parameter in network.parameters()) == count
@@ -97,9 +97,9 @@ def test_convolution_and_pooling_are_torchs() -> None:
 @pytest.mark.parametrize("kind", MODELS)
 def test_outputs_of_causal_networks_ignore_later_steps(kind: str) -> None:
     network = {
-        "cnn": lambda: layers.CausalCNN(2, 3, 4, (8, 8)),
-        "lstm": lambda: layers.CausalLSTM(2, 3, 4, None, 8, 1),
-        "cnn_lstm": lambda: layers.CausalLSTM(2, 3, 4, 6, 8, 1),
+        "cnn": lambda: layers.CausalCNN(2, 3, 4, [8, 8]),
+        "lstm": lambda: layers.CausalLSTM(2, 3, 4, (None, 8, 1)),
+        "cnn_lstm": lambda: layers.CausalLSTM(2, 3, 4, (6, 8, 1)),
     }[kind]()
     torch.nn.init.normal_(network.head.out.weight)
     static, channels = torch.randn(1, 5, 3), torch.randn(1, 5, 9, 4)

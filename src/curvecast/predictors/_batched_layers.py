@@ -137,16 +137,15 @@ class LSTM(nn.Module):
 
 
 # The shapes. All are made from the number of members, of settings p, and of values n (Singh's) or
-# channels C (causal). They map settings (1, runs, p) and values (1, runs, n) or channels
-# (1, runs, steps, C) to outputs (members, runs, 1 or steps).
+# channels C (causal), and from their sizes: the filters of a CNN; of an LSTM the filters before
+# it or None, its width and its layers. They map settings (1, runs, p) and values (1, runs, n) or
+# channels (1, runs, steps, C) to outputs (members, runs, 1 or steps).
 
 
 class SinghCNN(nn.Module):
     """Convolutions over settings and values as one sequence; a linear layer over all features."""
 
-    def __init__(
-        self, members: int, n_static: int, n_values: int, filters: tuple[int, ...]
-    ) -> None:
+    def __init__(self, members: int, n_static: int, n_values: int, filters: list[int]) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
             Conv1d(members, n_in, n_out, _KERNEL) for n_in, n_out in pairwise((1, *filters))
@@ -189,15 +188,10 @@ class SinghLSTM(nn.Module):
     """
 
     def __init__(
-        self,
-        members: int,
-        n_static: int,
-        n_values: int,
-        filters: int | None,
-        n_hidden: int,
-        n_layers: int,
+        self, members: int, n_static: int, n_values: int, sizes: tuple[int | None, int, int]
     ) -> None:
         super().__init__()
+        filters, n_hidden, n_layers = sizes
         self.start = StaticConvolution(members, n_static, filters, n_hidden) if filters else None
         self.lstm = LSTM(members, 1, n_hidden, n_layers)
         n_steps = n_values if filters else n_static + n_values
@@ -228,9 +222,7 @@ class CausalHead(nn.Module):
 class CausalCNN(nn.Module):
     """Causal convolutions; the head reads their features, these features' running mean, inputs."""
 
-    def __init__(
-        self, members: int, n_static: int, n_channels: int, filters: tuple[int, ...]
-    ) -> None:
+    def __init__(self, members: int, n_static: int, n_channels: int, filters: list[int]) -> None:
         super().__init__()
         n_inputs = n_channels + n_static
         self.convolutions = nn.ModuleList(
@@ -257,15 +249,10 @@ class CausalLSTM(nn.Module):
     """
 
     def __init__(
-        self,
-        members: int,
-        n_static: int,
-        n_channels: int,
-        filters: int | None,
-        n_hidden: int,
-        n_layers: int,
+        self, members: int, n_static: int, n_channels: int, sizes: tuple[int | None, int, int]
     ) -> None:
         super().__init__()
+        filters, n_hidden, n_layers = sizes
         self.start = StaticConvolution(members, n_static, filters, n_hidden) if filters else None
         n_inputs = n_channels if filters else n_channels + n_static
         self.lstm = LSTM(members, n_inputs, n_hidden, n_layers)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Family:
 
     def bounds(self, last_epoch: float) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of theta, two arrays of shape (d,)."""
-        scales = {
+        scales: dict[Any, tuple[float, float]] = {
             "time": (0.1, 2.0 * last_epoch),
             "shifted time": (0.05, 2.0 * last_epoch),
             "rate": (0.5 / last_epoch, 4.0),
@@ -228,14 +229,7 @@ class Fits:
 
 
 def fit(family: Family, x: np.ndarray, curves: np.ndarray, last_epoch: float) -> Fits:
-    """Fit one family to every curve.
-
-    Parameters
-    ----------
-    x : epochs >= 1, shape (T,).
-    curves : finite values of the order of one, shape (n, T).
-    last_epoch : E, on which the bounds depend.
-    """
+    """Fit one family to curves of the order of one, shape (n, T), at epochs x >= 1, shape (T,)."""
     centred = curves - curves.mean(axis=1)[:, None]
     bounds = family.bounds(last_epoch)
     starts = _starts(family, x, centred, last_epoch)
@@ -251,10 +245,7 @@ def fit(family: Family, x: np.ndarray, curves: np.ndarray, last_epoch: float) ->
 
 
 def _starts(family: Family, x: np.ndarray, centred: np.ndarray, last_epoch: float) -> np.ndarray:
-    """Best node by residual sum of squares of each of up to N_STARTS slabs of the grid.
-
-    The slabs divide its first parameter; shape (n, n_starts, d).
-    """
+    """Best node of each of up to N_STARTS slabs of the grid's first axis, (n, n_starts, d)."""
     grid = family.grid(last_epoch)
     g, _ = family.shape(x, grid)
     g = g - g.mean(axis=1, keepdims=True)

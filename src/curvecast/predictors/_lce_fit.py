@@ -192,9 +192,8 @@ class _Grid:
         Where a family has at least as many parameters as there are values, many optima fit without
         error and rounding would choose among them; a node of the grid then stands in for itself.
 
-        Returns the scaled shapes at the seen epochs and at the end, shapes (n, F, T) and (n, F);
-        the position of the grid node that each one replaces, (n, F); and J'J, (n, F, 2, 2), with
-        zeros for what a family does not have.
+        Returns the scaled shapes at the seen epochs (n, F, T) and at the end (n, F), the position
+        (n, F) of the grid node that each one replaces, and J'J, (n, F, 2, 2), filled up with zeros.
         """
         shape = (len(curves), len(FAMILIES))
         seen, end = np.empty((*shape, len(self.x))), np.empty(shape)
@@ -282,10 +281,10 @@ def _under(
     top = np.full(len(y), -np.inf)
     total = np.zeros((3, len(y), len(FAMILIES)))
     for sigma, log_noise in zip(NOISE_LEVELS, LOG_NOISE_PRIOR, strict=True):
-        grid_log, *grid_gain = shapes.posterior(grid_y, sigma, grid.growth)
+        grid_log, grid_mean, grid_variance = shapes.posterior(grid_y, sigma, grid.growth)
         grid_log += grid.log_prior
         grid_log[rows, replaces] = -np.inf
-        own_log, *own_gain = own.posterior(own_y, sigma, grid.growth)
+        own_log, own_mean, own_variance = own.posterior(own_y, sigma, grid.growth)
         own_log += grid.log_prior[replaces] + grid.log_volume_share(information, sigma)
         high = np.maximum(grid_log.max(axis=1), own_log.max(axis=1))
         common = log_noise - yy / (2.0 * sigma**2) - (curves.shape[1] - 1) * np.log(sigma)
@@ -293,9 +292,9 @@ def _under(
         total *= np.exp(top - new_top)[:, None]
         shift = (common - new_top)[:, None]
         extra = noise.variance * sigma**2
-        parts = _moments(np.exp(grid_log + shift), *grid_gain, extra)
+        parts = _moments(np.exp(grid_log + shift), grid_mean, grid_variance, extra)
         total += np.stack([np.add.reduceat(part, grid.first, axis=1) for part in parts]) + np.stack(
-            _moments(np.exp(own_log + shift), *own_gain, extra)
+            _moments(np.exp(own_log + shift), own_mean, own_variance, extra)
         )
         top = new_top
     mass, first, second = total

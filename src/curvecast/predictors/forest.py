@@ -66,18 +66,17 @@ class Forest(Regressor):
 
     The candidates are .1, .3 and .5 of the columns (NASLib's range for Baker's random
     forest). Each candidate grows a few trees; the best one grows on to the full size, which
-    needs no search, as more trees never harm (Probst and Boulesteix 2018, "To tune or not to
-    tune the number of trees"). The standard deviation is the root mean square of the out-of-bag
-    residuals. A tree draws as many runs as there are configurations, and a run is out of its bag
-    where it saw no run of the same configuration; runs that every tree saw do not count.
+    needs no search (Probst and Boulesteix 2018, "To tune or not to tune the number of trees").
+    The standard deviation is the root mean square of the out-of-bag residuals. A tree draws as
+    many runs as there are configurations, and a run is out of its bag where it saw no run of the
+    same configuration; runs that every tree saw do not count.
 
     Options
     -------
-    kind : "random_forest" or "extra_trees" (bagged here too, as the search and the standard
-        deviation need runs out of bag). Fixed by the model's name.
+    kind : "random_forest" or "extra_trees", fixed by the model's name; both draw runs per tree.
     max_features : share of the columns per cut; None: from the search.
-    max_trees : size of the forest; the time is proportional to it. Published is a random search
-        up to 800; 200 loses .001 to .005 of R² on Baker's sets.
+    max_trees : size of the forest. Published is a random search up to 800; 200 loses .001 to .005
+        of R² on Baker's sets.
 
     Diagnostics: the chosen `max_features` and the forest's `oob_r2`.
 

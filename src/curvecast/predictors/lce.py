@@ -1,28 +1,23 @@
 """lce: extrapolation of single learning curves by eleven parametric families.
 
 After Domhan, Springenberg, Hutter (IJCAI 2015). Every curve is predicted from its own first
-epochs alone; training curves only serve to calibrate the spread (`calibrate=False`: not at all,
-but for the unit of a curve of zeros).
-
-The model of one curve, in its own unit and turned so that progress is upwards:
+epochs alone; training curves only serve to calibrate the spread and give the unit of a curve of
+zeros. The model of one curve, in its own unit and turned so that progress is upwards:
 
     y(x) = c + m g(x; theta) + noise,  g one of 11 families, scaled to g(1) = 0 and span 1 on 1..E
 
 Domhan samples its parameters; here they are integrated out (`_lce_fit`). The priors:
 
-- family: equal. theta: uniform in its box, times the share of the whole rise that g leaves *not*
-  to come after tau, so that a shape whose rise is all in the future needs evidence for it.
+- family: equal. theta: uniform in its box, times the share of the rise that g does not leave for
+  after tau, so that a shape whose rise is all in the future needs evidence for it.
 - amplitude m ~ N(0.65, 0.42^2), times 1 + 0.2 log(E / tau)^2, in units of what the curve has
-  shown so far: it goes on in its direction of progress and does not do a multiple of what it has
-  done, unless most of the training is still to come. With one or two epochs seen nothing else is
-  known, and the prediction stays near the last value.
+  shown so far: with one or two epochs seen the prediction stays near the last value.
 - noise: white with standard deviation sigma, plus a Brownian motion in log time of variance
   ratio * sigma^2 per factor e in epochs, for ratios from 0 to 300. It stands for what no
-  family can describe (a change of the learning rate, overfitting): where it explains a curve
-  best, the prediction is the last value plus the families' remaining gain.
-- what no seen epoch can tell: the remaining change of every component gets a relative error of
-  30 %, so that a curve that a formula fits without any noise does not count as certain.
+  family can describe (a change of the learning rate, overfitting).
 - sigma: log-normal around 5 % of the unit with a factor of e^2, on a grid.
+- the remaining change of every component gets a relative error of 30 %, so that a curve that a
+  formula fits without any noise does not count as certain.
 
 The result is a mixture of Gaussians, one per family and noise ratio. The constants of the priors
 are the same for all data sets; they were chosen by hand on samples of 60 runs of 15 Baker and
@@ -129,17 +124,16 @@ class MixturePrediction(Prediction):
 class LCEPredictor(Predictor):
     """Per-curve extrapolation; see the module's docstring for the model.
 
-    The value at epoch 0, of the untrained network, is not fitted, as the families
-    describe training (a curve of which nothing else is finite counts as a one-epoch curve).
-    Values that are not finite are left out: a diverged run is extrapolated from what was finite.
-    The prediction is equivariant under a change of sign, and under a change of scale and zero of
-    the metric as soon as two seen values differ; before that, the unit is a tenth of the value.
+    The value at epoch 0, of the untrained network, is not fitted (a curve of which nothing else is
+    finite counts as a one-epoch curve), nor is a value that is not finite. The prediction is
+    equivariant under a change of sign, and under a change of scale and zero of the metric as soon
+    as two seen values differ; before that, the unit is a tenth of the value.
 
     Parameters
     ----------
     calibrate : give the standardised errors at each tau the distribution that they have on the
-        training curves (split conformal, as these take no part in the means, which do not
-        change). With fewer than 20 training curves of finite end the mixture stays as it is.
+        training curves (split conformal; the means do not change). With fewer than 20 training
+        curves of finite end the mixture stays as it is.
     """
 
     needs_training = False

@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -367,18 +367,14 @@ def maximise(network: CurveNetwork, potential: Potential, steps: int) -> None:
 
 
 def sample(
-    network: nn.Module,
-    potential: Callable[[nn.Module], Tensor],
-    burn_in: int,
-    keep: int,
-    every: int,
+    network: nn.Module, potential: Callable[[Any], Tensor], burn_in: int, keep: int, every: int
 ) -> list[dict[str, Tensor]]:
-    """`keep` states of the network by SGHMC with adaptive scale.
+    """`keep` states of the network by SGHMC with adaptive scale, `every` steps apart.
 
     Springenberg et al. (2016), with their symbols: a running mean g of the gradient and V of its
     square over windows of length tau, all adapted during burn-in (equations 8, 9); then, with
     M^-1 = V^-1/2, v <- v - lr^2 M^-1 grad U - decay v + N(0, 2 lr^2 decay M^-1 - lr^4) and
-    theta <- theta + v (equation 10). `every` steps lie between two states.
+    theta <- theta + v (equation 10).
     """
     parameters = list(network.parameters())
     velocity = [torch.zeros_like(p) for p in parameters]

@@ -5,29 +5,26 @@ up to tau to the final value. With p settings, n values and the defaults:
 
 - cnn: Conv1d(1, 64, 2), ReLU, MaxPool1d(2, stride 1) over the sequence of p + n numbers, linear.
 - lstm: LSTM(1, 100) over the sequence of p + n numbers, linear over all its steps.
-- cnn_lstm: Conv1d(1, 16, 1, padding 1), ReLU over the p settings gives the initial hidden state
-  of LSTM(1, 128), which reads the n values; linear over all its steps. With p = 7 the
-  convolution has 16 x 9 outputs; a MaxPool1d(2, stride 1), as in the cnn, makes them the 16 x 8 =
-  128 of the hidden state. Elsewhere a linear layer goes between.
+- cnn_lstm: Conv1d(1, 16, 1, padding 1), ReLU and MaxPool1d(2, stride 1) over the p settings give
+  the initial hidden state of LSTM(1, 128), which reads the n values; linear over all its steps.
+  With p = 7 the pooling has 16 x 8 = 128 outputs; elsewhere a linear layer goes between.
 
 `causal=True`, the default, has one network predict at every step, so that one training serves
 all taus. Steps are at most about 12 epochs in geometric distances, with every tau among them. At
 step s the network outputs what the final value differs by from the least-squares line on the
 value at s, in units of that line's error over the training runs: all steps weigh the same in the
-loss, and an untrained network starts from the line. (A gain or a warped level as the target is
-better on some data sets and far worse on others, and a hundred runs do not tell which.)
+loss, and an untrained network starts from the line.
 
 - cnn: causal convolutions and pooling as above over the steps; the head reads their features,
   the features' running mean, the inputs and the settings.
 - lstm: reads inputs and settings at every step. cnn_lstm: reads the inputs, its initial hidden
   state is the convolution over the settings.
 
-The `members` of the ensemble are trained in one batch. They differ in their initial weights and
-in the training runs that they leave out: each one leaves out a fold (Krogh and Vedelsby 1995),
-so that every training run is predicted by members that did not see it. Their mean squared error
-at tau plus the variance between the members gives the scale of a prediction, and those errors over
-that scale the shape of its distribution (cross-conformal, Vovk 2015). The errors are shortened by
-the members' ambiguity, which their mean does not suffer from (Krogh and Vedelsby, equation 6).
+The `members` of the ensemble are trained in one batch. Each leaves out a fold of the training runs
+(Krogh and Vedelsby 1995). The mean squared error of members at tau on runs that they did not see
+plus the variance between the members gives the scale of a prediction, and those errors over that
+scale the shape of its distribution (cross-conformal, Vovk 2015). The errors are shortened by the
+members' ambiguity, which their mean does not suffer from (Krogh and Vedelsby, equation 6).
 """
 
 from __future__ import annotations
@@ -84,7 +81,7 @@ MAX_STEPS = 12
 class NetworkPredictor(MembersPredictor):
     """What the three networks share: training, the ensemble and its spread.
 
-    A subclass sets `_sizes`, the last arguments of its shapes.
+    A subclass sets `_sizes`, the last argument of its shapes.
 
     Parameters
     ----------
@@ -97,7 +94,7 @@ class NetworkPredictor(MembersPredictor):
     """
 
     SHAPES: ClassVar[dict[bool, type[nn.Module]]]
-    _sizes: tuple[Any, ...]
+    _sizes: Any
 
     def __init__(
         self,
@@ -166,7 +163,7 @@ class NetworkPredictor(MembersPredictor):
         """
         with layers.seeded(self.seed):
             shape = self.SHAPES[self.causal]
-            network = shape(len(sees), static.shape[-1], second.shape[-1], *self._sizes)
+            network = shape(len(sees), static.shape[-1], second.shape[-1], self._sizes)
             layers.train(
                 network,
                 (static, second),
@@ -237,8 +234,8 @@ class CNN(NetworkPredictor):
         if num_conv_layers not in (1, 2):
             raise DataError(f"num_conv_layers is {num_conv_layers}, not 1 or 2")
         default = 16 if self.causal else 64
-        filters = (num_filters_1 or default, num_filters_2 or default)
-        self._sizes = (filters[:num_conv_layers],)
+        filters = [num_filters_1 or default, num_filters_2 or default]
+        self._sizes = filters[:num_conv_layers]
 
 
 class LSTM(NetworkPredictor):

@@ -2,9 +2,8 @@
 
 The search draws C and gamma log-uniformly from [1e-5, 10] and nu uniformly from (0, 1), scores
 every draw by its mean R² over three folds of the training runs, and refits the best draw on all
-of them. It calls libsvm on precomputed kernels: distances, Gram matrix and folds are computed
-once for all draws, and the checks that scikit-learn repeats in each public `fit` (four times
-the cost of solving a problem of 67 runs) are left out. `solve` is the only place that uses
+of them. It calls libsvm on precomputed kernels without the checks of scikit-learn's public `fit`,
+which cost four times as much as a problem of 67 runs. `solve` is the only place that uses
 scikit-learn's private binding; a test compares it with the public `NuSVR`, and pyproject.toml
 bounds the version of scikit-learn from above.
 """
@@ -43,9 +42,9 @@ MODELS = {
 }
 
 N_FOLDS = 3
-# The winner deserves to converge: stopped where the search stops, it loses up to .02 of R² with a
-# linear kernel. Its n leave-one-out fits get less, for their number; their error is settled to a
-# few percent by then.
+# The winner needs more iterations than the search gives: with a linear kernel it loses up to .02 of
+# R² otherwise. Its n leave-one-out fits get fewer, for their number; their error is then settled to
+# a few percent.
 FINAL_CAP = 50
 LEAVE_ONE_OUT_CAP = 2.5
 _NU_SVR = 4
@@ -117,11 +116,7 @@ class Kernel:
 
 
 class Scores(NamedTuple):
-    """Result of a search.
-
-    r2 : R² per draw and fold, shape (n_draws, n_folds); NaN where the fold was not run because
-    the draw could no longer win. capped : boolean, shape (n_draws,): a fold met the cap.
-    """
+    """R² per draw and fold, NaN where the draw could no longer win; which draws met the cap."""
 
     r2: np.ndarray
     capped: np.ndarray
@@ -135,17 +130,11 @@ class Scores(NamedTuple):
 def cross_validate(
     kernel: Kernel, y: np.ndarray, folds: np.ndarray, draws: Draws, max_iter: int
 ) -> Scores:
-    """Score every draw by cross-validation.
+    """Score every draw on standardised targets y and fold numbers from 0, both of shape (n,).
 
     A draw is given up when even an R² of 1 on all folds to come would leave it behind the best so
     far, so the best is that of the full search. The R² of a fold whose targets are all equal is
-    relative to the variance of all targets.
-
-    Parameters
-    ----------
-    y : standardised targets, shape (n,).
-    folds : fold number per run from 0, shape (n,).
-    max_iter : the solver's cap on iterations per fit.
+    relative to the variance of all targets. `max_iter` caps the iterations of the solver.
     """
     n_folds = int(folds.max()) + 1
     parts = []
@@ -197,14 +186,13 @@ class NuSVRSearch(Regressor):
     -------
     kernel : "linear" or "rbf", fixed by the model's name.
     draws : size of the random search. Baker et al. use 1000. With the RBF kernel, 200 lose .001
-        of R² on metaqnn_cifar10, .01 on deep_resnets_tinyimagenet; the linear one hardly minds.
+        of R² on metaqnn_cifar10, .01 on deep_resnets_tinyimagenet.
     max_iter : iterations after which libsvm gives up on a fit of the search; the final fit gets
-        50 times and each leave-one-out fit 2.5 times as many. With a linear kernel and a large C
-        it would take millions; `benchmarks/nusvr_cap.py` shows what the cap costs in R².
+        50 times and each leave-one-out fit 2.5 times as many. `benchmarks/nusvr_cap.py` shows the
+        cost of the cap in R².
 
-    Diagnostics: the chosen `C`, `gamma`, `nu`, their cross-validated `cv_r2`, and what met its
-    cap: the shares `unconverged_draws` (draws of which a fold did) and `unconverged_loo` (of the
-    leave-one-out fits), and `unconverged_final` (0 or 1).
+    Diagnostics: the chosen `C`, `gamma`, `nu`, their cross-validated `cv_r2`, and the shares of
+    fits that met their cap: `unconverged_draws`, `unconverged_loo`, `unconverged_final`.
 
     Raises
     ------
