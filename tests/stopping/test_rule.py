@@ -156,7 +156,7 @@ def test_median_rule_compares_the_best_with_running_averages(run):
 
 def test_the_best_third_goes_on_at_a_rung(run):
     rule = SuccessiveHalving(first=1, eta=3)
-    assert rule.decision_epochs(np.arange(1, 29), np.arange(1, 28)).tolist() == [1, 3, 9, 27]
+    assert rule.own_epochs(np.arange(1, 29), np.arange(1, 28)).tolist() == [1, 3, 9, 27]
     others = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
     assert not decided(rule, run([0.0, 0.0, 0.45]), 3, others).stop[0]
     assert not decided(rule, run([0.0, 0.0, 0.4]), 3, others).stop[0]

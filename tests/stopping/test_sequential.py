@@ -175,7 +175,7 @@ def test_replays_are_what_a_training_loop_decides(seed):
     record = record_of(seed, n=40, n_epochs=10, diverge=0.01)
     order = np.random.default_rng(seed).permutation(40)
     for rule in (SuccessiveHalving(first=1, eta=2), Median()):
-        at = rule.decision_epochs(record.epochs, np.arange(1, 10))
+        at = rule.own_epochs(record.epochs, np.arange(1, 10))
         replay = walk(record, order, at, rule, n_full=5)
         marks = rule.marks(record, at)
         reached = [[] for _ in at]

@@ -340,7 +340,7 @@ class _Hyperbands:
         if stage is None or (setting.again and len(reached) >= 2 * stage.n_train):
             n = len(reached) if setting.again else N_START
             forecasts = self._forecaster(rung_end, np.unique(np.array(reached[:n])))
-            at = self._forecaster.decision_epochs(rung_end)
+            at = self._forecaster.epochs_before(rung_end)
             mean, bound = forecasts.mean(at), forecasts.bound(at, setting.delta)
             stage = self._stages[rung_end] = _Stage(n, self._record.columns(at), mean, bound)
         return stage

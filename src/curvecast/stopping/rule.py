@@ -70,7 +70,7 @@ class Rule(ABC):
     def setting(self) -> str:
         """The options, as the tables name them."""
 
-    def decision_epochs(self, recorded: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    def own_epochs(self, recorded: np.ndarray, usual: np.ndarray) -> np.ndarray:
         """Epochs at which this rule decides, out of the `recorded` ones; default: the usual."""
         return usual
 

@@ -58,7 +58,7 @@ class RungForecaster:
         return self._known[key]
 
     def _fit(self, rung_end: int, train: np.ndarray) -> Forecasts:
-        target, at = self._curves.until(rung_end), self.decision_epochs(rung_end)
+        target, at = self._curves.until(rung_end), self.epochs_before(rung_end)
         others = np.setdiff1d(np.arange(len(target)), train)
         model = self._new().fit(target.take(train), at.tolist())
         left_out = [model.predict_left_out(tau) for tau in at.tolist()]
@@ -74,7 +74,7 @@ class RungForecaster:
             parts[tau] = [(rows, prediction.gaussian()) for rows, prediction in asked]
         return Forecasts(parts, target.sign, len(target))
 
-    def decision_epochs(self, rung_end: int) -> np.ndarray:
+    def epochs_before(self, rung_end: int) -> np.ndarray:
         """Epochs on the way to `rung_end` at which a run may be stopped."""
         return rung_epochs(self._curves.epochs, rung_end, self._eta)
 

@@ -31,7 +31,7 @@ def walk(
     n_full : runs that are trained to the end first; none for a rule that compares no runs.
     scores : those of the rule where they are known, shape (n_runs, n_at).
     """
-    at = rule.decision_epochs(record.epochs, at)
+    at = rule.own_epochs(record.epochs, at)
     scores = np.asarray(rule.scores(record, at) if scores is None else scores, dtype=np.float64)
     asked = np.ones(len(record), dtype=bool)
     asked[order[: 0 if rule.alone else n_full]] = False

@@ -40,7 +40,7 @@ class SuccessiveHalving(Rule):
     def setting(self) -> str:
         return f"eta={self.eta}"
 
-    def decision_epochs(self, recorded: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    def own_epochs(self, recorded: np.ndarray, usual: np.ndarray) -> np.ndarray:
         return np.intersect1d(recorded, halving_epochs(int(recorded[-1]), self.first, self.eta))
 
     def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:
