@@ -31,16 +31,11 @@ ALL_BLOCKS = "TS+AP+HP"
 
 @dataclass(frozen=True)
 class Cell:
-    """One fit with its test runs.
+    """One fit with its test runs: of the random split `repeat`, at the truncation epoch `tau`.
 
-    Attributes
-    ----------
-    repeat : number of the random split.
-    n_train, reserve : training runs, and the size of the largest training set with the same test
-        runs (see `protocol.split`).
-    depth : train on networks below this depth and test on the others; None for a plain split.
-    features : blocks that a tabular model sees; "TS+AP+HP" stands for all that the data set has.
-    tau : truncation epoch.
+    `reserve` is the size of the largest training set with the same test runs (see
+    `protocol.split`). A `depth` trains on networks below it and tests on the others. `features`
+    are the blocks that a tabular model sees, "TS+AP+HP" all that the data set has.
     """
 
     repeat: int
@@ -52,9 +47,14 @@ class Cell:
 
     def keys(self) -> dict[str, Any]:
         """The columns that name the cell in files."""
-        depth = {} if self.depth is None else {"depth": self.depth}
-        keys = {"features": self.features, "n_train": self.n_train}
-        return {**keys, "repeat": self.repeat, "tau": self.tau, **depth}
+        names = (
+            "features",
+            "n_train",
+            "repeat",
+            "tau",
+            *(["depth"] if self.depth is not None else []),
+        )
+        return {name: getattr(self, name) for name in names}
 
 
 def cells_of(
@@ -87,11 +87,13 @@ def cells_of(
 
 def read_features(folder: str | Path, taus: Iterable[int]) -> dict[int, pd.DataFrame]:
     """The frames `tau={tau}.parquet` of a feature folder. Raises DataError where one is missing."""
-    paths = {tau: Path(folder, f"tau={tau}.parquet") for tau in taus}
-    for tau, path in paths.items():
+    frames = {}
+    for tau in taus:
+        path = Path(folder, f"tau={tau}.parquet")
         if not path.is_file():
             raise DataError(f"no features at tau {tau}", file=path)
-    return {tau: read_parquet(path)[0] for tau, path in paths.items()}
+        frames[tau], _ = read_parquet(path)
+    return frames
 
 
 def run(
@@ -134,7 +136,8 @@ def run(
     for (repeat, n_train, reserve, depth), group in groupby(
         cells, key=lambda c: (c.repeat, c.n_train, c.reserve, c.depth)
     ):
-        split = _split(curves, n_train, repeat, reserve, depth, depth_column)
+        pools = {} if depth is None else _pools(curves, depth_column, depth)
+        split = protocol.split(curves, n_train, repeat, reserve=reserve, **pools)
         seed = protocol.seed_from(curves.name, repeat, model)
         make = partial(make_predictor, model, seed=seed, **options)
         train = _tabular if isinstance(make(), TabularPredictor) else _from_curves
@@ -147,17 +150,12 @@ def run(
     return pd.concat(predictions, ignore_index=True), pd.DataFrame(timings)
 
 
-def _split(
-    curves: CurveSet, n_train: int, repeat: int, reserve: int, depth: int | None, column: str
-) -> protocol.Split:
-    if depth is None:
-        return protocol.split(curves, n_train, repeat, reserve=reserve)
+def _pools(curves: CurveSet, column: str, depth: int) -> dict[str, np.ndarray]:
+    """The runs to train and to test on where networks are cut by depth."""
     if column not in curves.configs:
         raise DataError("no such column to cut depths at", file=curves.name, column=column)
     shallow = curves.configs[column].to_numpy(dtype=np.float64) < depth
-    return protocol.split(
-        curves, n_train, repeat, reserve=reserve, train_pool=shallow, test_pool=~shallow
-    )
+    return {"train_pool": shallow, "test_pool": ~shallow}
 
 
 Result = tuple[Cell, Prediction, dict[str, Any]]
@@ -215,16 +213,10 @@ def report(predictor: Predictor, fit: float, predict: float) -> dict[str, Any]:
 def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray) -> pd.DataFrame:
     """Prediction rows of one cell, see `run`."""
     quantiles = prediction.quantile(list(LEVELS.values()))
-    shape = _common_shape(prediction, quantiles)
     shapes = np.full_like(quantiles, np.nan)
+    shape = _common_shape(prediction, quantiles)
     if shape is not None:
         shapes[:], quantiles = shape, shapes.copy()
-    keys = cell.keys()
-    columns = {
-        "features": pd.Categorical([keys.pop("features")] * len(test), COMBINATIONS),
-        **{name: np.full(len(test), value, dtype=np.int32) for name, value in keys.items()},
-        "configuration": test.astype(np.int32),
-    }
     numbers = {
         "y_true": curves.final[test],
         "y_mean": prediction.mean,
@@ -232,8 +224,11 @@ def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray
         **dict(zip(LEVELS, quantiles.T, strict=True)),
         **dict(zip(SHAPES.values(), shapes.T, strict=True)),
     }
+    rows = pd.DataFrame({**cell.keys(), "configuration": test}, index=range(len(test)))
+    rows = rows.astype({name: np.int32 for name in rows if name != "features"})
+    rows["features"] = pd.Categorical(rows["features"], COMBINATIONS)
     floats = {name: values.astype(np.float32) for name, values in numbers.items()}
-    return pd.DataFrame(columns | floats)
+    return pd.concat([rows, pd.DataFrame(floats)], axis=1)
 
 
 def _common_shape(prediction: Prediction, quantiles: np.ndarray) -> np.ndarray | None:

@@ -19,15 +19,15 @@ from curvecast.curves import DataError, collection_of
 from curvecast.files import read_parquet
 
 CELL = ("dataset", "model", "features", "tau", "fraction", "n_train")
-_MEANS = (
-    *("mse", "mae", "spearman", "kendall", "nll", "crps"),
-    *("cover50", "cover80", "cover95", "width80"),
-)
+# Columns of `summarise` that are means of a score, by the name of the score.
+_MEANS = {
+    **{name: f"{name}_mean" for name in ("mse", "mae", "spearman", "kendall", "nll", "crps")},
+    **{name: name for name in ("cover50", "cover80", "cover95", "width80")},
+}
 SUMMARY_COLUMNS = (
     *CELL,
     *("repeats", "r2_mean", "r2_se", "r2_median", "r2_min"),
-    *(f"{name}_mean" for name in _MEANS[:6]),
-    *_MEANS[6:],
+    *_MEANS.values(),
 )
 # Metrics that models are ranked by: the column of `summarise`, and whether small is good.
 METRICS = {"R²": ("r2_mean", False), "MAE": ("mae_mean", True)}
@@ -44,7 +44,7 @@ def load_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
 
     Raises
     ------
-    DataError : a damaged file, a file without the columns of scores, or a cell that occurs twice.
+    DataError : a damaged file, a missing column, or a cell that occurs twice.
     """
     frames = []
     for path in sorted(map(str, paths)):
@@ -53,8 +53,6 @@ def load_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
             if column not in frame:
                 raise DataError("missing column in scores", file=path, column=column)
         frames.append(frame)
-    if not frames:
-        raise DataError("no score files given")
     return _in_order(pd.concat(frames, ignore_index=True))
 
 
@@ -95,10 +93,7 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
         "r2_se": r2.std(ddof=1) / np.sqrt(repeats),
         "r2_median": r2.median(),
         "r2_min": r2.min(),
-        **{
-            name: _mean(groups[score])
-            for name, score in zip(SUMMARY_COLUMNS[-len(_MEANS) :], _MEANS, strict=True)
-        },
+        **{column: _mean(groups[score]) for score, column in _MEANS.items()},
     }
     frame = pd.DataFrame(columns).reset_index()
     return frame[[*SUMMARY_COLUMNS, *(["depth"] if "depth" in frame else [])]]
@@ -162,7 +157,12 @@ def _against_best(part: pd.DataFrame, cell: dict[str, Any], level: float) -> pd.
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(difference == 0, 0.0, np.abs(difference) / se)
     p = 2 * stdtr(repeats - 1, -t)
-    p_holm = _holm(p)
+    p_holm = p
+    if len(p) and not np.isnan(p).any():
+        # Imported here: it takes a second, and every job that writes a table imports this module.
+        from statsmodels.stats.multitest import multipletests
+
+        p_holm = multipletests(p, method="holm")[1]
     return pd.DataFrame(
         {
             **cell,
@@ -185,16 +185,6 @@ def _against_best(part: pd.DataFrame, cell: dict[str, Any], level: float) -> pd.
     )
 
 
-def _holm(p: np.ndarray) -> np.ndarray:
-    """p-values adjusted by Holm's step-down method; all NaN where they are."""
-    if not len(p) or np.isnan(p).any():
-        return p
-    # Imported here: it takes a second, and every job that writes a table imports this module.
-    from statsmodels.stats.multitest import multipletests
-
-    return multipletests(p, method="holm")[1]
-
-
 # Averages and ranks over data sets
 
 
@@ -211,12 +201,11 @@ def averages(summary: pd.DataFrame) -> pd.DataFrame:
     frame = summary.assign(collection=summary["dataset"].map(collection_of))
     parts = []
     for key, part in frame.groupby(_GROUP, sort=True):
-        by_dataset = {"index": ["model", "features"], "columns": "dataset"}
-        r2 = part.pivot(values="r2_mean", **by_dataset)
-        r2 = r2.loc[:, r2.notna().all(axis=0)]
+        wide = part.pivot(index=["model", "features"], columns="dataset")
+        r2 = wide["r2_mean"].dropna(axis=1)
         if r2.empty:
             continue
-        mae = part.pivot(values="mae_mean", **by_dataset)[r2.columns]
+        mae = wide["mae_mean"][r2.columns]
         ranks = r2.rank(ascending=False, axis=0)
         columns = {
             "datasets": r2.shape[1],
@@ -281,10 +270,9 @@ def uncounted(summary: pd.DataFrame) -> pd.DataFrame:
     for key, part in _cells(summary):
         left = part[~part["dataset"].isin(_counted(part))]
         for dataset, models in left.groupby("dataset", sort=True):
-            best, r2 = "", np.nan
-            if models["r2_mean"].notna().all():
-                best, r2 = models.loc[models["r2_mean"].idxmax(), ["model", "r2_mean"]]
-            rows.append((*key, dataset, best, r2))
+            known = models.set_index("model")["r2_mean"]
+            best = ("", np.nan) if known.isna().any() else (known.idxmax(), known.max())
+            rows.append((*key, dataset, *best))
     return pd.DataFrame(rows, columns=[*_GROUP, "dataset", "best_model", "best_r2"])
 
 

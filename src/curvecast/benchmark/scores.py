@@ -198,11 +198,10 @@ def score_frame(predictions: pd.DataFrame) -> pd.DataFrame:
     ordered = predictions.astype({"features": str}).sort_values(
         [*keys, "configuration"], kind="stable", ignore_index=True
     )
+    columns = ("y_true", "y_mean", list(LEVELS))
     rows = []
     for cell, part in ordered.groupby(keys, sort=True):
-        scores = score(
-            part["y_true"].to_numpy(), part["y_mean"].to_numpy(), part[list(LEVELS)].to_numpy()
-        )
+        scores = score(*(part[column].to_numpy() for column in columns))
         rows.append({**dict(zip(keys, cell, strict=True)), "n_test": len(part), **scores})
     return pd.DataFrame(rows, columns=[*keys, "n_test", *SCORES])
 
@@ -244,10 +243,9 @@ def write_scores(
             raise DataError(text, file=file, column="tau")
         frames.append(scores)
     frame = pd.concat(frames, ignore_index=True)
-    frame = frame.assign(
-        dataset=meta["name"], experiment=experiment, fraction=frame["tau"].map(grid)
-    )
+    frame = frame.assign(dataset=meta["name"], experiment=experiment)
+    frame["fraction"] = frame["tau"].map(grid)
     front = ["dataset", "model", "experiment", *KEYS, "fraction"]
-    frame = frame[[*front, *(c for c in frame.columns if c not in front)]]
+    frame = frame[front + list(frame.columns.drop(front))]
     write_parquet(frame, out)
     return frame

@@ -27,14 +27,8 @@ PARTS = ("validation", "test")
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train a model.
-
-    Attributes
-    ----------
-    name : what the table calls it.
-    train, validation, test : numbers of runs.
-    test_from : position of the first test run; the same for all variants.
-    options : of the predictor.
+    """One way to train a model: its name in the table, the numbers of runs, the position of the
+    first test run (the same for all variants), and the options of the predictor.
     """
 
     name: str

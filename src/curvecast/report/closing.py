@@ -11,15 +11,10 @@ import pandas as pd
 def closing_text(
     results: str | Path, fraction: float, *, left_out: Iterable[str] = (), best: int = 5
 ) -> str:
-    """Headline numbers of a finished run.
+    """Headline numbers of a finished run: the `best` models per collection at a fraction.
 
-    Parameters
-    ----------
-    results : the run's folder. Without `tables/averages.csv` (only some files were asked for)
-        the text names the folder alone.
-    fraction : of the curve, at which the numbers are.
-    left_out : data sets without files.
-    best : number of models per collection.
+    Where `results` has no `tables/averages.csv` (only some files were asked for) the text names
+    the folder alone. `left_out` are data sets without files.
     """
     path = Path(results, "tables", "averages.csv")
     if not path.is_file():
@@ -34,7 +29,7 @@ def closing_text(
         )
         top = rows.sort_values("r2_median", ascending=False, kind="stable").head(best)
         lines += [f"  {row.model:<18} {row.r2_median:6.3f}" for row in top.itertuples()]
-    missing = ", ".join(left_out)
-    lines += [f"LEFT OUT: {missing}"] if missing else []
+    if missing := ", ".join(left_out):
+        lines.append(f"LEFT OUT: {missing}")
     report = Path(results, "report.html")
     return "\n".join([*lines, f"Report: {report}"] if report.is_file() else lines)

@@ -43,5 +43,5 @@ def test_the_text_has_ours_and_theirs() -> None:
     rows = pd.DataFrame([{**row, "variant": v} for v in ("untuned", "tuned")])
     text = studies.tuning_text(rows, studies.published_tuning(TASK_A))
     assert "| s | cnn | d | tuned | 9 | 0.25 ± 0.25 |" in text
-    assert "- s: lr 0.0408, optimizer Adam" in text
+    assert "| lr 0.0408, optimizer Adam |" in text
     assert "| Singh poster | cnn | tuned | 8.692 | 6.99" in text

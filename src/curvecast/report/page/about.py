@@ -30,12 +30,7 @@ def sources(registry: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> 
 
 
 def facts(config: Any, usable: Sequence[str], registry: Mapping[str, Any]) -> dict[str, str]:
-    """Lines about a run on the data sets `usable`: data, predictors, protocol, experiments.
-
-    Parameters
-    ----------
-    config : the typed configuration.
-    """
+    """Lines about a run on the data sets `usable`: data, predictors, protocol, experiments."""
     protocol = config.protocol
     seen = [f"{100 * fraction:g} %" for fraction in protocol.fractions]
     seen += [f"epoch {tau}" for tau in protocol.taus]

@@ -119,9 +119,7 @@ def _merge(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 def load_notes(folder: str | Path) -> pd.DataFrame:
     """Read notes.csv: `dataset, model, features, fraction, source, note`; an empty cell: any.
 
-    Raises
-    ------
-    DataError : a missing column, or a row without a note.
+    Raises DataError for a missing column, or a row without a note.
     """
     path = Path(folder) / "notes.csv"
     columns = ("dataset", "model", "features", "fraction", "source", "note")

@@ -56,13 +56,7 @@ def studies_text(frame: pd.DataFrame) -> str:
         "Means over seeds. Loss: of the incumbents, with the 95 % interval of its mean over seeds "
         "(Student's t). Best loss, validation and test: of the incumbent of the best seed. "
         "Model-based: share of the configurations that a model proposed.",
-        table(frame, columns),
-        "## Incumbents\n",
-        *(
-            f"- {row.study}, {row.optimizer}: {_config(str(row.incumbent))}"
-            for row in frame.itertuples()
-        ),
-        "",
+        table(frame, {**columns, "incumbent": lambda row: _config(row["incumbent"])}),
     )
 
 
@@ -120,9 +114,7 @@ def tuning_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]
 def published_tuning(path: str | Path) -> pd.DataFrame:
     """Singh's networks on LCBench task A, with the columns of `studies.jobs.tuning_rows`.
 
-    Raises
-    ------
-    DataError : a missing column, or none of the networks was tuned.
+    Raises DataError for a missing column, or where none of the networks was tuned.
     """
     frame = read_columns(Path(path), ("who", "model", "val_mse", "test_mse", "source"))
     tuned = frame["model"].str.endswith(_TUNED)
@@ -150,20 +142,15 @@ def tuning_text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
             for error in ("mse", "mae")
         },
     }
-    tuned = rows[rows["variant"] == "tuned"].drop_duplicates("study", keep="last")
     return document(
         "Tuned predictors",
         "Each network is trained with seeds that the study did not use; mean ± standard error "
         f"over {int(rows['repeats'].min())} of them. Untuned: the defaults of the model. Both are "
         "trained for the model's own number of epochs and for that of the study. The study saw "
         "the training and the validation split, never the test split.",
-        table(rows, ours),
-        "## Options of the incumbents\n",
-        *(f"- {row.study}: {_config(str(row.options))}" for row in tuned.itertuples()),
-        "",
-        "## Published\n",
-        f"{PUBLISHED_ON}. Where ours is the cross-entropy, compare what tuning changes, not the "
-        "errors.\n",
+        table(rows, {**ours, "options": lambda row: _config(row["options"])}),
+        f"## Published: {PUBLISHED_ON}\n",
+        "Where ours is the cross-entropy, compare what tuning changes, not the errors.\n",
         table(published, ["study", "model", "variant", "validation_mse", "test_mse"]),
     )
 

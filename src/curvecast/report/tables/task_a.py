@@ -45,12 +45,7 @@ def task_a_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]
 
 
 def published(path: str | Path) -> pd.DataFrame:
-    """Read `lcbench_task_a_mse.csv`: `source, model, validation_mse, test_mse, note`.
-
-    Raises
-    ------
-    DataError : a missing column.
-    """
+    """Read `lcbench_task_a_mse.csv`: `source, model, validation_mse, test_mse, note`."""
     frame = read_columns(Path(path), ("who", "model", "val_mse", "test_mse", "note"))
     frame = frame.drop(columns="source", errors="ignore")
     frame = frame.rename(columns={"who": "source", "val_mse": "validation_mse"})
