@@ -5,5 +5,5 @@ from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     name, arguments = snakemake.params.name, snakemake.params.arguments
-    made = figures.make(name, dict(snakemake.input.items()), arguments)
-    figures.write(made, dict(snakemake.output.items()))
+    inputs, outputs = dict(snakemake.input.items()), dict(snakemake.output.items())
+    figures.write(figures.make(name, outputs, inputs, arguments), outputs)

@@ -41,7 +41,7 @@ def test_scores_and_tables_do_not_depend_on_a_model() -> None:
         "benchmark.cells",
         "benchmark.scores",
         "report.tables.accuracy",
-        "report.figures.r2",
+        "report.figures.accuracy",
     ):
         assert not names(code_digest.of(f"curvecast.{module}")) & models
 

@@ -32,9 +32,8 @@ def table_of(studies, **columns):
 
 def test_tradeoff_has_a_line_over_delta_and_the_bound(studies):
     table = table_of(studies)
-    figure = stopping.tradeoff(
-        table, set(studies[0]["traces"]["setting"]) | set(studies[1]["traces"]["setting"])
-    )
+    traces = pd.concat([study["traces"] for study in studies])
+    figure = stopping.tradeoff(table, traces, "mine")
     (axis,) = [axis for axis in figure.axes if axis.get_visible()]
     rows = table[(table["predictor"] == "last_value") & (table["setting"] == "baker")]
     drawn = [line.get_xydata().tolist() for line in axis.lines]
@@ -48,7 +47,7 @@ def test_tradeoff_has_a_line_over_delta_and_the_bound(studies):
 
 def test_every_data_set_has_a_panel(studies):
     table = pd.concat([table_of(studies, dataset=f"mine/{i}") for i in range(10)])
-    figure = stopping.tradeoff(table, {"baker", "limit"})
+    figure = stopping.tradeoff(table, pd.DataFrame({"setting": ["baker", "limit"]}), "mine")
     titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
     assert titles == ["mean over 10 data sets", *(str(i) for i in range(10))]
     mean, first = (axis.lines[1].get_xydata() for axis in figure.axes[:2])
@@ -102,7 +101,7 @@ def test_hyperband_marks_the_fixed_setting(curves):
     outcomes = outcomes[outcomes["setting"] == "kappa=1"]
     fixed = outcomes.assign(default=True, setting="fixed")
     table = tables.speedup_hyperband(pd.concat([outcomes, fixed]))
-    figure = stopping.hyperband(table)
+    figure = stopping.hyperband(table, "mine")
     star = figure.axes[0].lines[-1]
     assert star.get_marker() == "*"
     settled = table[table["window"] == "settled"]
@@ -124,7 +123,7 @@ def test_fates_of_runs():
 
 def test_curves_are_drawn_as_far_as_they_were_trained(curves, studies):
     ends = studies[0]["ends"]
-    figure = stopping.stopped_runs(curves, ends)
+    figure = stopping.stopped(curves, ends)
     left, right = figure.axes[:2]
     lengths = [
         len(path.vertices)

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from curvecast import CurveSet
-from curvecast.report.figures import studies
+from curvecast.files import write_parquet
+from curvecast.report.figures import make, studies
 from curvecast.report.tables import studies as markdown
 from curvecast.studies import summary
 
@@ -40,15 +42,22 @@ def evaluations(n: int = 40) -> pd.DataFrame:
     return frame
 
 
-def test_all_figures_of_a_study_are_drawn() -> None:
+def test_all_figures_of_a_study_are_drawn(tmp_path: Path) -> None:
     frame = evaluations()
     frame.loc[2, "loss"] = np.inf
-    figures = studies.of_study(frame)
-    assert list(figures) == [
-        "origin", "losses_over_time", "incumbent", "concurrency", "rank_correlation", "importance",
-    ]  # fmt: skip
-    said = [(a.get_title(loc="left"), a.texts[0].get_text()) for a in figures["origin"].axes]
-    assert said == [
+    names = [
+        "origin",
+        "losses_over_time",
+        "incumbent",
+        "concurrency",
+        "rank_correlation",
+        "importance",
+    ]
+    write_parquet(frame, tmp_path / "0.parquet")
+    figures = make("study", names, {"evaluations": [tmp_path / "0.parquet"], "code": "-"}, {})
+    assert list(figures) == names
+    texts = [(a.get_title(loc="left"), a.texts[0].get_text()) for a in figures["origin"].axes]
+    assert texts == [
         ("budget 1", "40 model-based\n40 random"),
         ("budget 3", "20 model-based\n20 random"),
     ]
@@ -62,7 +71,7 @@ def test_all_figures_of_a_study_are_drawn() -> None:
 
 
 def test_every_run_is_a_line_and_the_best_one_another(make_curves: Callable[..., CurveSet]) -> None:
-    assert len(studies.learning_curves(make_curves(12)).axes[0].lines) == 12 + 1
+    assert len(studies.learning_curves([make_curves(12)]).axes[0].lines) == 12 + 1
 
 
 def test_evaluations_at_once_are_averaged_over_time() -> None:

@@ -62,20 +62,6 @@ def test_hues_stay_apart_for_colour_blind_readers() -> None:
         assert distance[np.triu_indices(len(hues), 1)].min() > 0.15
 
 
-def test_axis_of_r2_ignores_heavy_tails() -> None:
-    _, axes = style.panels([""], columns=1)
-    y = np.array([-5.0, 0.4, 0.9, np.nan])
-    bottom = style.r2_axis(axes[0], y)
-    assert bottom == -0.25
-    assert axes[0].get_ylim()[0] == pytest.approx(-0.25 - 0.03 * 1.25)
-    assert style.below_axis(axes[0], np.arange(4.0), y, bottom, style.BLUE)
-    (markers,) = axes[0].lines
-    assert markers.get_xdata().tolist() == [0]
-    assert markers.get_ydata().tolist() == [-0.25]
-    assert not style.below_axis(axes[0], np.arange(2.0), y[1:3], bottom, style.BLUE)
-    assert style.r2_end(np.array([0.9, 0.95])) == pytest.approx(0.895)
-
-
 def test_png_has_report_size(tmp_path: Path) -> None:
     style.save(figure(), tmp_path / "fig")
     with Image.open(tmp_path / "fig.png") as image:

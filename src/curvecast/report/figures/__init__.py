@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from curvecast.files import read_parquet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Inputs = Mapping[str, Sequence[str | Path]]
+Files = Sequence[str | Path]
 
-# The module below this package whose function `{name}_figures` makes a figure and what belongs to
-# it. The function takes `inputs` (lists of files by name) and `params`; it returns figures by name.
+# The module below this package that draws the figures of a rule.
 FIGURES: Mapping[str, str] = {
-    "r2": "r2",
-    "ablation": "r2",
-    "training_size": "r2",
-    "ranks": "ranks",
-    "coverage": "coverage",
-    "reliability": "coverage",
+    "r2": "accuracy",
+    "ablation": "accuracy",
+    "training_size": "accuracy",
+    "ranks": "accuracy",
+    "coverage": "accuracy",
+    "reliability": "accuracy",
     "predictions": "predictions",
     "stopping": "stopping",
     "hyperband": "stopping",
@@ -28,7 +32,7 @@ FIGURES: Mapping[str, str] = {
     "study": "studies",
     "learning_curves": "studies",
     "regret": "studies",
-    "network": "networks",
+    "network": "studies",
 }
 
 
@@ -37,15 +41,34 @@ def module_of(name: str) -> str:
     return f"{__name__}.{FIGURES[name]}"
 
 
-def make(name: str, inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """The figures of a name of `FIGURES` by the name of the output."""
-    figures: dict[str, Figure] = getattr(import_module(module_of(name)), f"{name}_figures")(
-        inputs, params
-    )
-    return figures
+def make(
+    name: str, outputs: Iterable[str], inputs: Mapping[str, Files], params: Mapping[str, Any]
+) -> dict[str, Figure]:
+    """The figures of a rule of `FIGURES` by the names of its outputs.
+
+    The function of the module that has the name of an output draws it. Its arguments are those of
+    `inputs` and `params` that it names. An input is read by the module's `READERS`; where these do
+    not name it, it is one frame of all its files.
+    """
+    module = import_module(module_of(name))
+    readers = getattr(module, "READERS", {})
+    draws = {output: getattr(module, output) for output in outputs}
+    named = {output: signature(draw).parameters for output, draw in draws.items()}
+    given = dict(params)
+    for key in set().union(*named.values()) & set(inputs):
+        given[key] = readers.get(key, _frame)(inputs[key])
+    return {output: draws[output](**{key: given[key] for key in named[output]}) for output in draws}
 
 
-def write(figures: Mapping[str, Figure], outputs: Mapping[str, Sequence[str | Path]]) -> None:
+def _frame(files: Files) -> pd.DataFrame:
+    frames = [
+        pd.read_csv(file) if Path(file).suffix == ".csv" else read_parquet(file)[0]
+        for file in files
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def write(figures: Mapping[str, Figure], outputs: Mapping[str, Files]) -> None:
     """Write figures; `outputs` gives for each name a .svg and a .png of one stem."""
     from curvecast.report.figures import style  # matplotlib takes a second to import
 

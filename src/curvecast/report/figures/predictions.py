@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,64 +12,59 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from curvecast import protocol
-from curvecast.benchmark import scores
+from curvecast.benchmark.scores import read_predictions
 from curvecast.curves import CurveSet, DataError
-from curvecast.report.figures import Inputs, style
+from curvecast.report.figures import style
 from curvecast.report.names import in_order
 
+# Prediction files are large: they are read one after the other, and reduced to one tau.
+READERS = {"curves": lambda files: CurveSet.from_parquet(files[0]), "predictions": list}
 _MOST_COLUMNS = 5
 _PALE = "#A6A6A6"
 
 
-def predictions_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """`scatter` and `gallery` of a data set; `params`: `fraction`, `models` of `predictions`."""
-    curves, models = CurveSet.from_parquet(inputs["curves"][0]), params["models"]
-    tau = protocol.tau_of(params["fraction"], curves.last_epoch)
-    frames = {
-        model: at_fraction(scores.read_predictions(path), tau)
-        for model, path in zip(models, inputs["predictions"], strict=True)
-    }
-    return {
-        "scatter": predicted_against_true(frames, curves.name, curves.metric),
-        "gallery": gallery(curves, frames[models[-1]], tau, model=models[-1]),
-    }
-
-
-def at_fraction(predictions: pd.DataFrame, tau: int) -> pd.DataFrame:
-    """The rows of a prediction frame at one tau. Raises DataError where there are none."""
-    rows = predictions[predictions["tau"] == tau]
+def _at_fraction(path: str | Path, fraction: float, curves: CurveSet) -> tuple[pd.DataFrame, int]:
+    tau = protocol.tau_of(fraction, curves.last_epoch)
+    rows = read_predictions(path).query("tau == @tau")
     if rows.empty:
-        raise DataError(f"no predictions at tau {tau}")
-    return rows
+        raise DataError(f"no predictions at tau {tau}", file=path)
+    return rows, tau
 
 
 @style.styled
-def predicted_against_true(
-    predictions: Mapping[str, pd.DataFrame], dataset: str, metric: str
+def scatter(
+    curves: CurveSet, predictions: Sequence[str | Path], models: Sequence[str], fraction: float
 ) -> Figure:
     """Predicted over true final values of a data set: a panel per model.
 
     Axes span the central 99 % of the true values, for a few diverged runs would flatten the rest;
-    the share of points outside is printed in the panel. `predictions` holds frames of
-    `at_fraction` by model; all repeats are pooled, and their clouds are rasterised.
+    the share of points outside is printed in the panel. `predictions` are files of the `models`;
+    all repeats are pooled, and their clouds are rasterised.
+
+    Raises
+    ------
+    DataError : no predictions at this fraction, or a damaged file.
     """
-    models = in_order(predictions)
-    looks = style.looks(models)
-    columns = -(-len(models) // -(-len(models) // _MOST_COLUMNS))
+    frames = {
+        model: _at_fraction(path, fraction, curves)[0]
+        for model, path in zip(models, predictions, strict=True)
+    }
+    looks = style.looks(in_order(models))
+    columns = -(-len(looks) // -(-len(looks) // _MOST_COLUMNS))
     figure, axes = style.panels(
-        models,
+        looks,
         columns=columns,
         label="true final value",
         width=min(style.WIDTH, 2.4 * columns + 0.6),
         height=min(2.4, style.WIDTH / columns + 0.2),
     )
-    true = np.concatenate([frame["y_true"].to_numpy() for frame in predictions.values()])
+    true = np.concatenate([frame["y_true"] for frame in frames.values()])
     low, high = np.quantile(true, [0.005, 0.995])
     margin = 0.06 * (high - low) or 0.5
-    for i, (axis, model) in enumerate(zip(axes, models, strict=True)):
-        if i % columns == 0:
-            axis.set_ylabel(f"{style.short(dataset)}\npredicted {metric}")
-        _cloud(axis, predictions[model], (low - margin, high + margin), looks[model]["color"])
+    for axis, (model, look) in zip(axes, looks.items(), strict=True):
+        _cloud(axis, frames[model], (low - margin, high + margin), look["color"])
+    for axis in axes[::columns]:
+        axis.set_ylabel(f"{style.short(curves.name)}\npredicted {curves.metric}")
     return figure
 
 
@@ -100,22 +96,23 @@ def _cloud(axis: Axes, frame: pd.DataFrame, limits: tuple[float, float], colour:
 
 @style.styled
 def gallery(
-    curves: CurveSet, predictions: pd.DataFrame, tau: int, *, model: str, n: int = 12
+    curves: CurveSet, predictions: Sequence[str | Path], models: Sequence[str], fraction: float
 ) -> Figure:
-    """Curves with the prediction of a model made at tau and its 80 % interval.
+    """Curves with the prediction of the last model and its 80 % interval.
 
     The seen part is solid, the rest pale; the bar at the last epoch is q10..q90, the point on it
-    the mean. The first epochs of a steep curve may lie outside. The runs are test runs of the
-    first repeat of a frame of `at_fraction`, evenly spaced in the order of their final values.
+    the mean. The first epochs of a steep curve may lie outside. The runs are 12 test runs of the
+    first repeat, evenly spaced in the order of their final values.
     """
-    first = predictions[predictions["repeat"] == predictions["repeat"].min()]
+    model = models[-1]
+    frame, tau = _at_fraction(predictions[-1], fraction, curves)
+    first = frame[frame["repeat"] == frame["repeat"].min()]
     ranked = first.sort_values(["y_true", "configuration"], ignore_index=True)
-    at = np.linspace(0, len(ranked) - 1, min(n, len(ranked)))
-    chosen = ranked.iloc[np.unique(at.round().astype(int))]
+    at = np.linspace(0, len(ranked) - 1, min(12, len(ranked)))
+    chosen = ranked.iloc[at.round().astype(int)]
     colour = style.looks([model])[model]["color"]
-    titles = [""] * len(chosen)
     figure, axes = style.panels(
-        titles,
+        [""] * len(chosen),
         columns=4,
         height=1.6,
         label="trained epochs",

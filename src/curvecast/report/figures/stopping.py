@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,26 +9,24 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from curvecast.curves import CurveSet, collection_of
-from curvecast.files import read_parquet
-from curvecast.report.figures import Inputs, style
+from curvecast.report.figures import style
 
-_ONLINE = "online"
+READERS = {"curves": lambda files: CurveSet.from_parquet(files[0])}
 _RULES = {
+    "online": style.look(style.RED, "*"),
     "median": style.look(style.SKY, "D", style.DASHED),
-    "successive_halving": style.look(style.ORANGE, "^", style.DASHED),
+    "successive halving": style.look(style.ORANGE, "^", style.DASHED),
     "patience": style.look(style.GREEN, "v", style.DASHED),
     "oracle": style.look(style.GREY, "P", style.DASHED),
-    "none": style.look(style.LIGHT, "s"),
+    "never stop": style.look(style.LIGHT, "s"),
 }
 _RULE_NAMES = {"successive_halving": "successive halving", "none": "never stop"}
 _BOUND = {"color": style.GREY, "linestyle": style.DASHED, "linewidth": 1}
+_FIXED = {**style.look(style.RED, "*", "none"), "markersize": 11}
 # Regret is drawn in proportion up to here, and in its logarithm from here on.
 _LINEAR = 0.005
 # A figure of single curves holds so many at most, spread evenly over the search.
 _MOST_CURVES = 250
-_MANY = 8
-# Courses are drawn from this share of all epochs on; before it they differ by chance alone.
-_FIRST_SHARE = 0.01
 _FATES = {
     "finished": style.BLUE,
     "stopped": style.GREY,
@@ -39,70 +34,36 @@ _FATES = {
 }
 
 
-def stopping_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """`tradeoff`, `best_value` and `reliability` of one collection; `params`: `collection`."""
-    traces, shares = (
-        pd.concat([read_parquet(path)[0] for path in inputs[name]])
-        for name in ("traces", "reliability")
-    )
-    return {
-        "tradeoff": tradeoff(_speedups(inputs, params), set(traces["setting"])),
-        "best_value": best_value(traces),
-        "reliability": reliability(shares),
-    }
-
-
-def hyperband_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Speedup of f-Hyperband against its loss; `params`: `collection`."""
-    return {"hyperband": hyperband(_speedups(inputs, params))}
-
-
-def _speedups(inputs: Inputs, params: Mapping[str, Any]) -> pd.DataFrame:
-    frame = pd.read_csv(inputs["speedups"][0])
-    return frame[frame["dataset"].map(collection_of) == params["collection"]]
-
-
-def stopped_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Which runs of one data set are stopped where."""
-    curves = CurveSet.from_parquet(inputs["curves"][0])
-    ends = pd.concat([read_parquet(path)[0] for path in inputs["ends"]], ignore_index=True)
-    return {"stopped": stopped_runs(curves, ends)}
-
-
 @style.styled
-def tradeoff(speedups: pd.DataFrame, settings: Collection[str]) -> Figure:
+def tradeoff(speedups: pd.DataFrame, traces: pd.DataFrame, collection: str) -> Figure:
     """Speedup against regret, a line over Delta per predictor, a panel per data set.
 
-    `speedups` are rows of `speedups.speedup_sequential`, of which those with one of the
-    `settings` are drawn; the large star is the fixed setting. The dashed line is the bound of the
-    oracle after as many full runs as Baker's rule has.
+    `speedups` are rows of `speedups.speedup_sequential`, of which those of the collection with a
+    setting of the `traces` are drawn; the large star is the fixed setting. The dashed line is the
+    bound of the oracle after as many full runs as Baker's rule has.
     """
-    frame = _with_lines(speedups[speedups["setting"].isin(settings)])
-    parts = _by_dataset(frame)
-    if len(parts) > 1:
-        parts = {f"mean over {len(parts)} data sets": _mean_over_datasets(frame), **parts}
-    looks = {k: look for k, look in _looks(frame).items() if k not in ("oracle", "none")}
-    figure, axes = _panels(parts, "mean regret (median to best = 1)", "speedup")
-    for axis, part in zip(axes, parts.values(), strict=True):
-        _tradeoff_lines(axis, part, looks)
-    style.legend(figure, {**_named(looks), "bound (oracle)": _BOUND}, columns=5)
+    shown = speedups["setting"].isin(traces["setting"])
+    frame = _with_lines(_of_collection(speedups[shown], collection))
+    looks = _looks(frame[~frame["predictor"].isin(["oracle", "none"])])
+    label = "mean regret (median to best = 1)"
+    figure, panels = style.dataset_panels(
+        frame, _mean_over_datasets(frame), label=label, ylabel="speedup"
+    )
+    for axis, part in panels:
+        axis.axhline(part.loc[part["predictor"] == "oracle", "speedup_mean"].iloc[0], **_BOUND)
+        for key, look in looks.items():
+            line = part[part["line"] == key]
+            axis.plot(line["regret_mean"], line["speedup_mean"], **look)
+        fixed = part[part["default"]]
+        axis.plot(fixed["regret_mean"], fixed["speedup_mean"], **_FIXED)
+        axis.set_xscale("symlog", linthresh=_LINEAR, linscale=0.5)
+        right = max(0.1, 1.5 * part["regret_mean"].max())
+        axis.set_xlim(-_LINEAR / 10, right)
+        ticks = [tick for tick in (0, 0.01, 0.1, 1) if tick <= right]
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ylim(0, 1.08 * part["speedup_mean"].max())
+    style.legend(figure, {**looks, "bound (oracle)": _BOUND}, columns=5)
     return figure
-
-
-def _tradeoff_lines(axis: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None:
-    bound = part.loc[part["predictor"] == "oracle", "speedup_mean"]
-    axis.axhline(bound.iloc[0], **_BOUND)
-    for key, line in part.groupby("line"):
-        if key in looks:
-            axis.plot(line["regret_mean"], line["speedup_mean"], **looks[str(key)])
-    fixed = part[part["default"]]
-    axis.plot(fixed["regret_mean"], fixed["speedup_mean"], "*", color=style.RED, markersize=11)
-    axis.set_xscale("symlog", linthresh=_LINEAR, linscale=0.5)
-    right = max(0.1, 1.5 * part["regret_mean"].max())
-    axis.set_xlim(-_LINEAR / 10, right)
-    ticks = [tick for tick in (0, 0.01, 0.1, 1) if tick <= right]
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axis.set_ylim(0, 1.08 * part["speedup_mean"].max())
 
 
 def _mean_over_datasets(frame: pd.DataFrame) -> pd.DataFrame:
@@ -115,33 +76,20 @@ def _mean_over_datasets(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_lines(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the name of their `line`: the predictor, or the online search."""
-    return frame.assign(line=frame["predictor"].where(frame["setting"] != _ONLINE, _ONLINE))
+    """Rows with the label of their `line`: the predictor or rule, or the online search."""
+    names = frame["predictor"].replace(_RULE_NAMES)
+    return frame.assign(line=names.where(frame["setting"] != "online", "online"))
 
 
-def _by_dataset(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {style.short(str(name)): part for name, part in frame.groupby("dataset", sort=True)}
+def _of_collection(frame: pd.DataFrame, collection: str) -> pd.DataFrame:
+    return frame[frame["dataset"].map(collection_of) == collection]
 
 
 def _looks(frame: pd.DataFrame) -> dict[str, style.Look]:
     """The look of every line, predictors first."""
     lines = set(frame["line"])
-    looks = style.looks(sorted(lines - set(_RULES) - {_ONLINE}))
-    further = {_ONLINE: style.look(style.RED, "*"), **_RULES}
-    return looks | {name: look for name, look in further.items() if name in lines}
-
-
-def _named(looks: dict[str, style.Look]) -> dict[str, style.Look]:
-    return {_RULE_NAMES.get(name, name): look for name, look in looks.items()}
-
-
-def _panels(titles: Collection[str], label: str, ylabel: str) -> tuple[Figure, list[Axes]]:
-    """A panel per data set, small ones where there are many."""
-    names = list(titles)
-    if len(names) > _MANY:
-        return style.panels(names, columns=5, height=1.7, label=label, ylabel=ylabel)
-    width = style.WIDTH if len(names) > 1 else 6.5
-    return style.panels(names, columns=3, height=2.6, label=label, ylabel=ylabel, width=width)
+    predictors = style.looks(sorted(lines - set(_RULES)))
+    return predictors | {name: look for name, look in _RULES.items() if name in lines}
 
 
 @style.styled
@@ -149,32 +97,24 @@ def best_value(traces: pd.DataFrame) -> Figure:
     """Best final value so far over the epochs used, mean over orderings, per data set.
 
     `traces` holds rows of `SearchStudy.traces`, "never stop" among them. A line ends, with a
-    marker, where its searches do on average.
+    marker, where its searches do on average. Lines start at 1 % of all epochs; before it they
+    differ by chance alone.
     """
     frame = _with_lines(traces)
-    parts, looks = _by_dataset(frame), _looks(frame)
-    figure, axes = _panels(parts, "epochs used / epochs of all runs", "best final value")
-    for axis, part in zip(axes, parts.values(), strict=True):
+    looks = _looks(frame)
+    label = "epochs used / epochs of all runs"
+    figure, panels = style.dataset_panels(frame, label=label, ylabel="best final value")
+    for axis, part in panels:
         everything = part.loc[part["predictor"] == "none", "epochs"].max()
         for key, searches in part.groupby("line"):
             used, best = course(searches)
-            look = looks[str(key)]
-            axis.plot(used / everything, best, **{**look, "marker": "None"})
-            axis.plot(used[-1] / everything, best[-1], look["marker"], color=look["color"])
+            share, look = used / everything, looks[str(key)]
+            axis.plot(share[share >= 0.01], best[share >= 0.01], **{**look, "marker": "None"})
+            axis.plot(share[-1], best[-1], look["marker"], color=look["color"])
         axis.set_xscale("log")
-        axis.set_xlim(_FIRST_SHARE, 1.15)
-        _limit_to_visible(axis)
-    style.legend(figure, _named(looks), columns=5)
+        axis.set_xlim(0.01, 1.15)
+    style.legend(figure, looks, columns=5)
     return figure
-
-
-def _limit_to_visible(axis: Axes) -> None:
-    """Limit y to what lies inside the limits of x."""
-    low, high = axis.get_xlim()
-    xy = np.concatenate([line.get_xydata() for line in axis.lines])
-    y = xy[(xy[:, 0] >= low) & (xy[:, 0] <= high), 1]
-    margin = 0.05 * max(float(np.ptp(y)), 1e-12)
-    axis.set_ylim(y.min() - margin, y.max() + margin)
 
 
 def course(traces: pd.DataFrame, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -195,16 +135,17 @@ def course(traces: pd.DataFrame, n_points: int = 200) -> tuple[np.ndarray, np.nd
 
 
 @style.styled
-def reliability(frame: pd.DataFrame) -> Figure:
+def reliability(reliability: pd.DataFrame) -> Figure:
     """Share of the runs that did end worse against the predicted probability, per data set.
 
-    `frame` holds rows of `SearchStudy.reliability`; a dot grows with its number of decisions.
+    `reliability` holds rows of `SearchStudy.reliability`; a dot grows with its number of decisions.
     """
-    parts = _by_dataset(frame)
-    looks = style.looks(sorted(set(frame["predictor"])))
+    looks = style.looks(sorted(set(reliability["predictor"])))
     label = "predicted probability of ending worse"
-    figure, axes = _panels(parts, label, "share that did end worse")
-    for axis, of_dataset in zip(axes, parts.values(), strict=True):
+    figure, panels = style.dataset_panels(
+        reliability, label=label, ylabel="share that did end worse"
+    )
+    for axis, of_dataset in panels:
         axis.plot([0, 1], [0, 1], color=style.LIGHT, linewidth=1)
         for predictor, part in of_dataset.groupby("predictor"):
             look = looks[str(predictor)]
@@ -217,47 +158,43 @@ def reliability(frame: pd.DataFrame) -> Figure:
 
 
 @style.styled
-def hyperband(speedups: pd.DataFrame) -> Figure:
+def hyperband(speedups: pd.DataFrame, collection: str) -> Figure:
     """Speedup of f-Hyperband against its loss, a line over Delta per setting and predictor.
 
     `speedups` are rows of `speedups.speedup_hyperband`; the settled Hyperbands are drawn.
     """
-    frame = speedups[speedups["window"] == "settled"]
-    parts = _by_dataset(frame)
+    frame = _of_collection(speedups[speedups["window"] == "settled"], collection)
     looks = style.looks(sorted(set(frame["predictor"])))
     label = "mean loss of the final value (median to best = 1)"
-    figure, axes = _panels(parts, label, "speedup over vanilla Hyperband")
-    for axis, part in zip(axes, parts.values(), strict=True):
+    ylabel = "speedup over vanilla Hyperband"
+    figure, panels = style.dataset_panels(frame, label=label, ylabel=ylabel)
+    for axis, part in panels:
         axis.axhline(part["oracle_bound"].iloc[0], **_BOUND)
         axis.axvline(0, color=style.LIGHT, linewidth=1)
         for (predictor, _), line in part[~part["default"]].groupby(["predictor", "setting"]):
             look = looks[str(predictor)]
             axis.plot(line["loss_relative_mean"], line["speedup_mean"], **look, alpha=0.7)
         fixed = part[part["default"]]
-        star = {"color": style.RED, "markersize": 11}
-        axis.plot(fixed["loss_relative_mean"], fixed["speedup_mean"], "*", **star)
+        axis.plot(fixed["loss_relative_mean"], fixed["speedup_mean"], **_FIXED)
         axis.set_ylim(0, 1.08 * part["oracle_bound"].max())
-    fixed_setting = {"fixed setting": style.look(style.RED, "*", "none")}
-    style.legend(figure, {**looks, **fixed_setting, "bound (oracle)": _BOUND})
+    star = style.look(style.RED, "*", "none")
+    style.legend(figure, {**looks, "fixed setting": star, "bound (oracle)": _BOUND})
     return figure
 
 
 @style.styled
-def stopped_runs(curves: CurveSet, ends: pd.DataFrame) -> Figure:
+def stopped(curves: CurveSet, ends: pd.DataFrame) -> Figure:
     """Which runs were stopped where, in one ordering: a row per search.
 
     Left, the curves as far as they were trained; right, the epoch at which every run ended over
     the order of the search. `ends` holds rows of `SearchStudy.ends` of one data set.
     """
-    groups = list(ends.groupby(["predictor", "setting", "delta"], sort=True))
-    titles = [
-        title
-        for key, part in groups
-        for title in (
-            _search_name(*key),
-            f"{100 * (part['judged'] & ~part['finished']).mean():.0f} % stopped",
-        )
-    ]
+    groups = list(ends.groupby(["predictor", "setting", "delta"]))
+    titles = []
+    for (predictor, setting, delta), part in groups:
+        name = predictor if setting == "baker" else f"{predictor}, {setting}"
+        share = (part["judged"] & ~part["finished"]).mean()
+        titles += [f"{name}, Delta {delta}", f"{100 * share:.0f} % stopped"]
     figure, axes = style.panels(titles, columns=2, height=1.9)
     gains = curves.sign * curves.values[np.isfinite(curves.values)]
     limits = sorted((curves.sign * np.percentile(gains, 2), curves.sign * gains.max()))
@@ -266,10 +203,8 @@ def stopped_runs(curves: CurveSet, ends: pd.DataFrame) -> Figure:
         _trained_curves(left, curves, part, fates)
         left.set_ylim(*limits)
         for name, colour in _FATES.items():
-            dots = {"color": colour, "markersize": 2, "markeredgewidth": 0}
-            right.plot(
-                part.loc[fates == name, "position"], part.loc[fates == name, "epoch"], "o", **dots
-            )
+            dots = {**style.look(colour, "o", "none"), "markersize": 2, "markeredgewidth": 0}
+            right.plot("position", "epoch", data=part[fates == name], **dots)
         left.set_ylabel(curves.metric if len(curves.metric) < 25 else "")
         right.set_ylabel("epoch at its end")
     axes[-2].set_xlabel("epoch")
@@ -298,8 +233,3 @@ def _trained_curves(axis: Axes, curves: CurveSet, ends: pd.DataFrame, fates: pd.
         ]
         axis.add_collection(LineCollection(lines, colors=colour, linewidths=0.6, alpha=0.6))
     axis.set_xlim(curves.epochs[0], curves.last_epoch)
-
-
-def _search_name(predictor: Hashable, setting: Hashable, delta: Hashable) -> str:
-    name = predictor if setting == "baker" else f"{predictor}, {setting}"
-    return f"{name}, Delta {delta}"

@@ -7,25 +7,24 @@ one study. A failed evaluation has an infinite loss.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy import stats
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, cross_validate
 
 from curvecast.curves import CurveSet
-from curvecast.files import read_parquet
-from curvecast.report.figures import Inputs, style
+from curvecast.report.figures import style
 from curvecast.studies import summary
 
+READERS = {"curves": lambda files: [CurveSet.from_parquet(file) for file in files]}
 _OPTIMISERS = {
     "bohb": style.BLUE,
     "f-bohb": style.SKY,
@@ -41,50 +40,29 @@ _PALETTE = (style.GREY, style.SKY, style.GREEN, style.ORANGE, style.RED, style.P
 _ENOUGH = 15
 
 
-def study_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """The six figures of a study that trains something."""
-    return of_study(pd.concat([read_parquet(path)[0] for path in inputs["evaluations"]]))
-
-
-def of_study(evaluations: pd.DataFrame) -> dict[str, Figure]:
-    """Figures of a study that trains something, by their names."""
-    drawn = (origin, losses_over_time, incumbent, concurrency, rank_correlation, importance)
-    return {draw.__name__: draw(evaluations) for draw in drawn}
-
-
-def learning_curves_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Learning curves of one study."""
-    return {"learning_curves": learning_curves(CurveSet.from_parquet(inputs["curves"][0]))}
-
-
-def regret_figures(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Figure]:
-    """Regret of one study on recorded curves over the budget."""
-    return {"regret": regret(pd.concat([read_parquet(path)[0] for path in inputs["regret"]]))}
-
-
 @style.styled
 def origin(evaluations: pd.DataFrame) -> Figure:
     """Share of evaluations below a loss, model-based against random configurations, per budget.
 
     Failed evaluations count, so a curve may end below 1.
     """
-    budgets = sorted(set(evaluations["budget"]))
     origins = {True: ("model-based", style.BLUE), False: ("random", style.GREY)}
-    figure, axes = style.panels(
-        [f"budget {budget:g}" for budget in budgets],
+    figure, panels = style.group_panels(
+        evaluations.sort_values("budget", kind="stable"),
+        "budget",
+        "budget {:g}".format,
         columns=4,
         label="loss",
         ylabel="share of evaluations below",
         sharey=True,
     )
-    for axis, budget in zip(axes, budgets, strict=True):
-        part = evaluations[evaluations["budget"] == budget]
+    for axis, part in panels:
         counts = []
         for model_based, (name, colour) in origins.items():
-            losses = np.sort(part.loc[part["model_based"] == model_based, "loss"].to_numpy())
-            finite = losses[np.isfinite(losses)]
-            share = np.arange(1, len(finite) + 1) / max(len(losses), 1)
-            axis.step(finite, share, where="post", color=colour)
+            losses = np.sort(part.loc[part["model_based"] == model_based, "loss"])
+            share = np.arange(1, len(losses) + 1) / max(len(losses), 1)
+            finite = np.isfinite(losses)
+            axis.step(losses[finite], share[finite], where="post", color=colour)
             counts.append(f"{len(losses)} {name}")
         style.log_if_wide(axis.set_xscale, part["loss"])
         axis.text(0.97, 0.04, "\n".join(counts), transform=axis.transAxes, ha="right", fontsize=6.5)
@@ -99,14 +77,15 @@ def losses_over_time(evaluations: pd.DataFrame) -> Figure:
     Seconds are since the start of the seed's search.
     """
     frame = _since_start(evaluations)
-    optimisers = sorted(set(frame["optimizer"]))
-    figure, axes = style.panels(optimisers, columns=3, label="seconds", ylabel="loss", height=3.0)
+    figure, panels = style.group_panels(
+        frame, "optimizer", columns=3, label="seconds", ylabel="loss", height=3.0
+    )
     colours = _of_budgets(frame)
-    for axis, optimiser in zip(axes, optimisers, strict=True):
-        part = frame[(frame["optimizer"] == optimiser) & np.isfinite(frame["loss"])]
-        for budget, of_budget in part.groupby("budget"):
+    for axis, part in panels:
+        finite = part[np.isfinite(part["loss"])]
+        for budget, of_budget in finite.groupby("budget"):
             axis.plot(of_budget["finished"], of_budget["loss"], "o", color=colours[budget])
-        style.log_if_wide(axis.set_yscale, part["loss"])
+        style.log_if_wide(axis.set_yscale, finite["loss"])
     style.legend(figure, {f"budget {b:g}": style.look(c, "o", "none") for b, c in colours.items()})
     return figure
 
@@ -114,17 +93,15 @@ def losses_over_time(evaluations: pd.DataFrame) -> Figure:
 def _of_budgets(frame: pd.DataFrame) -> dict[float, str]:
     """A colour per budget; more of them than the palette has lie on a scale."""
     budgets = sorted(set(frame["budget"]))
-    if len(budgets) <= len(_PALETTE):
-        return dict(zip(budgets, _PALETTE, strict=False))
-    scale = colormaps["viridis"](np.linspace(0, 0.95, len(budgets)))
-    return dict(zip(budgets, map(to_hex, scale), strict=True))
+    enough = len(budgets) <= len(_PALETTE)
+    scale = _PALETTE if enough else colormaps["viridis"](np.linspace(0, 0.95, len(budgets)))
+    return dict(zip(budgets, map(to_hex, scale), strict=False))
 
 
 def _since_start(evaluations: pd.DataFrame) -> pd.DataFrame:
     start = evaluations.groupby(["optimizer", "seed"])["started"].transform("min")
-    return evaluations.assign(
-        started=evaluations["started"] - start, finished=evaluations["finished"] - start
-    )
+    times = evaluations[["started", "finished"]].sub(start, axis=0)
+    return evaluations.assign(**times).sort_values("optimizer", kind="stable")
 
 
 def _optimisers(frame: pd.DataFrame) -> dict[str, style.Look]:
@@ -160,17 +137,15 @@ def concurrency(evaluations: pd.DataFrame) -> Figure:
     Time counts from the first evaluation of each seed. A step is the mean over a fiftieth of the
     time; where it is below the number of workers, some of them were waiting.
     """
-    since = _since_start(evaluations)
-    edges = np.linspace(0, max(since["finished"].max(), 1e-9), 51)
-    seeds = sorted(set(since["seed"]))
-    colours = {s: _PALETTE[i % len(_PALETTE)] for i, s in enumerate(seeds)}
-    optimisers = sorted(set(since["optimizer"]))
-    figure, axes = style.panels(
-        optimisers, columns=3, label="seconds", ylabel="evaluations at once", sharey=True
+    frame = _since_start(evaluations)
+    edges = np.linspace(0, max(frame["finished"].max(), 1e-9), 51)
+    colours = dict(zip(sorted(set(frame["seed"])), cycle(_PALETTE), strict=False))
+    figure, panels = style.group_panels(
+        frame, "optimizer", columns=3, label="seconds", ylabel="evaluations at once", sharey=True
     )
-    for axis, optimiser in zip(axes, optimisers, strict=True):
-        for seed, part in since[since["optimizer"] == optimiser].groupby("seed"):
-            axis.stairs(mean_running(part, edges), edges, color=colours[seed], linewidth=1.4)
+    for axis, part in panels:
+        for seed, of_seed in part.groupby("seed"):
+            axis.stairs(mean_running(of_seed, edges), edges, color=colours[seed], linewidth=1.4)
         axis.set_ylim(bottom=0)
     style.legend(figure, {f"seed {s}": {"color": c} for s, c in colours.items()})
     return figure
@@ -225,18 +200,19 @@ def rank_correlations(evaluations: pd.DataFrame) -> tuple[list[float], np.ndarra
 
 
 @style.styled
-def learning_curves(curves: CurveSet) -> Figure:
-    """All curves of a study, the one with the best last value in colour."""
-    whole = curves.sign * curves.values[:, -1]
+def learning_curves(curves: Sequence[CurveSet]) -> Figure:
+    """All curves of a study (one set), the one with the best last value in colour."""
+    (runs,) = curves
+    whole = runs.sign * runs.values[:, -1]
     whole = np.where(np.isfinite(whole), whole, -np.inf)
-    title = f"{len(curves)} runs, {int(np.isfinite(whole).sum())} of them to the end"
+    title = f"{len(runs)} runs, {int(np.isfinite(whole).sum())} of them to the end"
     figure, (axis,) = style.panels([title], columns=1, width=6.0, height=3.4, label="epoch")
-    values = np.where(np.isfinite(curves.values), curves.values, np.nan)
-    axis.plot(curves.epochs, values.T, color=style.GREY, linewidth=0.7, alpha=0.6)
+    values = np.where(np.isfinite(runs.values), runs.values, np.nan)
+    axis.plot(runs.epochs, values.T, color=style.GREY, linewidth=0.7, alpha=0.6)
     if np.isfinite(whole).any():
-        axis.plot(curves.epochs, values[int(whole.argmax())], color=style.BLUE, linewidth=2)
+        axis.plot(runs.epochs, values[int(whole.argmax())], color=style.BLUE, linewidth=2)
     style.log_if_wide(axis.set_yscale, values.ravel())
-    axis.set_ylabel(curves.metric)
+    axis.set_ylabel(runs.metric)
     return figure
 
 
@@ -275,17 +251,24 @@ def importances(evaluations: pd.DataFrame) -> pd.DataFrame:
             continue
         points = _points(part["config"])
         ranks = stats.rankdata(part["loss"]) / len(part)
-        drops, scores = [], []
-        for train, test in KFold(5, shuffle=True, random_state=0).split(points):
-            forest = RandomForestRegressor(100, min_samples_leaf=2, random_state=0)
-            forest.fit(points.iloc[train], ranks[train])
-            held_out = points.iloc[test], ranks[test]
-            scores.append(forest.score(*held_out))
-            shuffled = permutation_importance(forest, *held_out, n_repeats=5, random_state=0)
-            drops.append(shuffled.importances_mean)
+        folds = cross_validate(
+            RandomForestRegressor(100, min_samples_leaf=2, random_state=0),
+            points,
+            ranks,
+            cv=KFold(5, shuffle=True, random_state=0),
+            return_estimator=True,
+            return_indices=True,
+            error_score="raise",
+        )
+        drops = [
+            permutation_importance(
+                forest, points.iloc[test], ranks[test], n_repeats=5, random_state=0
+            ).importances_mean
+            for forest, test in zip(folds["estimator"], folds["indices"]["test"], strict=True)
+        ]
         mean, sd = np.mean(drops, axis=0), np.std(drops, axis=0, ddof=1)
         rows += [
-            {"budget": budget, "evaluations": len(part), "r2": np.mean(scores)}
+            {"budget": budget, "evaluations": len(part), "r2": folds["test_score"].mean()}
             | {"parameter": name, "importance": mean[i], "sd": sd[i]}
             for i, name in enumerate(points)
         ]
@@ -304,36 +287,58 @@ def _points(configs: pd.Series) -> pd.DataFrame:
 
 
 @style.styled
-def regret(regrets: pd.DataFrame) -> Figure:
+def regret(regret: pd.DataFrame) -> Figure:
     """Normalised regret over the budget: the mean over data sets, and a panel for each of them.
 
     Bands are 95 % intervals of the mean (Student's t), over data sets in the first panel and over
-    seeds in the others. Parameters are those of `summary.regret_rows`.
+    seeds in the others. `regret` is that of `summary.regret_rows`.
     """
-    rows = summary.regret_rows(regrets)
-    parts = {style.short(str(name)): part for name, part in rows.groupby("study")}
-    if len(parts) > 1:
-        whole = rows.dropna(subset="regret").assign(seed=rows["study"], study="all")
-        parts = {f"mean over {len(parts)} data sets": summary.regret_rows(whole), **parts}
-    many = len(parts) > 9
-    figure, axes = style.panels(
-        list(parts),
-        columns=5 if many else 3,
-        height=1.5 if many else 2.6,
+    rows = summary.regret_rows(regret)
+    whole = rows.dropna(subset="regret").assign(seed=rows["study"], study="all")
+    figure, panels = style.dataset_panels(
+        rows.assign(dataset=rows["study"]),
+        summary.regret_rows(whole),
         label="share of the budget",
         ylabel="normalised regret",
         sharex=True,
     )
-    for axis, part in zip(axes, parts.values(), strict=True):
-        _regret_lines(axis, part)
+    for axis, of_study in panels:
+        for optimiser, part in of_study.groupby("optimizer"):
+            look = {"color": _OPTIMISERS[str(optimiser)]}
+            axis.plot(part["share"], part["regret"], **look)
+            axis.fill_between(part["share"], part["low"], part["high"], alpha=0.15, lw=0, **look)
+        # The intervals of the first evaluations would flatten the rest.
+        axis.set_ylim(0, 1.1 * max(of_study["regret"].max(), 1e-3))
     style.legend(figure, _optimisers(rows))
     return figure
 
 
-def _regret_lines(axis: Axes, rows: pd.DataFrame) -> None:
-    for optimiser, part in rows.groupby("optimizer"):
-        colour = _OPTIMISERS[str(optimiser)]
-        axis.plot(part["share"], part["regret"], color=colour)
-        style.band(axis, part["share"], part["low"], part["high"], colour, 0.15)
-    # The intervals of the first evaluations would flatten the rest.
-    axis.set_ylim(0, 1.1 * max(rows["regret"].max(), 1e-3))
+@style.styled
+def network(curves: Sequence[CurveSet], network: str) -> Figure:
+    """Losses and scores of a network over the epochs, a line per repeat.
+
+    Every series that exists for training and validation has a panel. `curves` hold one curve
+    each, of the repeats.
+    """
+    logs = [_log(run) for run in curves]
+    names = sorted(name[6:] for name in logs[0] if f"val_{name[6:]}" in logs[0] and name[0] == "t")
+    titles = [name.replace("_", " ") for name in names]
+    figure, axes = style.panels(titles, columns=2, label="epoch")
+    parts = {"training": ("train", style.GREY), "validation": ("val", style.BLUE)}
+    for axis, name in zip(axes, names, strict=True):
+        for part, colour in parts.values():
+            for run, log in zip(curves, logs, strict=True):
+                values = log[f"{part}_{name}"]
+                axis.plot(run.epochs, np.where(np.isfinite(values), values, np.nan), color=colour)
+        if not name.endswith("accuracy"):
+            axis.set_yscale("log")
+    figure.suptitle(network.replace("_", " "), fontsize=9, x=0.01, ha="left")
+    style.legend(figure, {text: {"color": colour} for text, (_, colour) in parts.items()})
+    return figure
+
+
+def _log(run: CurveSet) -> dict[str, np.ndarray]:
+    """All series of a run; the curve itself is the val_* whose partner alone is in the series."""
+    partners = [f"val_{name[6:]}" for name in run.series if name.startswith("train_")]
+    target = next(name for name in partners if name not in run.series)
+    return {target: run.values[0], **{name: values[0] for name, values in run.series.items()}}

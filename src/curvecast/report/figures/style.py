@@ -1,4 +1,4 @@
-"""Style of all figures: sizes, colours per model, panels, legends, axes of R², saving.
+"""Style of all figures: sizes, colours per model, panels, legends, saving.
 
 Colours are those of Okabe and Ito (2008, Color universal design), which stay apart under all
 common forms of colour blindness; models that share a hue differ in marker and line style.
@@ -7,14 +7,14 @@ common forms of colour blindness; models that share a hue differ in marker and l
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,7 +23,6 @@ from matplotlib.lines import Line2D
 from curvecast.files import write_bytes
 from curvecast.predictors import registry
 
-P = ParamSpec("P")
 # Keyword arguments of `Axes.plot`.
 Look = dict[str, Any]
 
@@ -33,10 +32,14 @@ GREY, LIGHT, DARK = "#7F7F7F", "#D9D9D9", "#444444"
 DASHED, DOTTED = (0, (4.0, 1.5)), (0, (1.2, 1.2))
 WIDTH = 9.0
 RASTER_DPI = 160
+# Panels of more data sets than these are small.
+MANY = 12
 
 _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
+    "figure.titlesize": 8.5,
+    "figure.labelsize": 8.5,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -62,6 +65,8 @@ _RC: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "curvecast",
 }
+# Decorates a function that makes a figure: everything in it is drawn in this style.
+styled = matplotlib.rc_context(_RC)
 
 
 def look(colour: str, marker: str = "None", dash: Any = "-") -> Look:
@@ -90,19 +95,8 @@ def looks(models: Iterable[str]) -> dict[str, Look]:
     return {model: declared.get(model) or spare[model] for model in models}
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Decorate a function that makes a figure: everything in it is drawn in this style."""
-
-    @wraps(draw)
-    def in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context(_RC):
-            return draw(*args, **kwargs)
-
-    return in_style
-
-
 def panels(
-    titles: Sequence[str],
+    titles: Iterable[str],
     *,
     columns: int,
     label: str = "",
@@ -116,6 +110,7 @@ def panels(
     `label` stands under the lowest panel of each column, `ylabel` beside all of them, `height`
     (inches) is that of one row, `options` are those of `Figure.subplots`.
     """
+    titles = list(titles)
     n = len(titles)
     columns = min(columns, n)
     rows = -(-n // columns)
@@ -129,14 +124,35 @@ def panels(
         axis.set_xlabel(label)
     for axis, title in zip(axes, titles, strict=False):
         axis.set_title(title)
-    if ylabel:
-        figure.supylabel(ylabel, fontsize=8.5)
+    figure.supylabel(ylabel)
     return figure, axes[:n]
 
 
-def heading(figure: Figure, text: str, size: float = 8.5) -> None:
-    """A line of text above all panels."""
-    figure.suptitle(text, fontsize=size, x=0.01, ha="left")
+def group_panels(
+    frame: pd.DataFrame, by: str, title: Callable[[Any], str] = str, **options: Any
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """`panels` for the groups of a frame; each comes with its rows."""
+    parts = dict(iter(frame.groupby(by, sort=False)))
+    figure, axes = panels(map(title, parts), **options)
+    return figure, list(zip(axes, parts.values(), strict=True))
+
+
+def dataset_panels(
+    frame: pd.DataFrame, mean: pd.DataFrame | None = None, *, label: str, **options: Any
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """`group_panels` of data sets, small ones where there are many.
+
+    Where there are several, `mean` holds the rows of a first panel of their mean.
+    """
+    frame = frame.sort_values("dataset", kind="stable")
+    n = frame["dataset"].nunique()
+    if mean is not None and n > 1:
+        frame = pd.concat([mean.assign(dataset=f"mean over {n} data sets"), frame])
+    if n > MANY:
+        options |= {"columns": 5, "height": 1.5, "label": label.replace(" (", "\n(")}
+        return group_panels(frame, "dataset", lambda name: short(name, 22), **options)
+    options |= {"columns": 3, "height": 2.6, "label": label, "width": WIDTH if n > 1 else 6.5}
+    return group_panels(frame, "dataset", short, **options)
 
 
 def legend(figure: Figure, entries: Mapping[str, Look], columns: int = 6) -> None:
@@ -148,48 +164,11 @@ def legend(figure: Figure, entries: Mapping[str, Look], columns: int = 6) -> Non
     figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
 
 
-def band(axis: Axes, x: Any, low: Any, high: Any, colour: str, alpha: float) -> None:
-    """A pale band around a line."""
-    axis.fill_between(x, low, high, color=colour, alpha=alpha, lw=0)
-
-
 def log_if_wide(set_scale: Callable[[str], None], values: Any) -> None:
     """A logarithmic axis for positive values that span more than a factor of 20."""
     finite = values[np.isfinite(values)]
     if len(finite) and finite.min() > 0 and finite.max() > 20 * finite.min():
         set_scale("log")
-
-
-def r2_axis(axis: Axes, values: np.ndarray) -> float:
-    """Limit an axis of R² so that heavy tails do not flatten the rest; returns `r2_end`.
-
-    What lies under the end is to be marked by `below_axis`.
-    """
-    bottom = r2_end(values)
-    span = 1 - bottom
-    axis.set_ylim(bottom - 0.03 * span, 1 + 0.03 * span)
-    return bottom
-
-
-def r2_end(values: np.ndarray, lowest: float = -0.25) -> float:
-    """Where an axis of R² ends below: a little under the smallest value, at least `lowest`."""
-    finite = values[np.isfinite(values)]
-    smallest = float(finite.min()) if len(finite) else 0.0
-    return max(lowest, smallest - 0.05 * (1 - smallest))
-
-
-BELOW_AXIS = {
-    "below the axis": {"color": GREY, "marker": "v", "linestyle": "none", "markersize": 5.5}
-}
-
-
-def below_axis(axis: Axes, x: np.ndarray, y: np.ndarray, bottom: float, colour: str) -> bool:
-    """Mark points under the lower end of the axis by a triangle there; True if there are any."""
-    under = np.isfinite(y) & (y < bottom)
-    if under.any():
-        at_end = np.full(under.sum(), bottom)
-        axis.plot(x[under], at_end, "v", color=colour, markersize=5.5, clip_on=False)
-    return bool(under.any())
 
 
 def short(dataset: str, longest: int = 40) -> str:
@@ -203,16 +182,16 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:g} %"
 
 
+@styled
 def save(figure: Figure, path: str | Path) -> None:
     """Write `{path}.svg` and `{path}.png`; the same figure gives the same bytes.
 
     Both are drawn in memory first, and nothing half-written ever has the name.
     """
     drawn = {}
-    with matplotlib.rc_context(_RC):
-        for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix[1:], metadata=metadata)
-            drawn[suffix] = buffer.getvalue()
+    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix[1:], metadata=metadata)
+        drawn[suffix] = buffer.getvalue()
     for suffix, content in drawn.items():
         write_bytes(content, f"{path}{suffix}")

@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 from curvecast import DataError
 from curvecast.benchmark import comparisons
-from curvecast.report.figures import coverage, r2, style
+from curvecast.report.figures import accuracy, style
 
 MakeScores = Callable[..., pd.DataFrame]
 FRACTIONS = (0.1, 0.25, 0.5)
@@ -39,12 +39,15 @@ def published_at(dataset: str, model: str, value: float) -> pd.DataFrame:
     return pd.DataFrame([{**row, "depth": np.nan, "n_train": 100, "r2": value}])
 
 
+NONE = published_at("", "", 0.0)[:0]
+
+
 def legend_texts(figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_a_panel_per_data_set_and_a_line_of_means_per_model(scores: pd.DataFrame) -> None:
-    figure = r2.over_fraction(scores)
+    figure = accuracy.r2(scores, NONE)
     first, second = (axis for axis in figure.axes if axis.get_visible())
     assert [first.get_title(loc="left"), second.get_title(loc="left")] == ["a", "b"]
     lines = {line.get_color(): line for line in first.lines if line.get_linestyle() != "None"}
@@ -55,42 +58,40 @@ def test_a_panel_per_data_set_and_a_line_of_means_per_model(scores: pd.DataFrame
 
 
 def test_heavy_tails_are_marked_and_explained(scores: pd.DataFrame) -> None:
-    figure = r2.over_fraction(scores)
+    figure = accuracy.r2(scores, NONE)
     assert "below the axis" in legend_texts(figure)
     marks = [line for line in figure.axes[0].lines if line.get_marker() == "v"]
     assert [x for line in marks for x in line.get_xdata()] == list(FRACTIONS)
     assert figure.axes[0].get_ylim()[0] > -0.5
     calm = scores[scores["model"] == "ols"]
-    assert "below the axis" not in legend_texts(r2.over_fraction(calm))
+    assert "below the axis" not in legend_texts(accuracy.r2(calm, NONE))
 
 
 def test_published_points_are_drawn_where_they_belong(scores: pd.DataFrame) -> None:
-    figure = r2.over_fraction(scores, published_at("baker/b", "ols", 0.77))
+    figure = accuracy.r2(scores, published_at("baker/b", "ols", 0.77))
     assert "published (hollow, larger)" in legend_texts(figure)
     hollow = [line for line in figure.axes[1].lines if line.get_markerfacecolor() == "none"]
     assert [list(line.get_ydata()) for line in hollow] == [[0.77]]
     assert not [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
-    others = r2.over_fraction(scores, published_at("baker/b", "lcnet", 0.77))
+    others = accuracy.r2(scores, published_at("baker/b", "lcnet", 0.77))
     assert "published (hollow, larger)" not in legend_texts(others)
 
 
 def test_many_data_sets_become_small_multiples(make_scores: MakeScores) -> None:
     many = make_scores({(f"lcbench/{i:02d}", "ols"): [0.1, 0.2] for i in range(35)})
-    figure = r2.over_fraction(many)
+    figure = accuracy.r2(many, NONE)
     assert sum(axis.get_visible() for axis in figure.axes) == 35
     assert figure.get_size_inches()[1] < 12
 
 
 def test_one_figure_shows_one_protocol(scores: pd.DataFrame) -> None:
     with pytest.raises(DataError, match=r"two values for ols on baker/a at fraction 0\.1"):
-        r2.over_fraction(pd.concat([scores, scores.assign(n_train=50)]))
-    with pytest.raises(DataError, match="one fraction was given several"):
-        r2.over_training_size(scores)
+        accuracy.r2(pd.concat([scores, scores.assign(n_train=50)]), NONE)
 
 
 def test_training_sizes(make_scores: MakeScores) -> None:
     sizes = [make_scores({("x/a", "ols"): [n / 200, n / 200]}, n_train=n) for n in (20, 60, 100)]
-    figure = r2.over_training_size(pd.concat(sizes))
+    figure = accuracy.training_size(pd.concat(sizes), 0.25)
     assert figure.axes[0].lines[0].get_xdata().tolist() == [20, 60, 100]
     assert figure.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.3, 0.5]
     assert figure.axes[0].get_xlabel() == "training runs (25 % of the curve seen)"
@@ -105,7 +106,8 @@ def test_ablation_bars(make_scores: MakeScores) -> None:
             for f, v in (("HP", 0.1), ("TS", 0.5), ("TS+AP+HP", 0.7))
         ]
     )
-    figure = r2.ablation(scores, published_at("baker/a", "nusvr", 0.66).assign(features="TS"))
+    theirs = published_at("baker/a", "nusvr", 0.66).assign(features="TS")
+    figure = accuracy.ablation(scores, theirs, 0.25)
     axis = figure.axes[0]
     assert [t.get_text() for t in axis.get_xticklabels()] == ["TS", "HP", "TS+AP+HP"]
     heights = [bar.get_height() for bar in axis.patches]
@@ -117,7 +119,7 @@ def test_ablation_bars(make_scores: MakeScores) -> None:
 
 def test_distribution_counts_what_is_below_the_axis(make_scores: MakeScores) -> None:
     values = {(f"lcbench/{i}", "ols"): [v, v] for i, v in enumerate((-3.0, 0.2, 0.4, 0.6, 0.8))}
-    figure = r2.distribution(comparisons.summarise(make_scores(values)))
+    figure = accuracy.spread(make_scores(values))
     axis = figure.axes[0]
     assert [text.get_text() for text in axis.texts] == ["1 ◂"]
     points = next(line for line in axis.lines if line.get_marker() == "o")
@@ -133,7 +135,7 @@ def test_coverage_is_the_mean_over_data_sets(make_scores: MakeScores) -> None:
             make_scores({("baker/b", "ols"): [0.5, 0.5]}, cover50=0.6, cover80=0.9, cover95=1.0),
         ]
     )
-    figure = coverage.over_fraction(comparisons.summarise(scores))
+    figure = accuracy.coverage(comparisons.summarise(scores))
     observed = [list(axis.lines[1].get_ydata()) for axis in figure.axes]
     np.testing.assert_allclose(observed, [[0.5], [0.8], [0.95]])
     nominal = [axis.lines[0].get_ydata()[0] for axis in figure.axes]
@@ -146,9 +148,56 @@ def test_reliability_has_the_nominal_levels_against_what_was_covered(
     covers = {"cover50": 0.4, "cover80": 0.8, "cover90": 0.9, "cover95": 0.97, "cover99": 1.0}
     scores = make_scores({("a", "ols"): [0.5, 0.6], ("b", "ols"): [0.5, 0.6]}, **covers)
     scores.loc[scores["dataset"] == "b", "cover50"] = 0.6
-    figure = coverage.reliability(scores)
+    figure = accuracy.reliability(scores)
     (axis,) = [a for a in figure.axes if a.get_visible()]
     line = axis.lines[1]
     np.testing.assert_allclose(2 * ndtr(line.get_xdata()) - 1, [0.5, 0.8, 0.9, 0.95, 0.99])
     # what covers everything is drawn at 99.9 %
     np.testing.assert_allclose(2 * ndtr(line.get_ydata()) - 1, [0.5, 0.8, 0.9, 0.97, 0.999])
+
+
+COLUMNS = "collection fraction n_train metric model average_rank sets critical_difference group"
+
+
+def ranks(gap: float) -> pd.DataFrame:
+    rows = [
+        ("lcbench", fraction, 100, metric, model, rank, 35, gap, group)
+        for fraction in (0.25, 0.5)
+        for metric in ("R²", "MAE")
+        for model, rank, group in (("ols", 1.2, "a"), ("ridge", 1.3, "a"), ("mean", 3.0, "b"))
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS.split())
+
+
+def test_every_model_stands_at_its_rank_in_every_panel() -> None:
+    figure = accuracy.ranks(ranks(0.56), "lcbench")
+    axes = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title(loc="left") for axis in axes] == [
+        "R² at 25 %, 35 data sets",
+        "MAE at 25 %, 35 data sets",
+        "R² at 50 %, 35 data sets",
+        "MAE at 50 %, 35 data sets",
+    ]
+    for axis in axes:
+        texts = {text.get_text() for text in axis.texts}
+        assert {"ols (1.2)", "ridge (1.3)", "(3.0) mean"} <= texts
+        drawn = np.sort(np.concatenate([c.get_offsets()[:, 0] for c in axis.collections]))
+        np.testing.assert_allclose(drawn, [1.2, 1.3, 3.0])
+
+
+def test_a_panel_with_too_few_sets_says_so() -> None:
+    figure = accuracy.ranks(ranks(np.nan), "lcbench")
+    texts = {text.get_text() for axis in figure.axes for text in axis.texts}
+    assert texts == {"too few data sets"}
+
+
+def test_axis_of_r2_ignores_heavy_tails() -> None:
+    y = np.array([-5.0, 0.4, 0.9, np.nan])
+    assert accuracy.r2_end(y) == -0.25
+    assert accuracy.r2_end(np.array([0.9, 0.95])) == pytest.approx(0.895)
+    assert accuracy.r2_end(y[3:]) == pytest.approx(-0.05)
+    _, (axis,) = style.panels([""], columns=1)
+    assert accuracy.below_axis(axis, np.arange(4.0), y, -0.25, style.BLUE)
+    (markers,) = axis.lines
+    assert markers.get_xydata().tolist() == [[0, -0.25]]
+    assert not accuracy.below_axis(axis, np.arange(2.0), y[1:3], -0.25, style.BLUE)
