@@ -27,6 +27,7 @@ class MembersPredictor(Predictor):
 
     MAX_FOLDS: ClassVar[int | None] = None
     n_members: int
+    _taus: dict[int, int]
 
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__(seed=seed)

@@ -381,19 +381,19 @@ def sample(
     window, mean, square = ([torch.ones_like(p) for p in parameters] for _ in range(3))
     states = []
     for step in range(burn_in + keep * every):
-        network.zero_grad()
-        potential(network).backward()
+        gradients = torch.autograd.grad(potential(network), parameters)
         with torch.no_grad():
-            for p, v, tau, g, v_hat in zip(parameters, velocity, window, mean, square, strict=True):
+            state = zip(parameters, gradients, velocity, window, mean, square, strict=True)
+            for p, gradient, v, tau, g, v_hat in state:
                 if step < burn_in:
                     rate = 1 / (tau + 1)
                     tau.mul_(1 - g * g / v_hat.clamp(min=1e-16)).add_(1)
-                    g.add_(rate * (p.grad - g))
-                    v_hat.add_(rate * (p.grad**2 - v_hat))
+                    g.add_(rate * (gradient - g))
+                    v_hat.add_(rate * (gradient**2 - v_hat))
                 inverse = v_hat.clamp(min=1e-16).rsqrt()
                 variance = (2 * LR**2 * DECAY * inverse - LR**4).clamp(min=1e-16)
                 noise = torch.randn(p.shape) * variance.sqrt()
-                v.mul_(1 - DECAY).sub_(LR**2 * inverse * p.grad).add_(noise)
+                v.mul_(1 - DECAY).sub_(LR**2 * inverse * gradient).add_(noise)
                 p.add_(v)
         if step >= burn_in and (step - burn_in + 1) % every == 0:
             states.append({name: x.clone() for name, x in network.state_dict().items()})

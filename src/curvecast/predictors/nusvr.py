@@ -143,8 +143,8 @@ def cross_validate(
         squares = float(((y[test] - y[test].mean()) ** 2).sum())
         total = squares if squares > 1e-12 else len(test) * float(y.var())
         # flat positions: one gather instead of numpy's slower two-dimensional indexing
-        rows = [part[:, None] * len(y) + train for part in (train, test)]
-        parts.append((*rows, y[train], y[test], total))
+        inner, outer = (part[:, None] * len(y) + train for part in (train, test))
+        parts.append((inner, outer, y[train], y[test], total))
     r2 = np.full((len(draws.C), n_folds), np.nan)
     capped = np.zeros(len(draws.C), dtype=bool)
     best = -np.inf
