@@ -201,11 +201,11 @@ def averages(summary: pd.DataFrame) -> pd.DataFrame:
     frame = summary.assign(collection=summary["dataset"].map(collection_of))
     parts = []
     for key, part in frame.groupby(_GROUP, sort=True):
-        wide = part.pivot(index=["model", "features"], columns="dataset")
-        r2 = wide["r2_mean"].dropna(axis=1)
+        index = ["model", "features"]
+        r2 = part.pivot(index=index, columns="dataset", values="r2_mean").dropna(axis=1)
         if r2.empty:
             continue
-        mae = wide["mae_mean"][r2.columns]
+        mae = part.pivot(index=index, columns="dataset", values="mae_mean")[r2.columns]
         ranks = r2.rank(ascending=False, axis=0)
         columns = {
             "datasets": r2.shape[1],

@@ -92,7 +92,7 @@ def _complete_or_null(
     frame: pd.DataFrame, columns: Sequence[str], file: str | Path | None
 ) -> np.ndarray:
     """Float columns of which a row has all or none, shape (n, n_columns); NaN where it has none."""
-    values = frame.reindex(columns=columns).to_numpy(dtype=np.float64, na_value=np.nan)
+    values = frame.reindex(columns=list(columns)).to_numpy(dtype=np.float64, na_value=np.nan)
     missing = np.isnan(values)
     for row in map(int, np.flatnonzero(missing.any(axis=1) & ~missing.all(axis=1))):
         column = columns[int(missing[row].argmax())]

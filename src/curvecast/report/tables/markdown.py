@@ -22,7 +22,7 @@ def document(title: str, note: str, *sections: str) -> str:
 
 def table(frame: pd.DataFrame, columns: Columns | None = None) -> str:
     """A Markdown table of `columns` (without them, of the whole frame); pipes are escaped."""
-    columns = list(frame) if columns is None else columns
+    columns = frame.columns.tolist() if columns is None else columns
     cells = columns if isinstance(columns, Mapping) else {name: name for name in columns}
     rows = [[show(row, cell) for cell in cells.values()] for row in frame.to_dict("records")]
     return "".join(map(_line, [cells, ["---"] * len(cells), *rows]))

@@ -211,7 +211,9 @@ def text(search: str, frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataF
     wide = frame.assign(cell=cell).pivot(
         index=["dataset", *place, "predictor", "setting"], columns="delta", values="cell"
     )
-    wide.columns = ["no Delta" if np.isnan(delta) else f"Delta {delta:g}" for delta in wide]
+    wide.columns = [
+        "no Delta" if np.isnan(delta) else f"Delta {delta:g}" for delta in wide.columns.tolist()
+    ]
     parts.append(
         f"## Every setting\n\nCells: {' / '.join(('speedup', *losses))}.\n\n"
         f"{table(wide.reset_index())}"
