@@ -80,7 +80,7 @@ def cells_of(
     return [
         Cell(repeat, n, max(n_train), depth, blocks, tau)
         for repeat, n, depth, blocks, tau in product(
-            repeats, n_train, depths or [None], features, grid
+            repeats, n_train, depths or (None,), features, grid
         )
     ]
 

@@ -226,7 +226,7 @@ class Regressor(TabularPredictor):
             # the mean without run i misses z_i by n / (n - 1) times what the mean of all misses
             residuals = (z - self._z_center) * len(z) / (len(z) - 1)
             self._mean_std = self._z_scale * len(z) / (len(z) - 1)
-            scale = self._mean_std
+            scale: float | np.ndarray = self._mean_std
         else:
             standard = (z - self._z_center) / self._z_scale
             residuals = self._z_scale * self._fit(self._columns.apply(inputs), standard)

@@ -256,7 +256,8 @@ def _linear_diagonal(inputs: Inputs) -> np.ndarray:
 
 def _parts(one: Inputs, other: Inputs) -> Parts:
     """Linear kernel and the mean squared distances per group, each of shape (n, m)."""
-    linear, near = 1.0, []
+    linear = np.ones((len(one[0]), len(other[0])))
+    near = []
     for a, b in zip(one, other, strict=True):
         width = max(1, a.shape[1])
         linear = linear + a @ b.T / width

@@ -89,7 +89,7 @@ def most_probable(
     prior: Prior,
     start: np.ndarray,
     *,
-    bounds: Sequence[tuple[float, float]],
+    bounds: Sequence[np.ndarray | tuple[float, float]],
     iterations: int,
     tolerance: float,
     invert: Inverter = by_solving,

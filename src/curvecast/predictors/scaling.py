@@ -64,7 +64,7 @@ class Scaling:
         with np.errstate(over="ignore", invalid="ignore"):
             center, scale = center_and_scale(matrix, scaling)
         for column in np.flatnonzero(~np.isfinite(scale)):
-            name = str(names[column]) if len(names) else f"number {column}"
+            name = str(names[int(column)]) if len(names) else f"number {column}"
             raise DataError("values so large that their variance overflows", column=name)
         varies = scale > _SMALL * np.maximum(1.0, np.abs(matrix).max(axis=0, initial=0.0))
         return cls(varies, filling[varies], center[varies], scale[varies])
@@ -93,7 +93,7 @@ class Columns:
     @classmethod
     def of(cls, frame: pd.DataFrame, scaling: str = "standard") -> Self:
         """Learn from training rows; raises what `Scaling.of` raises."""
-        learned = Scaling.of(frame.to_numpy(dtype=np.float64), scaling, frame.columns)
+        learned = Scaling.of(frame.to_numpy(dtype=np.float64), scaling, list(frame.columns))
         return cls(tuple(frame.columns[learned.varies].tolist()), learned)
 
     def apply(self, frame: pd.DataFrame) -> np.ndarray:

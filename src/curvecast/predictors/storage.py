@@ -155,7 +155,8 @@ class _Reader:
         if kind == "dict":
             return {self.value(k): self.value(v) for k, v in content}
         if kind == "object":
-            return self._object(*content.pop("class"), content)
+            module, name = content.pop("class")
+            return self._object(module, name, content)
         return self._made(kind, self.value(content))
 
     def _made(self, kind: str, inner: Any) -> Any:

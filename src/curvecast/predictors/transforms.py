@@ -137,7 +137,8 @@ class Form:
         """
         if name.endswith("level"):
             return cls.level(y, warped=name.startswith("warped"))
-        columns, extreme = (last_value_column(X),), "max"
+        columns: tuple[str, ...] = (last_value_column(X),)
+        extreme = "max"
         if name == "best_gain":
             columns = tuple(value_columns(X))
             distances = {e: np.median(np.abs(y - _extreme(X, columns, e))) for e in ("max", "min")}

@@ -42,7 +42,7 @@ class _Study(Search):
     optimizers: Annotated[list[Optimizer], Field(min_length=1)] = Field(["bohb"])
     seeds: AtLeastOne = 1
     space: str | None = None
-    stopping: Stopping | None = None  # type: ignore[valid-type]
+    stopping: Stopping | None = None
 
     @model_validator(mode="after")
     def _pauses_by_itself(self) -> _Study:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,11 +148,12 @@ class ImageTraining(TorchSession):
         self._precision = precision
         self._losses: dict[str, float] = {}
         self._windows = _windows(data.train[0], recipe.shift, data.background)
-        options = {
+        kinds: dict[str, dict[str, Any]] = {
             "sgd": {"momentum": recipe.momentum},
             "adam": {"amsgrad": recipe.amsgrad},
             "adadelta": {},
-        }[recipe.optimizer]
+        }
+        options = kinds[recipe.optimizer]
         rate = recipe.learning_rate
         self.optimizer = optimizer_of(self.network, recipe.optimizer, rate, **options)
 

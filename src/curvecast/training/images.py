@@ -107,7 +107,7 @@ def load(name: str, stanza: Mapping[str, Any], paths: Sequence[str | Path]) -> I
     DataError : a file has another format, images and labels do not belong together, or
         there are too few images for the division.
     """
-    known = {
+    known: dict[str, Callable[[list[Path]], Any]] = {
         "npz": partial(_pairs, _npz),
         "idx": partial(_pairs, _idx),
         "h5": _h5,

@@ -222,7 +222,7 @@ class Perceptron(TorchSession):
             self._masks()
 
     def _logits(self, x: torch.Tensor, masks: Sequence[torch.Tensor] = ()) -> torch.Tensor:
-        *hidden, last = self.network
+        *hidden, last = self.network.children()
         for i, layer in enumerate(hidden):
             x = torch.relu(layer(x))
             if masks:

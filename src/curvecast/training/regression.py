@@ -208,7 +208,8 @@ class Stack(TorchSession):
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         activation = ACTIVATIONS[self.recipe.activation]
-        layers = zip(self.network[::2], self.network[1::2], strict=True)
+        parameters = list(self.network.parameters())
+        layers = zip(parameters[::2], parameters[1::2], strict=True)
         *hidden, (weight, bias) = layers
         for inner_weight, inner_bias in hidden:
             x = activation(torch.baddbmm(inner_bias, x, inner_weight))

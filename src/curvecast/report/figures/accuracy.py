@@ -24,9 +24,19 @@ READERS = {
     "scores": load_scores,
     "published": lambda files: tables.load(Path(files[0]).parent),
 }
-_HOLLOW = {"markersize": 8, "markerfacecolor": "none", "linestyle": "none"}
-_DIAMOND = {"marker": "D", "linestyle": "none", "color": style.BLACK, "markerfacecolor": "white"}
-_BELOW = {"color": style.GREY, "marker": "v", "linestyle": "none", "markersize": 5.5}
+_HOLLOW: dict[str, Any] = {"markersize": 8, "markerfacecolor": "none", "linestyle": "none"}
+_DIAMOND: dict[str, Any] = {
+    "marker": "D",
+    "linestyle": "none",
+    "color": style.BLACK,
+    "markerfacecolor": "white",
+}
+_BELOW: dict[str, Any] = {
+    "color": style.GREY,
+    "marker": "v",
+    "linestyle": "none",
+    "markersize": 5.5,
+}
 _NOMINAL = {"cover50": 0.50, "cover80": 0.80, "cover95": 0.95}
 
 
@@ -82,7 +92,7 @@ def _lines(scores: pd.DataFrame, x: str, label: str, theirs: pd.DataFrame) -> Fi
         _over_repeats(scores, x), label=label, ylabel="R² on test runs", sharex=True
     )
     many = len(panels) > style.MANY
-    small = {"markersize": 2.5, "linewidth": 1.0} if many else {}
+    small: dict[str, Any] = {"markersize": 2.5, "linewidth": 1.0} if many else {}
     clipped = drawn = False
     for axis, part in panels:
         hollow = theirs[theirs["dataset"].isin(part["dataset"]) & theirs["model"].isin(list(looks))]
@@ -96,7 +106,7 @@ def _lines(scores: pd.DataFrame, x: str, label: str, theirs: pd.DataFrame) -> Fi
                 axis.fill_between(line[x], line["low"], line["high"], **band)
             clipped |= below_axis(axis, line[x], line["mean"], bottom, look["color"])
             points = hollow[(hollow["model"] == model) & (hollow["r2"] >= bottom)]
-            edge = {"markeredgecolor": look["color"], "markeredgewidth": 0.9}
+            edge: dict[str, Any] = {"markeredgecolor": look["color"], "markeredgewidth": 0.9}
             if len(points):
                 edge |= {"marker": look["marker"]}
                 axis.plot(points["fraction"], points["r2"], **_HOLLOW, **edge)
@@ -122,7 +132,7 @@ def below_axis(axis: Axes, x: Any, y: Any, bottom: float, colour: str) -> bool:
     """Mark points under the lower end of the axis by a triangle there; True if there are any."""
     under = np.asarray(x)[np.asarray(y) < bottom]
     if len(under):
-        triangles = {**_BELOW, "color": colour, "clip_on": False}
+        triangles: dict[str, Any] = {**_BELOW, "color": colour, "clip_on": False}
         axis.plot(under, np.full(len(under), bottom), **triangles)
     return len(under) > 0
 
@@ -170,11 +180,11 @@ def _box(axis: Axes, row: int, values: np.ndarray, bottom: float, colour: str) -
     # Points of a row are set apart by rank, not at random: the same data, the same file.
     offset = 0.2 * (np.arange(len(values)) % 5 - 2) / 2
     inside = values >= bottom
-    dots = {"color": colour, "markersize": 2.2, "markeredgewidth": 0}
+    dots: dict[str, Any] = {"color": colour, "markersize": 2.2, "markeredgewidth": 0}
     axis.plot(values[inside], row + offset[inside], "o", **dots)
     if not inside.all():
-        style_of_text = {"fontsize": 7, "va": "center", "ha": "right", "color": style.DARK}
-        axis.text(bottom - 0.02 * (1 - bottom), row, f"{np.sum(~inside)} ◂", **style_of_text)
+        at, text = bottom - 0.02 * (1 - bottom), f"{np.sum(~inside)} ◂"
+        axis.text(at, row, text, fontsize=7, va="center", ha="right", color=style.DARK)
 
 
 @style.styled

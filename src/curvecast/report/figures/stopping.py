@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,7 +23,7 @@ _RULES = {
     "never stop": style.look(style.LIGHT, "s"),
 }
 _RULE_NAMES = {"successive_halving": "successive halving", "none": "never stop"}
-_BOUND = {"color": style.GREY, "linestyle": style.DASHED, "linewidth": 1}
+_BOUND: dict[str, Any] = {"color": style.GREY, "linestyle": style.DASHED, "linewidth": 1}
 _FIXED = {**style.look(style.RED, "*", "none"), "markersize": 11}
 # Regret is drawn in proportion up to here, and in its logarithm from here on.
 _LINEAR = 0.005
@@ -204,7 +206,8 @@ def stopped(curves: CurveSet, ends: pd.DataFrame) -> Figure:
         left.set_ylim(*limits)
         for name, colour in _FATES.items():
             dots = {**style.look(colour, "o", "none"), "markersize": 2, "markeredgewidth": 0}
-            right.plot("position", "epoch", data=part[fates == name], **dots)
+            ended = part[fates == name]
+            right.plot(ended["position"], ended["epoch"], **dots)
         left.set_ylabel(curves.metric if len(curves.metric) < 25 else "")
         right.set_ylabel("epoch at its end")
     axes[-2].set_xlabel("epoch")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -196,7 +197,7 @@ def rank_correlations(evaluations: pd.DataFrame) -> tuple[list[float], np.ndarra
     finite = losses.replace(np.inf, np.finfo(np.float64).max)
     known = losses.notna().astype(int)
     rho = finite.corr("spearman", min_periods=3)
-    return list(map(float, losses)), rho.to_numpy(), (known.T @ known).to_numpy()
+    return losses.columns.astype(float).tolist(), rho.to_numpy(), (known.T @ known).to_numpy()
 
 
 @style.styled
@@ -225,8 +226,10 @@ def importance(evaluations: pd.DataFrame) -> Figure:
     """
     parts = dict(iter(importances(evaluations).groupby("budget")))
     titles = [
-        f"budget {budget:g}: {part['evaluations'].iloc[0]} runs, R² {part['r2'].iloc[0]:.2f}"
-        for budget, part in parts.items()
+        "budget {budget:g}: {evaluations:g} runs, R² {r2:.2f}".format(
+            **part[["budget", "evaluations", "r2"]].iloc[0]
+        )
+        for part in parts.values()
     ] or [f"fewer than {_ENOUGH} evaluations on every budget"]
     figure, axes = style.panels(titles, columns=3, label="drop of R²", height=2.6)
     for axis, part in zip(axes, parts.values(), strict=False):
@@ -304,7 +307,7 @@ def regret(regret: pd.DataFrame) -> Figure:
     )
     for axis, of_study in panels:
         for optimiser, part in of_study.groupby("optimizer"):
-            look = {"color": _OPTIMISERS[str(optimiser)]}
+            look: dict[str, Any] = {"color": _OPTIMISERS[str(optimiser)]}
             axis.plot(part["share"], part["regret"], **look)
             axis.fill_between(part["share"], part["low"], part["high"], alpha=0.15, lw=0, **look)
         # The intervals of the first evaluations would flatten the rest.

@@ -143,11 +143,11 @@ def ablation(tables: Tables, fraction: float) -> Finding | None:
         return None
     model = str(medians[order].max(axis=1).idxmax())
     rows = dict(iter(frame[frame["model"] == model].groupby("features")))
-    key = number(medians.loc[model, "TS"], 2)
+    key = number(float(medians["TS"][model]), 2)
     text = f"is the R² of the curve alone (`{model}`): {_r2(rows['TS'])}"
     settings = [name for name in order if not name.startswith("TS")]
     if settings:
-        key += f" against {number(medians.loc[model, settings[-1]], 2)}"
+        key += f" against {number(float(medians[settings[-1]][model]), 2)}"
         text = (
             f"are the R² of the curve alone, {_r2(rows['TS'])}, and of the settings alone "
             f"({settings[-1]}), {_r2(rows[settings[-1]])}, with `{model}`"

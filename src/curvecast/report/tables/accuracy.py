@@ -142,7 +142,7 @@ def averages_text(frame: pd.DataFrame) -> str:
             _sorted(frame, *by, "rank_r2", "model"),
             by,
             "{0}, {3} data sets, fraction {1}, n_train {2}",
-            [column for column in frame if column not in by],
+            [str(column) for column in frame if column not in by],
         ),
     )
 

@@ -13,7 +13,7 @@ import pandas as pd
 from curvecast.curves import DataError
 from curvecast.files import read_parquet
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Columns, document, sections, show, table
+from curvecast.report.tables.markdown import Cell, Columns, document, sections, show, table
 from curvecast.report.tables.published import read_columns
 from curvecast.studies import summary
 
@@ -44,7 +44,7 @@ def studies_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table
 
 def studies_text(frame: pd.DataFrame) -> str:
     """One row per study and optimiser, and the incumbents below."""
-    columns: Columns = {
+    columns: dict[str, Cell] = {
         **{"study": "study", "optimiser": "optimizer", "seeds": "seeds"},
         **{"configurations": "unique_configurations", "evaluations": "evaluations"},
         **{"failed": "failed", "ended early": "stopped", "budget used": "budget_used"},
@@ -134,7 +134,7 @@ def published_tuning(path: str | Path) -> pd.DataFrame:
 
 def tuning_text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
     """Ours per study with standard errors, then the published figures."""
-    ours: Columns = {
+    ours: dict[str, Cell] = {
         **{name: name for name in ("study", "model", "dataset", "variant", "epochs")},
         **{
             f"{split} {error.upper()}": (f"{split}_{error}", f"{split}_{error}_se")
