@@ -15,7 +15,7 @@ from pydantic import Field, create_model, model_validator
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.studies.early import EarlyEnd
-from curvecast.studies.settings import AtLeastOne, Optimizer, Search, Settings
+from curvecast.studies.settings import AtLeastOne, Optimizer, Parts, Search, Settings
 from curvecast.validation import Strict, validated
 
 if TYPE_CHECKING:
@@ -69,24 +69,6 @@ class TrainingStudy(_Study):
     data: str | dict[str, Any] | None = None
     configuration_of: str | None = None
     fidelity: Literal["epochs", "data"] = "epochs"
-
-
-class Parts(Strict):
-    """How the runs of a collection are divided, and what is predicted from what.
-
-    Attributes
-    ----------
-    n_train, n_validation, n_test : runs of the three splits, without a common configuration.
-    tau : last epoch that is seen.
-    in_file_order : split as in LCBench's task A (the first runs train); otherwise the order is
-        drawn, from a seed that the collection's name gives.
-    """
-
-    n_train: AtLeastOne
-    n_validation: AtLeastOne
-    n_test: AtLeastOne
-    tau: AtLeastOne
-    in_file_order: bool = False
 
 
 class PredictionStudy(_Study):

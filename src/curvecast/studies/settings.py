@@ -17,6 +17,24 @@ Positive = Annotated[int | float, Field(gt=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 
 
+class Parts(Strict):
+    """How the runs of a collection are divided, and what is predicted from what.
+
+    Attributes
+    ----------
+    n_train, n_validation, n_test : runs of the three splits, without a common configuration.
+    tau : last epoch that is seen.
+    in_file_order : split as in LCBench's task A (the first runs train); otherwise the order is
+        drawn, from a seed that the collection's name gives.
+    """
+
+    n_train: AtLeastOne
+    n_validation: AtLeastOne
+    n_test: AtLeastOne
+    tau: AtLeastOne
+    in_file_order: bool = False
+
+
 class Search(Strict):
     """Keys of a search that a study definition and its settings share.
 

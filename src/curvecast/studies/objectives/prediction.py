@@ -12,8 +12,8 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
-from curvecast.studies.definitions import Parts
 from curvecast.studies.evaluation import Config, Objective, Trial
+from curvecast.studies.settings import Parts
 
 METRICS = ("mse", "mae")
 
