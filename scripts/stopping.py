@@ -6,9 +6,9 @@ from curvecast.stopping import replay
 from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
-    search, plan, options = (snakemake.params[name] for name in ("search", "plan", "options"))
     curves = CurveSet.from_parquet(snakemake.input.curves)
-    frames = replay.run(search, curves, plan, snakemake.wildcards.get("model", ""), options)
+    model, arguments = snakemake.wildcards.get("model", ""), snakemake.params.arguments
+    frames = replay.run(snakemake.params.search, curves, model=model, **arguments)
     for name, path in snakemake.output.items():
         if name == "timings":
             frames[name].to_csv(path, index=False)

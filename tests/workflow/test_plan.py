@@ -230,7 +230,7 @@ def test_searches_of_the_data_sets_at_hand() -> None:
 
 
 def told(plan: Plan, search: str, dataset: str) -> dict[str, Any]:
-    return plan.search_plan(search)(cell(dataset=dataset))
+    return plan.search_arguments(search)(cell(dataset=dataset))["plan"]
 
 
 def test_overrides_change_only_what_they_name_and_the_later_one_counts() -> None:

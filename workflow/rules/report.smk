@@ -296,6 +296,7 @@ for table in TABLES:
         input:
             unpack(table.inputs),
             code=plan.code(tables.module_of(table.name)),
+            entry=plan.repository("src/curvecast/report/tables/__init__.py"),
         output:
             **table.files_in(RESULTS),
         log:
@@ -323,6 +324,7 @@ for figure in FIGURES:
         input:
             unpack(figure.inputs),
             code=plan.code(figures.module_of(figure.name)),
+            entry=plan.repository("src/curvecast/report/figures/__init__.py"),
         output:
             **figure.files_in(FIGURE),
         log:

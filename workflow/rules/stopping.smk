@@ -33,6 +33,7 @@ for search, (text, modules, files) in STOPPING.items():
         input:
             curves=f"{RESULTS}/curves/{{dataset}}.parquet",
             code=plan.with_model(*modules),
+            entry=plan.repository("src/curvecast/stopping/replay.py"),
         output:
             **{Path(file).stem: f"{RESULTS}/stopping/{SEARCHES[search]}/{file}" for file in files},
         log:
@@ -47,8 +48,7 @@ for search, (text, modules, files) in STOPPING.items():
             runtime=growing(60),
         params:
             search=search,
-            plan=plan.search_plan(search),
-            options=plan.options,
+            arguments=plan.search_arguments(search),
         message:
             text
         script:

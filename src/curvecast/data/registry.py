@@ -22,6 +22,8 @@ from curvecast.files import DataError
 from curvecast.validation import validated
 
 REGISTRY = REPOSITORY / "resources" / "datasets.yaml"
+# The parser in C, where libyaml is there: ten times as fast.
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 
 
@@ -43,7 +45,7 @@ def load_registry(
         missing one.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _YAML)
     except yaml.YAMLError as error:
         raise DataError(f"not valid YAML ({error})", file=path) from error
     stanzas = dict(content.get("datasets") or {})

@@ -21,7 +21,7 @@ from curvecast.data import registry as datasets
 from curvecast.data.preflight import Preflight, mirrors, preflight
 from curvecast.predictors import module_of
 from curvecast.workflow import plan_studies
-from curvecast.workflow.config import Config
+from curvecast.workflow.config import Config, StoppingKeys
 from curvecast.workflow.plan_studies import TRAINED, Studies
 
 MAIN = "main"
@@ -152,17 +152,14 @@ class Plan:
     def _check_stopping(self) -> None:
         section = self.config.stopping
         for pattern in section.overrides:
-            self._expand([pattern])
-        for dataset in self._expand(section.datasets):
+            datasets.expand([pattern], self.registry)
+        for dataset in datasets.expand(section.datasets, self.registry):
             hyperband = self.search_section(dataset).hyperband
             if hyperband.predictors and hyperband.settled >= hyperband.hyperbands:
                 raise DataError(
                     f"stopping.hyperband.settled is {hyperband.settled}, there are only "
                     f"{hyperband.hyperbands} Hyperbands"
                 )
-
-    def _expand(self, names: Iterable[str]) -> list[str]:
-        return datasets.expand(names, self.registry)
 
     # --- jobs -----------------------------------------------------------------------------------
 
@@ -176,12 +173,12 @@ class Plan:
 
     def _pairs(self, section: Any) -> list[tuple[str, str]]:
         """Data set and model of every job of a section of the configuration."""
-        wanted = self._expand(section.datasets)
+        wanted = datasets.expand(section.datasets, self.registry)
         models = [model for model in section.models if model not in self.untuned]
         return [(name, model) for name in self.usable if name in wanted for model in models]
 
     def _stopping(self) -> Iterable[Stopping]:
-        wanted = self._expand(self.config.stopping.datasets)
+        wanted = datasets.expand(self.config.stopping.datasets, self.registry)
         for dataset in (name for name in self.usable if name in wanted):
             section = self.search_section(dataset)
             yield from (Stopping(dataset, "sequential", m) for m in section.predictors)
@@ -374,21 +371,22 @@ class Plan:
                 found.append({**plain, **changed, "options": {**options, **variant.options}})
         return found
 
-    def search_plan(self, search: str) -> Callable[[Any], dict[str, Any]]:
-        """Function of wildcards: what a job of a search has to know, and nothing else."""
+    def search_arguments(self, search: str) -> Callable[[Any], dict[str, Any]]:
+        """Function of wildcards: `plan` of a job of a search, and `options` of its model."""
+        return lambda wildcards: {
+            "plan": self._search_plan(search, self.search_section(wildcards.dataset)),
+            "options": self.options(wildcards),
+        }
 
-        def arguments(wildcards: Any) -> dict[str, Any]:
-            section = self.search_section(wildcards.dataset)
-            if search == "online":
-                return {"orderings": section.orderings, "deltas": section.online.deltas}
-            if search == "hyperband":
-                return section.hyperband.model_dump(exclude={"predictors"}, exclude_unset=True)
-            other = {"predictors", "online", "hyperband"}
-            if search == "rules":  # they know no Delta
-                other |= {"deltas", "settings"}
-            return section.model_dump(exclude=other, exclude_unset=True)
-
-        return arguments
+    def _search_plan(self, search: str, section: StoppingKeys) -> dict[str, Any]:
+        """What concerns one search, and nothing else."""
+        if search == "online":
+            return {"orderings": section.orderings, "deltas": section.online.deltas}
+        if search == "hyperband":
+            return section.hyperband.model_dump(exclude={"predictors"}, exclude_unset=True)
+        other = {"predictors", "online", "hyperband"}
+        other |= {"deltas", "settings"} if search == "rules" else set()  # they know no Delta
+        return section.model_dump(exclude=other, exclude_unset=True)
 
     @property
     def headline_fraction(self) -> float:
