@@ -10,6 +10,6 @@ with jobs.logged(snakemake.log[0]):
         tables=snakemake.input.tables,
         figures=snakemake.input.figures,
         captions=snakemake.input.captions,
-        sayings=snakemake.input.sayings[0],
+        method_texts=snakemake.input.method_texts[0],
         benchmarks=snakemake.params.benchmarks,
     )

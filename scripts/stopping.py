@@ -1,7 +1,7 @@
 """Replay early stopping in one search on one data set."""
 
 from curvecast import CurveSet
-from curvecast.files import write_parquet
+from curvecast.files import write_csv, write_parquet
 from curvecast.stopping import replay
 from curvecast.workflow import job as jobs
 
@@ -11,6 +11,6 @@ with jobs.logged(snakemake.log[0]):
     frames = replay.run(snakemake.params.search, curves, model=model, **arguments)
     for name, path in snakemake.output.items():
         if name == "timings":
-            frames[name].to_csv(path, index=False)
+            write_csv(frames[name], path)
         else:
             write_parquet(frames[name], path)

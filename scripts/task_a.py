@@ -2,7 +2,7 @@
 
 from curvecast import CurveSet
 from curvecast.benchmark import task_a
-from curvecast.files import write_parquet
+from curvecast.files import write_csv, write_parquet
 from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
@@ -12,4 +12,4 @@ with jobs.logged(snakemake.log[0]):
         snakemake.wildcards.model, curves, snakemake.params.tau, variants
     )
     write_parquet(predictions, snakemake.output.predictions, {"metric": curves.metric})
-    timings.to_csv(snakemake.output.timings, index=False)
+    write_csv(timings, snakemake.output.timings)

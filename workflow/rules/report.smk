@@ -358,7 +358,7 @@ rule report:
     input:
         **MADE,
         captions=plan.repository("workflow/report/*.rst"),
-        sayings=plan.repository("resources/methods.yaml"),
+        method_texts=plan.repository("resources/methods.yaml"),
         template=plan.repository("src/curvecast/report/page/page.html"),
         code=plan.code("curvecast.report.page.page"),
     output:

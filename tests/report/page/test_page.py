@@ -71,7 +71,7 @@ def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
         tables=(tmp_path / "tables").iterdir(),
         figures=(tmp_path / "figures").rglob("*.*"),
         captions=[caption],
-        sayings=SAYINGS,
+        method_texts=SAYINGS,
         benchmarks=tmp_path / "benchmarks",
     )
     return tmp_path / "report.html"
@@ -111,7 +111,7 @@ def test_a_benchmark_of_another_kind_is_an_error(report: Path) -> None:
             tables=[],
             figures=[],
             captions=[],
-            sayings=SAYINGS,
+            method_texts=SAYINGS,
             benchmarks=report.parent / "benchmarks",
         )
 

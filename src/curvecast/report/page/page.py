@@ -37,7 +37,7 @@ def write(
     tables: Iterable[str | Path],
     figures: Iterable[str | Path],
     captions: Iterable[str | Path],
-    sayings: str | Path,
+    method_texts: str | Path,
     benchmarks: str | Path,
 ) -> None:
     """Write the report of a run to `path`.
@@ -49,7 +49,7 @@ def write(
         `left_out` (data sets without files) and `facts` (further lines, a text by its name).
     tables, figures : every .md is shown and its .csv attached, every .svg is shown.
     captions : files `{family}.rst`.
-    sayings : resources/methods.yaml, the methods that every run uses.
+    method_texts : resources/methods.yaml, the methods that every run uses.
     benchmarks : the folder of Snakemake's benchmark files.
     """
     files = [Path(path) for path in (*tables, *figures)]
@@ -74,7 +74,7 @@ def write(
             for key, text, anchor in findings(frames, about["fraction"])
         ],
         sections=sections,
-        methods=methods(in_order(about["models"]), sayings),
+        methods=methods(in_order(about["models"]), method_texts),
         usage=documents.html(table(usage(benchmarks))),
         versions={"curvecast": __version__, **versions()},
     )
