@@ -1,9 +1,14 @@
-"""Reads a table of runs, CSV or Parquet, and turns its cells into numbers and categories."""
+"""Reads a table of runs (text, JSON lines or Parquet) and its cells as numbers or categories."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
+import io
+import json
+import re
+import zipfile
 import zlib
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
@@ -16,28 +21,49 @@ from curvecast.files import DataError, read_parquet
 
 # Spellings of "nothing was recorded", compared in lower case.
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_TEXT = (".csv", ".tsv", ".txt", ".log")
+_LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
+_PACKED = (".gz", ".zip")
+_ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16"}
+_ENCODINGS |= {codecs.BOM_UTF16_BE: "utf-16"}
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*")
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that says how a table is written, without that of its packing; "" if none does."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    known = (*_TEXT, *_LINES, *_PARQUET)
+    return suffixes[-1] if suffixes and suffixes[-1] in known else ""
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The cells of a table as they are: text for CSV, typed columns for Parquet.
+    """The cells of a table as they are: text for a text file, typed columns otherwise.
 
-    The index holds the row numbers as a person counts them: data rows from 1.
+    Text is separated by commas, semicolons, tabs or bars, as its header is; UTF-8, or UTF-16 with
+    its mark; a decimal comma is read where the comma does not separate. Text and JSON lines may
+    be packed (.gz, .zip). The index holds the row numbers as a person counts them: data rows from
+    1.
 
     Raises DataError for a file that is missing, empty, cut off or of another kind, and for a
     header that has a name twice.
     """
     if not path.is_file():
         raise DataError("the file does not exist", file=path)
-    kind = next((s for s in reversed(path.suffixes) if s in (*_SEPARATORS, *_PARQUET)), "")
+    kind = kind_of(path)
     if not kind:
         raise DataError(
-            f"the name does not end with {', '.join(_SEPARATORS)} or .parquet", file=path
+            f"the name does not end with {', '.join((*_TEXT, *_LINES))} or .parquet", file=path
         )
     if not path.stat().st_size:
         raise DataError("the file is empty", file=path)
-    table = read_parquet(path)[0] if kind in _PARQUET else _read_csv(path, _SEPARATORS[kind])
+    if kind in _PARQUET:
+        table = read_parquet(path)[0]
+    else:
+        text = _text(path)
+        table = _lines(text, path) if kind in _LINES else _separated(text, path)
     if not len(table):
         raise DataError("the file has a header but no data rows", file=path)
     table.columns = pd.Index([str(column).strip() for column in table.columns])
@@ -48,13 +74,47 @@ def read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def _read_csv(path: Path, separator: str) -> pd.DataFrame:
-    # Not pandas: it fills up rows that are cut off and renames columns that are there twice.
-    opened = gzip.open if path.suffix == ".gz" else open
+def _text(path: Path) -> str:
+    """The text of a file, unpacked and decoded."""
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
-            rows = [row for row in csv.reader(stream, delimiter=separator, strict=True) if row]
-    except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        content = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            content = gzip.decompress(content)
+        elif path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                names = archive.namelist()
+                if len(names) != 1:
+                    raise DataError(f"the archive holds {len(names)} files, not one", file=path)
+                content = archive.read(names[0])
+        marks = (code for mark, code in _ENCODINGS.items() if content.startswith(mark))
+        return content.decode(next(marks, "utf-8"))
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as e:
+        raise DataError(f"not a complete table ({e})", file=path) from e
+
+
+def _lines(text: str, path: Path) -> pd.DataFrame:
+    """A table of one JSON object per line, nested ones as `outer.inner`."""
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except json.JSONDecodeError as error:
+            raise DataError(f"not JSON ({error.msg})", file=path, row=number) from error
+        if isinstance(row, dict):
+            rows.append(row)
+        elif row is not None:
+            raise DataError("the line is not an object", file=path, row=number)
+    return pd.json_normalize(rows)
+
+
+def _separated(text: str, path: Path) -> pd.DataFrame:
+    # Not pandas: it fills up rows that are cut off and renames columns that are there twice.
+    first = text.partition("\n")[0]
+    separator = max(",;\t|", key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
+    try:
+        stream = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        rows = [row for row in stream if row]
+    except csv.Error as error:
         raise DataError(f"not a complete table ({error})", file=path) from error
     if not rows:
         raise DataError("the file is empty", file=path)
@@ -68,7 +128,13 @@ def _read_csv(path: Path, separator: str) -> pd.DataFrame:
                 row=counted(number),
                 column=header[len(row)] if len(row) < len(header) else None,
             )
+    if separator != ",":
+        rows = [[_with_point(cell) for cell in row] for row in rows]
     return pd.DataFrame(rows, columns=pd.Index(header), dtype=object)
+
+
+def _with_point(cell: str) -> str:
+    return cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def require(columns: Iterable[Hashable], wanted: Iterable[str], path: Path) -> None:
