@@ -29,6 +29,25 @@ def blocks(page: str) -> list[str]:
     return [textwrap.dedent(block).strip("\n") + "\n" for block in found]
 
 
+def with_module(folder: Path, path: str, code: str, check: str, *paths: Path) -> str:
+    """Output of the code `check` beside a copy of the library with one module more, at `path`.
+
+    `paths` can be imported from as well.
+    """
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "src/curvecast" / path).write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", check],
+        cwd=folder / "src",
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join([".", *map(str, paths)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_named_files_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
@@ -41,9 +60,7 @@ def test_links_and_named_files_exist(page: Path) -> None:
 
 def test_the_predictor_of_the_page_needs_its_one_file(tmp_path: Path) -> None:
     """The contract, and label, order and look in what is shown, follow from the file alone."""
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     code = next(block for block in blocks("predictor.md") if "class Neighbours" in block)
-    (tmp_path / "src/curvecast/predictors/neighbours.py").write_text(code, encoding="utf-8")
     check = f"""
         import sys
         from curvecast import make_predictor
@@ -64,21 +81,11 @@ def test_the_predictor_of_the_page_needs_its_one_file(tmp_path: Path) -> None:
         assert make_predictor("neighbours").k == 5
         check_predictor("neighbours")
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(check)],
-        cwd=tmp_path / "src",
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    with_module(tmp_path, "predictors/neighbours.py", code, textwrap.dedent(check))
 
 
 def test_the_sampler_of_the_page_is_found_and_learns(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     code = next(block for block in blocks("sampler.md") if "class Sampler" in block)
-    (tmp_path / "src/curvecast/studies/samplers/neighbour.py").write_text(code, encoding="utf-8")
     check = """
         from toys import Bowl
         from curvecast.studies.scheduler import run
@@ -90,25 +97,16 @@ def test_the_sampler_of_the_page_is_found_and_learns(tmp_path: Path) -> None:
                 losses += [min(e.loss for e in run(settings, Bowl()) if e.budget == 9)]
             print(sum(losses))
     """
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(check)],
-        cwd=tmp_path / "src",
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f".:{ROOT}/tests/studies"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    local, chance = map(float, done.stdout.split())
+    path = "studies/samplers/neighbour.py"
+    output = with_module(tmp_path, path, code, textwrap.dedent(check), ROOT / "tests/studies")
+    local, chance = map(float, output.split())
     assert local < chance
 
 
 def test_the_stopping_rule_of_the_page_needs_its_one_file(tmp_path: Path) -> None:
     """It is replayed with the others, and stops in a training loop as the page says."""
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     text = (ROOT / "docs/stopping_rule.md").read_text(encoding="utf-8")
     code = text.split("```python\n")[1].split("```")[0]
-    (tmp_path / "src/curvecast/stopping/rules/percentile.py").write_text(code, encoding="utf-8")
     loop = blocks("stopping_rule.md")[-1].replace("...", "stopped = True")
     check = f"""
         import numpy as np
@@ -127,15 +125,8 @@ def test_the_stopping_rule_of_the_page_needs_its_one_file(tmp_path: Path) -> Non
         earlier = Record(curves.take(at_five[1:]))
         run = Record(curves.take(at_five[:1]).hide_after(5))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(check) + loop + "assert stopped"],
-        cwd=tmp_path / "src",
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    check = textwrap.dedent(check) + loop + "assert stopped"
+    with_module(tmp_path, "stopping/rules/percentile.py", code, check)
 
 
 def test_the_task_of_the_page_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

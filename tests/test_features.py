@@ -94,9 +94,8 @@ def test_unknown_and_missing_blocks(make_curves) -> None:
     with pytest.raises(DataError, match="unknown feature block 'XX'"):
         features.select(X, "TS+XX")
     bare = features.build(small([[1, 2]]), [2])[2]
-    assert features.available(X, "TS+AP+HP")
-    assert features.available(bare, "TS")
-    assert not features.available(bare, "TS+HP")
+    assert features.present(X, "TS+AP+HP") == "TS+AP+HP"
+    assert features.present(bare, "TS+HP") == "TS"
 
 
 def test_log_of_a_number_that_is_not_positive_names_row_and_column() -> None:

@@ -46,10 +46,12 @@ def select(features: pd.DataFrame, blocks: str) -> pd.DataFrame:
     return features[[c for c in features.columns if c.startswith(prefixes)]]
 
 
-def available(features: pd.DataFrame, blocks: str) -> bool:
-    """Whether every block of the combination has at least one column here."""
-    return all(
-        any(c.startswith(_PREFIX[name]) for c in features.columns) for name in blocks.split("+")
+def present(features: pd.DataFrame, blocks: str) -> str:
+    """Those blocks of a name like "TS+AP" that have a column here, as such a name."""
+    return "+".join(
+        name
+        for name in blocks.split("+")
+        if any(c.startswith(_PREFIX[name]) for c in features.columns)
     )
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from curvecast import protocol
 from curvecast.curves import CurveSet
-from curvecast.features import COMBINATIONS, available, select
+from curvecast.features import COMBINATIONS, present, select
 from curvecast.files import DataError, read_parquet
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor, TabularPredictor
@@ -171,10 +171,10 @@ def _tabular(
     y, groups = curves.final[split.train], curves.groups[split.train]
     for cell in todo:
         wanted = make().blocks if cell.features == ALL_BLOCKS else cell.features
-        present = [name for name in wanted.split("+") if available(features[cell.tau], name)]
-        if cell.features not in (ALL_BLOCKS, "+".join(present)):
+        blocks = present(features[cell.tau], wanted)
+        if cell.features not in (ALL_BLOCKS, blocks):
             continue
-        X = select(features[cell.tau], "+".join(present))
+        X = select(features[cell.tau], blocks)
         start = time.process_time()
         fitted = make().fit_xy(X.iloc[split.train], y, groups)
         middle = time.process_time()

@@ -215,23 +215,11 @@ def write_scores(
     epochs: Sequence[int] = (),
     experiment: str = "main",
 ) -> pd.DataFrame:
-    """Score the prediction files of a data set: `scores/{dataset}[.{experiment}].parquet`.
+    """Score the prediction file of each model on a data set, whose curve file is `curves`.
 
-    Parameters
-    ----------
-    predictions : the prediction file of each model.
-    curves : the curve file of the data set (for its name and its last epoch).
-    fractions, epochs : the configured tau grid of this experiment, as in `protocol.tau_grid`.
-    experiment : "main", "ablation", "training_size" or "depth".
-
-    Returns
-    -------
-    What was written: `score_frame` with the columns `dataset`, `model`, `experiment` in front
-    and `fraction` beside `tau`.
-
-    Raises
-    ------
-    DataError : a damaged file, or a tau that the grid does not hold.
+    Writes and returns `score_frame` with the columns `dataset`, `model`, `experiment` in front and
+    `fraction` beside `tau`, from the grid of `protocol.tau_grid(E, fractions, epochs)`. Raises
+    DataError for a damaged file, or a tau that the grid does not hold.
     """
     _, meta = read_parquet(curves)
     grid = protocol.tau_grid(int(meta["epochs"][-1]), fractions, epochs)

@@ -96,14 +96,10 @@ class TabularPredictor(Predictor):
         for tau, X in feature_blocks.build(usable, taus).items():
             model = copy.deepcopy(self)
             model._at_tau = {}
-            columns = feature_blocks.select(X, self._present_blocks(X))
+            columns = feature_blocks.select(X, feature_blocks.present(X, self.blocks))
             self._at_tau[tau] = model.fit_xy(columns, usable.final, usable.groups)
         self._taus = tuple(self._at_tau)
         return self
-
-    def _present_blocks(self, X: pd.DataFrame) -> str:
-        present = [b for b in self.blocks.split("+") if feature_blocks.available(X, b)]
-        return "+".join(present)
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
         X = feature_blocks.build(curves, [tau])[tau]

@@ -183,6 +183,14 @@ class Hyperband(Strict):
     deltas: Deltas = Field(description="Probabilities from which on a run is stopped.")
     settings: list[RungSetting] = Field(min_length=1, description="What a run is compared with.")
 
+    @model_validator(mode="after")
+    def _some_settle(self) -> Hyperband:
+        if self.predictors and self.settled >= self.hyperbands:
+            raise ValueError(
+                f"settled is {self.settled}, there are only {self.hyperbands} Hyperbands"
+            )
+        return self
+
 
 class StoppingKeys(Strict):
     """The keys of `stopping` that `stopping.overrides` may set for some data sets."""

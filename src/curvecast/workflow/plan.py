@@ -154,12 +154,7 @@ class Plan:
         for pattern in section.overrides:
             datasets.expand([pattern], self.registry)
         for dataset in datasets.expand(section.datasets, self.registry):
-            hyperband = self.search_section(dataset).hyperband
-            if hyperband.predictors and hyperband.settled >= hyperband.hyperbands:
-                raise DataError(
-                    f"stopping.hyperband.settled is {hyperband.settled}, there are only "
-                    f"{hyperband.hyperbands} Hyperbands"
-                )
+            self.search_section(dataset)  # raises where its overrides do not go together
 
     # --- jobs -----------------------------------------------------------------------------------
 

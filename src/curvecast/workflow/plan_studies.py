@@ -8,7 +8,6 @@ further seed or data set reruns none of them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,10 +239,6 @@ class Studies:
             for name, repeat in self.trainings
             if network in ("", name)
         ]
-
-    def names(self, objective: str) -> str:
-        """Regular expression of the studies with an objective; of none where there is none."""
-        return "|".join(map(re.escape, self.with_objective(objective))) or "(?!)"
 
     def inputs(self, wildcards: Any) -> dict[str, Any]:
         """Input files of one job of a study, but for its code."""
