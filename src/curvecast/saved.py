@@ -21,7 +21,6 @@ from curvecast.stopping.accounting import Record
 from curvecast.stopping.rule import Decision
 from curvecast.stopping.rules.predicted import Predicted
 
-SUFFIX = ".safetensors"
 _PARTS = ("model", "predictor", "finals", "curve_columns", "first_epoch")
 _FACTS = ("epochs", "metric", "direction", "name", "source")
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import skops.io
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from sklearn.preprocessing import FunctionTransformer
 
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.predictors import registry, storage
@@ -114,22 +111,6 @@ def test_names_that_are_no_class_of_ours_are_refused(forest: Path) -> None:
         head["content"]["value"][0][1]["value"]["class"] = ["curvecast.predictors.base", "Any"]
 
     with pytest.raises(DataError, match=r"no class curvecast\.predictors\.base\.Any"):
-        storage.read(tampered(forest, change))
-
-
-def test_estimators_that_skops_does_not_trust_are_refused(forest: Path) -> None:
-    def change(head: dict[str, Any]) -> None:
-        head["content"]["value"].append(
-            ["more", {"$": "skops", "value": {"$": "array", "name": "skops", "fortran": False}}]
-        )
-
-    with safe_open(forest, framework="np") as opened:
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        metadata = opened.metadata()
-    untrusted = skops.io.dumps(FunctionTransformer(textwrap.dedent))
-    tensors["skops"] = np.frombuffer(untrusted, dtype=np.uint8)
-    save_file(tensors, forest, metadata=metadata)
-    with pytest.raises(DataError, match="not trusted"):
         storage.read(tampered(forest, change))
 
 

@@ -2,8 +2,8 @@
 
 A file is in the safetensors format: arrays as tensors, the objects around them as JSON in its
 metadata. An object is written as the name of its class and its attributes; on reading only
-classes of `curvecast.predictors`, a few containers of torch, scikit-learn's trees and what skops
-trusts by itself are made, without calling them. There is no pickle.
+classes of `curvecast.predictors`, a few containers of torch and scikit-learn's trees are made,
+without calling them. There is no pickle.
 """
 
 from __future__ import annotations
@@ -24,11 +24,6 @@ from curvecast.files import DataError, written
 FORMAT = 2
 _KEY = "curvecast"
 _HOME = "curvecast.predictors"
-# Data without code of their own, beyond what skops trusts anyway.
-_KERNELS = [
-    f"sklearn.gaussian_process.kernels.{name}"
-    for name in ("ConstantKernel", "DotProduct", "Matern", "Product", "Sum", "WhiteKernel")
-]
 _MODULE = ("torch.nn.modules.module", "Module")
 # Containers of torch that the networks are built of.
 _TORCH = ("torch.nn.modules.container", "torch.nn.modules.linear")
@@ -116,11 +111,6 @@ class _Writer:
             return "tensor", self._array(value.detach().numpy(), where)
         if name == "sklearn.tree._tree.Tree":
             return "tree", self.node(_tree_state(value), where)
-        if name.startswith("sklearn."):
-            import skops.io
-
-            stored = np.frombuffer(skops.io.dumps(value), dtype=np.uint8)
-            return "skops", self._array(stored, where)
         if name.startswith((f"{_HOME}.", *_TORCH)):
             state = {k: self.node(v, f"{where}.{k}") for k, v in _state(value).items()}
             return "object", {"class": [type(value).__module__, type(value).__qualname__], **state}
@@ -172,8 +162,6 @@ class _Reader:
             return torch.from_numpy(inner)
         if kind == "tree":
             return self._tree(inner)
-        if kind == "skops":
-            return self._skops(inner.tobytes())
         raise DataError(f"the file holds something of kind {kind!r}", file=self._path)
 
     def _object(self, module: str, name: str, state: Mapping[str, Any]) -> Any:
@@ -213,15 +201,6 @@ class _Reader:
         tree = Tree(n_features, np.ones(1, dtype=np.intp), 1)
         tree.__setstate__({**state, "node_count": n, "nodes": nodes})
         return tree
-
-    def _skops(self, stored: bytes) -> Any:
-        import skops.io
-        from skops.io.exceptions import UntrustedTypesFoundException
-
-        try:
-            return skops.io.loads(stored, trusted=_KERNELS)
-        except UntrustedTypesFoundException as error:
-            raise DataError(f"not trusted: {error}", file=self._path) from error
 
 
 def _is_a(value: Any, module: str, name: str) -> bool:
