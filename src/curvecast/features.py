@@ -80,25 +80,10 @@ def _time_series(curves: CurveSet, tau: int) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-_VALUE = re.compile(r"ts_y_(\d+)")
-
-
 def value_columns(features: pd.DataFrame) -> list[str]:
-    """Names of the columns `ts_y_{epoch}` in the order of their epochs.
-
-    Raises
-    ------
-    DataError : no such column, for instance because the block TS was left out.
-    """
-    matches = [match for column in features if (match := _VALUE.fullmatch(str(column)))]
-    if not matches:
-        raise DataError("the value at tau is needed, the block TS is not there", column="ts_y_*")
-    return [match[0] for match in sorted(matches, key=lambda match: int(match[1]))]
-
-
-def last_value_column(features: pd.DataFrame) -> str:
-    """Name of the column of the latest epoch; raises as `value_columns`."""
-    return value_columns(features)[-1]
+    """Names of the columns `ts_y_{epoch}` in the order of their epochs; none without TS."""
+    names = [name for name in map(str, features) if re.fullmatch(r"ts_y_\d+", name)]
+    return sorted(names, key=lambda name: int(name.removeprefix("ts_y_")))
 
 
 def forward_fill(values: np.ndarray) -> np.ndarray:
@@ -146,7 +131,7 @@ def summarise(features: pd.DataFrame) -> pd.DataFrame:
     last quarter), `ts_max`, `ts_min`, `ts_mean` and `ts_noise` (log of the mean absolute second
     difference); of a further series the last value stays. Differences go, everything else stays.
     """
-    names = [c for c in features.columns if c.startswith("ts_y_")]
+    names = value_columns(features)
     others = [c for c in features.columns if not c.startswith("ts_") or c == "ts_diverged"]
     if not names:
         return features[others]

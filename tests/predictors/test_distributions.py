@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from curvecast.predictors.distributions import Prediction, ResidualPrediction, WarpedPrediction
-from curvecast.predictors.transforms import Warp
+from curvecast.predictors.distributions import Prediction, ResidualPrediction
+from curvecast.predictors.transforms import Warp, WarpedPrediction
 
 ASINH = Warp("asinh", 0.0, 1.0)
 LEVELS = [0.001, 0.025, 0.1, 0.5, 0.75, 0.975, 0.999]

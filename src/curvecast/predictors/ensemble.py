@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from curvecast.features import value_columns
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Regressor, TabularPredictor
 from curvecast.predictors.distributions import ResidualPrediction
@@ -130,7 +131,7 @@ class Ensemble(TabularPredictor):
 
     def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
         y = np.asarray(y, dtype=np.float64)
-        library = LIBRARY if _has_series(X) else [m for m in LIBRARY if m.target == "level"]
+        library = LIBRARY if value_columns(X) else [m for m in LIBRARY if m.target == "level"]
         self._members = [self._make(member).fit_xy(X, y, groups) for member in library]
         y = y[np.isfinite(y)]
         means = np.array([member.unseen.mean for member in self._members])
@@ -167,7 +168,3 @@ class Ensemble(TabularPredictor):
 
     def _scale(self, apart: np.ndarray) -> np.ndarray:
         return np.hypot(apart, self._usual)
-
-
-def _has_series(X: pd.DataFrame) -> bool:
-    return any(str(column).startswith("ts_y_") for column in X)

@@ -21,7 +21,7 @@ from scipy.linalg import cho_solve, cholesky
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors.base import Predictor
-from curvecast.predictors.distributions import Prediction, WarpedPrediction
+from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.gaussian_process import (
     Covariance,
     Gradient,
@@ -32,7 +32,7 @@ from curvecast.predictors.gaussian_process import (
     squared_distances,
 )
 from curvecast.predictors.scaling import Scaling
-from curvecast.predictors.transforms import Warp
+from curvecast.predictors.transforms import Warp, WarpedPrediction
 
 MODELS = {
     "gain_gp": {

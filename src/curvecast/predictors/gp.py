@@ -62,16 +62,6 @@ class Kernel:
         r = _ROOT5 * cdist(A / self.length, B / self.length)
         return matern(r, np.exp(-r), self.signal) + self.linear * (A @ B.T)
 
-    def of_training(self, X: np.ndarray) -> np.ndarray:
-        """Covariance of noisy values at the rows of X."""
-        K = self.between(X, X)
-        K[np.diag_indices_from(K)] += self.noise + _JITTER
-        return K
-
-    def variance(self, A: np.ndarray) -> np.ndarray:
-        """Prior variance of a noisy value at each row of A."""
-        return self.signal + self.linear * (A * A).sum(axis=1) + self.noise
-
 
 def unpack(theta: np.ndarray, n_columns: int) -> Kernel:
     """Kernel of the logarithms (length scales, signal, noise and, if there is one, linear)."""
@@ -165,8 +155,9 @@ class GaussianProcess(Regressor):
             invert=by_inverting,
         )
         self._X, self._kernel = X, unpack(best.x, p)
-        lower = cholesky(self._kernel.of_training(X), lower=True)
-        self._alpha, self._precision = by_inverting(lower, y)
+        K = self._kernel.between(X, X)
+        K[np.diag_indices_from(K)] += self._kernel.noise + _JITTER
+        self._alpha, self._precision = by_inverting(cholesky(K, lower=True), y)
         self._diagnostics = {"noise": self._kernel.noise, "log_posterior": -float(best.fun)}
         return leave_one_out(self._alpha, self._precision)[0]
 
@@ -176,5 +167,7 @@ class GaussianProcess(Regressor):
     def _predict(self, X: np.ndarray) -> Prediction:
         cross = self._kernel.between(X, self._X)
         explained = ((cross @ self._precision) * cross).sum(axis=1)
-        variance = np.maximum(self._kernel.variance(X) - explained, self._kernel.noise)
+        kernel = self._kernel
+        prior = kernel.signal + kernel.linear * (X * X).sum(axis=1) + kernel.noise
+        variance = np.maximum(prior - explained, kernel.noise)
         return Prediction(cross @ self._alpha, np.sqrt(variance))

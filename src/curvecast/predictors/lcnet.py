@@ -50,9 +50,9 @@ from curvecast.predictors._network_inputs import (
     static_frame,
     thin,
 )
-from curvecast.predictors.distributions import Prediction, ResidualPrediction, WarpedPrediction
+from curvecast.predictors.distributions import Prediction, ResidualPrediction
 from curvecast.predictors.scaling import Columns
-from curvecast.predictors.transforms import Warp
+from curvecast.predictors.transforms import Warp, WarpedPrediction
 
 MODELS = {
     "lcnet": {

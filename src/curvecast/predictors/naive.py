@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import DataError
-from curvecast.features import last_value_column
+from curvecast.features import value_columns
 from curvecast.predictors.base import Regressor, TabularPredictor
 from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
 
@@ -41,7 +41,11 @@ class LastValue(TabularPredictor):
     def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
         """Measure the residuals; see `TabularPredictor.fit_xy` for the arguments."""
         y = np.asarray(y, dtype=np.float64)
-        self._column = last_value_column(X)
+        if not (names := value_columns(X)):
+            raise DataError(
+                "the value at tau is needed, the block TS is not there", column="ts_y_*"
+            )
+        self._column = names[-1]
         seen = X[self._column].to_numpy(dtype=np.float64)
         usable = np.isfinite(y) & np.isfinite(seen)
         if usable.sum() < 2:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from curvecast.features import last_value_column, value_columns
-from curvecast.predictors.distributions import Prediction, WarpedPrediction
+from curvecast.curves import DataError
+from curvecast.features import value_columns
+from curvecast.predictors.distributions import Prediction
 
 FORMS = ("level", "gain", "warped_level", "warped_gain")
 # Those for models that see features, the whole curve up to tau among them.
@@ -22,14 +24,13 @@ _LARGEST = 300.0
 Map = Callable[[np.ndarray], np.ndarray]
 
 
-def _expand_below(z: np.ndarray) -> np.ndarray:
-    return np.where(z >= 0, z, -np.expm1(np.maximum(-z, 0.0)))
-
-
 # By the name of the warp: the map of standardised values, and the way back.
 _MAPS: dict[str, tuple[Map, Map]] = {
     "asinh": (np.arcsinh, lambda z: np.sinh(np.clip(z, -_LARGEST, _LARGEST))),
-    "log_below": (lambda u: np.where(u >= 0, u, -np.log1p(np.maximum(-u, 0.0))), _expand_below),
+    "log_below": (
+        lambda u: np.where(u >= 0, u, -np.log1p(np.maximum(-u, 0.0))),
+        lambda z: np.where(z >= 0, z, -np.expm1(np.maximum(-z, 0.0))),
+    ),
     "log_both": (
         lambda u: np.sign(u) * np.log1p(np.abs(u)),
         lambda z: np.sign(z) * np.expm1(np.abs(z)),
@@ -96,6 +97,55 @@ def _center_and_spread(values: np.ndarray) -> tuple[float, float]:
     return float(center), float(next((width for width in widths if width > tiny), 1.0))
 
 
+@dataclass(frozen=True, eq=False)
+class WarpedPrediction(Prediction):
+    """The distribution of shift + slope * warp.inverse(z), where z has the distribution `inner`.
+
+    Its median and half of its central 68 % stand for `mean` and `std`: the moments of a heavy
+    tail would be those of values that no run ever takes.
+
+    Attributes
+    ----------
+    slope : negative where larger values of the curve are worse and `warp` is one of gains.
+    shift : a number, or one per run.
+    """
+
+    inner: Prediction
+    warp: Warp
+    slope: float
+    shift: np.ndarray | float
+
+    @classmethod
+    def of(
+        cls,
+        inner: Prediction,
+        warp: Warp,
+        slope: float = 1.0,
+        shift: np.ndarray | float = 0.0,
+    ) -> Self:
+        """`mean` and `std` follow from `inner`."""
+        low, high = (warp.inverse(inner.mean + s * inner.std) for s in (-1, 1))
+        mean = shift + slope * warp.inverse(inner.mean)
+        return cls(mean, abs(slope) * ((high - low) / 2), inner, warp, slope, shift)
+
+    def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        levels = np.asarray(levels, dtype=np.float64)
+        z = self.inner.quantile(levels if self.slope > 0 else 1 - levels)
+        return np.reshape(self.shift, (-1, 1)) + self.slope * self.warp.inverse(z)
+
+    def cdf(self, value: float | np.ndarray) -> np.ndarray:
+        value = np.asarray(value, dtype=np.float64)
+        below = self.inner.cdf(self.warp((value - self.shift) / self.slope))
+        return below if self.slope > 0 else 1 - below
+
+    def gaussian(self) -> Prediction:
+        return WarpedPrediction.of(self.inner.gaussian(), self.warp, self.slope, self.shift)
+
+    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
+        moved = shift + scale * np.asarray(self.shift)
+        return WarpedPrediction.of(self.inner, self.warp, scale * self.slope, moved)
+
+
 @dataclass(frozen=True)
 class Form:
     """The target z of a regression as a function of the final value y and the curve so far.
@@ -137,12 +187,16 @@ class Form:
         """
         if name.endswith("level"):
             return cls.level(y, warped=name.startswith("warped"))
-        columns: tuple[str, ...] = (last_value_column(X),)
-        extreme = "max"
+        columns, extreme = tuple(value_columns(X)), "max"
+        if not columns:
+            raise DataError(
+                "the value at tau is needed, the block TS is not there", column="ts_y_*"
+            )
         if name == "best_gain":
-            columns = tuple(value_columns(X))
             distances = {e: np.median(np.abs(y - _extreme(X, columns, e))) for e in ("max", "min")}
             extreme = min(distances, key=lambda e: distances[e])
+        else:
+            columns = columns[-1:]
         seen = _extreme(X, columns, extreme)
         finite = seen[np.isfinite(seen)]
         median = float(np.median(finite if len(finite) else y))
