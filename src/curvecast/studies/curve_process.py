@@ -43,6 +43,8 @@ _WITHIN, _NUGGET = 5.0, 1e-6
 FIRST, _GROWTH, _N_TUNE = 8, 1.3, 200
 _ITERATIONS, _ITERATIONS_AGAIN = 60, 20
 
+_Parts = tuple[np.ndarray, ...]
+
 
 @dataclass(frozen=True, eq=False)
 class Values:
@@ -91,10 +93,14 @@ class CurveProcess:
 
         Those of the call before come first, unchanged.
         """
-        n = len(values)
+        n, m = len(values), FIRST
         chosen = len(self._milestones)
-        while (m := self._next_milestone()) <= n:
-            self._milestones.append((m, *_choose(values.take(slice(m)), self._milestones)))
+        # Milestones are fixed, so that a search that goes on chooses what it had chosen.
+        while m <= n:
+            if all(m > before for before, _, _ in self._milestones):
+                self._milestones.append((m, *_choose(values.take(slice(m)), self._milestones)))
+            m = math.ceil(m * _GROWTH)
+        _, self._scale, self._theta = self._milestones[-1]
         if len(self._milestones) > chosen:
             self._values = values.take(slice(0))
             self._inverse = np.zeros((2 * n, 2 * n))
@@ -142,19 +148,6 @@ class CurveProcess:
         other._targets = np.concatenate([self._targets, mean])
         other._solve()
         return other
-
-    def _next_milestone(self) -> int:
-        """Milestones are fixed, so that a search that goes on chooses what it had chosen."""
-        last = self._milestones[-1][0] if self._milestones else 0
-        return max(FIRST, math.ceil(last * _GROWTH))
-
-    @property
-    def _scale(self) -> _Scale:
-        return self._milestones[-1][1]
-
-    @property
-    def _theta(self) -> np.ndarray:
-        return self._milestones[-1][2]
 
     def _extend(self, values: Values) -> None:
         """Add the values that are new: further rows of the inverse Cholesky factor L^-1."""
@@ -247,35 +240,22 @@ def _choose(
     return scale, best.x
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The parts of the covariance between values, each of shape (n_one, n_other)."""
-
-    k: np.ndarray
-    h: np.ndarray
-    o: np.ndarray
-    same: np.ndarray
-    r: np.ndarray
-    decay: np.ndarray
-    gap: np.ndarray
-
-    @classmethod
-    def of(cls, a: np.ndarray, distances: np.ndarray, one: Values, other: Values) -> Self:
-        r = np.sqrt(5 * distances)
-        decay = np.exp(-r)
-        gap = np.abs(one.times[:, None] - other.times[None, :])
-        h = np.exp(-0.5 * (gap / a[6]) ** 2)
-        same = one.runs[:, None] == other.runs[None, :]
-        return cls(matern(r, decay), h, np.exp(-gap / a[7]), same, r, decay, gap)
+def _parts(a: np.ndarray, distances: np.ndarray, one: Values, other: Values) -> _Parts:
+    """k, h, o, [same run], and sqrt(5) distance, its exp(-), |t - t'|; each (n_one, n_other)."""
+    r = np.sqrt(5 * distances)
+    decay = np.exp(-r)
+    gap = np.abs(one.times[:, None] - other.times[None, :])
+    h = np.exp(-0.5 * (gap / a[6]) ** 2)
+    same = one.runs[:, None] == other.runs[None, :]
+    return matern(r, decay), h, np.exp(-gap / a[7]), same, r, decay, gap
 
 
 def _covariance(theta: np.ndarray, one: Values, other: Values) -> np.ndarray:
     """Without the noise; shape (n_one, n_other)."""
     a, lengths = np.exp(theta[:8]), np.exp(theta[8:])
     distances = squared_distances(one.points / lengths, other.points / lengths)
-    part = _Parts.of(a, distances, one, other)
-    within = part.same * (a[3] * part.o + a[4])
-    return part.k * (a[0] + a[1] * part.h) + a[2] * part.h + within
+    k, h, o, same, *_ = _parts(a, distances, one, other)
+    return k * (a[0] + a[1] * h) + a[2] * h + same * (a[3] * o + a[4])
 
 
 def _covariance_at(values: Values) -> Covariance:
@@ -284,30 +264,33 @@ def _covariance_at(values: Values) -> Covariance:
     def covariance(theta: np.ndarray) -> tuple[np.ndarray, Gradient]:
         a, lengths = np.exp(theta[:8]), np.exp(theta[8:])
         scaled = values.points / lengths
-        part = _Parts.of(a, squared_distances(scaled, scaled), values, values)
-        k, h, o, gap = part.k, part.h, part.same * part.o, part.gap
-        same = part.same.astype(np.float64)
+        parts = _parts(a, squared_distances(scaled, scaled), values, values)
+        k, h, o, same, *_ = parts
+        o = same * o
         K = k * (a[0] + a[1] * h) + a[2] * h + a[3] * o + a[4] * same
         K[np.diag_indices(len(values))] += a[5] + _NUGGET
-
-        def gradient(slope: np.ndarray) -> np.ndarray:
-            by_distance = matern_slope(slope * (a[0] + a[1] * h), part.r, part.decay)
-            # Sum over pairs of by_distance * (x_i - x_j)^2, for every coordinate.
-            by_length = 2 * (by_distance.sum(axis=1) @ scaled**2) - 2 * np.einsum(
-                "id,ij,jd->d", scaled, by_distance, scaled, optimize=True
-            )
-            others = [
-                a[0] * (slope * k).sum(),
-                a[1] * (slope * k * h).sum(),
-                a[2] * (slope * h).sum(),
-                a[3] * (slope * o).sum(),
-                a[4] * (slope * same).sum(),
-                a[5] * np.trace(slope),
-                (slope * (a[1] * k + a[2]) * h * (gap / a[6]) ** 2).sum(),
-                a[3] * (slope * o * gap / a[7]).sum(),
-            ]
-            return np.concatenate([others, by_length])
-
-        return K, gradient
+        return K, lambda slope: _gradient(a, scaled, parts, slope)
 
     return covariance
+
+
+def _gradient(a: np.ndarray, scaled: np.ndarray, parts: _Parts, slope: np.ndarray) -> np.ndarray:
+    """Sum over pairs of slope times the derivative of the covariance, per hyper-parameter."""
+    k, h, o, same, r, decay, gap = parts
+    o = same * o
+    by_distance = matern_slope(slope * (a[0] + a[1] * h), r, decay)
+    # Sum over pairs of by_distance * (x_i - x_j)^2, for every coordinate.
+    by_length = 2 * (by_distance.sum(axis=1) @ scaled**2) - 2 * np.einsum(
+        "id,ij,jd->d", scaled, by_distance, scaled, optimize=True
+    )
+    others = [
+        a[0] * (slope * k).sum(),
+        a[1] * (slope * k * h).sum(),
+        a[2] * (slope * h).sum(),
+        a[3] * (slope * o).sum(),
+        a[4] * (slope * same).sum(),
+        a[5] * np.trace(slope),
+        (slope * (a[1] * k + a[2]) * h * (gap / a[6]) ** 2).sum(),
+        a[3] * (slope * o * gap / a[7]).sum(),
+    ]
+    return np.concatenate([others, by_length])

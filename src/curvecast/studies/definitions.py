@@ -177,33 +177,23 @@ def objective_of(
     # without torch.
     from curvecast.studies.spaces import load_space
 
-    study_of(name, definition)
-    space = load_space(definition["space"]) if "space" in definition else None
-    kind = definition["objective"]
-    if kind == "training":
-        from curvecast.studies.objectives.subsets import Subsets
-        from curvecast.studies.objectives.training import Training
+    study = study_of(name, definition)
+    space = None if study.space is None else load_space(study.space)
+    if study.objective == "training":
+        from curvecast.studies.objectives.training import Subsets, Training
 
-        kind_of_budget = Subsets if definition.get("fidelity") == "data" else Training
+        kind_of_budget = Subsets if study.fidelity == "data" else Training
         return kind_of_budget(task_of(definition, raw, source), space, early_of(definition))
     if curves is None:
-        raise DataError(f"study {name!r}: objective {kind} needs a collection of curves")
-    if kind == "recorded":
+        raise DataError(f"study {name!r}: objective {study.objective} needs a collection of curves")
+    if study.objective == "recorded":
         from curvecast.studies.objectives.recorded import Recorded
 
         return Recorded(curves, space, early_of(definition))
     from curvecast.studies.objectives.prediction import Prediction
 
     assert space is not None
-    parts = Parts(**definition["parts"])
-    return Prediction(
-        definition["model"],
-        curves,
-        parts,
-        space,
-        definition.get("fixed"),
-        definition.get("metric", "mse"),
-    )
+    return Prediction(study.model, curves, study.parts, space, study.fixed, study.metric)
 
 
 def task_of(

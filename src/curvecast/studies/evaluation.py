@@ -166,17 +166,17 @@ def native(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def checked(result: Any) -> dict[str, Any]:
-    """The objective's result in native types; a loss that is not finite becomes inf.
+def completed(result: Any) -> tuple[dict[str, Any] | None, str | None]:
+    """The objective's result in native types, and why it has failed.
 
-    What the objective reports about a diverged run stays, and `info["reason"]` says why it has
-    failed. Raises EvaluationError where there is no number at all.
+    A loss that is not finite becomes inf; what the objective reports about a diverged run stays.
     """
     result = native(result)
     loss = result.get("loss") if isinstance(result, dict) else None
     if isinstance(loss, bool) or not isinstance(loss, int | float):
-        raise EvaluationError("the objective returned no loss")
+        return None, "the objective returned no loss"
     info = result.get("info", {})
-    if not math.isfinite(loss):
-        return {"loss": math.inf, "info": {"reason": f"the loss is {loss}", **info}}
-    return {"loss": float(loss), "info": info}
+    if math.isfinite(loss):
+        return {"loss": float(loss), "info": info}, None
+    info = {"reason": f"the loss is {loss}", **info}
+    return {"loss": math.inf, "info": info}, info["reason"]

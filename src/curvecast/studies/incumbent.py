@@ -13,20 +13,11 @@ from curvecast.files import DataError, read_json, write_json
 
 
 def write(incumbent: Mapping[str, Any], definition: Mapping[str, Any], path: str | Path) -> None:
-    """Write the incumbent of a study, and as `options` the predictor's: fixed, tuned, epochs.
-
-    Parameters
-    ----------
-    incumbent : what `studies.jobs.incumbent` returns.
-    """
+    """Write what `jobs.incumbent` returns, with all options of the predictor as `options`."""
     tuned = {**incumbent["config"], "epochs": round(incumbent["budget"])}
-    content = {
-        "model": definition["model"],
-        "dataset": definition["dataset"],
-        **incumbent,
-        "options": {**definition.get("fixed", {}), **tuned},
-    }
-    write_json(content, path)
+    options = {**definition.get("fixed", {}), **tuned}
+    subject = {key: definition[key] for key in ("model", "dataset")}
+    write_json({**subject, **incumbent, "options": options}, path)
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -37,16 +37,18 @@ def run_job(
     What `folder` has logged of a seed is not computed again. The result has, by name,
     `evaluations` (see `summary.evaluations_frame`); for real training `curves`, the runs as the
     collection `trained/{name}` (ids begin with the seed and end with the optimizer); on recorded
-    curves `regret` (see `summary.regrets`).
-
-    Parameters
-    ----------
-    curves, raw, source : see `definitions.objective_of`.
+    curves `regret` (see `summary.regrets`). For the others see `definitions.objective_of`.
     """
     objective = objective_of(name, definition, curves, raw, source)
     settings = settings_of(name, definition, optimizer, int(seed or 0))
     if curves is not None and isinstance(objective, Recorded):
-        return _run_recorded(curves, definition, settings)
+        # The collection's name is the study column.
+        settings = settings.model_copy(update={"name": curves.name})
+        seeds = range(study_of(name, definition).seeds)
+        frame = replay(curves, settings, seeds, early_of(definition))
+        # Without `total_budget` every seed has its own end; the earliest one counts.
+        total = settings.total_budget or frame.groupby("seed")["cost"].sum().min()
+        return {"evaluations": frame, "regret": summary.regrets(frame, curves, float(total))}
     evaluations = run(settings, objective, folder)
     label = _label(optimizer, early_of(definition))
     frame = summary.evaluations_frame(evaluations, name, label, settings.seed)
@@ -57,21 +59,6 @@ def run_job(
     ids = [f"{seed}-{key}-{optimizer}" for key in trained.configs["id"]]
     trained = replace(trained, name=f"trained/{name}", configs=trained.configs.assign(id=ids))
     return {**made, "curves": trained}
-
-
-def _run_recorded(
-    curves: CurveSet, definition: Mapping[str, Any], settings: Settings
-) -> dict[str, pd.DataFrame | CurveSet]:
-    """All seeds on one collection, whose name is the study column.
-
-    Without `total_budget` every seed has its own end, and the regret is given up to the earliest
-    of them.
-    """
-    settings = settings.model_copy(update={"name": curves.name})
-    seeds = range(study_of(curves.name, definition).seeds)
-    frame = replay(curves, settings, seeds, early_of(definition))
-    total = settings.total_budget or frame.groupby("seed")["cost"].sum().min()
-    return {"evaluations": frame, "regret": summary.regrets(frame, curves, float(total))}
 
 
 def replay(
@@ -107,12 +94,8 @@ def incumbent(frame: pd.DataFrame) -> dict[str, Any]:
     """The best incumbent over all seeds of a study: `{config, budget, loss, seed}`."""
     last = [summary.incumbents(part).iloc[-1] for _, part in frame.groupby("seed")]
     best = min(last, key=lambda row: row["loss"])
-    return {
-        "config": json.loads(best["config"]),
-        "budget": best["budget"],
-        "loss": best["loss"],
-        "seed": int(best["seed"]),
-    }
+    config, seed = json.loads(best["config"]), int(best["seed"])
+    return {"config": config, "budget": best["budget"], "loss": best["loss"], "seed": seed}
 
 
 def incumbent_config(frames: Sequence[pd.DataFrame]) -> dict[str, Any] | None:
@@ -132,19 +115,15 @@ def tuning_rows(
     Each is trained `repeats` times with seeds that the study did not use, for the model's own
     number of epochs and for that of the study. Columns: `study, model, dataset, variant, epochs,
     repeats, options` (JSON) and, for both splits, mean and standard error of mean squared error,
-    mean absolute error and R².
-
-    Parameters
-    ----------
-    options : of the tuned predictor, see `studies.incumbent`.
+    mean absolute error and R². `options` are those of the tuned predictor.
     """
     objective = objective_of(name, definition, curves)
     if not isinstance(objective, Prediction):
         raise DataError(f"study {name!r} does not tune a predictor")
-    lengths = dict.fromkeys((objective.default_epochs(), int(options["epochs"])))
+    own = vars(objective.predictor())["epochs"]
     variants = [
         (variant, {**chosen, "epochs": n})
-        for n in lengths
+        for n in dict.fromkeys((int(own), int(options["epochs"])))
         for variant, chosen in (("untuned", {}), ("tuned", options))
     ]
     rows = []
@@ -152,12 +131,8 @@ def tuning_rows(
         seeds = [seed_from(name, "repeat", k) for k in range(repeats)]
         scores = pd.DataFrame([objective.score(chosen, seed) for seed in seeds])
         row: dict[str, Any] = {
-            "study": name,
-            "model": objective.model,
-            "dataset": curves.name,
-            "variant": variant,
-            "epochs": chosen["epochs"],
-            "repeats": repeats,
+            **{"study": name, "model": objective.model, "dataset": curves.name},
+            **{"variant": variant, "epochs": chosen["epochs"], "repeats": repeats},
             "options": json.dumps(chosen, sort_keys=True),
         }
         for column in map(str, scores):

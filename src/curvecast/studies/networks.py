@@ -66,16 +66,10 @@ def train(
 ) -> TrainedNetwork:
     """Train one repeat of a network for the task's `n_epochs`; divergence ends it.
 
-    Parameters
-    ----------
-    raw : the raw files of the stanza under `data`.
-    configuration : the incumbent of the study under `study`; default: the definition's own.
-    base : the incumbent of the study that this study started from (`configuration_of`).
-    start : npz with the weights of the network under `weights`; tensors that do not fit are drawn.
-
-    Raises
-    ------
-    DataError : the configuration is impossible for the task's data.
+    `configuration` is the incumbent of the study under `study` (default: the definition's own),
+    `base` that of the study that this one started from (`configuration_of`), and `start` an npz of
+    the network under `weights`; tensors that do not fit are drawn. Raises DataError where the
+    configuration is impossible for the task's data, of which `raw` are the files.
     """
     config = load_configuration(configuration or definition["configuration"])
     task = task_of(definition, raw, base)
@@ -89,19 +83,14 @@ def train(
     for _ in epochs_of(session, logs, task.target, task.n_epochs):
         pass
     seconds = time.perf_counter() - began
-    scores = session.scores()
-    if task.all_training:  # scores on data that were trained on mean nothing
-        scores |= dict.fromkeys((k for k in scores if k.startswith("validation")), math.nan)
-    curve = logs[task.target]
+    curve, scores = logs[task.target], session.scores()
     row = {
-        "network": name,
-        "repeat": repeat,
-        "seed": seed,
-        "epochs": len(curve) - 1,
+        **{"network": name, "repeat": repeat, "seed": seed, "epochs": len(curve) - 1},
         **task.describe(config),
-        "taken_over": len(transferred),
-        "diverged": not math.isfinite(curve[-1]),
+        **{"taken_over": len(transferred), "diverged": not math.isfinite(curve[-1])},
         **scores,
     }
+    if task.all_training:  # scores on data that were trained on mean nothing
+        row |= dict.fromkeys((k for k in scores if k.startswith("validation")), math.nan)
     curves = curves_of(task, task.space(), [(f"0-0-{repeat}", config, logs)])
     return TrainedNetwork(curves, pd.DataFrame([row]), session.weights(), seconds)

@@ -30,12 +30,11 @@ from curvecast.studies.evaluation import (
     Config,
     ConfigId,
     Evaluation,
-    EvaluationError,
     Evaluator,
     Objective,
     StudyError,
     Trial,
-    checked,
+    completed,
     native,
 )
 from curvecast.studies.log import CHECKPOINTS, StudyLog, resume
@@ -135,8 +134,6 @@ class Scheduler:
 
         The sampler learns from the configuration that was evaluated.
         """
-        if job.result is not None and not math.isfinite(job.result["loss"]):
-            job.exception = job.result["info"]["reason"]
         self.log(job)
         self._brackets[job.id[0]].register_result(job)
         budget = job.kwargs["budget"]
@@ -224,17 +221,10 @@ def _evaluate_all(
         for future in [future for future in running if future.done()]:
             job, evaluator = running.pop(future)
             free.append(evaluator)
-            _read_result(job, future, evaluator)
+            error = future.exception()
+            if error is None:
+                job.result, job.exception = completed(future.result())
+            else:
+                job.exception = evaluator.reason(error)
+            job.time_it("finished")
             scheduler.finish(job)
-
-
-def _read_result(job: Job, future: Future[Any], evaluator: Evaluator) -> None:
-    error = future.exception()
-    if error is not None:
-        job.exception = evaluator.reason(error)
-    else:
-        try:
-            job.result = checked(future.result())
-        except EvaluationError as problem:
-            job.exception = str(problem)
-    job.time_it("finished")

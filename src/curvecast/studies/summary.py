@@ -27,25 +27,15 @@ def evaluations_frame(
     `started, finished` (seconds since the epoch), `validation, test, row, distance` (missing
     where the objective does not report them) and `config` (JSON).
     """
+    reported = ("stopped", "validation", "test", "row", "distance")
     rows = [
         {
-            "study": study,
-            "optimizer": optimizer,
-            "seed": seed,
+            **{"study": study, "optimizer": optimizer, "seed": seed},
             "configuration": "-".join(map(str, e.id)),
-            "bracket": e.id[0],
-            "budget": float(e.budget),
-            "loss": e.loss,
-            "reason": e.reason,
-            "model_based": e.model_based,
-            "cost": float(e.cost),
-            "trained": float(e.trained),
-            "started": e.seconds["started"],
-            "finished": e.seconds["finished"],
-            **{
-                name: e.info.get(name, np.nan)
-                for name in ("stopped", "validation", "test", "row", "distance")
-            },
+            **{"bracket": e.id[0], "budget": float(e.budget), "loss": e.loss, "reason": e.reason},
+            **{"model_based": e.model_based, "cost": float(e.cost), "trained": float(e.trained)},
+            **{"started": e.seconds["started"], "finished": e.seconds["finished"]},
+            **{name: e.info.get(name, np.nan) for name in reported},
             "config": json.dumps(e.config, sort_keys=True),
         }
         for e in evaluations
@@ -98,20 +88,11 @@ def regrets(frame: pd.DataFrame, curves: CurveSet, total_budget: float) -> pd.Da
     has finished is missing.
     """
     parts = []
-    for (study, optimizer, seed), part in frame.groupby(["study", "optimizer", "seed"]):
-        values = regret(part, curves)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "study": study,
-                    "optimizer": optimizer,
-                    "seed": seed,
-                    "share": SHARES,
-                    "used": SHARES * total_budget,
-                    "regret": at_budgets(part["used"], values, SHARES * total_budget),
-                }
-            )
-        )
+    for key, part in frame.groupby([*KEYS, "seed"]):
+        used = SHARES * total_budget
+        values = at_budgets(part["used"], regret(part, curves), used)
+        columns = {**dict(zip([*KEYS, "seed"], key, strict=True)), "share": SHARES, "used": used}
+        parts.append(pd.DataFrame({**columns, "regret": values}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -139,12 +120,11 @@ def study_rows(frame: pd.DataFrame) -> pd.DataFrame:
     seeds), `validation, test` (of the best seed's incumbent), `best_loss, incumbent` (JSON),
     `model_based_share` (of the configurations drawn).
     """
-    return pd.DataFrame(
-        [
-            {**dict(zip(KEYS, key, strict=True)), **_study_row(part)}
-            for key, part in frame.groupby(KEYS, sort=False)
-        ]
-    )
+    rows = [
+        {**dict(zip(KEYS, key, strict=True)), **_study_row(part)}
+        for key, part in frame.groupby(KEYS, sort=False)
+    ]
+    return pd.DataFrame(rows)
 
 
 def _study_row(frame: pd.DataFrame) -> dict[str, object]:
@@ -162,12 +142,8 @@ def _study_row(frame: pd.DataFrame) -> dict[str, object]:
         "stopped": frame["stopped"].notna().sum() / n,
         "budget_used": frame["cost"].sum() / n,
         "seconds": np.mean([p["finished"].max() - p["started"].min() for p in by_seed]),
-        "loss": last["loss"].mean(),
-        "loss_low": low,
-        "loss_high": high,
-        "best_loss": best["loss"],
-        "validation": best["validation"],
-        "test": best["test"],
+        **{"loss": last["loss"].mean(), "loss_low": low, "loss_high": high},
+        **{"best_loss": best["loss"], "validation": best["validation"], "test": best["test"]},
         "model_based_share": drawn["model_based"].mean(),
         "incumbent": best["config"],
     }
@@ -180,14 +156,12 @@ def regret_rows(regrets: pd.DataFrame) -> pd.DataFrame:
     ----------
     regrets : columns `study, optimizer, seed, share` (of the total budget), `regret`.
     """
-    grouped = regrets.groupby([*KEYS, "share"], sort=False)["regret"]
+    columns = [*KEYS, "share"]
     rows = [
-        {**dict(zip([*KEYS, "share"], key, strict=True)), "seeds": len(values)}
-        | dict(zip(("low", "high"), interval(values.to_numpy()), strict=True))
-        | {"regret": values.mean()}
-        for key, values in grouped
+        (*key, len(values), values.mean(), *interval(values.to_numpy()))
+        for key, values in regrets.groupby(columns, sort=False)["regret"]
     ]
-    return pd.DataFrame(rows)[[*KEYS, "share", "seeds", "regret", "low", "high"]]
+    return pd.DataFrame(rows, columns=[*columns, "seeds", "regret", "low", "high"])
 
 
 def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
@@ -203,20 +177,9 @@ def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
     rows = []
     for other in others:
         pairs = (table[optimizer] - table[other]).dropna().groupby("study")
-        gaps, seeds = pairs.mean(), pairs.size()
-        low, high = interval(gaps.to_numpy())
-        rows.append(
-            {
-                "optimizer": optimizer,
-                "other": other,
-                "studies": len(gaps),
-                "seeds": int(seeds.min()),
-                "difference": gaps.mean(),
-                "low": low,
-                "high": high,
-                "studies_ahead": int((gaps < 0).sum()),
-            }
-        )
+        gaps, seeds = pairs.mean(), int(pairs.size().min())
+        spread = (gaps.mean(), *interval(gaps.to_numpy()), int((gaps < 0).sum()))
+        rows.append((optimizer, other, len(gaps), seeds, *spread))
     columns = ["optimizer", "other", "studies", "seeds", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "studies_ahead"])
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import ConfigSpace
 import numpy as np
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors import make_predictor
+from curvecast.predictors.base import Predictor
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config, Objective, Trial
 from curvecast.studies.settings import Parts
-
-METRICS = ("mse", "mae")
 
 
 def split(curves: CurveSet, parts: Parts) -> list[CurveSet]:
@@ -61,7 +60,7 @@ class Prediction(Objective):
 
     Raises
     ------
-    DataError : another metric; see `split`.
+    DataError : see `split`.
     """
 
     def __init__(
@@ -71,10 +70,8 @@ class Prediction(Objective):
         parts: Parts,
         space: ConfigSpace.ConfigurationSpace,
         fixed: Mapping[str, Any] | None = None,
-        metric: str = "mse",
+        metric: Literal["mse", "mae"] = "mse",
     ) -> None:
-        if metric not in METRICS:
-            raise DataError(f"metric is {metric!r}, not one of {', '.join(METRICS)}")
         self.metric = metric
         self.model, self.parts, self.space = model, parts, space
         self.fixed = dict(fixed or {})
@@ -105,13 +102,13 @@ class Prediction(Objective):
             },
         }
 
-    def default_epochs(self) -> int:
-        """Epochs for which the model trains unless it is told otherwise."""
-        return int(vars(make_predictor(self.model, **self.fixed))["epochs"])
+    def predictor(self, **options: Any) -> Predictor:
+        """The predictor with the fixed options and these."""
+        return make_predictor(self.model, **{**self.fixed, **options})
 
     def score(self, options: Mapping[str, Any], seed: int) -> dict[str, float]:
         """`{validation,test}_{mse,mae,r2}` of the model with these options (untuned: `{}`)."""
-        model = make_predictor(self.model, seed=seed, **{**self.fixed, **options})
+        model = self.predictor(seed=seed, **options)
         model.fit(self._train, [self.parts.tau])
         scores = {}
         for name, curves in (("validation", self._validation), ("test", self._test)):

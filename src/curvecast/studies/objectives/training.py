@@ -1,8 +1,9 @@
-"""Real training as an objective: epochs as budget, each rung continues the one below."""
+"""Real training as an objective, with epochs or a share of the training data as budget."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from curvecast.studies.early import EarlyEnd
 from curvecast.studies.evaluation import Config, Evaluation, Objective, Trial
 from curvecast.studies.objectives.task import Session, Task
 
+WHOLE = 100.0
 # Values of epochs 0, 1, ... by the name of their series.
 Logs = dict[str, list[float]]
 
@@ -106,21 +108,45 @@ class Training(Objective):
 
         A run that was not trained to the end is not observed there (NaN).
         """
-        longest: dict[tuple[int, int, int], Evaluation] = {}
-        for evaluation in evaluations:
-            if "curve" in evaluation.info and (
-                evaluation.id not in longest or evaluation.trained >= longest[evaluation.id].trained
-            ):
-                longest[evaluation.id] = evaluation
+        reported = {e.id: e for e in evaluations if "curve" in e.info}
+        longest = reported | {
+            e.id: e for e in sorted(evaluations, key=lambda e: e.trained) if "curve" in e.info
+        }
+        target = self.task.target
         runs = [
-            (
-                "-".join(map(str, key)),
-                e.config,
-                {self.task.target: e.info["curve"], **e.info["series"]},
-            )
+            ("-".join(map(str, key)), e.config, {target: e.info["curve"], **e.info["series"]})
             for key, e in longest.items()
         ]
         return curves_of(self.task, self.space, runs)
+
+
+class Subsets(Training):
+    """Loss of a configuration after a complete training on `budget` percent of the data.
+
+    A larger share contains the smaller ones. Every rung trains from the start, because a network
+    that was trained long on few images is a bad start for more of them. The cost of an evaluation
+    is in percent too: 100 is one complete training. The task needs `at_share`.
+    """
+
+    def identity(self) -> dict[str, Any]:
+        """The identity of the training, with the kind of budget."""
+        return {**super().identity(), "fidelity": "data"}
+
+    def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
+        """Train on the share; `evaluation.Objective` describes the result."""
+        if self.early is not None:
+            raise DataError("a stopping rule needs epochs as the budget of a study")
+        if trial.budget > WHOLE:
+            raise DataError(f"budget {trial.budget:g} is above {WHOLE:g} percent of the data")
+        inner = Training(self.task.at_share(trial.budget / WHOLE), self.space)
+        whole = replace(trial, budget=self.task.n_epochs, trained=0, directory=None)
+        result = inner.evaluate(config, whole)
+        used = {"trained": trial.budget, "cost": trial.budget}
+        return {**result, "info": {**result["info"], **used}}
+
+    def collect(self, evaluations: Sequence[Evaluation]) -> CurveSet:
+        """The runs on all data as a curve collection; curves on less data are others."""
+        return super().collect([e for e in evaluations if e.budget == WHOLE])
 
 
 def epochs_of(session: Session, logs: Logs, target: str, last: int) -> Iterator[int]:

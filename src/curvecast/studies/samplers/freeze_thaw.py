@@ -21,11 +21,13 @@ from dataclasses import dataclass
 
 import ConfigSpace
 import numpy as np
+from ConfigSpace import CategoricalHyperparameter
+from ConfigSpace.exceptions import ForbiddenValueError
+from ConfigSpace.util import deactivate_inactive_hyperparameters
 from hpbandster.core.base_iteration import BaseIteration
 from scipy.special import ndtr
 
 from curvecast import fidelity
-from curvecast.studies.candidates import Candidates
 from curvecast.studies.curve_process import FIRST, CurveProcess, Values
 from curvecast.studies.evaluation import Config, ConfigId
 from curvecast.studies.log import StudyLog
@@ -41,6 +43,10 @@ _MARGIN = 0.5
 # New configurations are neighbours of so many best runs, or uniform; those with the best
 # predicted values are compared by expected improvement.
 _N_BEST, _N_COMPARED = 5, 64
+_N_UNIFORM, _N_NEIGHBOURS = 128, 16
+# A neighbour differs by a Gaussian of one of these widths (of a range of 1) in each number, and
+# takes another category with this chance.
+_WIDTHS, _OTHER_CATEGORY = (0.03, 0.1, 0.2), 0.2
 
 
 @dataclass
@@ -71,7 +77,7 @@ class Sampler(_base.Sampler):
         self._pauses = fidelity.pause_budgets(
             settings.min_budget, settings.max_budget, settings.eta
         )
-        self._candidates = Candidates(space, self.random)
+        self._candidates = _Candidates(space, self.random)
         self._process = CurveProcess()
         # As many configurations as BOHB's densities need, before anything is modelled.
         self._n_first = max(len(space) + 1, FIRST)
@@ -255,3 +261,66 @@ def expected_improvement(mean: np.ndarray, std: np.ndarray, best: float) -> np.n
     std = np.maximum(std, 1e-12)
     z = (mean - best) / std
     return std * (z * ndtr(z) + np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+
+
+class _Candidates:
+    """Configurations as ConfigSpace's vectors (numbers in 0..1, categories by position, or NaN)."""
+
+    def __init__(
+        self, space: ConfigSpace.ConfigurationSpace, random: np.random.RandomState
+    ) -> None:
+        self._space, self._random = space, random
+        # Of each parameter; 0 where it is a number.
+        self._levels = np.array(
+            [
+                getattr(p, "size", 0) if isinstance(p, CategoricalHyperparameter) else 0
+                for p in space.values()
+            ]
+        )
+
+    def vector(self, config: Config) -> np.ndarray:
+        return ConfigSpace.Configuration(self._space, values=config).get_array()
+
+    def config(self, vector: np.ndarray) -> Config:
+        return dict(ConfigSpace.Configuration(self._space, vector=vector))
+
+    def points(self, vectors: np.ndarray) -> np.ndarray:
+        """Coordinates for a kernel, shape (n, n_coordinates).
+
+        Numbers in 0..1, inactive ones in the middle; categories one-hot over the root of 2, so
+        that two of them are at distance 1.
+        """
+        columns = []
+        for column, levels in zip(vectors.T, self._levels, strict=True):
+            if levels:
+                columns += [(column == level) / np.sqrt(2) for level in range(levels)]
+            else:
+                columns.append(np.where(np.isnan(column), 0.5, column))
+        return np.column_stack(columns)
+
+    def draw(self, best: np.ndarray) -> np.ndarray:
+        """Draws from the space, and neighbours of the vectors `best`; shape (n, n_parameters)."""
+        random, parameters = self._random, self._space.values()
+        drawn = [p.sample_vector(_N_UNIFORM, seed=random) for p in parameters]
+        near = np.repeat(best, _N_NEIGHBOURS, axis=0)
+        width = np.resize(_WIDTHS, len(near))[:, None]
+        # What takes the place of another category, or of a parameter that was inactive.
+        fresh = np.column_stack([p.sample_vector(len(near), seed=random) for p in parameters])
+        other = random.rand(*near.shape) < _OTHER_CATEGORY
+        step = np.clip(near + width * random.standard_normal(near.shape), 0, 1)
+        moved = np.where(self._levels > 0, np.where(other, fresh, near), step)
+        vectors = np.concatenate(
+            [np.column_stack(drawn), np.where(np.isnan(moved), fresh, moved)]
+        ).astype(np.float64)
+        if not (self._space.conditions or self._space.forbidden_clauses):
+            return vectors
+        active = [self._active(vector) for vector in vectors]
+        return np.array([vector for vector in active if vector is not None])
+
+    def _active(self, vector: np.ndarray) -> np.ndarray | None:
+        """The vector with NaN where a parameter is inactive; None where the space forbids it."""
+        values = dict(ConfigSpace.Configuration(self._space, vector=vector))
+        try:
+            return deactivate_inactive_hyperparameters(values, self._space).get_array()
+        except ForbiddenValueError:
+            return None
