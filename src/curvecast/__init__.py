@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curvecast.curves import CurveSet, DataError
+    from curvecast.data.logs import read
     from curvecast.data.readers.table import read_curves
     from curvecast.predictors import make_predictor
     from curvecast.saved import load_predictor
 
 __version__ = "0.1.0"
-__all__ = ["CurveSet", "DataError", "load_predictor", "make_predictor", "read_curves"]
+__all__ = ["CurveSet", "DataError", "load_predictor", "make_predictor", "read", "read_curves"]
 
 _HOMES = {
     "CurveSet": "curvecast.curves",
     "DataError": "curvecast.curves",
     "load_predictor": "curvecast.saved",
     "make_predictor": "curvecast.predictors",
+    "read": "curvecast.data.logs",
     "read_curves": "curvecast.data.readers.table",
 }
 

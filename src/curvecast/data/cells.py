@@ -39,7 +39,7 @@ def kind_of(path: Path) -> str:
     return suffixes[-1] if suffixes and suffixes[-1] in known else ""
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, *, growing: bool = False, kind: str = "") -> pd.DataFrame:
     """The cells of a table as they are: text for a text file, typed columns otherwise.
 
     Text is separated by commas, semicolons, tabs or bars, as its header is; UTF-8, or UTF-16 with
@@ -47,12 +47,17 @@ def read_table(path: Path) -> pd.DataFrame:
     be packed (.gz, .zip). The index holds the row numbers as a person counts them: data rows from
     1.
 
+    Parameters
+    ----------
+    growing : a program is writing the file: an incomplete last line is left out.
+    kind : suffix that says how the table is written; default: the file's.
+
     Raises DataError for a file that is missing, empty, cut off or of another kind, and for a
     header that has a name twice.
     """
     if not path.is_file():
         raise DataError("the file does not exist", file=path)
-    kind = kind_of(path)
+    kind = kind or kind_of(path)
     if not kind:
         raise DataError(
             f"the name does not end with {', '.join((*_TEXT, *_LINES))} or .parquet", file=path
@@ -63,6 +68,8 @@ def read_table(path: Path) -> pd.DataFrame:
         table = read_parquet(path)[0]
     else:
         text = _text(path)
+        if growing and not text.endswith("\n"):
+            text = text[: text.rfind("\n") + 1]
         table = _lines(text, path) if kind in _LINES else _separated(text, path)
     if not len(table):
         raise DataError("the file has a header but no data rows", file=path)
@@ -101,7 +108,8 @@ def _lines(text: str, path: Path) -> pd.DataFrame:
         except json.JSONDecodeError as error:
             raise DataError(f"not JSON ({error.msg})", file=path, row=number) from error
         if isinstance(row, dict):
-            rows.append(row)
+            # As text: in a table, NaN is what a row does not have.
+            rows.append({k: "nan" if v != v else v for k, v in row.items()})
         elif row is not None:
             raise DataError("the line is not an object", file=path, row=number)
     return pd.json_normalize(rows)

@@ -28,7 +28,7 @@ def locate(file: RawFile, raw_dir: str | Path, mirrors: Sequence[str | Path] = (
     What a rule makes counts as present.
     """
     places = [file.destination(root) for root in (raw_dir, *mirrors)]
-    return places[0] if file.made else next((p for p in places if p.is_file()), None)
+    return places[0] if file.made else next((p for p in places if p.exists()), None)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def read(name: str, stanza: Mapping[str, Any], files: Sequence[str | Path]) -> C
     what = f"data set {name!r}"
     checked = validated(model_of(stanza.get("reader"), what), stanza, what)
     for file, path in zip(checked.files, files, strict=True):
-        if not Path(path).is_file():
+        if not Path(path).exists():
             raise DataError("the file does not exist", file=path)
         if file.checksum:
             verify(path, file.checksum)

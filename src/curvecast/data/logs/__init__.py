@@ -1,0 +1,253 @@
+"""Reads the logs of training tools as runs with curves; one file of this folder per format.
+
+A format is one file with
+
+    recognises(path) -> bool : whether a path (file or folder) is of this format
+    read(path) -> Log
+
+and, where it would also recognise what others do better, `GENERAL = True`: it is asked last.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from curvecast.curves import CurveSet
+from curvecast.data.cells import read_table
+from curvecast.data.columns import Layout, assemble
+from curvecast.data.stanza import Direction
+from curvecast.files import DataError
+
+Target = Literal["end", "best", "own_end"]
+RUN, EPOCH = "run", "epoch"
+_CURVE = "curve:"
+_PLANNED = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
+_UP = re.compile(
+    r"acc|auc|f1|map\d*|precision|recall|r2|bleu|rouge|dice|iou|reward|score|top\d", re.I
+)
+_DOWN = re.compile(r"loss|err|perplexity|ppl|nll|mse|mae|rmse|entropy|regret|wer", re.I)
+_VALIDATION = re.compile(r"val|eval|test|dev|metrics/", re.I)
+
+
+@dataclass(frozen=True)
+class Log:
+    """Runs as a tool logged them.
+
+    Attributes
+    ----------
+    tool : name of the format.
+    rows : DataFrame with the columns `run` (str), `epoch` (int, trained epochs or steps) and one
+        column of floats per metric; NaN means not logged, inf a value that was logged as NaN or
+        infinite. A run may log different metrics in different rows.
+    settings : DataFrame, one row per run (index: run), one column per setting, text or numbers.
+    planned : epochs that a run will have at its end, by run, where the log says it.
+    ended : runs that do not go on, where the log says it; others without their last epoch are
+        running.
+    notes : remarks on what was read.
+    """
+
+    tool: str
+    rows: pd.DataFrame
+    settings: pd.DataFrame = field(default_factory=pd.DataFrame)
+    planned: Mapping[str, int] = field(default_factory=dict)
+    ended: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics, in the order of the log."""
+        return [str(column) for column in self.rows if column not in (RUN, EPOCH)]
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs, in the order of the log."""
+        return list(dict.fromkeys(self.rows[RUN]))
+
+
+def read_log(path: str | Path, settings: str | Path | None = None) -> Log:
+    """Read a log of any format that this folder knows.
+
+    Parameters
+    ----------
+    path : a file, or a folder of runs.
+    settings : a further table with one row per run, its first column (or `run`, `name`, `Name`,
+        `id`) naming the runs: their settings, where the log has none.
+
+    Raises
+    ------
+    DataError : the path does not exist, no format recognises it, or the log cannot be used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError("there is no such file or folder", file=path)
+    formats = [importlib.import_module(f"{__name__}.{name}") for name in formats_known()]
+    formats.sort(key=lambda module: getattr(module, "GENERAL", False))
+    reader = next((module for module in formats if module.recognises(path)), None)
+    if reader is None:
+        raise DataError(
+            f"the format is not known; known are {', '.join(formats_known())}, and tables with a "
+            "row per run and epoch (columns `run` and `epoch`)",
+            file=path,
+        )
+    log: Log = _in_order(reader.read(path), path)
+    return log if settings is None else _with_settings(log, Path(settings))
+
+
+def formats_known() -> list[str]:
+    """Names of the formats, in alphabetical order."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def _in_order(log: Log, path: Path) -> Log:
+    """One row per run and epoch: the last value that was logged there; planned lengths."""
+    if not len(log.rows) or not log.metrics:
+        raise DataError("the log holds no curve", file=path)
+    order = log.runs
+    repeated = int(log.rows.duplicated([RUN, EPOCH]).sum())
+    rows = log.rows.groupby([RUN, EPOCH], sort=True).last().reset_index()
+    rows[RUN] = pd.Categorical(rows[RUN], order)
+    rows = rows.sort_values([RUN, EPOCH], kind="stable").reset_index(drop=True)
+    rows[RUN] = rows[RUN].astype(object)
+    planned = dict(log.planned)
+    settings = log.settings.reindex(order) if len(log.settings) else pd.DataFrame(index=order)
+    for name in _PLANNED:
+        if not planned and name in settings:
+            lengths = pd.to_numeric(settings[name], errors="coerce").dropna()
+            planned = {str(run): int(length) for run, length in lengths.items()}
+            settings = settings.drop(columns=name)
+    notes = log.notes
+    if repeated and log.tool not in ("Lightning", "Transformers"):
+        notes += (f"{repeated} rows repeat a run and an epoch: the last value counts",)
+    return replace(log, rows=rows, settings=settings, planned=planned, notes=notes)
+
+
+def _with_settings(log: Log, path: Path) -> Log:
+    table = read_table(path)
+    name = next((c for c in (RUN, "name", "Name", "id") if c in table), table.columns[0])
+    table = table.set_index(table[name].astype(str).str.strip()).drop(columns=name)
+    missing = [run for run in log.runs if run not in table.index]
+    if missing:
+        raise DataError(f"there is no row for run {missing[0]!r}", file=path, column=name)
+    return replace(log, settings=table.loc[log.runs])
+
+
+def metric_of(log: Log, metric: str | None, path: Path) -> str:
+    """The metric to predict: the one that is asked for, or the only (validation) metric.
+
+    Raises DataError that lists them where the choice is open.
+    """
+    if metric is not None:
+        if metric not in log.metrics:
+            raise DataError(f"no metric {metric!r}; there are {', '.join(log.metrics)}", file=path)
+        return metric
+    of_validation = [name for name in log.metrics if _VALIDATION.search(name)]
+    for names in (log.metrics, of_validation):
+        if len(names) == 1:
+            return names[0]
+    shown = ", ".join(of_validation or log.metrics)
+    raise DataError(f"which metric is to be predicted? Say --metric with one of {shown}", file=path)
+
+
+def direction_of(metric: str, direction: Direction | None, path: Path) -> Direction:
+    """`maximize` or `minimize`: as asked for, or as the metric's name says; DataError otherwise."""
+    if direction is not None:
+        return direction
+    down, up = _DOWN.search(metric) is not None, _UP.search(metric) is not None
+    if down == up:
+        raise DataError(
+            f"is a larger {metric} better? Say --direction maximize or minimize", file=path
+        )
+    return "minimize" if down else "maximize"
+
+
+def length_of(log: Log, metric: str, epochs: int | None) -> tuple[int, str]:
+    """The last epoch of a complete run, and where that number comes from.
+
+    It is the number that is asked for, else the longest planned length, else the longest run's.
+    """
+    if epochs is not None:
+        return epochs, "as asked for"
+    if log.planned:
+        return max(log.planned.values()), "as the log plans it"
+    return int(log.rows.loc[log.rows[metric].notna(), EPOCH].max()), "the longest run's"
+
+
+def curves_of(
+    log: Log,
+    path: Path,
+    metric: str | None = None,
+    direction: Direction | None = None,
+    epochs: int | None = None,
+    target: Target = "end",
+) -> CurveSet:
+    """The runs of a log as a CurveSet, whose `info_state` says how far each run is.
+
+    It is `finished` (a value at the last epoch), `ended` (the log says that it does not go on) or
+    `running`.
+
+    Parameters
+    ----------
+    epochs : last epoch of a complete run; default: see `length_of`.
+    target : what is to be predicted: the value at that epoch (`end`), the `best` value up to it
+        (each value becomes the best so far), or the value with which a run ends (`own_end`: the
+        last value of a run that ended early counts until the last epoch).
+
+    Raises
+    ------
+    DataError : the metric or its direction is open, or no run has a value.
+    """
+    metric = metric_of(log, metric, path)
+    direction = direction_of(metric, direction, path)
+    last, _ = length_of(log, metric, epochs)
+    rows = log.rows[log.rows[metric].notna() & (log.rows[EPOCH] <= last)]
+    if not len(rows):
+        raise DataError(f"no run has a value up to epoch {last}", file=path, column=metric)
+    wide = rows.pivot(index=RUN, columns=EPOCH, values=metric).reindex(log.runs)
+    if last not in wide:
+        wide[last] = np.nan
+    ended = np.array([run in log.ended for run in wide.index])
+    if target == "own_end":
+        wide[ended] = wide[ended].ffill(axis=1)
+    if target == "best":
+        best = wide.cummax(axis=1) if direction == "maximize" else wide.cummin(axis=1)
+        wide = best.where(wide.notna())
+    finished = wide[last].notna()
+    state = np.select([finished, ended], ["finished", "ended"], "running")
+    parts = [log.settings.loc[wide.index].reset_index(drop=True)]
+    parts += [wide.add_prefix(_CURVE).reset_index(drop=True)]
+    table = pd.concat(parts, axis=1)
+    table.insert(0, "run:", list(wide.index))
+    table.insert(1, "info_state", state)
+    layout = Layout(
+        curve_columns=_CURVE + "{epoch}",
+        direction=direction,
+        metric=metric,
+        id="run:",
+        info=("info_state",),
+    )
+    curves = assemble(table, layout, path, source=f"{path.name} ({log.tool})")
+    return replace(curves, notes=(*log.notes, *curves.notes))
+
+
+def read(
+    path: str | Path,
+    metric: str | None = None,
+    direction: Direction | None = None,
+    *,
+    epochs: int | None = None,
+    target: Target = "end",
+    settings: str | Path | None = None,
+) -> CurveSet:
+    """Read the log of any tool as learning curves: `read_log`, then `curves_of`, which see."""
+    log = read_log(path, settings)
+    return curves_of(log, Path(path), metric, direction, epochs, target)

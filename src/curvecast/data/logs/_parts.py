@@ -1,0 +1,138 @@
+"""What several formats share: files of runs, their settings, cells as numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from curvecast.files import DataError
+
+_BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
+_PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
+_DIVERGED = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "+inf"})
+
+
+def run_files(path: Path, pattern: str) -> dict[str, Path]:
+    """Files below a folder that fit a pattern (or the one file `path`), by the name of their run.
+
+    The name is that of the folder that holds the file, from `path` on; where a folder holds
+    several such files, the file's own.
+    """
+    if path.is_file():
+        fits = path.match(pattern)
+        return {path.parent.name or path.stem: path} if fits else {}
+    files = sorted((f for f in path.rglob(pattern) if f.is_file()), key=_natural)
+    folders = [file.parent.relative_to(path).as_posix() for file in files]
+    if len(set(folders)) < len(folders):
+        names = [file.relative_to(path).as_posix() for file in files]
+    else:
+        names = [path.name if folder == "." else folder for folder in folders]
+    return dict(zip(names, files, strict=True))
+
+
+def _natural(path: Path) -> list[Any]:
+    """A sorting key that puts `train2` before `train10`."""
+    return [(not t.isdigit(), int(t) if t.isdigit() else t) for t in re.split(r"(\d+)", str(path))]
+
+
+def settings_of(run: str, folder: Path) -> dict[str, Any]:
+    """The settings of a run: `key=value` in its name, and files beside its log.
+
+    Raises DataError for such a file that cannot be read.
+    """
+    settings: dict[str, Any] = dict(_PAIR.findall(Path(run).name))
+    for name in _BESIDE:
+        file = folder / name
+        if not file.is_file():
+            continue
+        try:
+            text = file.read_text(encoding="utf-8")
+            content = json.loads(text) if file.suffix == ".json" else yaml.load(text, _Loader)
+        except (ValueError, yaml.YAMLError) as error:
+            raise DataError(f"the settings cannot be read ({error})", file=file) from error
+        if isinstance(content, dict):
+            settings |= flat(content)
+    return settings
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads objects of other programs as text and makes none of them."""
+
+
+_Loader.add_multi_constructor("", lambda loader, tag, node: str(node.value)[:80])
+
+
+def flat(content: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """A nested mapping as `outer.inner` to value; lists become text, None is left out."""
+    out: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{before}{key}.")
+        elif isinstance(value, bool | list | tuple):
+            out[f"{before}{key}"] = str(value)
+        elif value is not None:
+            out[f"{before}{key}"] = value
+    return out
+
+
+def table_of(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Settings by run as a table: index run, one column per setting."""
+    return pd.DataFrame.from_dict(settings, orient="index")
+
+
+def floats(cells: pd.Series) -> np.ndarray | None:
+    """Cells as float64, None where one is text; an empty cell is NaN, a logged NaN is inf.
+
+    Shape (n_cells,).
+    """
+    if pd.api.types.is_bool_dtype(cells.dtype):
+        return None
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return cells.to_numpy(dtype=np.float64, na_value=np.nan)
+    text = cells.astype(object).where(cells.notna(), "").astype(str).str.strip().str.lower()
+    diverged = text.isin(_DIVERGED).to_numpy()
+    text = text.where(~text.isin(("", "na", "n/a", "null", "none", *_DIVERGED)), "nan")
+    try:
+        values = text.to_numpy(dtype=object).astype(np.float64)
+    except ValueError:
+        return None
+    return np.where(diverged, np.inf, values)
+
+
+def trained(epochs: np.ndarray) -> np.ndarray:
+    """Numbers of trained epochs, where a tool counts the first one as 0; int64, same shape."""
+    epochs = np.asarray(epochs, dtype=np.int64)
+    return epochs + int(len(epochs) > 0 and epochs.min() == 0)
+
+
+def whole(cells: pd.Series, path: Path) -> np.ndarray:
+    """Cells of an epoch's column as int64. Raises DataError for any that is no whole number."""
+    values = floats(cells)
+    if values is None:
+        raise DataError("not a number in the column of epochs", file=path, column=str(cells.name))
+    bad = ~np.isfinite(values) | (values != np.round(values)) | (values < 0)
+    for row in np.flatnonzero(bad)[:1]:
+        raise DataError(
+            f"{cells.iloc[row]!r} is not a whole number of epochs",
+            file=path,
+            row=int(row) + 1,
+            column=str(cells.name),
+        )
+    return values.astype(np.int64)
+
+
+def metrics_in(table: pd.DataFrame, without: Sequence[str]) -> dict[str, np.ndarray]:
+    """The columns of numbers that are not among `without`, by name; each of shape (n_rows,)."""
+    columns = {str(name): floats(table[name]) for name in table if name not in without}
+    return {
+        name: values
+        for name, values in columns.items()
+        if values is not None and not np.isnan(values).all()
+    }

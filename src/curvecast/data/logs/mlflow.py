@@ -1,0 +1,118 @@
+"""MLflow: its file store (`mlruns/`) or its SQLite database."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from curvecast.data.logs import EPOCH, RUN, Log
+from curvecast.data.logs._parts import table_of, trained
+from curvecast.files import DataError
+
+_ENDED = ("FINISHED", "FAILED", "KILLED", 3, 4, 5)
+_SQLITE = b"SQLite format 3\x00"
+_NEEDED = {"runs", "metrics", "params"}
+
+
+def recognises(path: Path) -> bool:
+    """Whether there are runs with `metrics/` and `params/`, or the tables of a database."""
+    if path.is_file():
+        return is_sqlite(path) and tables(path) >= _NEEDED
+    return any(_run_folders(path))
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether a file is an SQLite database."""
+    with path.open("rb") as stream:
+        return stream.read(len(_SQLITE)) == _SQLITE
+
+
+def tables(path: Path) -> set[str]:
+    """Names of a database's tables. Raises DataError for a file that is damaged."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            names = database.execute("select name from sqlite_master where type = 'table'")
+            return {name for (name,) in names}
+    except sqlite3.Error as error:
+        raise DataError(f"the database cannot be read ({error})", file=path) from error
+
+
+def _run_folders(path: Path) -> list[Path]:
+    metas = (path.glob(f"{'*/' * depth}meta.yaml") for depth in range(3))
+    return sorted(m.parent for found in metas for m in found if (m.parent / "metrics").is_dir())
+
+
+def read(path: Path) -> Log:
+    """Read all runs that were not deleted; a run without steps has no curve and is left out."""
+    entries, settings, states = _of_database(path) if path.is_file() else _of_folders(path)
+    if not entries:
+        raise DataError("no run has logged a metric", file=path)
+    table = pd.DataFrame(entries, columns=[RUN, EPOCH, "metric", "value"])
+    lengths = table.groupby("metric")[EPOCH].nunique()
+    table = table[table["metric"].map(lengths) > 1]
+    if not len(table):
+        raise DataError("no metric was logged at more than one step", file=path)
+    table["value"] = table["value"].fillna(float("inf"))
+    wide = table.pivot_table(index=[RUN, EPOCH], columns="metric", values="value", aggfunc="last")
+    rows = wide.reset_index().rename_axis(columns=None)
+    rows[EPOCH] = trained(rows[EPOCH].to_numpy())
+    ended = frozenset(run for run, state in states.items() if state in _ENDED)
+    return Log("MLflow", rows, table_of(settings), ended=ended)
+
+
+def _of_database(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        runs = database.execute(
+            "select run_uuid, coalesce(name, run_uuid), status from runs "
+            "where lifecycle_stage = 'active' order by start_time"
+        ).fetchall()
+        metrics = database.execute(
+            "select run_uuid, step, key, case when is_nan then null else value end "
+            "from metrics order by timestamp"
+        ).fetchall()
+        params = database.execute("select run_uuid, key, value from params").fetchall()
+    names = _unique({key: name for key, name, _ in runs})
+    settings: dict[str, dict[str, Any]] = {name: {} for name in names.values()}
+    for key, name, value in params:
+        if key in names:
+            settings[names[key]][name] = value
+    entries = [(names[key], *rest) for key, *rest in metrics if key in names]
+    return entries, settings, {names[key]: state for key, _, state in runs}
+
+
+def _of_folders(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+    metas = {f: yaml.safe_load((f / "meta.yaml").read_text()) for f in _run_folders(path)}
+    active = {f: meta for f, meta in metas.items() if meta.get("lifecycle_stage") != "deleted"}
+    names = _unique({str(f): str(meta.get("run_name") or f.name) for f, meta in active.items()})
+    entries, settings, states = [], {}, {}
+    for folder, meta in active.items():
+        run = names[str(folder)]
+        states[run] = meta.get("status")
+        settings[run] = {name: p.read_text() for name, p in _files(folder / "params").items()}
+        for metric, file in _files(folder / "metrics").items():
+            for number, line in enumerate(file.read_text().splitlines(), start=1):
+                try:
+                    _, value, step = line.split()[:3]
+                    entries.append((run, int(step), metric, float(value)))
+                except ValueError as error:
+                    raise DataError("not `time value step`", file=file, row=number) from error
+    return entries, settings, states
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files below a folder by their path in it, which is the name of a metric or a setting."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file for file in files}
+
+
+def _unique(names: dict[str, str]) -> dict[str, str]:
+    """Names of runs by key, with the key where two runs have the same name."""
+    doubled = set(pd.Series(list(names.values())).loc[lambda n: n.duplicated()])
+    return {
+        key: f"{name} {Path(key).name}" if name in doubled else name for key, name in names.items()
+    }

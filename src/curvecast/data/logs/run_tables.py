@@ -1,0 +1,60 @@
+"""One table per run, a row per epoch: Lightning's and Keras's CSVLogger, Ultralytics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from curvecast.data.cells import kind_of, read_table
+from curvecast.data.logs import EPOCH, RUN, Log
+from curvecast.data.logs._parts import metrics_in, run_files, settings_of, table_of, trained, whole
+
+GENERAL = True
+_TOOLS = {"metrics.csv": "Lightning", "results.csv": "Ultralytics"}
+_PATTERNS = (*_TOOLS, "*.csv", "*.log", "*.tsv", "*.jsonl")
+_NO_METRICS = (EPOCH, "step", "time", "lr", "learning_rate")
+
+
+def recognises(path: Path) -> bool:
+    """Whether the files have a column `epoch` (else `step`) and none that names runs."""
+    if path.is_file() and not kind_of(path):
+        return False
+    files = _files(path)[1]
+    return (
+        bool(files)
+        and RUN not in (columns := _header(next(iter(files.values()))))
+        and (EPOCH in columns or "step" in columns)
+    )
+
+
+def _files(path: Path) -> tuple[str, dict[str, Path]]:
+    """The tool, and the file of each run."""
+    for pattern in (path.name,) if path.is_file() else _PATTERNS:
+        if files := run_files(path, pattern):
+            return _TOOLS.get(pattern, "one table per run"), files
+    return "", {}
+
+
+def _header(file: Path) -> list[str]:
+    return [str(column) for column in read_table(file).columns] if file.stat().st_size else []
+
+
+def read(path: Path) -> Log:
+    """Read the log; settings are in the folder's name or in a file beside the table."""
+    tool, files = _files(path)
+    parts, notes = [], []
+    for run, file in files.items():
+        if not file.stat().st_size:
+            notes.append(f"{run}: the file is empty, the run was left out")
+            continue
+        table = read_table(file, growing=True)
+        at = EPOCH if EPOCH in table else "step"
+        table = table[table[at].astype(str).str.strip() != ""]
+        columns = metrics_in(table, _NO_METRICS)
+        parts.append(pd.DataFrame({RUN: run, EPOCH: whole(table[at], file), **columns}))
+    rows = pd.concat(parts, ignore_index=True)
+    rows[EPOCH] = trained(rows[EPOCH].to_numpy(dtype=np.int64))
+    settings = {run: settings_of(run, file.parent) for run, file in files.items()}
+    return Log(tool, rows, table_of(settings), notes=tuple(notes))

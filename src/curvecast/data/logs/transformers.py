@@ -1,0 +1,54 @@
+"""Hugging Face Trainer: `trainer_state.json` of each run, or of its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from curvecast.data.logs import EPOCH, RUN, Log
+from curvecast.data.logs._parts import run_files, settings_of, table_of
+from curvecast.files import DataError
+
+_FILE = "trainer_state.json"
+_NO_METRIC = re.compile(
+    r"epoch|step|learning_rate|grad_norm|.*_(runtime|per_second|flos)|total_flos"
+)
+
+
+def recognises(path: Path) -> bool:
+    """Whether there is a `trainer_state.json`."""
+    return bool(run_files(path, _FILE))
+
+
+def read(path: Path) -> Log:
+    """Read the log: epochs where all evaluations fall on whole ones, else optimizer steps."""
+    states: dict[str, tuple[dict[str, Any], Path]] = {}
+    for name, file in run_files(path, _FILE).items():
+        try:
+            state = json.loads(file.read_text(encoding="utf-8"))
+            step = state["global_step"], state["log_history"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"not the state of a Trainer ({error})", file=file) from error
+        run = re.sub(r"/?checkpoint-\d+$", "", name) or path.name
+        if run not in states or states[run][0]["global_step"] <= step[0]:
+            states[run] = state, file
+    entries = [(run, e) for run, (s, _) in states.items() for e in s["log_history"]]
+    evaluated = [e for _, e in entries if any(key.startswith("eval_") for key in e)]
+    whole = all(float(e["epoch"]).is_integer() for e in evaluated or [e for _, e in entries])
+    rows, planned = [], {}
+    for run, entry in entries:
+        at = entry["epoch"] if whole else entry["step"]
+        if float(at).is_integer():
+            values = {k: v for k, v in entry.items() if not _NO_METRIC.fullmatch(k)}
+            numeric = {k: float("inf") if v != v else float(v) for k, v in values.items()}
+            rows.append({RUN: run, EPOCH: int(at), **numeric})
+    for run, (state, _) in states.items():
+        if steps := state.get("max_steps", 0):
+            per_step = state["epoch"] / max(state["global_step"], 1) if whole else 1
+            planned[run] = round(steps * per_step)
+    settings = {run: settings_of(run, file.parent) for run, (_, file) in states.items()}
+    return Log("Transformers", pd.DataFrame(rows), table_of(settings), planned)

@@ -1,0 +1,61 @@
+"""A wide table: a row per run, a column per epoch."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from curvecast.data.cells import counted, kind_of, read_table
+from curvecast.data.logs import EPOCH, RUN, Log
+from curvecast.data.logs._parts import floats
+from curvecast.files import DataError
+
+GENERAL = True
+_NUMBERED = re.compile(r"(.*?\D)(\d+)(\D*)")
+_LEAST = 4
+
+
+def recognises(path: Path) -> bool:
+    """Whether at least four columns differ in one number only."""
+    return path.is_file() and bool(kind_of(path)) and bool(_curves(read_table(path)))
+
+
+def _curves(table: pd.DataFrame) -> dict[str, dict[int, str]]:
+    """Columns by metric and epoch."""
+    groups: dict[str, dict[int, str]] = defaultdict(dict)
+    for column in table.columns:
+        if match := _NUMBERED.fullmatch(str(column)):
+            name = (match[1] + match[3]).strip("_-.:/@ []()") or "value"
+            groups[name][int(match[2])] = str(column)
+    return {name: dict(sorted(at.items())) for name, at in groups.items() if len(at) >= _LEAST}
+
+
+def read(path: Path) -> Log:
+    """Read the table: columns that belong to no curve are settings; empty cells are to come.
+
+    Raises DataError for a cell of a curve that is text, and for two runs of one name.
+    """
+    table = read_table(path)
+    curves = _curves(table)
+    name = next((c for c in (RUN, "id", "name", "Name", "trial_id") if c in table), None)
+    runs = (table[name] if name else pd.Series(table.index, table.index)).astype(str).str.strip()
+    for row in runs.index[runs.duplicated()][:1]:
+        raise DataError(f"duplicate run {runs[row]!r}", file=path, row=counted(row), column=name)
+    parts = []
+    for metric, at in curves.items():
+        for epoch, column in at.items():
+            values = floats(table[column])
+            if values is None:
+                raise DataError("a cell is not a number", file=path, column=column)
+            written = ~np.isnan(values)
+            content = {RUN: runs[written], EPOCH: epoch, metric: values[written]}
+            parts.append(pd.DataFrame(content))
+    used = {column for at in curves.values() for column in at.values()} | {name}
+    settings = table[[column for column in table if column not in used]].set_axis(runs, axis=0)
+    rows = pd.concat(parts, ignore_index=True)
+    shown = ", ".join(f"{m} at {min(at)} to {max(at)}" for m, at in curves.items())
+    return Log("wide table", rows, settings, notes=(f"curves: {shown}",))
