@@ -174,7 +174,7 @@ def test_a_failed_download_says_what_to_do(
         fetch(file, target)
     message = str(error.value)
     assert reason in message
-    assert f"Get file.bin from {file.urls[0]} and put it at {target}" in message
+    assert f"Get folder/file.bin from {file.urls[0]} and put it at {target}" in message
     assert "or below a mirror (CURVECAST_MIRROR) as folder/file.bin" in message
     assert not list(target.parent.iterdir())
     assert len(server.requests) == (1 if mode == "absent" else 4)
@@ -234,9 +234,11 @@ def test_a_wrong_file_in_a_mirror_or_in_raw_is_named(tmp_path: Path) -> None:
 
 def test_nothing_is_downloaded_offline(server: Server, tmp_path: Path) -> None:
     file = at(server, "ok")
-    with pytest.raises(DataError, match=r"data\.offline is true\. Get file\.bin from http"):
+    with pytest.raises(DataError, match=r"data\.offline is true\. Get folder/file\.bin from http"):
         fetch(file, tmp_path / "file.bin", offline=True)
-    with pytest.raises(DataError, match=r"it has no address .*Get file\.bin from https://page"):
+    with pytest.raises(
+        DataError, match=r"it has no address .*Get folder/file\.bin from https://page"
+    ):
         fetch(file.model_copy(update={"urls": (), "page": "https://page"}), tmp_path / "file.bin")
     assert not server.requests
 

@@ -17,7 +17,7 @@ SHA256 = "sha256:" + "0" * 64
 def test_every_stanza_is_complete() -> None:
     registry = load_registry()
     collections = [name.split("/")[0] for name in registry]
-    expected = {"baker": 8, "embedded": 3, "lcbench": 35, "lcbench_full": 35}
+    expected = {"baker": 8, "lcbench": 35, "lcbench_full": 35, "taskset": 12}
     assert {kind: collections.count(kind) for kind in expected} == expected
     assert list(registry) == sorted(registry)
     for name, stanza in registry.items():
@@ -39,8 +39,9 @@ def test_the_registry_is_alphabetical() -> None:
     content = yaml.safe_load(datasets.REGISTRY.read_text())
     names = list(content["datasets"])
     assert names == sorted(names)
-    members = list(content["families"]["lcbench"]["members"])
-    assert members == sorted(members, key=str.lower)
+    for family in ("lcbench", "taskset"):
+        members = list(content["families"][family]["members"])
+        assert members == sorted(members, key=str.lower)
 
 
 def test_a_family_fills_in_its_members() -> None:
@@ -62,7 +63,7 @@ def test_every_file_of_the_mirror_is_registered_with_its_checksum(mirror: Path) 
         for file in datasets.files_of(stanza)
         if not file.local and (mirror / file.path).is_file()
     }
-    data = [p for p in mirror.rglob("*") if p.suffix in (".csv", ".npz", ".h5", ".gz")]
+    data = [p for p in mirror.rglob("*") if p.suffix in (".csv", ".npz", ".h5", ".gz", ".json")]
     assert sorted(here) == sorted(str(p.relative_to(mirror)) for p in data)
     for path, file in here.items():
         verify(mirror / path, file.checksum)

@@ -192,7 +192,7 @@ def averages(summary: pd.DataFrame) -> pd.DataFrame:
     """Averages and ranks of models over the data sets of each collection apart.
 
     Only data sets on which every model of the collection has an R² at that fraction count. The
-    LCBench sets share their 2000 configurations: they are not independent replicates, and no
+    sets of LCBench and of TaskSet share their configurations: they are no replicates, and no
     standard error over data sets is given. Columns: `collection, fraction, n_train, model,
     features, datasets` (their number), `r2_mean`, `r2_median` and `r2_min` over data sets of the
     mean over repeats, `rank_r2` and `rank_mae` (mean rank, 1 = best, ties share the average) and

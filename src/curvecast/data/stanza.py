@@ -73,7 +73,7 @@ class RawFile(Strict):
         """A sentence that tells a person where to get the file and where to put it."""
         origin = " or ".join(self.urls) or self.page or "its publisher"
         return (
-            f"Get {Path(self.path).name} from {origin} and put it at {destination} "
+            f"Get {self.path} from {origin} and put it at {destination} "
             f"or below a mirror ({MIRROR_VARIABLE}) as {self.path}"
         )
 

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Sequence
 from curvecast.predictors import ordered
 
 FEATURE_ORDER = ("TS", "AP", "HP", "TS+AP", "TS+HP", "AP+HP", "TS+AP+HP")
-_COLLECTIONS = {"baker": "Baker et al.", "lcbench": "LCBench", "lcbench_full": "LCBench (all logs)"}
+_COLLECTIONS = {
+    "baker": "Baker et al.",
+    "lcbench": "LCBench",
+    "lcbench_full": "LCBench (all logs)",
+    "taskset": "TaskSet",
+}
 
 
 def in_order(names: Iterable[str], order: Sequence[str] | None = None) -> list[str]:

@@ -137,7 +137,8 @@ def averages_text(frame: pd.DataFrame) -> str:
         "Averages over data sets",
         "Mean, median and lowest R² over data sets, mean ranks by R² and by mean absolute error "
         "(1 = best), and the number of data sets on which a model is best. Collections are kept "
-        "apart; the LCBench sets share their 2000 configurations and are not independent.",
+        "apart; the sets of LCBench and those of TaskSet share their configurations and are not "
+        "independent.",
         *sections(
             _sorted(frame, *by, "rank_r2", "model"),
             by,
@@ -169,8 +170,8 @@ def ranks_text(frame: pd.DataFrame, uncounted: pd.DataFrame) -> str:
         "the data sets of a collection. Models that share a letter are not told apart: their "
         "ranks are closer than the critical difference of the Nemenyi test at the level .05 "
         "(Demšar 2006). Data sets on which the best R² is under .1, where no model predicts "
-        "anything, or a model has none, are listed at the end and not counted. The LCBench sets "
-        "share their 2000 configurations and are not independent: their critical difference is "
+        "anything, or a model has none, are listed at the end and not counted. The sets of "
+        "LCBench and of TaskSet share their configurations, so their critical difference is "
         "too small; it tells how steady ranks are over those data sets, not over new "
         "configurations.",
         *parts,
