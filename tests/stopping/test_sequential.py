@@ -19,8 +19,7 @@ from curvecast.stopping.rules.never import Never
 from curvecast.stopping.rules.oracle import Oracle
 from curvecast.stopping.rules.predicted import Predicted
 from curvecast.stopping.rules.successive_halving import SuccessiveHalving
-from curvecast.stopping.sequential import forecast
-from curvecast.stopping.walk import oracle_speedup, walk
+from curvecast.stopping.sequential import forecast, oracle_speedup, walk
 
 
 def record_of(seed, n=30, n_epochs=6, diverge=0.0):

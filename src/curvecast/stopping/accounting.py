@@ -39,7 +39,6 @@ class Record:
 
     @property
     def epochs(self) -> np.ndarray:
-        """Trained epochs, shape (n_epochs,)."""
         return self.curves.epochs
 
     @cached_property
@@ -114,18 +113,17 @@ class Replay:
     finished: np.ndarray
     asked: np.ndarray
 
+    def trace(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        """Epochs used and best final gain after each run in order; two arrays (n_runs,)."""
+        final = np.where(self.finished, record.final, -np.inf)[self.order]
+        used = np.cumsum(record.epochs[self.ended][self.order])
+        return used, np.maximum.accumulate(final)
+
     def best_before(self, record: Record) -> np.ndarray:
         """Best final gain among the runs finished before run i; -inf for none; (n_runs,)."""
         best = np.empty(len(record))
-        final = np.where(self.finished, record.final, -np.inf)[self.order]
-        best[self.order] = np.maximum.accumulate([-np.inf, *final[:-1]])
+        best[self.order] = [-np.inf, *self.trace(record)[1][:-1]]
         return best
-
-    def trace(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """Epochs used and best final gain after each run in order; two arrays (n_runs,)."""
-        used = np.cumsum(record.epochs[self.ended][self.order])
-        final = np.where(self.finished, record.final, -np.inf)[self.order]
-        return used, np.maximum.accumulate(final)
 
 
 @dataclass(frozen=True)
@@ -134,12 +132,13 @@ class Outcome:
 
     Attributes
     ----------
-    speedup : epochs of training everything / epochs used.
-    speedup_seconds : the same in seconds, NaN where the data has none.
+    epochs : those that the search used.
+    speedup : epochs of training everything / `epochs`; `speedup_seconds`: the same in seconds,
+        NaN where the data has none.
     regret : (best of all - best of the search) / (best of all - median of all).
     recovered : regret is at most 0.005; `exactly`: it is 0.
-    beating : asked runs that would have ended better than the best finished before them.
-    lost : those of them that were stopped.
+    beating : asked runs that would have ended better than the best finished before them; `lost`:
+        those of them that were stopped.
     """
 
     epochs: int
@@ -155,13 +154,11 @@ class Outcome:
 def outcome(record: Record, replay: Replay) -> Outcome:
     """Account for one replay."""
     used = int(record.epochs[replay.ended].sum())
-    everything = int(record.epochs[record.end].sum())
-    best = float(np.where(replay.finished, record.final, -np.inf).max())
-    regret = record.regret(best)
+    regret = record.regret(float(np.where(replay.finished, record.final, -np.inf).max()))
     beats = replay.asked & (record.final > replay.best_before(record))
     return Outcome(
         epochs=used,
-        speedup=everything / used,
+        speedup=int(record.epochs[record.end].sum()) / used,
         speedup_seconds=record.seconds_used(record.end) / record.seconds_used(replay.ended),
         regret=regret,
         recovered=regret <= RECOVERED,

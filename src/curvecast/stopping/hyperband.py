@@ -3,10 +3,9 @@
 Hyperband (Li et al. 2018) runs successive halving in brackets that trade the number of
 configurations against their epochs. f-Hyperband (Baker et al. 2018, section 4.2) stops a run
 inside a rung when a predictor of the value *at the end of that rung* says that it will not be
-among the k best there; the prediction then stands for the value.
-
-Rungs resume: a run that is promoted pays only for the epochs that it has not been trained for.
-Values are gains (larger is better), see `accounting`.
+among the k best there; the prediction then stands for the value. Rungs resume: a run that is
+promoted pays only for the epochs that it has not been trained for. Values are gains (larger is
+better), see `accounting`.
 """
 
 from __future__ import annotations
@@ -66,10 +65,6 @@ class HyperbandSetting:
         flags = [" again"] * self.again + [" promising first"] * self.promising_first
         return f"{top}{offset}{''.join(flags)}"
 
-    def k(self, n_promoted: int) -> int:
-        """Among how many best runs a run has to be to go on."""
-        return max(1, math.floor(self.kappa * n_promoted + 1e-9))
-
 
 DEFAULT_HYPERBAND = HyperbandSetting(delta=0.95, kappa=0.25, promising_first=True)
 
@@ -89,57 +84,35 @@ def search_hyperband(
 ) -> Frames:
     """f-Hyperband with one predictor against vanilla Hyperband on the same draws.
 
-    The fixed setting of this project (`DEFAULT_HYPERBAND`) is replayed beside the grid.
-
-    Parameters
-    ----------
-    options : those of `make_predictor`.
-    eta : rate of elimination.
-    budget : R; None stands for the largest power of eta that is at most the number of epochs.
-    hyperbands : consecutive Hyperbands; `settled`: how many of the first are left out in the
-        second window, in which all rungs have their predictors.
-    deltas, settings : the grid; settings are options of `HyperbandSetting`.
-
-    Returns
-    -------
-    `outcomes`: rows per (setting, Delta, repeat, window) with `speedup`, `speedup_seconds`,
-    `oracle_speedup`, `loss` (best vanilla value minus ours at R epochs, in the unit of the
-    metric, positive is worse), `loss_relative` (in units of the median-to-best distance at R),
-    `budget` and `direction`; and `timings`.
+    `budget` is R (None: the largest power of eta that is at most the number of epochs). The first
+    `settled` of the consecutive `hyperbands` are left out in the second window, in which all rungs
+    have predictors. `settings` are options of `HyperbandSetting`; the fixed one is replayed too.
     """
     budget = budget or largest_budget(curves.last_epoch, eta)
     unit = _unit_at(curves, budget)
     grid = [HyperbandSetting(**{**s, "delta": delta}) for s in settings for delta in deltas]
-    grid += [DEFAULT_HYPERBAND] if DEFAULT_HYPERBAND not in grid else []
+    grid = list(dict.fromkeys([*grid, DEFAULT_HYPERBAND]))
     rows, timings = [], []
     for repeat in range(repeats):
         args = (curves, repeat, budget, eta, hyperbands)
+        facts = {"repeat": repeat, "budget": budget, "direction": curves.direction}
         vanilla = replay_hyperband(*args)
         forecaster = RungForecaster(curves, model, eta, repeat, options)
         started = time.perf_counter()
         for setting in grid:
             runs = replay_hyperband(*args, setting, forecaster)
+            cell = cell_of(curves, (model, setting.name, setting.delta))
+            cell["default"] = model == DEFAULT_PREDICTOR and setting == DEFAULT_HYPERBAND
             for window, first in (("all", 0), ("settled", settled)):
-                rows.append(
-                    {
-                        **cell_of(curves, (model, setting.name, setting.delta)),
-                        "default": model == DEFAULT_PREDICTOR and setting == DEFAULT_HYPERBAND,
-                        "window": window,
-                        "first": first + 1,
-                        "last": hyperbands,
-                        "repeat": repeat,
-                        "budget": budget,
-                        "direction": curves.direction,
-                        **_against(vanilla[first:], runs[first:], unit),
-                    }
-                )
-        asked = time.perf_counter() - started - forecaster.seconds
-        cost = (forecaster.fits, forecaster.seconds, asked)
-        timings.append((curves.name, model, "hyperband", repeat, *cost))
+                place = {"window": window, "first": first + 1, "last": hyperbands, **facts}
+                rows.append(cell | place | _against(vanilla[first:], runs[first:], unit))
+        seconds = forecaster.seconds, time.perf_counter() - started - forecaster.seconds
+        timings.append((curves.name, model, "hyperband", repeat, forecaster.fits, *seconds))
     return {"outcomes": pd.DataFrame(rows), "timings": timings_frame(timings)}
 
 
 def _unit_at(curves: CurveSet, budget: int) -> float:
+    """The distance from the median to the best gain at an epoch."""
     record = Record.of(curves)
     gain = record.gain[:, int(record.columns(np.array([budget]))[0])]
     gain = gain[np.isfinite(gain)]
@@ -149,6 +122,7 @@ def _unit_at(curves: CurveSet, budget: int) -> float:
 def _against(
     vanilla: list[HyperbandRun], runs: list[HyperbandRun], unit: float
 ) -> dict[str, float]:
+    """Speedups, and what is lost: best vanilla value minus ours at R, positive is worse."""
     base = sum(run.epochs for run in vanilla)
     seconds = sum(run.seconds for run in runs)
     loss = max(run.best for run in vanilla) - max(run.best for run in runs)
@@ -184,11 +158,11 @@ def fewest_epochs(rungs: list[Rung]) -> int:
     The promoted runs and the best of the last rung go on; every other run ends with the first
     epoch after the budget that it was resumed from.
     """
-    total = 0
-    for i, rung in enumerate(rungs):
-        going_on = rungs[i + 1].n if i + 1 < len(rungs) else 1
-        total += going_on * (rung.epochs - rung.start) + (rung.n - going_on)
-    return total
+    going_on = [*(rung.n for rung in rungs[1:]), 1]
+    return sum(
+        n * (rung.epochs - rung.start) + (rung.n - n)
+        for n, rung in zip(going_on, rungs, strict=True)
+    )
 
 
 def replay_hyperband(
@@ -216,8 +190,8 @@ def replay_hyperband(
             f"one Hyperband with R = {budget} draws {needed} runs of {len(record)} (lower R)",
             file=curves.name,
         )
-    record.columns(np.array(sorted({rung.epochs for rungs in plan for rung in rungs})))
-    replay = _Hyperbands(record, setting, forecaster, budget)
+    record.columns(np.array([rung.epochs for rung in plan[0]]))
+    replay = _Hyperbands(record, setting or HyperbandSetting(delta=1.0), forecaster, budget)
     runs = []
     for index in range(n_hyperbands):
         rng = np.random.default_rng(seed_from(curves.name, "hyperband", repeat, index))
@@ -241,21 +215,19 @@ class _Hyperbands:
     def __init__(
         self,
         record: Record,
-        setting: HyperbandSetting | None,
+        setting: HyperbandSetting,
         forecaster: RungForecaster | None,
         budget: int,
     ) -> None:
-        self._record, self._budget = record, budget
-        self._setting = setting or HyperbandSetting(delta=1.0)
-        self._forecaster = forecaster
+        self._record, self._setting, self._budget = record, setting, budget
+        self._forecaster = forecaster if setting.delta < 1 else None
         self._reached: dict[int, list[int]] = {}
         self._stages: dict[int, _Stage] = {}
-        # Column of the last epoch that costs nothing: -1 when epoch 0 was not recorded.
-        self._untrained = int(np.searchsorted(record.epochs, 1)) - 1
 
     def run(self, plan: list[list[Rung]], rows: np.ndarray) -> HyperbandRun:
         """One Hyperband on the drawn `rows`."""
-        trained = np.full(len(self._record), self._untrained)
+        # Last columns of the runs; -1 when epoch 0, which costs nothing, was not recorded.
+        trained = np.full(len(self._record), np.searchsorted(self._record.epochs, 1) - 1)
         epochs, seconds, best, start = 0, 0.0, -np.inf, 0
         for rungs in plan:
             drawn = rows[start : start + rungs[0].n]
@@ -263,14 +235,14 @@ class _Hyperbands:
             best = max(best, self._bracket(rungs, drawn.tolist(), trained))
             epochs += int(self._record.epochs[trained[drawn]].sum())
             seconds += self._record.seconds_used(trained[drawn], drawn)
-        return HyperbandRun(epochs, seconds, sum(fewest_epochs(rungs) for rungs in plan), best)
+        return HyperbandRun(epochs, seconds, sum(map(fewest_epochs, plan)), best)
 
     def _bracket(self, rungs: list[Rung], alive: list[int], trained: np.ndarray) -> float:
-        """Train the runs of a bracket, `trained` being their last columns; the best gain at R."""
+        """Train the runs of a bracket; returns the best gain at R."""
         best = -np.inf
-        for i, rung in enumerate(rungs):
-            promoted = rungs[i + 1].n if i + 1 < len(rungs) else 0
-            scores, measured = self._rung(rung.epochs, alive, trained, self._setting.k(promoted))
+        for rung, promoted in zip(rungs, [*(rung.n for rung in rungs[1:]), 0], strict=True):
+            k = max(1, math.floor(self._setting.kappa * promoted + 1e-9))
+            scores, measured = self._rung(rung.epochs, alive, trained, k)
             if rung.epochs == self._budget:
                 best = max([best, *measured])
             alive = sorted(alive, key=lambda run: -scores[run])[:promoted]
@@ -289,11 +261,14 @@ class _Hyperbands:
         measured: list[float] = []
         scores: dict[int, float] = {}
         for run in self._in_turn(alive, trained, stage):
-            bar = sorted(measured)[-k] - self._setting.offset if len(measured) >= k else -np.inf
-            stop = self._stopped(stage, run, trained[run], bar)
-            if stop is not None:
-                trained[run], scores[run] = stop
-                continue
+            if stage is not None and len(measured) >= k:
+                bar = sorted(measured)[-k] - self._setting.offset
+                below = stops(stage.bound[run], bar) & (stage.columns > trained[run])
+                if below.any():
+                    first = int(np.argmax(below))
+                    trained[run] = stage.columns[first]
+                    scores[run] = float(stage.mean[run, first])
+                    continue
             trained[run] = min(column, record.end[run])
             reached = record.end[run] > column or record.complete[run]
             scores[run] = float(record.gain[run, column]) if reached else -np.inf
@@ -316,31 +291,16 @@ class _Hyperbands:
 
         return sorted(alive, key=promise, reverse=True)
 
-    def _stopped(
-        self, stage: _Stage | None, run: int, trained: int, bar: float
-    ) -> tuple[int, float] | None:
-        """Column at which the run is stopped on its way to the rung's end, and predicted gain."""
-        if stage is None or bar == -np.inf:
-            return None
-        below = stops(stage.bound[run], bar) & (stage.columns > trained)
-        if not below.any():
-            return None
-        first = int(np.argmax(below))
-        return int(stage.columns[first]), float(stage.mean[run, first])
-
     def _stage(self, rung_end: int) -> _Stage | None:
         """The rung's forecasts once enough runs have reached its end."""
         reached = self._reached.get(rung_end, [])
-        setting = self._setting
-        if self._forecaster is None or setting.delta >= 1 or rung_end == 1:
+        if self._forecaster is None or rung_end == 1 or len(reached) < N_START:
             return None
-        if len(reached) < N_START:
-            return None
-        stage = self._stages.get(rung_end)
-        if stage is None or (setting.again and len(reached) >= 2 * stage.n_train):
-            n = len(reached) if setting.again else N_START
-            forecasts = self._forecaster(rung_end, np.unique(np.array(reached[:n])))
+        stage, again = self._stages.get(rung_end), self._setting.again
+        if stage is None or (again and len(reached) >= 2 * stage.n_train):
+            n = len(reached) if again else N_START
+            forecasts = self._forecaster(rung_end, np.unique(reached[:n]))
             at = self._forecaster.epochs_before(rung_end)
-            mean, bound = forecasts.mean(at), forecasts.bound(at, setting.delta)
+            mean, bound = forecasts.mean(at), forecasts.bound(at, self._setting.delta)
             stage = self._stages[rung_end] = _Stage(n, self._record.columns(at), mean, bound)
         return stage

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from curvecast.stopping.accounting import Record, Replay, ordering
 from curvecast.stopping.calibration import widths
 from curvecast.stopping.frames import Frames, Rows
 from curvecast.stopping.rule import stops
+from curvecast.stopping.sequential import oracle_speedup
 from curvecast.stopping.unfinished import UnfinishedProcesses
-from curvecast.stopping.walk import oracle_speedup
 
 ONLINE = "online"
 PREDICTOR = "gain_gp"
@@ -77,16 +77,9 @@ def search_online(
         for delta in sorted({setting.delta, *deltas}):
             chosen = replace(setting, delta=delta)
             replay, cost = replay_online(curves, repeat, at, chosen)
-            rows.add(
-                (PREDICTOR, ONLINE, delta),
-                repeat,
-                replay,
-                best_possible,
-                shown=delta == setting.delta,
-                default=chosen == OnlineSetting(),
-            )
-            seconds = (cost.fits, cost.fit, cost.predict)
-            timings.append((curves.name, PREDICTOR, ONLINE, repeat, *seconds))
+            marks = {"shown": delta == setting.delta, "default": chosen == OnlineSetting()}
+            rows.add((PREDICTOR, ONLINE, delta), repeat, replay, best_possible, **marks)
+            timings.append((curves.name, PREDICTOR, ONLINE, repeat, *astuple(cost)))
     return rows.frames(timings)
 
 
@@ -141,11 +134,11 @@ def chunks(n: int, n_full: int, growth: float) -> Iterator[tuple[int, int]]:
 
 @dataclass
 class Cost:
-    """Seconds spent on fitting and on asking the predictors of one replay."""
+    """Number of fits of one replay, and the seconds of fitting and of asking the predictors."""
 
+    fits: int = 0
     fit: float = 0.0
     predict: float = 0.0
-    fits: int = 0
 
 
 class _Bounds:

@@ -22,12 +22,8 @@ _FOLDS = 5
 class RungForecaster:
     """Forecasts the values at the ends of rungs for all runs, none from a fit on its own curve.
 
-    Fits are remembered: settings often share them.
-
-    Parameters
-    ----------
-    curves : all recorded runs.
-    model, options : as `make_predictor` has them.
+    Fits are remembered: settings often share them. `model` and `options` are those of
+    `make_predictor`.
     """
 
     def __init__(
@@ -47,8 +43,7 @@ class RungForecaster:
         self.fits = 0
 
     def __call__(self, rung_end: int, train: np.ndarray) -> Forecasts:
-        """Forecast from the distinct row positions `train`, all of which reached `rung_end`."""
-        train = np.sort(train)
+        """Forecast from the increasing row positions `train`, all of which reached `rung_end`."""
         key = (rung_end, train.tobytes())
         if key not in self._known:
             started = time.perf_counter()
@@ -57,14 +52,26 @@ class RungForecaster:
             self.fits += 1
         return self._known[key]
 
+    def epochs_before(self, rung_end: int) -> np.ndarray:
+        """Epochs on the way to `rung_end` at which a run may be stopped."""
+        return rung_epochs(self._curves.epochs, rung_end, self._eta)
+
     def _fit(self, rung_end: int, train: np.ndarray) -> Forecasts:
-        target, at = self._curves.until(rung_end), self.epochs_before(rung_end)
+        target, at = self._curves.until(rung_end), self.epochs_before(rung_end).tolist()
+
+        def fitted(rows: np.ndarray) -> Predictor:
+            model = make_predictor(self._model, seed=self._seed, **self._options)
+            return model.fit(target.take(rows), at)
+
         others = np.setdiff1d(np.arange(len(target)), train)
-        model = self._new().fit(target.take(train), at.tolist())
-        left_out = [model.predict_left_out(tau) for tau in at.tolist()]
-        folds = self._folds(target, train, at) if None in left_out else []
+        model = fitted(train)
+        left_out = [model.predict_left_out(tau) for tau in at]
+        folds: list[tuple[np.ndarray, Predictor]] = []
+        if None in left_out:
+            fold = grouped_folds(target.groups[train], _FOLDS, self._seed)
+            folds = [(train[fold == f], fitted(train[fold != f])) for f in range(_FOLDS)]
         parts = {}
-        for tau, own in zip(at.tolist(), left_out, strict=True):
+        for tau, own in zip(at, left_out, strict=True):
             alive = others[self._end[others] > tau]
             asked: list[Part] = [(alive, model.predict(target.take(alive), tau))]
             if own is not None:
@@ -73,19 +80,3 @@ class RungForecaster:
                 asked += [(rows, fold.predict(target.take(rows), tau)) for rows, fold in folds]
             parts[tau] = [(rows, prediction.gaussian()) for rows, prediction in asked]
         return Forecasts(parts, target.sign, len(target))
-
-    def epochs_before(self, rung_end: int) -> np.ndarray:
-        """Epochs on the way to `rung_end` at which a run may be stopped."""
-        return rung_epochs(self._curves.epochs, rung_end, self._eta)
-
-    def _new(self) -> Predictor:
-        return make_predictor(self._model, seed=self._seed, **self._options)
-
-    def _folds(
-        self, target: CurveSet, train: np.ndarray, at: np.ndarray
-    ) -> list[tuple[np.ndarray, Predictor]]:
-        fold = grouped_folds(target.groups[train], _FOLDS, self._seed)
-        return [
-            (train[fold == f], self._new().fit(target.take(train[fold != f]), at.tolist()))
-            for f in range(_FOLDS)
-        ]

@@ -1,14 +1,15 @@
-"""Sequential search in Baker's protocol: the first runs are trained to the end, later ones stopped.
+"""Sequential search: the first runs are trained to the end, later ones end where a rule says so.
 
 Runs are started one after the other in a random order. Every run after the first `n_full` ends at
-the first decision epoch at which the rule says so. A predictor learns from the full runs alone, so
-its predictions of all runs at all decision epochs are computed once per ordering.
+the first decision epoch at which the rule says so. In Baker's protocol a predictor learns from the
+full runs alone, so its predictions of all runs are computed once per ordering.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from bisect import insort
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,19 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.fidelity import sequential_epochs
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
-from curvecast.stopping.accounting import Record, Replay, ordering
-from curvecast.stopping.frames import Frames, Rows, shown_delta
-from curvecast.stopping.rule import Rule
+from curvecast.stopping.accounting import Record, Replay, ordering, outcome
+from curvecast.stopping.frames import Frames, Rows
+from curvecast.stopping.rule import Rule, stops
+from curvecast.stopping.rules.oracle import Oracle
 from curvecast.stopping.rules.predicted import Forecasts, Predicted
-from curvecast.stopping.walk import oracle_speedup, walk
 
 # Models that learn nothing from other runs: one forecast serves all orderings. Domhan's rule is
 # about the uncalibrated probability.
 ALONE = {"lce": {"calibrate": False}}
 N_BINS = 10
+# Of the Delta of a configuration, the searches with the one nearest to this are drawn.
+_SHOWN_DELTA = 0.95
+_NEVER = -1
 
 
 def search_sequential(
@@ -45,19 +49,16 @@ def search_sequential(
 
     Parameters
     ----------
-    n_full : runs trained to the end before anything is stopped.
-    orderings : random orders of the runs.
+    n_full : runs trained to the end before anything is stopped, in each of the `orderings`.
     deltas, settings : the grid of rules; settings are `offset` and `top_n` of `Predicted`. The
         first one is drawn, at the Delta nearest to 0.95.
     every_epoch_up_to : curves up to this length have decisions at every epoch, longer ones at 12.
 
-    Raises
-    ------
-    DataError : not more than `n_full` runs; an unknown model or option.
+    Raises DataError for not more than `n_full` runs, an unknown model or option.
     """
     record, at = _searched(curves, n_full), sequential_epochs(curves.epochs, every_epoch_up_to)
     rows, pairs, timings = Rows(record), [], []
-    shown = (0, shown_delta(deltas))
+    shown = (0, min(sorted(deltas), key=lambda delta: abs(delta - _SHOWN_DELTA)))
     for repeat in range(orderings):
         order = ordering(curves, repeat)
         if repeat == 0 or model not in ALONE:
@@ -65,14 +66,34 @@ def search_sequential(
             timings.append((curves.name, model, "sequential", repeat, len(at), *seconds))
         best_possible = oracle_speedup(record, order, at, n_full)
         for delta in deltas:
-            rules = [Predicted(forecasts.known, delta, **setting) for setting in settings]
-            scores = rules[0].scores(record, at)
-            for number, rule in enumerate(rules):
+            scores = Predicted(forecasts.known, delta).scores(record, at)
+            for number, setting in enumerate(settings):
+                rule = Predicted(forecasts.known, delta, **setting)
                 replay = walk(record, order, at, rule, n_full=n_full, scores=scores)
                 keys = (model, rule.setting, delta)
                 rows.add(keys, repeat, replay, best_possible, shown=(number, delta) == shown)
         pairs.append(_predicted_and_true(record, order, at, forecasts, n_full))
     return rows.frames(timings) | {"reliability": reliability_frame(curves.name, model, pairs)}
+
+
+def search_without_model(
+    curves: CurveSet,
+    rules: Sequence[Rule],
+    *,
+    n_full: int = 100,
+    orderings: int = 10,
+    every_epoch_up_to: int = 60,
+) -> Frames:
+    """Rules without a model, in the orderings of `search_sequential` and with its full runs."""
+    record, at = _searched(curves, n_full), sequential_epochs(curves.epochs, every_epoch_up_to)
+    rows = Rows(record)
+    for repeat in range(orderings):
+        order = ordering(curves, repeat)
+        best_possible = oracle_speedup(record, order, at, n_full)
+        for rule in rules:
+            replay = walk(record, order, at, rule, n_full=n_full)
+            rows.add((rule.name, rule.setting, np.nan), repeat, replay, best_possible, shown=True)
+    return rows.frames()
 
 
 def _searched(curves: CurveSet, n_full: int) -> Record:
@@ -109,6 +130,94 @@ def forecast(
     last = curves.epochs[Record(curves).end]
     forecasts = Forecasts.of(predictor, curves, {t: asked[last[asked] > t] for t in at.tolist()})
     return forecasts, (fitted - started, time.perf_counter() - fitted)
+
+
+# --------------------------------------------------------------------------- the walk
+
+
+def walk(
+    record: Record,
+    order: np.ndarray,
+    at: np.ndarray,
+    rule: Rule,
+    *,
+    n_full: int = 0,
+    scores: np.ndarray | None = None,
+) -> Replay:
+    """Replay one search, one run after the other.
+
+    Parameters
+    ----------
+    order : row positions in the order in which the runs are started.
+    at : decision epochs, where the rule has none of its own.
+    n_full : runs that are trained to the end first; none for a rule that compares no runs.
+    scores : those of the rule where they are known, shape (n_runs, n_at).
+    """
+    at = rule.own_epochs(record.epochs, at)
+    scores = np.asarray(rule.scores(record, at) if scores is None else scores, dtype=np.float64)
+    asked = np.ones(len(record), dtype=bool)
+    asked[order[: 0 if rule.alone else n_full]] = False
+    marks, columns = rule.marks(record, at), record.columns(at)
+    if marks is None:
+        stopped = _beside_finished(record, order, rule.bar, scores, asked)
+    else:
+        stopped = _beside_peers(record, order, rule.bar, scores, asked, marks, columns)
+    early = stopped != _NEVER
+    ended = record.end.copy()
+    ended[early] = np.minimum(record.end, columns[stopped])[early]
+    return Replay(order, ended, ~early & record.complete, asked)
+
+
+def oracle_speedup(record: Record, order: np.ndarray, at: np.ndarray, n_full: int) -> float:
+    """Largest speedup of a search that loses no new best run, after `n_full` full runs."""
+    return outcome(record, walk(record, order, at, Oracle(), n_full=n_full)).speedup
+
+
+def _beside_finished(
+    record: Record,
+    order: np.ndarray,
+    bar_of: Callable[[Sequence[float]], float],
+    scores: np.ndarray,
+    asked: np.ndarray,
+) -> np.ndarray:
+    """Position of the decision epoch at which each run is stopped; bars come from final gains."""
+    lowest = np.fmin.reduce(scores, axis=1, initial=np.inf)
+    finished: list[float] = []
+    bars = np.full(len(record), -np.inf)
+    for run in order.tolist():
+        if asked[run]:
+            bars[run] = bar_of(finished)
+            if stops(lowest[run], bars[run]):
+                continue
+        if record.complete[run]:
+            insort(finished, record.final[run])
+    below = asked[:, None] & stops(scores, bars[:, None])
+    return np.where(below.any(axis=1), np.argmax(below, axis=1), _NEVER)
+
+
+def _beside_peers(
+    record: Record,
+    order: np.ndarray,
+    bar_of: Callable[[Sequence[float]], float],
+    scores: np.ndarray,
+    asked: np.ndarray,
+    marks: np.ndarray,
+    columns: np.ndarray,
+) -> np.ndarray:
+    """The same where bars come from the marks of the runs that reached the same epoch."""
+    earlier: list[list[float]] = [[] for _ in columns]
+    stopped = np.full(len(record), _NEVER)
+    for run in order.tolist():
+        for i in range(int(np.searchsorted(columns, record.end[run]))):
+            stop = asked[run] and stops(scores[run, i], bar_of(earlier[i]))
+            insort(earlier[i], marks[run, i])
+            if stop:
+                stopped[run] = i
+                break
+    return stopped
+
+
+# --------------------------------------------------------------------------- reliability
 
 
 def _predicted_and_true(
@@ -159,28 +268,3 @@ def reliability_frame(
             "looks": sums[2, some].astype(np.int64),
         }
     )
-
-
-def search_without_model(
-    curves: CurveSet,
-    rules: Sequence[Rule],
-    *,
-    n_full: int = 100,
-    orderings: int = 10,
-    every_epoch_up_to: int = 60,
-) -> Frames:
-    """Rules without a model, in the orderings of `search_sequential` and with its full runs.
-
-    Raises
-    ------
-    DataError : not more than `n_full` runs.
-    """
-    record, at = _searched(curves, n_full), sequential_epochs(curves.epochs, every_epoch_up_to)
-    rows = Rows(record)
-    for repeat in range(orderings):
-        order = ordering(curves, repeat)
-        best_possible = oracle_speedup(record, order, at, n_full)
-        for rule in rules:
-            replay = walk(record, order, at, rule, n_full=n_full)
-            rows.add((rule.name, rule.setting, np.nan), repeat, replay, best_possible, shown=True)
-    return rows.frames()

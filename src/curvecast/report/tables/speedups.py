@@ -204,18 +204,20 @@ def text(search: str, frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataF
         parts.append(f"## Beside published speedups\n\n{table(compared, columns)}")
     if len(left):
         parts.append(f"## Published without a counterpart here\n\n{table(left)}")
+    cells = f"Cells: {' / '.join(('speedup', *losses))}."
+    parts.append(f"## Every setting\n\n{cells}\n\n{_every_setting(frame, place, losses)}")
+    return document(title, note, *parts)
+
+
+def _every_setting(frame: pd.DataFrame, place: list[str], losses: tuple[str, ...]) -> str:
+    """A column per Delta with the speedup and what was lost by it."""
     cell = [
         " / ".join(show(row, name) for name in ("speedup_mean", *losses))
         for row in frame.to_dict("records")
     ]
-    wide = frame.assign(cell=cell).pivot(
-        index=["dataset", *place, "predictor", "setting"], columns="delta", values="cell"
-    )
+    index = ["dataset", *place, "predictor", "setting"]
+    wide = frame.assign(cell=cell).pivot(index=index, columns="delta", values="cell")
     wide.columns = [
         "no Delta" if np.isnan(delta) else f"Delta {delta:g}" for delta in wide.columns.tolist()
     ]
-    parts.append(
-        f"## Every setting\n\nCells: {' / '.join(('speedup', *losses))}.\n\n"
-        f"{table(wide.reset_index())}"
-    )
-    return document(title, note, *parts)
+    return table(wide.reset_index())
