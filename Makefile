@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Named after the pins: a changed requirement installs again, a touched file does not.
 READY := .venv/ready-$(firstword $(shell cksum < envs/requirements.txt))
 
-.PHONY: run reproduce test embedded pins clean
+.PHONY: run reproduce test embedded prior pins clean
 .DELETE_ON_ERROR:
 
 run: $(READY)  ## the offline run: embedded curves to tables and figures, in minutes
@@ -26,6 +26,10 @@ test: $(READY)
 
 embedded: $(READY)  ## trains the embedded collections again; copy them to resources/embedded by hand
 	PYTHONPATH=src $(BIN)/python -m curvecast.training.embedded --out results/make_embedded --workers $(CORES)
+
+CORPUS ?= results/corpus
+prior: $(READY)  ## trains the weights of pfn on a corpus; docs/prior.md says how they are shipped
+	PYTHONPATH=src $(BIN)/python -m curvecast.training.prior $(CORPUS) results/prior/pfn.safetensors
 
 pins: $(READY)  ## freezes what is installed, after a change of envs/requirements.in
 	$(BIN)/pip install -r envs/requirements.in

@@ -32,7 +32,8 @@ ALLOWED = {
     "protocol": CURVES,
     "fidelity": CURVES,
     "code_digest": INPUTS | {"predictors"},
-    "training": INPUTS,
+    # the prior is trained for a predictor, and shares its network
+    "training": PREDICTORS,
     "data": CURVES,
     "predictors": INPUTS,
     "benchmark": PREDICTORS,

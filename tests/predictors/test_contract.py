@@ -64,7 +64,8 @@ def test_r2_and_coverage_on_saturating_curves(name: str, curves: CurveSet) -> No
     np.testing.assert_allclose(p.cdf(high), 0.9)
 
 
-@pytest.mark.parametrize("name", LEARNED)
+# pfn does not take ends that are all the same for a law of the task: a search has such beginnings
+@pytest.mark.parametrize("name", sorted({*LEARNED} - {"pfn"}))
 def test_constant_target_is_predicted_without_spread(name: str, curves: CurveSet) -> None:
     if name == "last_value":
         curves.values[:, 5:] = 0.7

@@ -1,0 +1,276 @@
+"""Train the network of the predictor `pfn` on a corpus of recorded trainings and invented curves.
+
+`python -m curvecast.training.prior CORPUS OUT --seconds N` reads the curve files below CORPUS and
+writes weights, with the recipe and the losses of the training in their metadata. Every step draws
+tasks, a context size, a decision epoch and runs; the loss is the cross-entropy of the bin that
+holds the end of a run. docs/prior.md describes the method and its sources.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from curvecast.files import written
+from curvecast.predictors._prior_features import SETTINGS, Context, Runs, View, is_log
+from curvecast.predictors._prior_network import Network, Sizes, initial
+from curvecast.training.prior_tasks import Task, invent, read_corpus
+
+
+class TorchOps:
+    """`Ops` of torch."""
+
+    def silu(self, x: Tensor) -> Tensor:
+        return functional.silu(x)
+
+    def softmax(self, x: Tensor) -> Tensor:
+        return torch.softmax(x, -1)
+
+    def norm(self, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], gain, shift, 1e-5)
+
+    def swap(self, x: Tensor, one: int, other: int) -> Tensor:
+        return x.transpose(one, other)
+
+    def join(self, parts: list[Tensor]) -> Tensor:
+        return torch.cat(parts, dim=-2)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a training depends on beside the corpus and the time that it has.
+
+    Attributes
+    ----------
+    invented : share of invented tasks. pool : how many of them are ready to be drawn from.
+    contexts : context sizes. queries : runs asked about per task. batch : tasks per step.
+    reuse : steps that a batch serves in the mean. rate : highest learning rate.
+    seed : of everything. steps : the training ends at so many, or when its time is over.
+    """
+
+    sizes: Sizes = field(default_factory=Sizes)
+    invented: float = 0.5
+    pool: int = 400
+    contexts: tuple[int, ...] = (0, 0, 1, 3, 5, 10, 10, 20, 50, 100)
+    queries: int = 40
+    batch: int = 8
+    reuse: float = 3.0
+    rate: float = 1e-3
+    seed: int = 0
+    steps: int = 10**9
+
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+_BANK = 300
+LOG_EVERY = 200
+
+
+class Draws:
+    """Draws batches out of recorded and invented tasks."""
+
+    def __init__(self, recipe: Recipe, recorded: Sequence[Task], rng: np.random.Generator) -> None:
+        self._recipe, self._recorded, self._rng = recipe, recorded, rng
+        share = recipe.invented if recorded else 1.0
+        self._invented = [self._invent() for _ in range(recipe.pool if share else 0)]
+        self._share = share
+        self._bank: list[Batch] = []
+
+    def _invent(self) -> Task:
+        return invent(max(self._recipe.contexts) + self._recipe.queries, self._rng)
+
+    def batch(self) -> Batch:
+        """A batch out of a bank of them, of which each serves about `reuse` times."""
+        if len(self._bank) < _BANK:
+            self._bank.append(self._fresh())
+            return self._bank[-1]
+        i = int(self._rng.integers(_BANK))
+        if self._rng.random() * self._recipe.reuse < 1:
+            self._bank[i] = self._fresh()
+        return self._bank[i]
+
+    def _fresh(self) -> Batch:
+        """Context vectors (batch, n, F), query vectors (batch, m, F) and targets (batch, m)."""
+        n = int(self._rng.choice(self._recipe.contexts))
+        drawn: list[Batch] = []
+        while len(drawn) < self._recipe.batch:
+            one = draw(self._task(), n, self._recipe.queries, self._rng)
+            if one is not None:
+                drawn.append(one)
+        context, queries, target = (
+            np.stack(part).astype(np.float32) for part in zip(*drawn, strict=True)
+        )
+        return context, queries, target
+
+    def _task(self) -> Task:
+        if self._rng.random() >= self._share:
+            return self._recorded[int(self._rng.integers(len(self._recorded)))]
+        i = int(self._rng.integers(len(self._invented)))
+        if self._rng.random() < 0.05:
+            self._invented[i] = self._invent()
+        return self._invented[i]
+
+
+def draw(task: Task, n: int, m: int, rng: np.random.Generator) -> Batch | None:
+    """Context vectors (n, F), query vectors (m, F), targets (m,); None where runs are too few.
+
+    The task's epochs may be cut short or thinned; settings are permuted, and left out at times;
+    some context runs have no end yet.
+    """
+    values, epochs = task.values, task.epochs
+    if len(epochs) > 6 and rng.random() < 0.25:
+        stop = rng.integers(5, len(epochs) + 1)
+        values, epochs = values[:, :stop], epochs[:stop]
+    if len(epochs) > 12 and rng.random() < 0.2:
+        each = rng.integers(2, 1 + len(epochs) // 6)
+        offset = (len(epochs) - 1) % each
+        values, epochs = values[:, offset::each], epochs[offset::each]
+    share = rng.uniform(0.01, 0.95) ** 1.3
+    k = max(1, int(np.searchsorted(epochs, share * epochs[-1], "right")))
+    k = min(k, len(epochs) - 1)
+    rows = np.flatnonzero(np.isfinite(values[:, -1]) & np.isfinite(values[:, :k]).any(axis=1))
+    if len(rows) < n + min(m, 8) or k < 1:
+        return None
+    rows = rng.permutation(rows)[: n + m]
+    if len(rows) < n + m:
+        rows = np.r_[rows, rng.choice(rows[n:], n + m - len(rows))]
+    seen, ends = values[rows, :k], values[rows, -1]
+    if rng.random() < 0.15:  # a loss may have any unit
+        factor = np.exp(rng.uniform(-12, 12))
+        seen, ends = factor * seen, factor * ends
+    log = bool(is_log(-task.sign * np.column_stack([seen, ends[:, None]])).all())
+    view = View(task.sign, log)
+    runs, end = Runs.of(view, seen, epochs[:k], int(epochs[-1])), view(ends)
+    known = np.ones(n, dtype=bool)
+    if n and rng.random() < 0.2:
+        known = rng.random(n) < rng.random()
+    first, rest = np.arange(n), np.arange(n, n + m)
+    context = Context.of(runs.take(first[known]), end[first[known]])
+    vectors = context.vectors(runs, _settings(task, rows, first[known], rng))
+    shown = context.shown(vectors[:n], runs.take(first), end[:n], known)
+    return shown, vectors[n:], context.target(runs.take(rest), end[n:])
+
+
+def _settings(
+    task: Task, rows: np.ndarray, finished: np.ndarray, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Settings of the rows, scaled by the finished ones, in an order of no meaning."""
+    if len(finished) < 3 or not task.settings.shape[1] or rng.random() < 0.2:
+        return None
+    x = task.settings[rows]
+    order = rng.permutation(x.shape[1])[:SETTINGS]
+    if len(order) > 2 and rng.random() < 0.2:
+        order = order[: rng.integers(1, len(order))]
+    x = x[:, order]
+    scale = x[finished].std(axis=0)
+    varies = scale > 1e-9
+    return (x[:, varies] - x[finished][:, varies].mean(axis=0)) / scale[varies]
+
+
+def edges_of(draws: Draws, bins: int) -> np.ndarray:
+    """Edges of bins, shape (bins + 1,): equal shares of the targets, less in the outermost ones."""
+    targets = np.concatenate([draws.batch()[2].ravel() for _ in range(_BANK)])
+    outer = np.array([0.0002, 0.0005, 0.002, 0.005])
+    levels = np.r_[outer, np.linspace(0.01, 0.99, bins - 7), 1 - outer[::-1]]
+    return np.maximum.accumulate(np.quantile(targets, levels) + 1e-3 * np.arange(bins + 1))
+
+
+def train(
+    recipe: Recipe, recorded: Sequence[Task], seconds: float
+) -> tuple[dict[str, np.ndarray], list[tuple[int, float]]]:
+    """Train for so many seconds; the rate falls with the time or the steps, to 0 at the end.
+
+    Returns the weights by name with the `edges`, averaged over the last steps, and pairs of step
+    and mean loss in nats.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    draws = Draws(recipe, recorded, rng)
+    edges = edges_of(draws, recipe.sizes.bins)
+    weights = {
+        name: torch.tensor(array, requires_grad=True)
+        for name, array in initial(recipe.sizes, rng).items()
+    }
+    network = Network(weights, recipe.sizes, TorchOps())
+    mean = {name: tensor.detach().clone() for name, tensor in weights.items()}
+    matrices = [t for name, t in weights.items() if name.endswith(".w")]
+    others = [t for name, t in weights.items() if not name.endswith(".w")]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 1e-2}, {"params": others, "weight_decay": 0.0}],
+        recipe.rate,
+        betas=(0.9, 0.98),
+    )
+    start, step, running, losses = time.monotonic(), 0, 0.0, []
+    inner = torch.tensor(edges[1:-1], dtype=torch.float32)
+    while (done := max((time.monotonic() - start) / seconds, step / recipe.steps)) < 1:
+        for group in optimizer.param_groups:
+            warm = min(1.0, (step + 1) / 200)
+            group["lr"] = recipe.rate * warm * (0.5 * (1 + np.cos(np.pi * done)) + 0.01)
+        context, queries, target = (torch.from_numpy(part) for part in draws.batch())
+        logits = network.answer(queries, network.remember(context))
+        bins = torch.bucketize(target.reshape(-1), inner)
+        loss = functional.cross_entropy(logits.reshape(-1, recipe.sizes.bins), bins)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([*matrices, *others], 1.0)
+        optimizer.step()
+        step += 1
+        keep = min(0.999, 1 - 1 / (1 + 0.1 * step))
+        with torch.no_grad():
+            for name, tensor in weights.items():
+                mean[name].lerp_(tensor, 1 - keep)
+        running += (loss.item() - running) / min(step, 300)
+        if step % LOG_EVERY == 0:
+            losses.append((step, round(running, 4)))
+            print(f"{step} steps, {time.monotonic() - start:.0f} s, loss {running:.3f}", flush=True)
+    losses.append((step, round(running, 4)))
+    return {**{n: t.numpy() for n, t in mean.items()}, "edges": edges}, losses
+
+
+def write(weights: dict[str, np.ndarray], path: str | Path, recipe: Recipe, **facts: Any) -> None:
+    """Write weights with the recipe and facts about the training as JSON in their metadata."""
+    metadata = {
+        "recipe": json.dumps(asdict(recipe)),
+        **{k: json.dumps(v) for k, v in facts.items()},
+    }
+    with written(path) as temporary:
+        save_file(weights, temporary, metadata=metadata)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("corpus", type=Path, help="folder of curve files; empty text: none")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seconds", type=float, default=1800)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--invented", type=float, default=Recipe.invented, help="share of tasks")
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    recipe = Recipe(invented=options.invented, seed=options.seed, steps=options.steps)
+    recorded, held_out = read_corpus(options.corpus) if options.invented < 1 else ([], [])
+    weights, losses = train(recipe, recorded, options.seconds)
+    write(
+        weights,
+        options.out,
+        recipe,
+        losses=losses,
+        seconds=options.seconds,
+        tasks=sorted({task.name for task in recorded}),
+        held_out=sorted({task.name for task in held_out}),
+    )
+
+
+if __name__ == "__main__":
+    main()
