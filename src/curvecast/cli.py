@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _ask(stop)
     stop.add_argument(
-        "--delta", type=float, default=0.95, help="stop at this probability of ending worse (0.95)"
+        "--delta", type=float, default=0.9, help="share of the winners that is to survive (0.9)"
     )
     stop.set_defaults(answer=_stop)
     return parser
@@ -138,11 +138,15 @@ def _stop(options: argparse.Namespace) -> int:
             "run": runs.curves.configs["id"],
             "decision": pd.Series(decision.stop).map({True: "stop", False: "go on"}),
             "worse": decision.probability,
+            "stops_at": decision.level,
             "reason": decision.reason,
         }
     )
     frame.loc[frame["worse"].isna(), "reason"] = "too early to say"
-    title = f"worse: P(ends worse than {beat:.{_DIGITS}g}), stops at {options.delta:g}"
+    title = (
+        f"worse: P(ends worse than {beat:.{_DIGITS}g}); a run stops where that reaches stops_at, "
+        f"so that {100 * options.delta:g} % of the winners survive"
+    )
     _print(frame, options.format, title=title)
     return STOP if decision.stop.any() else DONE
 

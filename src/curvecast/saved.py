@@ -19,7 +19,7 @@ from curvecast.predictors.base import Predictor
 from curvecast.protocol import seed_from, tau_grid
 from curvecast.stopping.accounting import Record
 from curvecast.stopping.rule import Decision
-from curvecast.stopping.rules.predicted import Predicted
+from curvecast.stopping.rules.predicted import Predicted, probability_worse
 
 _PARTS = ("model", "predictor", "finals", "curve_columns", "first_epoch")
 _FACTS = ("epochs", "metric", "direction", "name", "source")
@@ -294,30 +294,33 @@ def predictions(
     for tau in np.unique(at[usable]):
         here = np.flatnonzero(usable & (at == tau))
         predicted = saved.predictor.predict(runs.curves.take(here), int(tau))
-        below = predicted.cdf(beat)
         low, high = predicted.quantile([0.5 - level / 2, 0.5 + level / 2]).T
-        beats = 1 - below if saved.like.sign > 0 else below
+        beats = 1 - probability_worse(predicted, saved.like.sign, saved.like.sign * beat)
         rows.loc[here, numeric] = np.column_stack([predicted.mean, low, high, beats])
     return rows
 
 
 def decisions(
-    saved: Saved, runs: Runs, *, beat: float | None = None, delta: float = 0.95
+    saved: Saved, runs: Runs, *, beat: float | None = None, delta: float = 0.9
 ) -> Decision:
     """Whether to end runs under way, by `Predicted` at the last fitted epoch reached.
+
+    Its probability of ending worse is 1 - `beats` of `predictions`.
 
     Parameters
     ----------
     beat : final value that a run has to beat; default: the best one of the training runs.
-    delta : a run is stopped when the probability that it ends worse reaches it.
+    delta : share of the would-be winners that is to survive all decision epochs together.
     """
-    rule = Predicted.of(saved.predictor, delta)
+    n, last = len(saved.finals), saved.like.last_epoch
+    rule = Predicted.of(saved.predictor, n, n, last, delta=delta)
     bar = saved.like.sign * (saved.best if beat is None else beat)
     at = np.array([saved.epoch_for(int(seen)) or -1 for seen in runs.seen])
     decision = Decision(
         stop=runs.diverged.copy(),
         probability=np.where(runs.diverged, 1.0, np.nan),
         reason=np.where(runs.diverged, "diverged", "").astype(object),
+        level=np.full(len(at), np.nan),
     )
     for tau in np.unique(at[(at > 0) & ~runs.diverged]):
         rows = np.flatnonzero((at == tau) & ~runs.diverged)

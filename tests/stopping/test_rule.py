@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from curvecast import DataError, make_predictor
 from curvecast.predictors.base import Prediction, Predictor
 from curvecast.stopping import rules
 from curvecast.stopping.accounting import Record
+from curvecast.stopping.rules.baker import Baker
 from curvecast.stopping.rules.median import Median
 from curvecast.stopping.rules.oracle import Oracle
 from curvecast.stopping.rules.patience import Patience
-from curvecast.stopping.rules.predicted import Predicted
+from curvecast.stopping.rules.predicted import Forecasts, Predicted
 from curvecast.stopping.rules.successive_halving import SuccessiveHalving
 
 
@@ -45,8 +48,16 @@ def run(make_curves):
     return make
 
 
+def forecast_of(predictor):
+    return partial(Forecasts.under_way, predictor)
+
+
 def says(mean, std, delta=0.95, **options):
-    return replace(Predicted.of(Says(mean, std), delta), **options)
+    return Baker(forecast_of(Says(mean, std)), delta, **options)
+
+
+def calibrated(mean, std, delta=0.9, n_finished=40, n_started=100):
+    return Predicted.of(Says(mean, std), n_finished, n_started, 20, delta=delta)
 
 
 def decided(rule, runs, epoch, marks):
@@ -74,24 +85,49 @@ def test_offset_and_top_n_make_it_more_careful(run):
 
 
 def test_minimised_metric_decides_like_its_negated_copy(run):
-    up, down = (says(sign * 0.7, 0.1, 0.9, offset=0.01) for sign in (1, -1))
     runs = run([0.3, 0.4])
-    for best in (0.6, 0.8, 0.85, 0.95):
-        a = decided(up, runs, 2, [best, 0.2])
-        b = decided(down, Record(runs.curves.negated()), 2, [best, 0.2])
-        assert a.stop[0] == b.stop[0]
-        assert a.probability[0] == pytest.approx(b.probability[0], abs=1e-12)
+    for rule in (partial(says, delta=0.9, offset=0.01), calibrated):
+        up, down = (rule(sign * 0.7, 0.1) for sign in (1, -1))
+        for best in (0.6, 0.8, 0.85, 0.95, 1.5):
+            a = decided(up, runs, 2, [best, 0.2])
+            b = decided(down, Record(runs.curves.negated()), 2, [best, 0.2])
+            assert a.stop[0] == b.stop[0]
+            assert a.probability[0] == pytest.approx(b.probability[0], abs=1e-12)
+
+
+def test_the_calibrated_level_is_worked_out_by_hand(run):
+    """1.46 + .76 normal quantiles of Delta, and 4 more at the start, fading by 5 % of the run."""
+    rule = calibrated(0.7, 0.1)
+    width = 1.46 + 0.76 * 1.2815516 + 4 * np.exp(-0.5 / 0.05)
+    assert rule.levels(np.array([10]))[0] == pytest.approx(ndtr(width), abs=1e-9)
+    runs = run([0.3] * 10)
+    for bar, stop in ((0.7 + 0.1 * (width - 0.01), False), (0.7 + 0.1 * (width + 0.01), True)):
+        decision = rule.decide(runs, 10, bar)
+        assert decision.stop[0] == stop
+        assert decision.probability[0] == pytest.approx(ndtr((bar - 0.7) / 0.1))
+        assert decision.level[0] == rule.levels(np.array([10]))[0]
+        assert (rule.scores(runs, np.array([10]))[0, 0] <= bar) == stop
+
+
+def test_the_calibrated_rule_is_careful_early_with_few_runs_and_at_high_delta():
+    at = np.array([1, 5, 15])
+    usual = calibrated(0, 1).levels(at)
+    assert (np.diff(usual) < 0).all()
+    for careful in ({"n_finished": 5}, {"n_started": 2000}, {"delta": 0.99}):
+        assert (calibrated(0, 1, **careful).levels(at)[1:] > usual[1:]).all()
+    assert (calibrated(0, 1, n_finished=0).levels(at) < 1).all()
 
 
 def test_delta_one_never_stops_even_when_it_is_certain(run):
-    decision = decided(says(0.1, 0.0, 1.0), run([0.1]), 1, [0.9])
-    assert decision.probability[0] == 1.0
-    assert not decision.stop[0]
+    for rule in (says(0.1, 0.0, 1.0), calibrated(0.1, 0.0, 1.0)):
+        decision = decided(rule, run([0.1]), 1, [0.9])
+        assert decision.probability[0] == 1.0
+        assert not decision.stop[0]
 
 
 def test_a_decision_and_the_scores_of_a_replay_agree(run, make_curves):
     runs = Record(make_curves(30).hide_after(4))
-    rule = Predicted.of(make_predictor("gain_gp").fit(make_curves(40, seed=1), [4]), 0.8)
+    rule = Baker(forecast_of(make_predictor("gain_gp").fit(make_curves(40, seed=1), [4])), 0.8)
     bars = np.quantile(make_curves(40, seed=1).final, [0.3, 0.5, 0.8])
     for bar in bars:
         stopped = rule.decide(runs, 4, float(bar)).stop
@@ -100,7 +136,7 @@ def test_a_decision_and_the_scores_of_a_replay_agree(run, make_curves):
 
 
 def test_nothing_is_decided_while_there_is_nothing_to_compare_with(run):
-    for rule in (says(0.1, 0.1), Median(), SuccessiveHalving()):
+    for rule in (says(0.1, 0.1), calibrated(0.1, 0.1), Median(), SuccessiveHalving()):
         decision = decided(rule, run([0.1]), 1, [])
         assert not decision.stop[0]
         assert np.isnan(decision.probability[0])
@@ -116,7 +152,7 @@ def test_nan_ends_a_run_as_diverged(run):
 
 def test_a_fitted_model_in_a_training_loop(make_curves):
     curves = make_curves(80, noise=0.002, seed=3)
-    rule = Predicted.of(make_predictor("gain_gp").fit(curves, range(1, 20)))
+    rule = Predicted.of(make_predictor("gain_gp").fit(curves, range(1, 20)), 80, 80, 20)
     worst, best = np.argsort(curves.final)[[0, -1]]
     ended = {}
     for row in (worst, best):
@@ -135,6 +171,8 @@ def test_a_fitted_model_in_a_training_loop(make_curves):
 def test_options_are_checked(options):
     with pytest.raises(DataError, match="must be"):
         says(0, 1, **options)
+    with pytest.raises(DataError, match="must be"):
+        calibrated(0, 1, delta=0.0)
     with pytest.raises(DataError, match="must be"):
         SuccessiveHalving(eta=1)
 

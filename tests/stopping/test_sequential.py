@@ -14,10 +14,10 @@ from curvecast.stopping.accounting import (
     outcome,
     summarise,
 )
+from curvecast.stopping.rules.baker import Baker
 from curvecast.stopping.rules.median import Median
 from curvecast.stopping.rules.never import Never
 from curvecast.stopping.rules.oracle import Oracle
-from curvecast.stopping.rules.predicted import Predicted
 from curvecast.stopping.rules.successive_halving import SuccessiveHalving
 from curvecast.stopping.sequential import forecast, oracle_speedup, walk
 
@@ -46,7 +46,7 @@ def bounded(bounds, **options):
         def bound(self, at, delta):
             return bounds
 
-    return Predicted(lambda curves, at: Known(), **options)
+    return Baker(lambda curves, at: Known(), **options)
 
 
 def random_rule(record, seed, **options):
@@ -57,8 +57,8 @@ def random_rule(record, seed, **options):
 
 def predicting(curves, repeat, at, n_full, **options):
     """The rule of Baker's protocol, and its order."""
-    forecasts, _ = forecast(curves, "gain_gp", repeat, at, n_full)
-    return Predicted(forecasts.known, **options), forecasts, ordering(curves, repeat)
+    forecasts = forecast(curves, "gain_gp", repeat, at, n_full)[0].gaussian()
+    return Baker(forecasts.known, **options), forecasts, ordering(curves, repeat)
 
 
 seeds = st.integers(0, 10_000)
@@ -150,7 +150,7 @@ def test_bounds_agree_with_probabilities(make_curves):
     predicted = np.isfinite(worse)
     np.testing.assert_array_equal(stopped[predicted], worse[predicted] >= 0.8)
     assert predicted.sum() == 2 * 30
-    never = Predicted(forecasts.known, delta=1.0)
+    never = Baker(forecasts.known, delta=1.0)
     assert not (never.scores(record, at) <= best[:, None]).any()
 
 

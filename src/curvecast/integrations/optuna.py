@@ -48,17 +48,17 @@ class _Fitted:
 
 
 class CurvePruner(BasePruner):
-    """Prune a trial when the predicted probability that it ends worse than the best reaches delta.
+    """Prune a trial when it is improbable that it ends better than the best one.
 
-    The rule of Baker et al. (2018, section 4.1) with a predictor that is fitted again as trials
-    complete. Every completed trial should report its value after each epoch, the last one at
-    the same step; the objective's return value counts as the value at that step. A trial
-    whose last value is not finite is pruned at once.
+    The rule is `Predicted`, with a predictor that is fitted again as trials complete. Every
+    completed trial should report its value after each epoch, the last one at the same step; the
+    objective's return value counts as the value at that step. A trial whose last value is not
+    finite is pruned at once.
 
     Parameters
     ----------
     model : name of the predictor. The default is made for few runs and fits in about a second.
-    delta : probability of ending worse than the best trial at which to prune; 1 never does.
+    delta : share of the trials that would be the best that is to survive; 1 never prunes.
     n_startup_trials : nothing is pruned before so many trials have completed.
     n_warmup_steps : nothing is pruned while a trial has reported fewer values.
     always : share of the trials that is never pruned. The predictor learns from completed
@@ -75,7 +75,7 @@ class CurvePruner(BasePruner):
         self,
         *,
         model: str = "gain_gp",
-        delta: float = 0.95,
+        delta: float = 0.9,
         n_startup_trials: int = 10,
         n_warmup_steps: int = 1,
         always: float = 0.05,
@@ -136,7 +136,8 @@ class CurvePruner(BasePruner):
         at = online_epochs(curves.epochs, _N_DECISIONS)
         at = at[at >= self._n_warmup_steps]
         predictor = make_predictor(self._model, seed=self._seed, **self._options)
-        rule = Predicted.of(predictor.fit(curves, at.tolist()), self._delta)
+        numbers = len(completed), len(study.trials), curves.last_epoch
+        rule = Predicted.of(predictor.fit(curves, at.tolist()), *numbers, delta=self._delta)
         fitted = _Fitted(len(completed), rule, at, curves.take([]))
         self._fitted[study.study_name] = fitted
         return fitted

@@ -27,19 +27,22 @@ class Decision:
     probability : P(the final value is worse than the bar), shape (n,); 1 or 0 for rules without a
         model, NaN where there is nothing to compare with.
     reason : "", "diverged" or the rule's own `reason`, shape (n,).
+    level : the probability from which on the rule ends the run, shape (n,); NaN for rules without
+        a model.
     """
 
     stop: np.ndarray
     probability: np.ndarray
     reason: np.ndarray
+    level: np.ndarray
 
 
 def stops(score: Any, bar: Any) -> Any:
     """The stopping decision: a run ends where its score does not exceed the bar; NaN goes on.
 
     Numbers or arrays. Where a rule has a predictor, the score is the gain that the final value
-    stays below with probability Delta, so that a run ends where P(worse than the bar) >= Delta;
-    asked about one bar alone, it is the same decision to compare Delta itself with that P.
+    stays below with the probability of a level, so that a run ends where P(worse than the bar)
+    reaches it; asked about one bar alone, it is the same to compare the level itself with that P.
     """
     return score <= bar
 
@@ -111,7 +114,12 @@ class Rule(ABC):
         return self._decision(runs, epoch, stop, np.where(bar > -np.inf, stop, np.nan))
 
     def _decision(
-        self, runs: Record, epoch: int, stop: np.ndarray, probability: np.ndarray
+        self,
+        runs: Record,
+        epoch: int,
+        stop: np.ndarray,
+        probability: np.ndarray,
+        level: float = np.nan,
     ) -> Decision:
         """A run whose last value is not finite ends as diverged, whatever the rule says."""
         diverged = ~np.isfinite(runs.gain[:, runs.columns(np.array([epoch]))[0]])
@@ -119,4 +127,5 @@ class Rule(ABC):
             stop=stop | diverged,
             probability=np.where(diverged, 1.0, probability),
             reason=np.select([diverged, stop], ["diverged", self.reason], ""),
+            level=np.full(len(runs), level),
         )

@@ -22,8 +22,9 @@ from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record, Replay, ordering, outcome
 from curvecast.stopping.frames import Frames, Rows
 from curvecast.stopping.rule import Rule, stops
+from curvecast.stopping.rules.baker import Baker
 from curvecast.stopping.rules.oracle import Oracle
-from curvecast.stopping.rules.predicted import Forecasts, Predicted
+from curvecast.stopping.rules.predicted import Forecasts
 
 # Models that learn nothing from other runs: one forecast serves all orderings. Domhan's rule is
 # about the uncalibrated probability.
@@ -50,7 +51,7 @@ def search_sequential(
     Parameters
     ----------
     n_full : runs trained to the end before anything is stopped, in each of the `orderings`.
-    deltas, settings : the grid of rules; settings are `offset` and `top_n` of `Predicted`. The
+    deltas, settings : the grid of rules; settings are `offset` and `top_n` of `Baker`. The
         first one is drawn, at the Delta nearest to 0.95.
     every_epoch_up_to : curves up to this length have decisions at every epoch, longer ones at 12.
 
@@ -62,13 +63,14 @@ def search_sequential(
     for repeat in range(orderings):
         order = ordering(curves, repeat)
         if repeat == 0 or model not in ALONE:
-            forecasts, seconds = forecast(curves, model, repeat, at, n_full, options)
+            given, seconds = forecast(curves, model, repeat, at, n_full, options)
+            forecasts = given.gaussian()
             timings.append((curves.name, model, "sequential", repeat, len(at), *seconds))
         best_possible = oracle_speedup(record, order, at, n_full)
         for delta in deltas:
-            scores = Predicted(forecasts.known, delta).scores(record, at)
+            scores = Baker(forecasts.known, delta).scores(record, at)
             for number, setting in enumerate(settings):
-                rule = Predicted(forecasts.known, delta, **setting)
+                rule = Baker(forecasts.known, delta, **setting)
                 replay = walk(record, order, at, rule, n_full=n_full, scores=scores)
                 keys = (model, rule.setting, delta)
                 rows.add(keys, repeat, replay, best_possible, shown=(number, delta) == shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
 
 from curvecast.stopping.rule import Rule
@@ -15,7 +16,8 @@ def known() -> list[type[Rule]]:
         rule
         for module in modules
         for rule in vars(importlib.import_module(module)).values()
-        if isinstance(rule, type) and issubclass(rule, Rule) and rule.__module__ == module
+        if isinstance(rule, type) and issubclass(rule, Rule)
+        if rule.__module__ == module and not inspect.isabstract(rule)
     ]
     return sorted(rules, key=lambda rule: (rule.place, rule.name))
 
