@@ -31,14 +31,19 @@ def committed(request) -> CurveSet:
 
 
 def test_the_committed_collections_are_whole(committed):
-    assert len(committed) >= 500
-    assert committed.name in embedded.COLLECTIONS
+    collection = embedded.COLLECTIONS[committed.name]
+    assert len(committed) == collection.n_runs
     assert committed.direction == "minimize"
     np.testing.assert_array_equal(committed.epochs, np.arange(51))
     assert set(committed.series) == set(mlp.SERIES) - {embedded.TARGET}
     assert np.isfinite(committed.values[:, 0]).all()
     assert np.isfinite(committed.final).mean() > 0.9
-    for column, (low, high) in RANGES.items():
+    ranges = RANGES | {
+        "hp_learning_rate": collection.rates,
+        "hp_max_dropout": collection.dropouts,
+        "ap_max_units": collection.units,
+    }
+    for column, (low, high) in ranges.items():
         values = committed.configs[column]
         assert values.between(low, high).all()
         assert values.max() - values.min() > 0.9 * (high - low)
@@ -59,7 +64,8 @@ def test_a_committed_run_can_be_trained_again(committed):
     row = int(committed.configs["ap_num_params"].argmin())
     data = embedded.load_data(collection)
     seed = embedded.training_seed(collection, row)
-    run = embedded.as_run(embedded.draw_configuration(collection, row), data.n_classes, seed)
+    configuration = embedded.draw_configuration(collection, row)
+    run = embedded.as_run(configuration, data.n_classes, seed, collection.loss_limit)
     # The rates of a shorter run fall faster, so only the epochs 0 and 1 are the same.
     again = mlp.train(data, run, 2)
     np.testing.assert_allclose(again["val_cross_entropy"][:2], committed.values[row, :2], 1e-4)
@@ -103,6 +109,14 @@ def test_small_digits_overfit_and_cross():
     order_final = np.sign(finished.final[better][:, None] - finished.final[better])
     above = np.triu_indices(len(better), 1)
     assert (order_early != order_final)[above].mean() > 0.15
+
+
+def test_unstable_digits_explode_to_finite_losses():
+    curves = CurveSet.from_parquet(FOLDER / "digits_unstable_mlp.parquet")
+    finite = curves.final[np.isfinite(curves.final)]
+    assert 0.05 <= (finite > 10).sum() / len(curves) <= 0.1
+    assert finite.max() > 1e18
+    assert np.median(finite) < 2
 
 
 def test_data_are_split_scaled_and_noisy_as_stated():

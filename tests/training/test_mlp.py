@@ -136,12 +136,12 @@ def test_a_diverged_run_stays_diverged(data):
     assert np.isfinite(logs["seconds"]).all()
 
 
-def test_a_run_that_explodes_and_returns_stays_diverged(data, monkeypatch):
+def test_a_run_that_explodes_and_returns_stays_diverged(data):
     """With a limit that only the untrained network exceeds, all epochs count as diverged."""
     untrained, *later = mlp.train(data, RUN, 3)["train_cross_entropy"]
     assert max(later) < untrained
-    monkeypatch.setattr(mlp, "DIVERGED_LOSS", (untrained + max(later)) / 2)
-    assert (mlp.train(data, RUN, 3)["val_cross_entropy"] == np.inf).all()
+    strict = replace(RUN, loss_limit=(untrained + max(later)) / 2)
+    assert (mlp.train(data, strict, 3)["val_cross_entropy"] == np.inf).all()
 
 
 def test_the_same_call_gives_the_same_bytes(data):

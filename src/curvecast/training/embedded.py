@@ -25,7 +25,6 @@ from curvecast.curves import CurveSet, group_equal_rows
 from curvecast.protocol import seed_from
 from curvecast.training import mlp
 
-N_RUNS = 500
 N_EPOCHS = 50
 TARGET = "val_cross_entropy"
 LOG_COLUMNS = ("hp_batch_size", "hp_learning_rate", "ap_max_units", "ap_num_params")
@@ -40,6 +39,10 @@ class Collection:
     one_scale : divide all inputs by one standard deviation (pixels) or each by its own.
     passes : how often an epoch shows every training sample.
     log_weight_decay : draw the weight decay on a log scale; LCBench draws it uniformly.
+    rates, units, dropouts : ranges of the learning rate, the widest layer and the dropout;
+        LCBench's where not given.
+    loss_limit : a run with a loss above it counts as diverged; its losses are inf from there on.
+    n_runs : how many runs the collection has.
     """
 
     name: str
@@ -52,6 +55,11 @@ class Collection:
     one_scale: bool = True
     passes: int = 1
     log_weight_decay: bool = False
+    rates: tuple[float, float] = (1e-4, 1e-1)
+    units: tuple[int, int] = (64, 1024)
+    dropouts: tuple[float, float] = (0.0, 1.0)
+    loss_limit: float = mlp.DIVERGED_LOSS
+    n_runs: int = 500
 
     @property
     def log_columns(self) -> tuple[str, ...]:
@@ -97,6 +105,20 @@ COLLECTIONS = {
             n_train=369,
             n_val=200,
             one_scale=False,
+        ),
+        # SGD without clipping: some runs explode to losses that are huge, but finite to the end.
+        Collection(
+            "embedded/digits_unstable_mlp",
+            _DIGITS,
+            partial(load_digits, return_X_y=True),
+            n_train=200,
+            n_val=400,
+            log_weight_decay=True,
+            rates=(1e-2, 10.0),
+            units=(16, 128),
+            dropouts=(0.0, 0.5),
+            loss_limit=float(np.finfo(np.float32).max),
+            n_runs=300,
         ),
     )
 }
@@ -150,16 +172,21 @@ def draw_configuration(collection: Collection, index: int) -> dict[str, float]:
     draw_weight_decay = log_uniform if collection.log_weight_decay else uniform
     return {
         "hp_batch_size": round(log_uniform(16, 512)),
-        "hp_learning_rate": log_uniform(1e-4, 1e-1),
+        "hp_learning_rate": log_uniform(*collection.rates),
         "hp_momentum": uniform(0.1, 0.99),
         "hp_weight_decay": draw_weight_decay(1e-5, 1e-1),
-        "hp_max_dropout": uniform(0, 1),
+        "hp_max_dropout": uniform(*collection.dropouts),
         "ap_num_layers": int(rng.integers(1, 5)),
-        "ap_max_units": round(log_uniform(64, 1024)),
+        "ap_max_units": round(log_uniform(*collection.units)),
     }
 
 
-def as_run(configuration: dict[str, float], n_classes: int, seed: int) -> mlp.Run:
+def as_run(
+    configuration: dict[str, float],
+    n_classes: int,
+    seed: int,
+    loss_limit: float = mlp.DIVERGED_LOSS,
+) -> mlp.Run:
     """The training that a configuration stands for."""
     n_layers = int(configuration["ap_num_layers"])
     return mlp.Run(
@@ -170,6 +197,7 @@ def as_run(configuration: dict[str, float], n_classes: int, seed: int) -> mlp.Ru
         momentum=configuration["hp_momentum"],
         weight_decay=configuration["hp_weight_decay"],
         seed=seed,
+        loss_limit=loss_limit,
     )
 
 
@@ -180,20 +208,21 @@ def training_seed(collection: Collection, index: int) -> int:
 
 def train_collection(
     collection: Collection,
-    n_runs: int = N_RUNS,
+    n_runs: int | None = None,
     n_epochs: int = N_EPOCHS,
     device: str = "cpu",
     workers: int = 1,
 ) -> CurveSet:
-    """Train runs 0..n_runs-1 of a collection; `mlp.train` describes the series.
+    """Train runs 0..n_runs-1 of a collection (default: all); `mlp.train` describes the series.
 
     On the CPU the result is the same for every call on one type of machine, but for the series
     `seconds`.
     """
+    n_runs = n_runs or collection.n_runs
     data = load_data(collection)
     configurations = [draw_configuration(collection, i) for i in range(n_runs)]
     runs = [
-        as_run(configuration, data.n_classes, training_seed(collection, i))
+        as_run(configuration, data.n_classes, training_seed(collection, i), collection.loss_limit)
         for i, configuration in enumerate(configurations)
     ]
     job = partial(mlp.train, data, n_epochs=n_epochs, device=device)
@@ -221,7 +250,7 @@ def train_collection(
             f"{collection.n_train} training and {collection.n_val} validation samples, "
             f"{collection.passes} passes per epoch, {collection.label_noise:.0%} of the training "
             f"labels replaced, input noise {collection.input_noise} standard deviations",
-            f"a run with a cross-entropy above {mlp.DIVERGED_LOSS:g} counts as diverged (inf)",
+            f"a run with a cross-entropy above {collection.loss_limit:g} counts as diverged (inf)",
             "stored with the precision of float32",
         ),
     )
@@ -236,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the Parquet files")
     parser.add_argument("--collections", nargs="+", choices=COLLECTIONS, default=list(COLLECTIONS))
-    parser.add_argument("--runs", type=int, default=N_RUNS)
+    parser.add_argument("--runs", type=int, help="runs of each, default: all")
     parser.add_argument("--epochs", type=int, default=N_EPOCHS)
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu"

@@ -58,7 +58,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Run:
-    """One training by SGD: `widths` of the hidden layers and the dropout rate after each."""
+    """One training by SGD: `widths` of the hidden layers and the dropout rate after each.
+
+    A run with a loss above `loss_limit` counts as diverged.
+    """
 
     widths: tuple[int, ...]
     dropout: tuple[float, ...]
@@ -67,6 +70,7 @@ class Run:
     momentum: float
     weight_decay: float
     seed: int
+    loss_limit: float = DIVERGED_LOSS
 
 
 def funnel(max_units: int, n_layers: int, n_classes: int) -> tuple[int, ...]:
@@ -198,7 +202,7 @@ class Perceptron(TorchSession):
                 log[f"{part}_{name}"] = value
         log["gradient_norm"] = self._gradient_norm()
         losses = (log["train_cross_entropy"], log["val_cross_entropy"])
-        if self._diverged or not all(loss <= DIVERGED_LOSS for loss in losses):
+        if self._diverged or not all(loss <= self.run.loss_limit for loss in losses):
             self._diverged = True
             log = {k: math.inf if k.endswith("cross_entropy") else math.nan for k in log}
         return log | {"learning_rate": float(self._rates[self.epoch])}

@@ -84,14 +84,16 @@ def test_files_are_verified_before_they_are_read(tmp_path: Path) -> None:
         readers.read("mine", stanza, [tmp_path / "absent.csv"])
 
 
-@pytest.mark.parametrize("name", ["breast_cancer_mlp", "digits_mlp", "digits_small_mlp"])
+@pytest.mark.parametrize(
+    "name", ["breast_cancer_mlp", "digits_mlp", "digits_small_mlp", "digits_unstable_mlp"]
+)
 def test_the_embedded_collections_are_read(name: str) -> None:
     registry = datasets.load_registry()
     stanza = registry[f"embedded/{name}"]
     curves = readers.read(
         f"embedded/{name}", stanza, [file.destination(".") for file in datasets.files_of(stanza)]
     )
-    assert len(curves) >= 500
+    assert len(curves) >= 300
     assert curves.epochs.tolist() == list(range(51))
     assert (curves.metric, curves.direction) == ("validation cross-entropy", "minimize")
     assert {"hp_learning_rate", "ap_num_layers"} <= set(curves.configs.columns)
