@@ -31,6 +31,9 @@ CORPUS ?= results/corpus
 prior: $(READY)  ## trains the weights of pfn on a corpus; docs/prior.md says how they are shipped
 	PYTHONPATH=src $(BIN)/python -m curvecast.training.prior $(CORPUS) results/prior/pfn.safetensors
 
+corpus: $(READY)  ## trains the small tasks that the prior learns from (docs/corpus.md)
+	PYTHONPATH=src OMP_NUM_THREADS=1 $(BIN)/python -m curvecast.training.corpus results/corpus
+
 pins: $(READY)  ## freezes what is installed, after a change of envs/requirements.in
 	$(BIN)/pip install -r envs/requirements.in
 	sed -n '/^#/p' envs/requirements.txt > envs/requirements.new
