@@ -43,7 +43,7 @@ def test_from_parquet_refuses_truncated_and_foreign_files(
     path = tmp_path / "curves.parquet"
     make_curves(n=5).to_parquet(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"curves\.parquet: not a complete Parquet file"):
+    with pytest.raises(DataError, match=r"curves\.parquet: the file is damaged"):
         CurveSet.from_parquet(path)
     pd.DataFrame({"a": [1]}).to_parquet(path)
     with pytest.raises(DataError, match=r"curves\.parquet: not a curve file"):

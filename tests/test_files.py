@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -124,22 +125,86 @@ def test_temporary_names_are_those_that_are_removed(tmp_path: Path) -> None:
 
 
 def test_arrays_and_json_come_back(tmp_path: Path) -> None:
-    files.write_arrays({"log:loss": np.array([0.5, np.nan])}, tmp_path / "a.npz")
+    logged = {"log:loss": np.array([0.5, np.nan]), "step": np.array(3)}
+    files.write_arrays(logged, tmp_path / "a.safetensors", {"key": 1})
     files.write_json({"b": [1, None], "a": "x"}, tmp_path / "a.json")
-    np.testing.assert_array_equal(files.read_arrays(tmp_path / "a.npz")["log:loss"], [0.5, np.nan])
+    arrays, meta = files.read_arrays(tmp_path / "a.safetensors")
+    assert meta == {"key": 1}
+    assert arrays["step"].shape == ()
+    np.testing.assert_array_equal(arrays["log:loss"], [0.5, np.nan])
     assert files.read_json(tmp_path / "a.json") == {"a": "x", "b": [1, None]}
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(files.DataError, match=r"a\.json: not JSON"):
+    with pytest.raises(files.DataError, match=r"a\.json: damaged, or not written"):
         files.read_json(tmp_path / "a.json")
 
 
+NUMBERS = pd.DataFrame(
+    {
+        "value": np.random.default_rng(0).normal(size=300),
+        "epoch": np.arange(300, dtype=np.int64),
+        "name": pd.Categorical(["sgd", "adam", "ν"] * 100),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("write", "read"),
+    [
+        (
+            lambda path: files.write_parquet(NUMBERS, path, {"unit": "%"}),
+            lambda path: (lambda frame, meta: (frame.to_csv(), meta))(*files.read_parquet(path)),
+        ),
+        (
+            lambda path: files.write_parquet(NUMBERS.astype({"value": "float32"}), path),
+            lambda path: files.read_parquet(path, own=False)[0].to_csv(),
+        ),
+        (
+            lambda path: files.write_arrays({"a": NUMBERS["value"].to_numpy()}, path, {"b": 1}),
+            lambda path: [str(part) for part in files.read_arrays(path)],
+        ),
+        (
+            lambda path: files.write_json({"options": {"rate": 0.015625, "n": [1, 2]}}, path),
+            files.read_json,
+        ),
+    ],
+    ids=["parquet", "parquet that may be of others", "arrays", "json"],
+)
+def test_no_flipped_bit_is_read_as_another_value(
+    write: Callable[[Path], None], read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    path, rng = tmp_path / "file", np.random.default_rng(1)
+    write(path)
+    whole, expected = path.read_bytes(), read(path)
+    refused = 0
+    for _ in range(450):
+        content = bytearray(whole)
+        content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+        try:
+            assert read(path) == expected
+        except files.DataError:
+            refused += 1
+    assert refused > 400
+
+
+def test_a_file_is_cut_off_or_of_another_program(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    files.write_parquet(NUMBERS, path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(files.DataError, match=r"x\.parquet: "):
+        files.read_parquet(path)
+    NUMBERS.to_parquet(path)
+    assert len(files.read_parquet(path, own=False)[0]) == len(NUMBERS)
+    with pytest.raises(files.DataError, match="not written by this version of curvecast"):
+        files.read_parquet(path)
+
+
 def test_a_lock_is_held_once(tmp_path: Path) -> None:
-    second = files.locked(tmp_path / "study/.lock", "running already")
     with (
         files.locked(tmp_path / "study/.lock", "running already"),
         pytest.raises(files.DataError, match="running already"),
     ):
-        second.__enter__()
+        files.locked(tmp_path / "study/.lock", "running already")
     with files.locked(tmp_path / "study/.lock", "running already"):
         pass
 

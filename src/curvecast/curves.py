@@ -159,8 +159,9 @@ class CurveSet:
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> CurveSet:
-        """Read what `to_parquet` wrote. Raises DataError for any other or a truncated file."""
-        frame, meta = read_parquet(path)
+        """Read what `to_parquet` wrote. Raises DataError for any other or a damaged file."""
+        # Files that other people share may be of an earlier version, without a digest.
+        frame, meta = read_parquet(path, own=False)
         if "epochs" not in meta:
             raise DataError("not a curve file (its metadata has no epochs)", file=path)
         epochs = np.array(meta.pop("epochs"), dtype=np.int64)

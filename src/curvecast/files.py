@@ -1,7 +1,8 @@
 """Writes and reads files: whole ones only, and the locks of a run. No other module writes.
 
 A file is written beside its place under a temporary name, then renamed. A process that is killed
-leaves the temporary name behind; `claim` of the next run removes it.
+leaves the temporary name behind; `claim` of the next run removes it. Parquet, JSON and arrays
+carry the SHA-256 of all their bytes (with zeros in its own place), which reading compares.
 """
 
 from __future__ import annotations
@@ -24,8 +25,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
 _META = b"curvecast"
+# What stands in front of the digits of a file's digest, and the place for them.
+_MARK = b"curvecast-sha256:"
+_UNSEALED = _MARK.decode() + 64 * "0"
 # `.r2.csv.4711`: the name that `written` gives to a file that is not whole yet.
 _TEMPORARY = re.compile(r"\..+\.\d+")
 
@@ -50,20 +56,50 @@ class DataError(ValueError):
 
 
 @contextlib.contextmanager
-def written(path: str | Path) -> Iterator[Path]:
+def written(path: str | Path, *, sealed: bool = False) -> Iterator[Path]:
     """Give the temporary name to write to; the file gets its name when the block ends well.
 
     The folder is made where it is missing. An error in the block leaves nothing behind, and an
-    earlier file of this name as it was.
+    earlier file of this name as it was. `sealed`: the digest goes into the place for it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
+        if sealed:
+            place, digest = _digest(temporary.read_bytes())
+            with temporary.open("r+b") as stream:
+                stream.seek(place)
+                stream.write(digest)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _digest(content: bytes) -> tuple[int, bytes]:
+    """Where the digits of a sealed file's digest stand, and what they have to be."""
+    view, place = memoryview(content), content.find(_MARK) + len(_MARK)
+    digest = hashlib.sha256(view[:place])
+    digest.update(64 * b"0" + view[place + 64 :])
+    return place, digest.hexdigest().encode()
+
+
+def read_bytes(path: str | Path, *, own: bool = True) -> bytes:
+    """Read a file whole, and compare it with its digest.
+
+    `own`: the project wrote it, so that it must have a digest. Raises DataError for a damaged file.
+    """
+    content = Path(path).read_bytes()
+    if _MARK not in content:
+        if own:
+            problem = "damaged, or not written by this version of curvecast: it has no digest"
+            raise DataError(problem, file=path)
+        return content
+    place, digest = _digest(content)
+    if content[place : place + 64] != digest:
+        raise DataError("the file is damaged: its content does not fit its digest", file=path)
+    return content
 
 
 def write_bytes(content: bytes, path: str | Path) -> None:
@@ -82,29 +118,40 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     write_text(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"), path)
 
 
-def write_json(content: Any, path: str | Path) -> None:
-    """Write indented JSON with sorted keys."""
-    write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", path)
+def write_json(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write a mapping as indented JSON with sorted keys; `digest` is a key more."""
+    text = json.dumps({**content, "digest": _UNSEALED}, indent=1, sort_keys=True) + "\n"
+    with written(path, sealed=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read JSON. Raises DataError for anything else."""
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read what `write_json` wrote. Raises DataError for anything else."""
+    content: dict[str, Any] = json.loads(read_bytes(path))
+    del content["digest"]
+    return content
+
+
+def write_arrays(
+    arrays: Mapping[str, np.ndarray], path: str | Path, meta: Mapping[str, Any] | None = None
+) -> None:
+    """Write arrays by name with JSON metadata, in the safetensors format."""
+    # One key: several would stand in an order of chance.
+    header = {_META.decode(): json.dumps({"digest": _UNSEALED, **(meta or {})})}
+    with written(path, sealed=True) as temporary:
+        save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, temporary, header)
+
+
+def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `write_arrays` wrote: arrays and metadata. Raises DataError for anything else."""
+    content = read_bytes(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"not JSON ({error})", file=path) from error
-
-
-def write_arrays(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Write arrays by name as npz."""
-    with written(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
-
-
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Read what `write_arrays` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        meta: dict[str, Any] = json.loads(header["__metadata__"][_META.decode()])
+        del meta["digest"]
+        return {name: array.copy() for name, array in load(content).items()}, meta
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"not a file of arrays ({error!r})", file=path) from error
 
 
 def write_parquet(
@@ -112,18 +159,20 @@ def write_parquet(
 ) -> None:
     """Write a frame with JSON metadata as zstd Parquet."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), _META: json.dumps(dict(meta or {})).encode()}
-    )
-    with written(path) as temporary:
+    more = {_META: json.dumps(dict(meta or {})), "digest": _UNSEALED}
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **more})
+    with written(path, sealed=True) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_parquet(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read a Parquet file and its JSON metadata. Raises DataError if it is not a whole one."""
+def read_parquet(path: str | Path, *, own: bool = True) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a Parquet file and its JSON metadata.
+
+    `own`: the project wrote it. Raises DataError where it is damaged or no Parquet file.
+    """
     try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
+        table = pq.read_table(pa.BufferReader(read_bytes(path, own=own)))
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"not a complete Parquet file ({error})", file=path) from error
     meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
     return table.to_pandas(), meta
@@ -159,13 +208,14 @@ def verify(path: str | Path, expected: str, *, called: str | Path | None = None)
 # --- locks --------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def locked(path: str | Path, problem: str) -> Iterator[None]:
-    """Hold the lock file `path`. Raises DataError with the problem where another process does."""
+def locked(path: str | Path, problem: str) -> filelock.AcquireReturnProxy:
+    """Hold the lock file `path` until the end of a `with` block, or of this process.
+
+    Raises DataError with the problem where another process holds it.
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(path, timeout=0):
-            yield
+        return filelock.FileLock(path).acquire(timeout=0)
     except filelock.Timeout as error:
         raise DataError(problem, file=path) from error
 

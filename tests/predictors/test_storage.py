@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from curvecast import CurveSet, DataError, make_predictor
+from curvecast.files import read_arrays, write_arrays
 from curvecast.predictors import registry, storage
 
 
@@ -82,12 +81,10 @@ def test_what_the_format_does_not_have_is_not_written(tmp_path: Path) -> None:
 
 
 def tampered(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """The same file after `change` of what its metadata hold."""
-    with safe_open(path, framework="np") as stored:
-        head = json.loads(stored.metadata()["curvecast"])
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    """The same file after `change` of what its metadata hold, with the digest that then fits."""
+    tensors, head = read_arrays(path)
     change(head)
-    save_file(tensors, path, metadata={"curvecast": json.dumps(head)})
+    write_arrays(tensors, path, head)
     return path
 
 
@@ -114,33 +111,64 @@ def test_names_that_are_no_class_of_ours_are_refused(forest: Path) -> None:
         storage.read(tampered(forest, change))
 
 
-def test_trees_that_lead_out_of_their_arrays_are_refused(forest: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "row", "number", "message"),
+    [
+        ("left_child", 0, 10**6, "branches lead nowhere"),
+        ("left_child", 0, -(10**9), "branches lead nowhere"),
+        ("right_child", 0, 0, "branches lead nowhere"),
+        ("left_child", -1, 1, "branches lead nowhere"),
+        ("feature", 0, 2**35, "columns that are not there"),
+        ("feature", 0, -3, "columns that are not there"),
+    ],
+)
+def test_trees_that_lead_out_of_their_arrays_are_refused(
+    forest: Path, field: str, row: int, number: int, message: str
+) -> None:
     from sklearn.tree._tree import NODE_DTYPE
 
-    with safe_open(forest, framework="np") as opened:
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        metadata = opened.metadata()
+    tensors, head = read_arrays(forest)
     name = next(n for n, t in tensors.items() if t.dtype == np.uint8 and t.size > 100)
-    nodes = tensors[name].copy().view(NODE_DTYPE)
-    nodes["left_child"][0] = 10**6
-    tensors[name] = nodes.view(np.uint8)
-    save_file(tensors, forest, metadata=metadata)
-    with pytest.raises(DataError, match="branches lead nowhere"):
+    tensors[name].view(NODE_DTYPE)[field][row] = number
+    write_arrays(tensors, forest, head)
+    with pytest.raises(DataError, match=message):
         storage.read(forest)
+
+
+def test_trees_for_more_columns_than_there_are_do_not_read_on(
+    forest: Path, make_curves: Callable[..., CurveSet]
+) -> None:
+    """Compiled code reads the column of a cut unchecked."""
+
+    def enlarge(node: Any) -> None:
+        if isinstance(node, dict) and node.get("$") == "tree":
+            node["value"] = {"$": "dict", "value": dict(node["value"]["value"])}
+            node["value"]["value"]["n_features"] = 2**30
+            node["value"]["value"] = list(node["value"]["value"].items())
+        for inner in node.values() if isinstance(node, dict) else node:
+            if isinstance(inner, dict | list):
+                enlarge(inner)
+
+    read = storage.read(tampered(forest, enlarge))["predictor"]
+    with pytest.raises(DataError, match="the trees were not grown on"):
+        read.predict(make_curves(20, 8), 4)
 
 
 def test_other_versions_and_other_files_are_named(forest: Path, tmp_path: Path) -> None:
     def change(head: dict[str, Any]) -> None:
         head["format"] = 99
 
-    with pytest.raises(DataError, match="the file has format 99, this version reads 2"):
+    with pytest.raises(DataError, match="not a saved predictor of this version: format 99, not 3"):
         storage.read(tampered(forest, change))
     whole = forest.read_bytes()
     forest.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="forest: not a complete file of a predictor"):
+    with pytest.raises(DataError, match="forest: the file is damaged"):
         storage.read(forest)
     save_file({"a": np.zeros(2)}, tmp_path / "other")
-    with pytest.raises(DataError, match="not a predictor that curvecast saved"):
+    with pytest.raises(DataError, match="not written by this version of curvecast"):
         storage.read(tmp_path / "other")
+    write_arrays({"a": np.zeros(2)}, tmp_path / "arrays")
+    with pytest.raises(DataError, match="format None, not 3"):
+        storage.read(tmp_path / "arrays")
     with pytest.raises(DataError, match="does not exist"):
         storage.read(tmp_path / "nothing")

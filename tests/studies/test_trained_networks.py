@@ -146,10 +146,10 @@ def test_images_that_are_trained_on_validate_nothing() -> None:
 
 
 def test_weights_are_transferred(source: networks.TrainedNetwork, tmp_path: Path) -> None:
-    write_arrays(source.weights, tmp_path / "weights.npz")
+    write_arrays(source.weights, tmp_path / "weights")
     definition = {"task": "images", "task_options": {"n_epochs": 1}, "configuration": SMALL}
     plain = networks.train("target", definition, 0)
-    warm = networks.train("target", definition, 0, start=tmp_path / "weights.npz")
+    warm = networks.train("target", definition, 0, start=tmp_path / "weights")
     assert warm.scores["taken_over"][0] == len(source.weights)
     assert warm.curves.values[0, 0] == source.curves.values[0, -1]
     assert warm.scores["test"][0] > plain.scores["test"][0]

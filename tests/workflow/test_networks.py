@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from curvecast import CurveSet
+from curvecast.files import read_arrays
 
 from .conftest import Project
 
@@ -18,8 +18,8 @@ def test_networks_leave_a_table_figures_and_weights(finished: Project) -> None:
     assert list(table.index) == ["first", "second"]
     assert table["epochs"].to_dict() == {"first": 1, "second": 2}
     assert (table["test"].between(0, 1)).all()
-    with np.load(out / "networks/first/repeat=0/weights.npz") as weights:
-        assert table.loc["second", "taken_over"] == len(weights.files)
+    weights, _ = read_arrays(out / "networks/first/repeat=0/weights.safetensors")
+    assert table.loc["second", "taken_over"] == len(weights)
     ends = {
         name: CurveSet.from_parquet(out / f"networks/{name}/repeat=0/curves.parquet").values[0]
         for name in table.index

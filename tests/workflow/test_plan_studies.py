@@ -198,7 +198,7 @@ def test_a_network_inherits_from_its_study() -> None:
         "out/networks/given/repeat=0/scores.csv"
     ]
     inputs = plan.studies.network_inputs(cell(network="moved", repeat="0"))
-    assert inputs["weights"] == "out/networks/best/repeat=0/weights.npz"
+    assert inputs["weights"] == "out/networks/best/repeat=0/weights.safetensors"
     assert inputs["study"] == ["out/studies/t/seed=0/bohb/evaluations.parquet"]
     assert inputs["source"] == ["out/studies/s/seed=0/bohb/evaluations.parquet"]
     source = plan.studies.inputs(cell(study="t", seed="0", optimizer="bohb"))["source"]

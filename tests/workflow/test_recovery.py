@@ -147,7 +147,7 @@ def test_a_damaged_file_is_named(project: Project) -> None:
     done = project.snakemake("--cores", "2")
     said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert f"Error: file out/{name}: not a complete Parquet file" in said
+    assert f"Error: file out/{name}: damaged, or not written by" in said
     assert "Traceback" not in said
     path.unlink()
     project.run()

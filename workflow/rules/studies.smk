@@ -118,7 +118,7 @@ rule network:
     output:
         curves=f"{NETWORK}/{{network}}/repeat={{repeat}}/curves.parquet",
         scores=f"{NETWORK}/{{network}}/repeat={{repeat}}/scores.csv",
-        weights=f"{NETWORK}/{{network}}/repeat={{repeat}}/weights.npz",
+        weights=f"{NETWORK}/{{network}}/repeat={{repeat}}/weights.safetensors",
         seconds=f"{NETWORK}/{{network}}/repeat={{repeat}}/seconds.csv",
     log:
         f"{LOGS}/network/{{network}}/repeat={{repeat}}.log",

@@ -65,7 +65,7 @@ def read_table(path: Path, *, growing: bool = False, kind: str = "") -> pd.DataF
     if not path.stat().st_size:
         raise DataError("the file is empty", file=path)
     if kind in _PARQUET:
-        table = read_parquet(path)[0]
+        table = read_parquet(path, own=False)[0]
     else:
         text = _text(path)
         if growing and not text.endswith("\n"):

@@ -9,7 +9,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 
 from curvecast.curves import DataError
 from curvecast.predictors.base import Prediction, Regressor, inner_folds
-from curvecast.predictors.forest import as_tree_input
+from curvecast.predictors.forest import answers, as_tree_input
 
 MODELS = {
     "gradient_boosting": {
@@ -82,6 +82,5 @@ class GradientBoosting(Regressor):
         ).fit(X, y)
 
     def _predict(self, X: np.ndarray) -> Prediction:
-        X = as_tree_input(X)
-        steps = np.sum([tree.predict(X)[:, 0] for tree in self._trees], axis=0)
+        steps = answers(self._trees, X).sum(axis=0)
         return Prediction(self._start + LEARNING_RATE * steps, np.full(len(X), self._std))

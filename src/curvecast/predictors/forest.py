@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,17 @@ _LARGEST = 1e30
 def as_tree_input(X: np.ndarray) -> np.ndarray:
     """Standardised features of shape (n, p) as C-contiguous float32, without overflow."""
     return np.ascontiguousarray(np.clip(X, -_LARGEST, _LARGEST), dtype=np.float32)
+
+
+def answers(trees: Sequence[Any], X: np.ndarray) -> np.ndarray:
+    """Predictions of scikit-learn's trees for standardised features, shape (n_trees, n).
+
+    Raises DataError where X does not have their columns, of which they read without a check.
+    """
+    if any(tree.n_features != X.shape[1] for tree in trees):
+        raise DataError(f"the trees were not grown on {X.shape[1]} columns")
+    X = as_tree_input(X)
+    return np.array([tree.predict(X)[:, 0] for tree in trees])
 
 
 def unseen_mean(
@@ -130,6 +142,5 @@ class Forest(Regressor):
         )
 
     def _predict(self, X: np.ndarray) -> Prediction:
-        X = as_tree_input(X)
-        mean = np.mean([tree.predict(X)[:, 0] for tree in self._trees], axis=0)
+        mean = answers(self._trees, X).mean(axis=0)
         return Prediction(mean, np.full(len(X), self._std))

@@ -9,20 +9,21 @@ without calling them. There is no pickle.
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from curvecast.files import DataError, written
+from curvecast.files import DataError, read_arrays, write_arrays
 
-FORMAT = 2
-_KEY = "curvecast"
+FORMAT = 3
+# What reading and asking a file can raise that fits its digest, but that `write` did not write.
+BROKEN = (
+    *(ArithmeticError, AttributeError, LookupError),
+    *(MemoryError, RuntimeError, TypeError, ValueError),
+)
 _HOME = "curvecast.predictors"
 _MODULE = ("torch.nn.modules.module", "Module")
 # Containers of torch that the networks are built of.
@@ -40,9 +41,7 @@ def write(path: str | Path, content: Mapping[str, Any]) -> None:
     """
     tensors: dict[str, np.ndarray] = {}
     tree = _Writer(tensors).node(dict(content), "file")
-    metadata = {_KEY: json.dumps({"format": FORMAT, "content": tree})}
-    with written(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    write_arrays(tensors, path, {"format": FORMAT, "content": tree})
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -50,32 +49,29 @@ def read(path: str | Path) -> dict[str, Any]:
 
     Raises
     ------
-    DataError : no such file, not a whole file of this format, one of a later version, or one that
-        asks for a class that is not trusted.
+    DataError : no such file, not a whole file of this format, one of another version, or one that
+        asks for a class that is not trusted or for a package that is not installed.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError("the file does not exist", file=path)
+    tensors, head = read_arrays(path)
+    if head.get("format") != FORMAT:
+        problem = (
+            f"not a saved predictor of this version: format {head.get('format')}, not {FORMAT}"
+        )
+        raise DataError(problem, file=path)
     try:
-        with safe_open(path, framework="np") as stored:
-            text = (stored.metadata() or {}).get(_KEY)
-            if text is None:
-                raise DataError("not a predictor that curvecast saved", file=path)
-            head = json.loads(text)
-            if head.get("format") != FORMAT:
-                raise DataError(
-                    f"the file has format {head.get('format')}, this version reads {FORMAT}",
-                    file=path,
-                )
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise DataError(f"not a complete file of a predictor ({error})", file=path) from error
-    try:
-        return _Reader(tensors, path).value(head["content"])
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+        content = _Reader(tensors).value(head["content"])
+    except DataError as error:
+        raise DataError(str(error), file=path) from error
+    except ImportError as error:
+        raise DataError(f"its predictor cannot be imported ({error})", file=path) from error
+    except BROKEN as error:
         raise DataError(f"not a complete file of a predictor ({error!r})", file=path) from error
+    if not isinstance(content, dict):
+        raise DataError("not a complete file of a predictor", file=path)
+    return content
 
 
 class _Writer:
@@ -128,8 +124,8 @@ class _Writer:
 
 
 class _Reader:
-    def __init__(self, tensors: Mapping[str, np.ndarray], path: Path) -> None:
-        self._tensors, self._path = tensors, path
+    def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
+        self._tensors = tensors
 
     def value(self, node: Any) -> Any:
         """The value behind JSON that `_Writer.node` made."""
@@ -161,15 +157,15 @@ class _Reader:
 
             return torch.from_numpy(inner)
         if kind == "tree":
-            return self._tree(inner)
-        raise DataError(f"the file holds something of kind {kind!r}", file=self._path)
+            return _tree(**inner)
+        raise DataError(f"the file holds something of kind {kind!r}")
 
     def _object(self, module: str, name: str, state: Mapping[str, Any]) -> Any:
         if not (module.startswith(f"{_HOME}.") or module in _TORCH):
-            raise DataError(f"the file asks for {module}.{name}, not trusted", file=self._path)
+            raise DataError(f"the file asks for {module}.{name}, not trusted")
         cls = getattr(importlib.import_module(module), name, None)
         if not isinstance(cls, type) or cls.__module__ != module:
-            raise DataError(f"there is no class {module}.{name}", file=self._path)
+            raise DataError(f"there is no class {module}.{name}")
         made: Any = object.__new__(cls)
         values = {k: self.value(v) for k, v in state.items()}
         if _is_a(made, *_MODULE):
@@ -181,26 +177,29 @@ class _Reader:
         vars(made).update(values)
         return made
 
-    def _tree(self, state: dict[str, Any]) -> Any:
-        from sklearn.tree._tree import NODE_DTYPE, Tree
 
-        if state["nodes"].size % NODE_DTYPE.itemsize:
-            raise DataError("the trees are of another version of scikit-learn", file=self._path)
-        nodes = np.ascontiguousarray(state["nodes"]).view(NODE_DTYPE)
-        n, n_features = len(nodes), state.pop("n_features")
-        inner = nodes["left_child"] >= 0
-        # The compiled code follows these numbers unchecked.
-        for child in ("left_child", "right_child"):
-            after = nodes[child][inner] > np.flatnonzero(inner)
-            if not (after & (nodes[child][inner] < n)).all():
-                raise DataError("a tree whose branches lead nowhere", file=self._path)
-        if not ((nodes["feature"][inner] >= 0) & (nodes["feature"][inner] < n_features)).all():
-            raise DataError("a tree that asks for columns that are not there", file=self._path)
-        if state["values"].shape != (n, 1, 1) or not n:
-            raise DataError("a tree without values", file=self._path)
-        tree = Tree(n_features, np.ones(1, dtype=np.intp), 1)
-        tree.__setstate__({**state, "node_count": n, "nodes": nodes})
-        return tree
+def _tree(nodes: np.ndarray, values: np.ndarray, n_features: int, max_depth: int) -> Any:
+    """A tree of scikit-learn; its compiled code follows the numbers of the nodes unchecked."""
+    from sklearn.tree._tree import NODE_DTYPE, Tree
+
+    if nodes.dtype != np.uint8 or nodes.ndim != 1 or nodes.size % NODE_DTYPE.itemsize:
+        raise DataError("the trees are of another version of scikit-learn")
+    nodes = np.ascontiguousarray(nodes).view(NODE_DTYPE)
+    n = len(nodes)
+    children = np.stack([nodes["left_child"], nodes["right_child"]])
+    inner = (children != -1).any(axis=0)
+    # Children that follow their parents: every way through the tree ends.
+    if not (children[:, inner] > np.flatnonzero(inner)).all() or not (children < n).all():
+        raise DataError("a tree whose branches lead nowhere")
+    features = nodes["feature"][inner]
+    if not 0 < n_features < 2**31 or not ((features >= 0) & (features < n_features)).all():
+        raise DataError("a tree that asks for columns that are not there")
+    if not n or values.shape != (n, 1, 1) or not np.isfinite(values).all():
+        raise DataError("a tree without values")
+    tree = Tree(n_features, np.ones(1, dtype=np.intp), 1)
+    state = {"max_depth": max_depth, "node_count": n, "nodes": nodes, "values": values}
+    tree.__setstate__(state)
+    return tree
 
 
 def _is_a(value: Any, module: str, name: str) -> bool:

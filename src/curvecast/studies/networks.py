@@ -67,7 +67,7 @@ def train(
     """Train one repeat of a network for the task's `n_epochs`; divergence ends it.
 
     `configuration` is the incumbent of the study under `study` (default: the definition's own),
-    `base` that of the study that this one started from (`configuration_of`), and `start` an npz of
+    `base` that of the study that this one started from (`configuration_of`), and `start` the weights of
     the network under `weights`; tensors that do not fit are drawn. Raises DataError where the
     configuration is impossible for the task's data, of which `raw` are the files.
     """
@@ -78,7 +78,7 @@ def train(
     seed = seed_from("network", name, repeat)
     began = time.perf_counter()
     session = task.start(config, seed)
-    transferred = session.transfer(read_arrays(start)) if start else []
+    transferred = session.transfer(read_arrays(start)[0]) if start else []
     logs: Logs = {}
     for _ in epochs_of(session, logs, task.target, task.n_epochs):
         pass

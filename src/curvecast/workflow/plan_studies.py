@@ -275,7 +275,10 @@ class Studies:
             study = definition.get(key)
             files[key] = self.files("evaluations", "training", study=study) if study else []
         folder = f"{self.results}/networks/{definition.get('weights')}/repeat={wildcards.repeat}"
-        return {**files, "weights": f"{folder}/weights.npz" if "weights" in definition else []}
+        return {
+            **files,
+            "weights": f"{folder}/weights.safetensors" if "weights" in definition else [],
+        }
 
     def network_for_job(self, wildcards: Any) -> Definition:
         """What one training has to know of its network's definition."""

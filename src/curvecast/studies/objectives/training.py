@@ -209,12 +209,12 @@ def curves_of(
 def _checkpoint(trial: Trial) -> Path | None:
     if trial.directory is None:
         return None
-    return trial.directory / "checkpoints" / f"{'-'.join(map(str, trial.id))}.npz"
+    return trial.directory / "checkpoints" / f"{'-'.join(map(str, trial.id))}.safetensors"
 
 
 def _load(path: Path, session: Session) -> Logs:
     """Continue the session from a checkpoint; returns the logs up to there."""
-    arrays = files.read_arrays(path)
+    arrays, _ = files.read_arrays(path)
     logs = {k.removeprefix("log:"): v.tolist() for k, v in arrays.items() if k.startswith("log:")}
     state = {k: v for k, v in arrays.items() if not k.startswith("log:")}
     session.resume(len(next(iter(logs.values()))) - 1, state)
