@@ -32,6 +32,11 @@ rule all:
 
 
 onstart:
+    # Snakemake's own locks end when any other run in this folder does.
+    try:
+        LOCKS.append(locked(f"{RESULTS}/.lock", "another run is writing to this folder"))
+    except DataError as error:
+        raise WorkflowError(f"{error}") from None
     # A limit on submissions per second is for clusters. Here it would only start one timer more
     # after every job, each of which makes the scheduler look at all ready jobs every second.
     if workflow.local_exec:

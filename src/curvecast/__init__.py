@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,3 +34,20 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def _end_with(scheduler: int) -> None:
+    """Kill this process as soon as there is none with the id `scheduler`."""
+    try:
+        while True:
+            os.kill(scheduler, 0)
+            time.sleep(0.5)
+    except OSError:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+# A job of the workflow ends with its Snakemake, also while it still imports: when that is killed,
+# the next run does the job again, and the old one must not work beside it.
+if "CURVECAST_SCHEDULER" in os.environ:
+    _scheduler = int(os.environ["CURVECAST_SCHEDULER"])
+    threading.Thread(target=_end_with, args=[_scheduler], daemon=True).start()

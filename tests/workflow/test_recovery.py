@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from curvecast.files import locked
+
 from .conftest import Project
 
 KILLS = 20
@@ -98,6 +100,16 @@ def test_twenty_kills_change_no_table(fresh: Callable[[], Project]) -> None:
     assert start(project).wait(600) == 0, said_in(project)
     assert bytes_of(project) == expected
     assert {"snakemake", "job"} == set(killed)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(fresh: Callable[[], Project]) -> None:
+    project, target = fresh(), "out/curves/mine.parquet"
+    with locked(project.folder / "out/.lock", "the first run"):
+        done = project.snakemake("--cores", "1", target)
+        assert done.returncode != 0
+        assert "out/.lock: another run is writing to this folder" in done.stdout + done.stderr
+        assert project.planned(target) == {"curves of mine"}
+    project.run(target)
 
 
 def test_a_full_disk_leaves_nothing_that_looks_whole(project: Project, tmp_path: Path) -> None:

@@ -4,15 +4,18 @@ import os
 import sys
 from pathlib import Path
 
+# Of the Snakemake that started this one, on whichever machine; jobs end with this process.
+os.environ["CURVECAST_SCHEDULER"] = str(os.getpid())
+
 from snakemake import sourcecache
 from snakemake.exceptions import WorkflowError
 
-from curvecast import DataError, files
+from curvecast import DataError
 from curvecast.curves import collection_of
 from curvecast.data import preflight, registry
+from curvecast.files import claim, locked
 from curvecast.report import closing, figures, tables
 from curvecast.report.page import about
-from curvecast.workflow import job
 from curvecast.workflow.config import load
 from curvecast.workflow.plan import RANKED_SETS, SEARCHES, Plan
 from curvecast.workflow.plan_studies import FOLDERS
@@ -23,7 +26,7 @@ MAIN_PROCESS = workflow.is_main_process
 try:
     settings = load(config)
     if MAIN_PROCESS:
-        LOCK = files.claim(Path(".snakemake"), Path(settings.results))
+        LOCKS = [claim(Path(".snakemake"), Path(settings.results))]
     plan = Plan(settings, root=workflow.basedir, first=MAIN_PROCESS)
 except DataError as error:
     raise WorkflowError(f"{error}") from None
@@ -46,8 +49,6 @@ os.environ.update(
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     # Scripts import the library from here, without its installation.
     PYTHONPATH=f"{workflow.basedir}/src",
-    # Jobs end with this process.
-    **{job.SCHEDULER_VARIABLE: str(os.getpid())},
     # Jobs learn of mirrors this way: in params, a path of this machine would rerun them elsewhere.
     CURVECAST_MIRROR=os.pathsep.join(map(str, preflight.mirrors(settings.data.mirrors))),
 )
