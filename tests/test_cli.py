@@ -50,7 +50,10 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_predict_prints_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(folder, "predict", "--beat", "0.2") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "err after 20 epochs by ridge; 80 % interval; beats: P(better than 0.2)"
+    assert lines[0] == (
+        "err after 20 epochs by ridge from 40 finished runs; 80 % interval; "
+        "beats: P(better than 0.2)"
+    )
     assert lines[1].split() == ["run", "seen", "epoch", "mean", "low", "high", "beats", "note"]
     assert [line.split()[:3] for line in lines[2:]] == [["r0", "5", "5"], ["r1", "5", "5"]]
 

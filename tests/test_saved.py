@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import curvecast
-from curvecast import DataError, saved
+from curvecast import CurveSet, DataError, saved
 from curvecast.data.readers.table import read_curves
+from curvecast.files import read_arrays, write_arrays
 from curvecast.predictors import storage
-from curvecast.saved import Runs, Saved
+from curvecast.saved import Saved
 
 TableOf = Callable[..., pd.DataFrame]
 
@@ -43,7 +48,7 @@ def under_way(tmp_path: Path, table_of: TableOf) -> Path:
     return tmp_path / "runs.csv"
 
 
-def opened(model: Path, under_way: Path) -> tuple[Saved, Runs]:
+def opened(model: Path, under_way: Path) -> tuple[Saved, CurveSet]:
     loaded = saved.load(model)
     return loaded, saved.read_runs(under_way, loaded)
 
@@ -57,18 +62,18 @@ def test_a_saved_model_is_the_model(model: Path) -> None:
     assert loaded.like.log_columns == ("hp_lr",)
     assert loaded.like.direction == "minimize"
     assert list(loaded.like.configs["hp_optimizer"].dtype.categories) == ["adam", "sgd"]
-    assert loaded.best == pytest.approx(curves.final.min())
+    assert loaded.bar(curves) == (pytest.approx(curves.final.min()), "the best finished run")
     one, other = fresh.predictor.predict(curves, 5), loaded.predictor.predict(curves, 5)
     np.testing.assert_array_equal(one.mean, other.mean)
     assert type(curvecast.load_predictor(model)) is type(fresh.predictor)
 
 
 def test_runs_are_read_as_they_are(model: Path, under_way: Path) -> None:
-    _, runs = opened(model, under_way)
-    assert runs.seen.tolist() == [5, 8, 2, 6, 20]
-    assert runs.diverged.tolist() == [False, False, False, True, False]
-    assert runs.curves.configs["id"].tolist() == [f"r{i}" for i in range(5)]
-    assert np.isnan(runs.curves.values[0, 5:]).all()
+    loaded, runs = opened(model, under_way)
+    assert saved.predictions(loaded, runs)["seen"].tolist() == [5, 8, 2, 6, 20]
+    assert np.isinf(runs.values).sum(axis=1).tolist() == [0, 0, 0, 1, 0]
+    assert runs.configs["id"].tolist() == [f"r{i}" for i in range(5)]
+    assert np.isnan(runs.values[0, 5:]).all()
 
 
 def test_predictions_are_made_at_the_last_fitted_epoch(
@@ -77,16 +82,17 @@ def test_predictions_are_made_at_the_last_fitted_epoch(
     loaded, runs = opened(model, under_way)
     rows = saved.predictions(loaded, runs, beat=0.2)
     assert rows["epoch"].tolist()[:2] == [5, 5]
-    assert rows["epoch"][4] == 10
+    assert pd.isna(rows["epoch"][4])
     assert rows["note"].tolist() == [
         "",
         "",
         "too early: the first epoch for a prediction is 5",
         "diverged",
-        "",
+        "finished",
     ]
     final = table_of(5)["err_20"]
-    for row in (0, 1, 4):
+    assert (rows.loc[4, ["mean", "low", "high"]] == final[4]).all()
+    for row in (0, 1):
         assert rows["low"][row] < rows["mean"][row] < rows["high"][row]
         assert rows["mean"][row] == pytest.approx(final[row], abs=0.03)
         # smaller is better: beaten where the prediction lies below
@@ -98,9 +104,8 @@ def test_an_epoch_hides_what_comes_after_it(model: Path, under_way: Path) -> Non
     loaded, runs = opened(model, under_way)
     at_five = saved.predictions(loaded, runs, epoch=5)
     assert at_five["epoch"][4] == 5
-    changed = Runs(runs.curves, runs.seen, runs.diverged)
-    changed.curves.values[4, 5:] = 9.0
-    assert saved.predictions(loaded, changed, epoch=5)["mean"][4] == at_five["mean"][4]
+    runs.values[4, 5:] = 9.0
+    assert saved.predictions(loaded, runs, epoch=5)["mean"][4] == at_five["mean"][4]
     with pytest.raises(DataError, match="not fitted for epoch 7, only for 5, 10"):
         saved.predictions(loaded, runs, epoch=7)
 
@@ -109,23 +114,23 @@ def test_decisions_follow_the_probability(model: Path, under_way: Path) -> None:
     loaded, runs = opened(model, under_way)
     worse = 1 - saved.predictions(loaded, runs, beat=0.15)["beats"]
     decided = saved.decisions(loaded, runs, beat=0.15, delta=0.9)
-    for row in (0, 1, 4):
-        assert decided.probability[row] == worse[row]
-        assert decided.stop[row] == (worse[row] >= decided.level[row])
+    for row in (0, 1):
+        assert decided["worse"][row] == worse[row]
+        stops = worse[row] >= decided["stops_at"][row]
+        assert (decided["decision"][row] == "stop") == stops
     lenient = saved.decisions(loaded, runs, beat=0.5, delta=0.9)
-    assert [decided.stop[0], lenient.stop[0]] == [True, False]
-    assert (decided.stop[2], decided.reason[2]) == (False, "")
-    assert (decided.stop[3], decided.reason[3]) == (True, "diverged")
+    assert [decided["decision"][0], lenient["decision"][0]] == ["stop", "go on"]
+    assert decided.loc[2, ["decision", "reason"]].tolist() == [
+        "go on",
+        "too early: the first epoch for a prediction is 5",
+    ]
+    assert decided.loc[3, ["decision", "reason"]].tolist() == ["stop", "diverged"]
+    assert decided.loc[4, ["decision", "reason"]].tolist() == ["go on", "finished"]
 
 
 @pytest.mark.parametrize(
     ("column", "cell", "message"),
     [
-        (
-            "optimizer",
-            "rmsprop",
-            r"row 2 .*column optimizer: 'rmsprop' is no value .*\(adam, sgd\)",
-        ),
         ("lr", "fast", r"column lr: 'fast' is text"),
         ("err_3", "oops", r"row 2 .*column err_3: 'oops' is not a number"),
     ],
@@ -157,10 +162,121 @@ def test_too_few_runs_to_fit_on(tmp_path: Path, table_of: TableOf) -> None:
         saved.train("ridge", curves)
 
 
+def test_a_category_that_no_training_run_has_is_answered(model: Path, under_way: Path) -> None:
+    frame = pd.read_csv(under_way, dtype=str)
+    frame.loc[1, "optimizer"] = "rmsprop"
+    frame.to_csv(under_way, index=False)
+    loaded, runs = opened(model, under_way)
+    assert runs.configs["hp_optimizer"][1] == "rmsprop"
+    assert np.isfinite(saved.predictions(loaded, runs)["mean"][[0, 1]]).all()
+
+
 def test_a_file_without_all_parts_is_named(tmp_path: Path) -> None:
     storage.write(tmp_path / "part", {"model": "ridge"})
-    with pytest.raises(DataError, match="part: the file lacks 'epochs'"):
+    with pytest.raises(DataError, match=r"part: not a complete saved model \('settings'\)"):
         saved.load(tmp_path / "part")
+
+
+def test_a_model_that_answers_otherwise_than_before_is_refused(model: Path, tmp_path: Path) -> None:
+    arrays, meta = read_arrays(model)
+    for array in arrays.values():
+        if array.dtype == float and array.ndim == 1:
+            array += 1.0
+    write_arrays(arrays, tmp_path / "changed", meta)
+    with pytest.raises(DataError, match="changed: not a complete saved model"):
+        saved.load(tmp_path / "changed")
+
+
+FUZZED = {
+    "ridge": {},
+    "extra_trees": {"max_trees": 10, "max_features": 0.5},
+    "nusvr_rbf": {"draws": 3},
+    "cnn": {"epochs": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def hostile(model: Path) -> Path:
+    """A folder with saved models of several kinds."""
+    curves = read_curves(model.with_name("finished.csv"), "err_{epoch}", "minimize", id="run")
+    for name, options in FUZZED.items():
+        made = saved.train(name, curves.take(range(16)), [0.25], options=options)
+        saved.save(made, model.with_name(name))
+    return model.parent
+
+
+@pytest.mark.parametrize("name", FUZZED)
+def test_a_damaged_model_is_refused_or_the_same(name: str, hostile: Path, tmp_path: Path) -> None:
+    whole, rng = (hostile / name).read_bytes(), np.random.default_rng(0)
+    expected = saved.load(hostile / name)
+    for _ in range(250):
+        content = bytearray(whole)
+        at = int(rng.integers(len(content)))
+        end = at + int(rng.choice([0, 1, 8, 1000]))
+        kind = rng.integers(4)
+        if kind == 0:
+            content[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            del content[at:end]
+        elif kind == 2:
+            content[at:end] = rng.bytes(end - at)
+        else:
+            content[at:at] = content[at:end]
+        (tmp_path / "file").write_bytes(content)
+        try:
+            again = saved.load(tmp_path / "file")
+        except DataError:
+            continue
+        assert bytes(content) == whole or saved._answers(again).tolist() == (
+            saved._answers(expected).tolist()
+        )
+
+
+def _nodes(tree: Any) -> list[tuple[Any, Any]]:
+    """Every place in a tree of JSON: its container and its key."""
+    inner = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    places = [(tree, key) for key, _ in inner]
+    for container, key in list(places):
+        if isinstance(container[key], dict | list):
+            places += _nodes(container[key])
+    return places
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FUZZED)
+def test_a_model_that_somebody_made_ends_in_one_clear_error(
+    name: str, hostile: Path, tmp_path: Path
+) -> None:
+    """Changed numbers, names and structure under a digest that fits: no traceback, no signal."""
+    rng = np.random.default_rng(1)
+    arrays, meta = read_arrays(hostile / name)
+    text, refused = json.dumps(meta), 0
+    for _ in range(250):
+        tensors, head = {k: v.copy() for k, v in arrays.items()}, json.loads(text)
+        if rng.random() < 0.5:
+            places = _nodes(head)
+            container, key = places[rng.integers(len(places))]
+            other = places[rng.integers(len(places))]
+            odd = [None, -1, 0, 2**70, -(2**40), 1e308, math.nan, "", "x", [], {}, True]
+            odd.append(copy.deepcopy(other[0][other[1]]))
+            container[key] = odd[rng.integers(len(odd))]
+        else:
+            key = sorted(tensors)[rng.integers(len(tensors))]
+            array = tensors[key]
+            if rng.random() < 0.3 or not array.size:
+                tensors[key] = [array[:0], array.ravel()[:-1], array.astype(np.int8), array[None]][
+                    rng.integers(4)
+                ]
+            else:
+                raw = array.reshape(-1).view(np.uint8)
+                raw[rng.integers(len(raw), size=3)] = rng.integers(256, size=3)
+                tensors[key] = raw.view(array.dtype).reshape(array.shape)
+        write_arrays(tensors, tmp_path / "file", head)
+        try:
+            saved.load(tmp_path / "file")
+        except DataError:
+            refused += 1
+    assert refused > 50
 
 
 def test_reading_imports_no_torch_for_a_ridge(model: Path) -> None:

@@ -1,13 +1,14 @@
 """The command `curvecast`: fit a predictor on finished runs, and ask it about runs under way.
 
 Exit status: 0 done (for `stop`: every run goes on), 1 an error about data, 2 wrong usage,
-3 `stop` says of at least one run that it should end.
+3 `stop` says of at least one run that it should end, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-DONE, BAD_DATA, STOP = 0, 1, 3
+    from curvecast.curves import CurveSet
+    from curvecast.saved import Saved
+
+DONE, BAD_DATA, STOP, INTERRUPTED = 0, 1, 3, 130
 _DIGITS = 4
 _ROLES = {
     "architecture": "columns of the architecture",
@@ -28,14 +32,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
     # Not above: `curvecast --help` answers before pandas and scikit-learn are there.
-    from curvecast.curves import DataError
+    from curvecast.files import DataError
 
     answer: Callable[[argparse.Namespace], int] = options.answer
     try:
-        return answer(options)
-    except DataError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        status = answer(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # who reads the answer has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BAD_DATA
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except DataError as error:
+        problem = str(error)
+    except ImportError as error:
+        problem = f"{error}; is a package missing, an extra of curvecast?"
+    except OSError as error:
+        problem = f"file {error.filename}: {error.strerror}"
+    print(f"Error: {problem}", file=sys.stderr)
+    return BAD_DATA
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,13 +95,42 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _ask(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="file that `curvecast fit` or the workflow saved")
     parser.add_argument(
-        "curves", help="table of the runs, CSV or Parquet; epochs to come are empty"
+        "model",
+        nargs="?",
+        help="file that `curvecast fit` or the workflow saved; without it a network answers that "
+        "has seen other trainings",
+    )
+    parser.add_argument(
+        "curves",
+        help="runs: a table, CSV or Parquet, epochs to come are empty; without a model "
+        "also the log of a tool",
     )
     parser.add_argument("--curve-columns", default="", help="their names, if not those fitted on")
+    parser.add_argument("--metric", help="to predict, without a model")
+    parser.add_argument("--direction", choices=("maximize", "minimize"), help="without a model")
+    parser.add_argument("--epochs", type=int, help="of a complete run, without a model")
     parser.add_argument("--beat", type=float, help="value to beat (the best finished run's)")
     parser.add_argument("--format", choices=("text", "csv", "json"), default="text")
+
+
+def _asked(options: argparse.Namespace) -> tuple[Saved, CurveSet, float, str]:
+    """The model, the runs, the value to beat and what that is."""
+    from curvecast import saved
+    from curvecast.files import DataError
+
+    named = {key: getattr(options, key) for key in ("metric", "direction", "epochs")}
+    if options.model is None:
+        model, runs = saved.without_training(options.curves, **named)
+    elif given := [key for key, value in named.items() if value is not None]:
+        raise DataError(f"the model has a {given[0]} of its own", file=options.model)
+    else:
+        model = saved.load(options.model)
+        runs = saved.read_runs(options.curves, model, options.curve_columns)
+    if options.beat is not None:
+        return model, runs, options.beat, f"{options.beat:.{_DIGITS}g}"
+    beat, meaning = model.bar(runs)
+    return model, runs, beat, f"{beat:.{_DIGITS}g}, {meaning}"
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -100,6 +145,7 @@ def _fit(options: argparse.Namespace) -> int:
         options.fractions or saved.FRACTIONS,
         seed=options.seed,
         curve_columns=options.curve_columns,
+        id=options.id,
     )
     saved.save(model, options.out)
     for note in curves.notes:
@@ -112,43 +158,27 @@ def _fit(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from curvecast import saved
 
-    model = saved.load(options.model)
-    runs = saved.read_runs(options.curves, model, options.curve_columns)
-    beat = model.best if options.beat is None else options.beat
+    model, runs, beat, shown = _asked(options)
     frame = saved.predictions(model, runs, epoch=options.epoch, beat=beat, level=options.level)
     title = (
-        f"{model.like.metric} after {model.like.last_epoch} epochs by {model.model}; "
-        f"{100 * options.level:g} % interval; beats: P(better than {beat:.{_DIGITS}g})"
+        f"{runs.metric} after {runs.last_epoch} epochs by {model.model} from {len(model.finals)} "
+        f"finished runs; {100 * options.level:g} % interval; beats: P(better than {shown})"
     )
     _print(frame, options.format, title=title)
     return DONE
 
 
 def _stop(options: argparse.Namespace) -> int:
-    import pandas as pd
-
     from curvecast import saved
 
-    model = saved.load(options.model)
-    runs = saved.read_runs(options.curves, model, options.curve_columns)
-    beat = model.best if options.beat is None else options.beat
-    decision = saved.decisions(model, runs, beat=beat, delta=options.delta)
-    frame = pd.DataFrame(
-        {
-            "run": runs.curves.configs["id"],
-            "decision": pd.Series(decision.stop).map({True: "stop", False: "go on"}),
-            "worse": decision.probability,
-            "stops_at": decision.level,
-            "reason": decision.reason,
-        }
-    )
-    frame.loc[frame["worse"].isna(), "reason"] = "too early to say"
+    model, runs, beat, shown = _asked(options)
+    frame = saved.decisions(model, runs, beat=beat, delta=options.delta)
     title = (
-        f"worse: P(ends worse than {beat:.{_DIGITS}g}); a run stops where that reaches stops_at, "
+        f"worse: P(ends worse than {shown}); a run stops where that reaches stops_at, "
         f"so that {100 * options.delta:g} % of the winners survive"
     )
     _print(frame, options.format, title=title)
-    return STOP if decision.stop.any() else DONE
+    return STOP if (frame["decision"] == "stop").any() else DONE
 
 
 def _print(frame: pd.DataFrame, style: str, *, title: str) -> None:

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from curvecast.curves import CurveSet
+from curvecast.data import logs
 from curvecast.data.cells import counted, numbers, read_table, setting
 from curvecast.data.columns import epoch_columns
 from curvecast.files import DataError
 from curvecast.predictors import make_predictor, storage
 from curvecast.predictors.base import Predictor
 from curvecast.protocol import seed_from, tau_grid
-from curvecast.stopping.accounting import Record
-from curvecast.stopping.rule import Decision
+from curvecast.stopping.rule import stops
 from curvecast.stopping.rules.predicted import Predicted, probability_worse
 
-_PARTS = ("model", "predictor", "finals", "curve_columns", "first_epoch")
-_FACTS = ("epochs", "metric", "direction", "name", "source")
+_PARTS = ("model", "predictor", "taus", "finals", "curve_columns", "first_epoch", "id")
+_FACTS = ("values", "epochs", "metric", "direction", "name", "source", "log_columns")
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+# Loading asks a model about so many of its training runs, at so many epochs: it has to answer as
+# it did when it was saved, to a share of the standard deviation that other machines' sums need.
+_TRIED_RUNS, _TRIED_TAUS, _TOLERANCE = 2, 8, 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
 class Saved:
     """A fitted predictor with what is needed to show it further runs.
 
@@ -34,12 +39,14 @@ class Saved:
     ----------
     model : its name.
     predictor : fitted at `taus`.
-    like : a CurveSet without runs: the columns, categories, epochs and direction that runs need.
+    like : up to two of the training runs: the columns, categories, epochs and direction that
+        runs need, and what loading tries the predictor on.
     taus : epochs at which it can predict, increasing.
     finals : finite final values of the training runs, shape (n_runs,).
     curve_columns : pattern of the curve's columns in a table; "" where it is not known.
     first_epoch : trained epochs behind the first such column; None where the number in its name
         is that.
+    id : column that names the runs; "" where it is not known.
     """
 
     model: str
@@ -49,15 +56,19 @@ class Saved:
     finals: np.ndarray
     curve_columns: str = ""
     first_epoch: int | None = None
+    id: str = ""
 
-    @property
-    def best(self) -> float:
-        """The best final value of the training runs."""
-        return float(self.like.sign * (self.like.sign * self.finals).max())
+    def bar(self, runs: CurveSet) -> tuple[float, str]:
+        """The value that runs have to beat, and what it is.
 
-    def epoch_for(self, seen: int) -> int | None:
-        """The last fitted epoch among the first `seen` trained ones; None where there is none."""
-        return max((tau for tau in self.taus if tau <= seen), default=None)
+        It is the best final value of the training runs, or where there was none the best value
+        that the runs have reached so far.
+        """
+        known = self.finals if len(self.finals) else runs.values[np.isfinite(runs.values)]
+        if not len(known):
+            return np.nan, "no value yet"
+        best = float(self.like.sign * (self.like.sign * known).max())
+        return best, "the best finished run" if len(self.finals) else "the best value so far"
 
 
 def train(
@@ -69,76 +80,93 @@ def train(
     options: Mapping[str, Any] | None = None,
     curve_columns: str = "",
     first_epoch: int | None = None,
+    id: str | None = None,
 ) -> Saved:
     """Fit a model on all complete runs of a collection.
 
     Parameters
     ----------
-    fractions : of the curve, after which it can predict.
+    fractions : of the curve, after which it can predict; a model that needs no training runs can
+        after every epoch.
     seed : default: from the names of data set and model.
 
     Raises
     ------
-    DataError : fewer than four complete runs, an unknown model or option.
+    DataError : fewer than four complete runs for a model that needs any, an unknown model or
+        option.
     """
-    complete = np.isfinite(curves.final)
-    if complete.sum() < 4:
+    complete = curves.take(np.isfinite(curves.final))
+    seed = seed_from(curves.name, model) if seed is None else seed
+    predictor = make_predictor(model, seed=seed, **(options or {}))
+    if predictor.needs_training and len(complete) < 4:
         raise DataError(
-            f"{int(complete.sum())} runs have a final value, at least 4 are needed to fit on",
+            f"{len(complete)} runs have a final value, at least 4 are needed to fit on",
             file=curves.name,
         )
-    taus = [tau for tau in tau_grid(curves.last_epoch, fractions) if tau >= curves.epochs[0]]
-    seed = seed_from(curves.name, model) if seed is None else seed
-    predictor = make_predictor(model, seed=seed, **(options or {})).fit(curves, taus)
+    grid = tau_grid(curves.last_epoch, fractions) if predictor.needs_training else curves.epochs
+    taus = [int(tau) for tau in grid if max(curves.epochs[0], 1) <= tau < curves.last_epoch]
+    begun = np.isfinite(complete.values[:, complete.seen(taus[0])]).any(axis=1)
     return Saved(
         model=model,
-        predictor=predictor,
-        like=curves.take([]),
+        predictor=predictor.fit(complete, taus),
+        like=complete.take(np.flatnonzero(begun)[:_TRIED_RUNS]),
         taus=tuple(taus),
-        finals=curves.final[complete],
+        finals=complete.final,
         curve_columns=curve_columns,
         first_epoch=first_epoch,
+        id=id or "",
     )
 
 
 def save(saved: Saved, path: str | Path) -> None:
     """Write a model; see `curvecast.predictors.storage` for the format."""
     like = saved.like
-    content = {key: getattr(saved, key) for key in _PARTS} | {
-        key: getattr(like, key) for key in _FACTS
-    }
+    content = {key: getattr(saved, key) for key in _PARTS}
+    content |= {key: getattr(like, key) for key in _FACTS}
     content |= {
-        "columns": {
-            name: list(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else None
-            for name, dtype in like.configs.dtypes.items()
-        },
-        "taus": list(saved.taus),
-        "log_columns": list(like.log_columns),
-        "series": list(like.series),
+        "settings": {name: _plain(column) for name, column in like.configs.items()},
+        "series": dict(like.series),
+        "answers": _answers(saved),
     }
     storage.write(path, content)
 
 
+def _plain(column: pd.Series) -> tuple[list[Any], list[Any] | None]:
+    """The cells of a column, and its categories if it has any."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.tolist(), column.cat.categories.tolist()
+    return column.tolist(), None
+
+
+def _answers(saved: Saved) -> np.ndarray:
+    """Means and standard deviations of `like`, shape (n_tried, 2, n_runs)."""
+    if not len(saved.like):
+        return np.zeros((0, 2, 0))
+    tried = saved.taus[:: -(-len(saved.taus) // _TRIED_TAUS)]
+    predicted = [saved.predictor.predict(saved.like, tau) for tau in tried]
+    return np.array([[p.mean, p.std] for p in predicted])
+
+
 def load(path: str | Path) -> Saved:
-    """Read a model. Raises DataError for a file that `save` did not write whole."""
+    """Read a model, and try it. Raises DataError for a file that `save` did not write whole."""
     content = storage.read(path)
     try:
-        empty = np.zeros((0, len(content["epochs"])))
-        columns = {
-            name: pd.Series([], dtype=float if known is None else pd.CategoricalDtype(known))
-            for name, known in content["columns"].items()
+        configs = {
+            name: cells if known is None else pd.Categorical.from_codes(cells, known)
+            for name, (cells, known) in content["settings"].items()
         }
-        like = CurveSet(
-            configs=pd.DataFrame(columns),
-            values=empty,
-            log_columns=tuple(content["log_columns"]),
-            series=dict.fromkeys(content["series"], empty),
-            **{key: content[key] for key in _FACTS},
-        )
-        parts = {key: content[key] for key in _PARTS}
-        return Saved(like=like, taus=tuple(content["taus"]), **parts)
-    except KeyError as error:
-        raise DataError(f"the file lacks {error}", file=path) from error
+        facts = {key: content[key] for key in _FACTS}
+        like = CurveSet(configs=pd.DataFrame(configs), series=content["series"], **facts)
+        saved = Saved(like=like, **{key: content[key] for key in _PARTS})
+        answers, expected = _answers(saved), content["answers"]
+        tolerance = _TOLERANCE * np.abs(np.nan_to_num(expected[:, 1:]))
+        same = np.isclose(answers, expected, rtol=1e-6, atol=tolerance, equal_nan=True)
+        if not (same.all() and np.isfinite(saved.finals).all() and saved.taus):
+            raise DataError("the model answers otherwise than when it was saved")
+    except storage.BROKEN as error:
+        problem = f"not a complete saved model ({error or type(error).__name__})"
+        raise DataError(problem, file=path) from error
+    return saved
 
 
 def load_predictor(path: str | Path) -> Predictor:
@@ -146,39 +174,23 @@ def load_predictor(path: str | Path) -> Predictor:
 
     Raises
     ------
-    DataError : not a whole saved model, one of a later format, or one with types that are not
+    DataError : not a whole saved model, one of another format, or one with types that are not
         trusted.
     """
     return load(path).predictor
 
 
-@dataclass(frozen=True)
-class Runs:
-    """Runs under way, as a table shows them.
-
-    Attributes
-    ----------
-    curves : with the columns and epochs of the model; NaN where nothing is recorded yet.
-    seen : last epoch of each run with a cell that is not empty, -1 without any; shape (n_runs,).
-    diverged : whether that cell holds something else than a finite number, shape (n_runs,).
-    """
-
-    curves: CurveSet
-    seen: np.ndarray
-    diverged: np.ndarray
-
-
-def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> Runs:
+def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveSet:
     """Read runs for a model from a table with one row per run.
 
     Settings have their names with or without `hp_` or `ap_`; further columns are passed over. An
-    empty cell of a curve is an epoch that is not trained yet, `nan` and `inf` are a run that
-    diverged.
+    empty cell of a curve is an epoch that is not trained yet (NaN), `nan` and `inf` are a run that
+    diverged (inf).
 
     Raises
     ------
-    DataError : names file, row and column: a missing column, text in a column of numbers, a
-        category that the model was not trained with, an epoch after the model's last one.
+    DataError : names file, row and column: a missing column, text in a column of numbers, an
+        epoch after the model's last one.
     """
     path, like = Path(path), saved.like
     cells = read_table(path)
@@ -186,32 +198,24 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> Runs:
     if not pattern:
         raise DataError("which columns hold the curve? Name them, as acc_{epoch}", file=path)
     numbered = epoch_columns(list(cells.columns), pattern, path)
-    first = next(iter(numbered))
-    shift = 0 if saved.first_epoch is None else saved.first_epoch - first
+    shift = 0 if saved.first_epoch is None else saved.first_epoch - next(iter(numbered))
     at = {number + shift: column for number, column in numbered.items()}
     for epoch, column in at.items():
         if epoch not in like.epochs:
             known = f"{like.epochs[0]} to {like.last_epoch}"
             problem = f"epoch {epoch} is none of those that the model knows ({known})"
             raise DataError(problem, file=path, column=column)
-    positions = np.searchsorted(like.epochs, list(at))
+    recorded = numbers(cells, list(at.values()), path)
+    recorded[_written(cells[list(at.values())]) & ~np.isfinite(recorded)] = np.inf
     values = np.full((len(cells), len(like.epochs)), np.nan)
-    values[:, positions] = numbers(cells, list(at.values()), path)
-    written = np.zeros(values.shape, dtype=bool)
-    written[:, positions] = _written(cells[list(at.values())])
-    last = np.where(written, np.arange(values.shape[1]), -1).max(axis=1)
-    curves = replace(
+    values[:, np.searchsorted(like.epochs, list(at))] = recorded
+    return replace(
         like,
-        configs=_settings(cells, like, path),
+        configs=_settings(cells, saved, path),
         values=values,
         series={name: np.full(values.shape, np.nan) for name in like.series},
         name=path.name,
         source=path.name,
-    )
-    return Runs(
-        curves=curves,
-        seen=np.where(last >= 0, like.epochs[last], -1),
-        diverged=(last >= 0) & ~np.isfinite(values[np.arange(len(cells)), last]),
     )
 
 
@@ -222,37 +226,56 @@ def _written(block: pd.DataFrame) -> np.ndarray:
     return np.array([[str(cell).strip() != "" for cell in row] for row in block.to_numpy()])
 
 
-def _settings(cells: pd.DataFrame, like: CurveSet, path: Path) -> pd.DataFrame:
-    """The columns of `like.configs` for the rows of a table."""
-    ids = next((name for name in ("id", "run") if name in cells.columns), None)
+def _settings(cells: pd.DataFrame, saved: Saved, path: Path) -> pd.DataFrame:
+    """The columns of `saved.like.configs` for the rows of a table; new categories stay."""
+    ids = next((name for name in (saved.id, "id", "run") if name in cells.columns), None)
     labels = cells.index if ids is None else cells[ids]
     settings: dict[str, Any] = {"id": [str(label) for label in labels], "group": range(len(cells))}
-    for name in map(str, like.configs.columns):
-        if not name.startswith(("hp_", "ap_")):
+    for name, known in saved.like.configs.items():
+        if not str(name).startswith(("hp_", "ap_")):
             continue
-        dtype = like.configs[name].dtype
-        column = next((c for c in (name[3:], name) if c in cells.columns), None)
+        column = next((c for c in (str(name)[3:], name) if c in cells.columns), None)
         if column is None:
-            raise DataError("the model needs this column", file=path, column=name[3:])
-        categorical = isinstance(dtype, pd.CategoricalDtype)
+            raise DataError("the model needs this column", file=path, column=str(name)[3:])
+        categorical = isinstance(known.dtype, pd.CategoricalDtype)
         values = setting(cells[column], path, categorical=categorical)
-        if isinstance(dtype, pd.CategoricalDtype):
-            unknown = values.notna() & ~values.isin(dtype.categories)
-            for row in values.index[unknown][:1]:
-                known = ", ".join(map(str, dtype.categories))
-                raise DataError(
-                    f"{values[row]!r} is no value that the model was trained with ({known})",
-                    file=path,
-                    row=counted(row),
-                    column=column,
-                )
-        settings[name] = pd.Series(list(values), dtype=dtype)
+        if not categorical and isinstance(values.dtype, pd.CategoricalDtype):
+            row = values.first_valid_index()
+            problem = f"{values[row]!r} is text in a column of numbers"
+            raise DataError(problem, file=path, row=counted(row), column=column)
+        if isinstance(known.dtype, pd.CategoricalDtype):
+            new = values.cat.categories.difference(known.cat.categories)
+            values = values.cat.set_categories([*known.cat.categories, *new])
+        settings[str(name)] = values.reset_index(drop=True)
     return pd.DataFrame(settings)
+
+
+def without_training(
+    path: str | Path,
+    metric: str | None = None,
+    direction: Any = None,
+    epochs: int | None = None,
+) -> tuple[Saved, CurveSet]:
+    """A model that needs no training runs, and the runs of a log to ask it about.
+
+    The model is `pfn`; its context are the finished runs of the same log, none at first.
+
+    Parameters
+    ----------
+    path : log of any tool, or a table, as `curvecast.data.logs.read_log` reads it.
+    metric, direction, epochs : as in `curvecast.data.logs.curves_of`.
+
+    Raises
+    ------
+    DataError : as these raise it.
+    """
+    runs = logs.read(path, metric, direction, epochs=epochs)
+    return train("pfn", runs), runs
 
 
 def predictions(
     saved: Saved,
-    runs: Runs,
+    runs: CurveSet,
     *,
     epoch: int | None = None,
     beat: float | None = None,
@@ -262,15 +285,18 @@ def predictions(
 
     Parameters
     ----------
+    runs : with the columns and epochs of the model; NaN where nothing is recorded yet, inf where
+        a run diverged.
     epoch : see nothing after it; default: for each run the last fitted epoch that it has reached.
-    beat : value to compare with; default: the best final value of the training runs.
+    beat : value to compare with; default: `Saved.bar`.
     level : of the interval.
 
     Returns
     -------
     One row per run: `run, seen` (epochs trained), `epoch` (that the prediction is made at),
     `mean, low, high` (interval), `beats` (probability of ending better than `beat`) and `note`;
-    numbers are NaN with a note where a run diverged or has not reached a fitted epoch.
+    numbers are NaN with a note where a run diverged or has not reached a fitted epoch. A finished
+    run has its final value, unless it is asked about at an `epoch`.
 
     Raises
     ------
@@ -279,52 +305,64 @@ def predictions(
     if epoch is not None and epoch not in saved.taus:
         fitted = ", ".join(map(str, saved.taus))
         raise DataError(f"the model was not fitted for epoch {epoch}, only for {fitted}")
-    beat = saved.best if beat is None else beat
-    rows = pd.DataFrame({"run": runs.curves.configs["id"], "seen": np.maximum(runs.seen, 0)})
-    if epoch is None:
-        at = np.array([saved.epoch_for(int(seen)) or -1 for seen in runs.seen])
-    else:
-        at = np.where(runs.seen >= epoch, epoch, -1)
-    rows["epoch"] = pd.Series(at, dtype="Int64").mask(at < 0)
+    beat = saved.bar(runs)[0] if beat is None else beat
+    last = np.where(~np.isnan(runs.values), np.arange(len(runs.epochs)), -1).max(axis=1)
+    seen = np.where(last >= 0, runs.epochs[last], 0)
+    diverged = (last >= 0) & np.isinf(runs.values[np.arange(len(runs)), last])
+    finished = (seen == runs.last_epoch) & ~diverged & (epoch is None)
+    taus = np.array([-1, *saved.taus])
+    at = taus[np.searchsorted(taus, seen, side="right") - 1]
+    if epoch is not None:
+        at = np.where(seen >= epoch, epoch, -1)
+    rows = pd.DataFrame({"run": runs.configs["id"], "seen": seen})
+    rows["epoch"] = pd.Series(at, dtype="Int64").mask((at < 0) | finished)
     numeric = ["mean", "low", "high", "beats"]
     rows[numeric] = np.nan
     early = f"too early: the first epoch for a prediction is {epoch or saved.taus[0]}"
-    rows["note"] = np.select([runs.diverged, at < 0], ["diverged", early], "")
-    usable = (at > 0) & ~runs.diverged
+    rows["note"] = np.select([diverged, finished, at < 0], ["diverged", "finished", early], "")
+    final, sign = runs.final[finished], runs.sign
+    rows.loc[finished, numeric] = np.column_stack([final] * 3 + [sign * final > sign * beat])
+    usable = (at > 0) & ~diverged & ~finished
     for tau in np.unique(at[usable]):
         here = np.flatnonzero(usable & (at == tau))
-        predicted = saved.predictor.predict(runs.curves.take(here), int(tau))
+        predicted = saved.predictor.predict(runs.take(here), int(tau))
         low, high = predicted.quantile([0.5 - level / 2, 0.5 + level / 2]).T
-        beats = 1 - probability_worse(predicted, saved.like.sign, saved.like.sign * beat)
+        beats = 1 - probability_worse(predicted, sign, sign * beat)
         rows.loc[here, numeric] = np.column_stack([predicted.mean, low, high, beats])
     return rows
 
 
 def decisions(
-    saved: Saved, runs: Runs, *, beat: float | None = None, delta: float = 0.9
-) -> Decision:
-    """Whether to end runs under way, by `Predicted` at the last fitted epoch reached.
-
-    Its probability of ending worse is 1 - `beats` of `predictions`.
+    saved: Saved, runs: CurveSet, *, beat: float | None = None, delta: float = 0.9
+) -> pd.DataFrame:
+    """Whether to end runs under way: those that diverged, and others by the rule `Predicted`.
 
     Parameters
     ----------
-    beat : final value that a run has to beat; default: the best one of the training runs.
+    beat : final value that a run has to beat; default: `Saved.bar`.
     delta : share of the would-be winners that is to survive all decision epochs together.
+
+    Returns
+    -------
+    One row per run: `run, decision` ("stop" or "go on"), `worse` (1 - `beats` of `predictions`),
+    `stops_at` (the `worse` from which on the run ends; NaN where it is too early) and `reason`.
     """
-    n, last = len(saved.finals), saved.like.last_epoch
-    rule = Predicted.of(saved.predictor, n, n, last, delta=delta)
-    bar = saved.like.sign * (saved.best if beat is None else beat)
-    at = np.array([saved.epoch_for(int(seen)) or -1 for seen in runs.seen])
-    decision = Decision(
-        stop=runs.diverged.copy(),
-        probability=np.where(runs.diverged, 1.0, np.nan),
-        reason=np.where(runs.diverged, "diverged", "").astype(object),
-        level=np.full(len(at), np.nan),
+    rows = predictions(saved, runs, beat=beat)
+    n_finished, asked = len(saved.finals), rows["epoch"].notna()
+    n_started = n_finished or len(runs)
+    rule = Predicted.of(saved.predictor, n_finished, n_started, runs.last_epoch, delta=delta)
+    level = np.full(len(runs), np.nan)
+    if delta < 1:
+        level[asked] = rule.levels(rows.loc[asked, "epoch"].to_numpy(dtype=np.int64))
+    diverged = rows["note"] == "diverged"
+    worse = (1 - rows["beats"]).where(asked)
+    stop = stops(level, worse) | diverged
+    return pd.DataFrame(
+        {
+            "run": rows["run"],
+            "decision": stop.map({True: "stop", False: "go on"}),
+            "worse": worse.mask(diverged, 1.0),
+            "stops_at": level,
+            "reason": rows["note"].mask(stop & ~diverged, rule.reason),
+        }
     )
-    for tau in np.unique(at[(at > 0) & ~runs.diverged]):
-        rows = np.flatnonzero((at == tau) & ~runs.diverged)
-        decided = rule.decide(Record(runs.curves.take(rows)), int(tau), bar)
-        for name, values in vars(decided).items():
-            getattr(decision, name)[rows] = values
-    return decision
