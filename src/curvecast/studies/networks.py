@@ -68,8 +68,8 @@ def train(
 
     `configuration` is the incumbent of the study under `study` (default: the definition's own),
     `base` that of the study that this one started from (`configuration_of`), and `start` the
-    weights of the network under `weights`; tensors that do not fit are drawn. Raises DataError where the
-    configuration is impossible for the task's data, of which `raw` are the files.
+    weights of the network under `weights`; tensors that do not fit are drawn. Raises DataError
+    where the configuration is impossible for the task's data, of which `raw` are the files.
     """
     config = load_configuration(configuration or definition["configuration"])
     task = task_of(definition, raw, base)
