@@ -209,7 +209,7 @@ def rate_factors(
     """Share of the learning rate in epoch 1, ..., last; shape (runs,)."""
     x, decay = (epoch - 1) / last, settings["decay"]
     warm = min(1.0, epoch / max(1, round(0.1 * last)))
-    factors = {
+    factors: dict[str, np.ndarray | float] = {
         "constant": 1.0,
         "step": decay ** ((x >= 0.5) + (x >= 0.75)),
         "cosine": 0.5 * (1 + math.cos(math.pi * x)),
@@ -219,7 +219,10 @@ def rate_factors(
         "exponential": decay ** (2 * x),
     }
     schedule = settings["schedule"]
-    return np.select([schedule == name for name in factors], list(factors.values()))
+    return np.select(
+        [schedule == name for name in factors],
+        [np.broadcast_to(factor, schedule.shape) for factor in factors.values()],
+    )
 
 
 def train(recipe: Recipe) -> dict[str, np.ndarray]:
@@ -305,7 +308,8 @@ def class_weights(y: Tensor, n_classes: int) -> Tensor:
 @torch.no_grad()
 def _evaluate(networks: Networks, data: Samples) -> dict[str, np.ndarray]:
     """All metrics on the first training and validation samples, arrays of shape (runs,)."""
-    runs, size, log = len(networks.weights), networks.style.log_samples, {}
+    runs, size = len(networks.weights), networks.style.log_samples
+    log: dict[str, np.ndarray] = {}
     for part, x, y in (("train", data.x_train, data.y_train), ("val", data.x_val, data.y_val)):
         inputs, targets = torch.from_numpy(x[:size]), torch.from_numpy(y[:size])
         outputs = networks.outputs(

@@ -82,13 +82,15 @@ def _scaled(samples: Samples, rng: np.random.Generator) -> Samples:
     if rng.random() < 0.125:
         x = x * 10 ** rng.uniform(-1, 1, x.shape[1:]) + rng.uniform(-1, 1, x.shape[1:])
     x = x.astype(np.float32)
-    changes: dict[str, np.ndarray] = {"x_train": x[:n_train], "x_val": x[n_train:]}
-    if not samples.n_classes:
-        unit = 10 ** rng.uniform(-1, 1.5) if rng.random() < 0.3 else 1.0
-        centre, spread = samples.y_train.mean(), samples.y_train.std() + 1e-6
-        changes["y_train"] = ((samples.y_train - centre) / spread * unit).astype(np.float32)
-        changes["y_val"] = ((samples.y_val - centre) / spread * unit).astype(np.float32)
-    return replace(samples, **changes)
+    samples = replace(samples, x_train=x[:n_train], x_val=x[n_train:])
+    if samples.n_classes:
+        return samples
+    unit = 10 ** rng.uniform(-1, 1.5) if rng.random() < 0.3 else 1.0
+    centre, spread = samples.y_train.mean(), samples.y_train.std() + 1e-6
+    y_train, y_val = (
+        ((y - centre) / spread * unit).astype(np.float32) for y in (samples.y_train, samples.y_val)
+    )
+    return replace(samples, y_train=y_train, y_val=y_val)
 
 
 # --- tables -------------------------------------------------------------------------------------
