@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from sklearn import datasets
 
 Pair = tuple[np.ndarray, np.ndarray]
+Source = Callable[[int, np.random.Generator], Pair]
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,21 @@ def _scaled(samples: Samples, rng: np.random.Generator) -> Samples:
 # --- tables -------------------------------------------------------------------------------------
 
 
-def _loaded(load: Callable[..., Pair]) -> Callable[[int, np.random.Generator], Pair]:
+def _loaded(load: Callable[..., Pair]) -> Source:
     return lambda n, rng: load(return_X_y=True)
 
 
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**31))
+def _generated(make: Callable[..., Pair], **ranges: tuple[float, float]) -> Source:
+    """A generator of scikit-learn; its parameters are drawn, as integers where the ends are."""
+
+    def source(n: int, rng: np.random.Generator) -> Pair:
+        values = {
+            name: int(rng.integers(*ends)) if isinstance(ends[0], int) else rng.uniform(*ends)
+            for name, ends in ranges.items()
+        }
+        return make(n_samples=n, **values, random_state=int(rng.integers(2**31)))
+
+    return source
 
 
 def _clusters(n: int, rng: np.random.Generator) -> Pair:
@@ -115,19 +126,8 @@ def _clusters(n: int, rng: np.random.Generator) -> Pair:
         n_clusters_per_class=int(rng.integers(1, 3)) if informative > 3 else 1,
         class_sep=rng.uniform(0.3, 2),
         flip_y=0,
-        random_state=_seed(rng),
+        random_state=int(rng.integers(2**31)),
     )
-
-
-def _blobs(n: int, rng: np.random.Generator) -> Pair:
-    x, y = datasets.make_blobs(
-        n,
-        n_features=int(rng.integers(2, 20)),
-        centers=int(rng.integers(3, 15)),
-        cluster_std=rng.uniform(1, 8),
-        random_state=_seed(rng),
-    )
-    return x, y
 
 
 def _words(n: int, rng: np.random.Generator) -> Pair:
@@ -136,17 +136,6 @@ def _words(n: int, rng: np.random.Generator) -> Pair:
     rates = np.exp(rng.uniform(0.2, 1) * rng.standard_normal((n_classes, n_words)) - 2.5)
     y = rng.integers(n_classes, size=n)
     return rng.poisson(rates[y]).astype(float), y
-
-
-def _shells(n: int, rng: np.random.Generator) -> Pair:
-    n_classes = int(rng.integers(2, 5))
-    x, y = datasets.make_gaussian_quantiles(
-        n_samples=n,
-        n_features=int(rng.integers(2, 8)),
-        n_classes=n_classes,
-        random_state=_seed(rng),
-    )
-    return x, y
 
 
 def _parity_of_bits(n: int, rng: np.random.Generator) -> Pair:
@@ -173,15 +162,6 @@ def _teacher_classes(n: int, rng: np.random.Generator) -> Pair:
     x, target = _teacher(n, rng)
     inner = np.linspace(0, 1, int(rng.integers(3, 8)))[1:-1]
     return x, np.searchsorted(np.quantile(target, inner), target)
-
-
-def _friedman(n: int, rng: np.random.Generator) -> Pair:
-    return datasets.make_friedman1(n, int(rng.integers(5, 20)), random_state=_seed(rng))
-
-
-def _sparse_linear(n: int, rng: np.random.Generator) -> Pair:
-    d = int(rng.integers(10, 60))
-    return datasets.make_regression(n, d, n_informative=min(d, 5), random_state=_seed(rng))
 
 
 def _waves(n: int, rng: np.random.Generator) -> Pair:
@@ -299,24 +279,28 @@ def _sums(n: int, rng: np.random.Generator) -> Pair:
     return _one_hot(s[:, :-1], k), s[:, 1:]
 
 
-SOURCES: dict[str, dict[str, Callable[[int, np.random.Generator], Pair]]] = {
+SOURCES: dict[str, dict[str, Source]] = {
     "classes": {
         "digits": _loaded(datasets.load_digits),
         "breast_cancer": _loaded(datasets.load_breast_cancer),
         "wine": _loaded(datasets.load_wine),
         "iris": _loaded(datasets.load_iris),
         "clusters": _clusters,
-        "blobs": _blobs,
+        "blobs": _generated(
+            datasets.make_blobs, n_features=(2, 20), centers=(3, 15), cluster_std=(1.0, 8.0)
+        ),
         "words": _words,
-        "shells": _shells,
+        "shells": _generated(datasets.make_gaussian_quantiles, n_classes=(2, 5), n_features=(2, 8)),
         "parity_of_bits": _parity_of_bits,
         "spirals": _spirals,
         "teacher_classes": _teacher_classes,
     },
     "regression": {
         "diabetes": _loaded(datasets.load_diabetes),
-        "friedman": _friedman,
-        "sparse_linear": _sparse_linear,
+        "friedman": _generated(datasets.make_friedman1, n_features=(5, 20)),
+        "sparse_linear": _generated(
+            partial(datasets.make_regression, n_informative=5), n_features=(10, 60)
+        ),
         "teacher": _teacher,
         "waves": _waves,
         "heavy_tails": _heavy_tails,
