@@ -53,6 +53,20 @@ def test_a_context_that_is_larger_than_allowed_is_drawn_with_the_seed() -> None:
     assert (one.mean != other.mean).all()
 
 
+def test_left_out_runs_are_predicted_from_the_others() -> None:
+    curves = saturating_curves()
+    model = make_predictor("pfn").fit(curves.take(np.arange(50)), [TAU])
+    left_out = model.predict_left_out(TAU)
+    assert left_out is not None
+    changed = curves.take(np.arange(50))
+    changed.values[7, -1] += 0.3
+    again = make_predictor("pfn").fit(changed, [TAU]).predict_left_out(TAU)
+    assert again is not None
+    assert again.mean[7] == left_out.mean[7]
+    assert (again.mean != left_out.mean).sum() > 30
+    assert make_predictor("pfn").fit(curves.take([0]), [TAU]).predict_left_out(TAU) is None
+
+
 @pytest.mark.parametrize("n", [0, 5, 50])
 def test_a_prediction_depends_on_its_run_and_the_context_alone(n: int) -> None:
     curves = losses(400)

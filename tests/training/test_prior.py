@@ -77,8 +77,7 @@ def test_draws_are_finite(n: int) -> None:
             assert not queries[:, -3:].any()  # what a query's end would show
 
 
-def test_vectors_in_training_are_those_in_use() -> None:
-    """The network that is trained sees of recorded runs what the predictor shows it."""
+def test_a_task_holds_the_curves_and_scaled_settings() -> None:
     curves = saturating_curves(60)
     task = next(iter(tasks_of(curves)))
     assert task.sign == 1.0

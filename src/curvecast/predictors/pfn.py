@@ -35,7 +35,7 @@ from curvecast.predictors._prior_features import (
     to_target,
 )
 from curvecast.predictors._prior_network import Network, NumpyOps, Sizes
-from curvecast.predictors.base import Predictor
+from curvecast.predictors.base import Predictor, inner_folds
 from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.scaling import Columns
 
@@ -52,7 +52,7 @@ MODELS = {
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 # Of the file WEIGHTS: other weights are other numbers, and whatever depends on them runs again.
 SHA256 = "25ce2334be4d22a3fc806571967011801e931871786d9838e3b472bfc1c8fbcb"
-MAX_CONTEXT = 200
+MAX_CONTEXT = 128
 # From fewer runs the scale of a setting cannot be told.
 _FEWEST_FOR_SETTINGS = 3
 _CHUNK = 256
@@ -80,6 +80,7 @@ class PriorFitted(Predictor):
         super().__init__(seed=seed)
         self.weights = weights
         self._values, self._epochs = np.zeros((0, 1)), np.zeros(1, dtype=np.int64)
+        self._groups, self._sign = np.zeros(0, dtype=np.int64), 1.0
         self._settings: np.ndarray | None = None
         self._columns: Columns | None = None
 
@@ -89,40 +90,54 @@ class PriorFitted(Predictor):
             rng = np.random.default_rng(self.seed)
             curves = curves.take(np.sort(rng.permutation(len(curves))[:MAX_CONTEXT]))
         self._values, self._epochs = curves.values, curves.epochs
+        self._groups, self._sign = curves.groups, curves.sign
         self._columns = self._settings = None
         finished = np.isfinite(curves.final)
         if finished.sum() >= _FEWEST_FOR_SETTINGS:
             static = features.static(curves)
             columns = Columns.of(static.loc[finished])
             told = _most_telling(columns.apply(static)[finished], curves.final[finished])
-            self._columns = columns = Columns.of(
-                static.loc[finished, [columns.names[i] for i in told]]
-            )
+            names = [columns.names[i] for i in told]
+            self._columns = columns = Columns.of(static.loc[finished, names])
             self._settings = columns.apply(static)
         return self
 
+    def predict_left_out(self, tau: int) -> Prediction | None:
+        """Every finished run from the context without a tenth of it; None where that is no run.
+
+        A context that was drawn out of more runs answers for the drawn ones alone: None too.
+        """
+        finished = np.flatnonzero(np.isfinite(self._values[:, -1]))
+        usable = self._usable(tau)
+        groups = self._groups[finished]
+        if len(self._values) == MAX_CONTEXT or len(np.unique(groups)) < 2:
+            return None
+        if not np.isin(finished, usable).all():
+            return None
+        folds = inner_folds(groups, 10, self.seed)
+        answers = Answers.empty(len(finished), len(self._prior().edges) - 1, self._sign)
+        seen = self._epochs <= tau
+        for fold in range(folds.max() + 1):
+            out = np.flatnonzero(folds == fold)
+            rows = finished[out]
+            settings = None if self._settings is None else self._settings[rows]
+            asked = Asked(self._values[rows][:, seen], self._epochs[seen], settings)
+            context = usable[~np.isin(self._groups[usable], groups[out])]
+            self._answer(answers, out, asked, int(self._epochs[-1]), context, tau)
+        return HistogramPrediction.of(answers, self._prior().edges)
+
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
-        values = curves.values[:, curves.seen(tau)]
-        rows = self._usable(tau)
-        shown = np.column_stack([self._values[:, self._epochs <= tau], self._values[:, -1]])[rows]
-        log = is_log(-curves.sign * values) & is_log(-curves.sign * shown).all()
+        seen = curves.seen(tau)
         settings = None if self._columns is None else self._columns.apply(features.static(curves))
-        model = prior(Path(self.weights) if self.weights else WEIGHTS)
-        last, scale = np.zeros(len(curves)), np.zeros(len(curves))
-        masses = np.zeros((len(curves), len(model.edges) - 1))
-        with threadpool_limits(1):
-            for kind in np.unique(log):
-                view = View(curves.sign, bool(kind))
-                asked = np.flatnonzero(log == kind)
-                context, memory = self._remember(model, view, rows, tau)
-                for part in np.array_split(asked, -(-len(asked) // _CHUNK)):
-                    runs = Runs.of(
-                        view, values[part], curves.epochs[curves.seen(tau)], curves.last_epoch
-                    )
-                    vectors = context.vectors(runs, None if settings is None else settings[part])
-                    last[part], scale[part] = runs.last, context.scale(runs)
-                    masses[part] = model.masses(vectors, memory)
-        return HistogramPrediction.of(masses, model.edges, last, scale, log, curves.sign)
+        asked = Asked(curves.values[:, seen], curves.epochs[seen], settings)
+        edges = self._prior().edges
+        answers = Answers.empty(len(curves), len(edges) - 1, curves.sign)
+        everyone = np.arange(len(curves))
+        self._answer(answers, everyone, asked, curves.last_epoch, self._usable(tau), tau)
+        return HistogramPrediction.of(answers, edges)
+
+    def _prior(self) -> FittedPrior:
+        return prior(Path(self.weights) if self.weights else WEIGHTS)
 
     def _usable(self, tau: int) -> np.ndarray:
         """Rows of the context that have begun by tau, and have a finite end or one at tau."""
@@ -130,6 +145,33 @@ class PriorFitted(Predictor):
         if not seen.shape[1]:
             return np.zeros(0, dtype=np.int64)
         return np.flatnonzero(seen.any(axis=1) & (np.isfinite(self._values[:, -1]) | seen[:, -1]))
+
+    def _answer(
+        self,
+        answers: Answers,
+        places: np.ndarray,
+        asked: Asked,
+        last_epoch: int,
+        rows: np.ndarray,
+        tau: int,
+    ) -> None:
+        """Write the answers to what is asked, from the context's `rows`, to `places`."""
+        model, sign = self._prior(), answers.sign
+        shown = np.column_stack([self._values[:, self._epochs <= tau], self._values[:, -1]])[rows]
+        log = is_log(-sign * asked.values) & is_log(-sign * shown).all()
+        answers.log[places] = log
+        with threadpool_limits(1):
+            for kind in np.unique(log):
+                view = View(sign, bool(kind))
+                context, memory = self._remember(model, view, rows, tau)
+                same = np.flatnonzero(log == kind)
+                for part in np.array_split(same, -(-len(same) // _CHUNK)):
+                    runs = Runs.of(view, asked.values[part], asked.epochs, last_epoch)
+                    settings = None if asked.settings is None else asked.settings[part]
+                    vectors = context.vectors(runs, settings)
+                    at = places[part]
+                    answers.last[at], answers.scale[at] = runs.last, context.scale(runs)
+                    answers.masses[at] = model.masses(vectors, memory)
 
     def _remember(
         self, model: FittedPrior, view: View, rows: np.ndarray, tau: int
@@ -145,6 +187,37 @@ class PriorFitted(Predictor):
         settings = None if self._settings is None else self._settings[rows]
         vectors = context.shown(context.vectors(runs, settings), runs, ends, known)
         return context, model.network.remember(vectors)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Prefixes (n, T) at epochs (T,) with scaled settings (n, p) or None."""
+
+    values: np.ndarray
+    epochs: np.ndarray
+    settings: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a network answers for n runs, to be filled in.
+
+    Attributes
+    ----------
+    masses : of the bins, shape (n, bins). last, scale : of the runs, on the network's side,
+        shape (n,). log : whether that is a logarithm, shape (n,). sign : of the direction.
+    """
+
+    masses: np.ndarray
+    last: np.ndarray
+    scale: np.ndarray
+    log: np.ndarray
+    sign: float
+
+    @classmethod
+    def empty(cls, n: int, bins: int, sign: float) -> Self:
+        """Arrays to write to."""
+        return cls(np.zeros((n, bins)), np.zeros(n), np.ones(n), np.zeros(n, dtype=bool), sign)
 
 
 def _most_telling(settings: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -208,51 +281,44 @@ class HistogramPrediction(Prediction):
 
     Attributes
     ----------
-    masses : of the bins, shape (n, bins). edges : shape (bins + 1,).
-    last, scale : of the runs, on the network's side, shape (n,). log : whether that is a
-        logarithm, shape (n,). sign : of the direction. shift, slope : of `affine`.
+    answers : the bins' masses and the runs' scales. edges : of the bins, shape (bins + 1,).
+    shift, slope : of `affine`.
     """
 
-    masses: np.ndarray
+    answers: Answers
     edges: np.ndarray
-    last: np.ndarray
-    scale: np.ndarray
-    log: np.ndarray
-    sign: float
     shift: np.ndarray | float = 0.0
     slope: float = 1.0
 
     @classmethod
-    def of(
-        cls,
-        masses: np.ndarray,
-        edges: np.ndarray,
-        last: np.ndarray,
-        scale: np.ndarray,
-        log: np.ndarray,
-        sign: float,
-    ) -> Self:
+    def of(cls, answers: Answers, edges: np.ndarray) -> Self:
         """With the median and half of the central 68 % as `mean` and `std`."""
-        blank = np.zeros(len(last))
-        made = cls(blank, blank, masses, edges, last, scale, log, sign)
+        blank = np.zeros(len(answers.last))
+        made = cls(blank, blank, answers, edges)
         low, middle, high = made.quantile([0.16, 0.5, 0.84]).T
         return replace(made, mean=middle, std=(high - low) / 2)
 
     def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
         levels = np.asarray(levels, dtype=np.float64)
-        target = self._target_at(levels if self.sign < 0 else 1 - levels)
-        seen = self.last[:, None] + to_gain(target, self.scale[:, None], self.log[:, None])
-        worse = np.where(self.log[:, None], np.exp(np.clip(seen, -_LARGEST, _LARGEST)), seen)
-        return np.reshape(self.shift, (-1, 1)) - self.sign * self.slope * worse
+        target = self._target_at(levels if self.answers.sign < 0 else 1 - levels)
+        seen = self.answers.last[:, None] + to_gain(
+            target, self.answers.scale[:, None], self.answers.log[:, None]
+        )
+        worse = np.where(
+            self.answers.log[:, None], np.exp(np.clip(seen, -_LARGEST, _LARGEST)), seen
+        )
+        return np.reshape(self.shift, (-1, 1)) - self.answers.sign * self.slope * worse
 
     def cdf(self, value: float | np.ndarray) -> np.ndarray:
-        worse = -self.sign * (np.asarray(value, dtype=np.float64) - self.shift) / self.slope
+        worse = -self.answers.sign * (np.asarray(value, dtype=np.float64) - self.shift) / self.slope
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            seen = np.where(self.log, np.log(np.maximum(worse, 0)), worse)
-            below = self._below(to_target(seen - self.last, self.scale, self.log))
-        below = np.where(self.log & (seen - self.last > RISE), 1.0, below)
-        below = np.where(self.log & (seen - self.last < FALL), 0.0, below)
-        return below if self.sign < 0 else 1 - below
+            seen = np.where(self.answers.log, np.log(np.maximum(worse, 0)), worse)
+            below = self._below(
+                to_target(seen - self.answers.last, self.answers.scale, self.answers.log)
+            )
+        below = np.where(self.answers.log & (seen - self.answers.last > RISE), 1.0, below)
+        below = np.where(self.answers.log & (seen - self.answers.last < FALL), 0.0, below)
+        return below if self.answers.sign < 0 else 1 - below
 
     def affine(self, shift: np.ndarray | float, scale: float) -> HistogramPrediction:
         return replace(
@@ -269,7 +335,7 @@ class HistogramPrediction(Prediction):
 
     def _target_at(self, levels: np.ndarray) -> np.ndarray:
         """Targets at levels, shape (n, n_levels)."""
-        inner, upper = self.edges[1:-1], np.cumsum(self.masses, axis=1)[:, :-1]
+        inner, upper = self.edges[1:-1], np.cumsum(self.answers.masses, axis=1)[:, :-1]
         out = np.array([np.interp(levels, row, inner) for row in upper]).reshape(-1, len(levels))
         first, final = upper[:, :1], 1 - upper[:, -1:]
         width = self._tails()
@@ -281,7 +347,7 @@ class HistogramPrediction(Prediction):
 
     def _below(self, target: np.ndarray) -> np.ndarray:
         """Share of each run's distribution below one target, shape (n,)."""
-        inner, upper = self.edges[1:-1], np.cumsum(self.masses, axis=1)[:, :-1]
+        inner, upper = self.edges[1:-1], np.cumsum(self.answers.masses, axis=1)[:, :-1]
         inside = np.array([np.interp(t, inner, row) for t, row in zip(target, upper, strict=True)])
         width = self._tails()
         low = upper[:, 0] * np.exp(np.minimum((target - inner[0]) / width[0], 0))

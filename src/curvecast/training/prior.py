@@ -11,14 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -60,13 +60,13 @@ class Recipe:
     """
 
     sizes: Sizes = field(default_factory=Sizes)
-    invented: float = 0.5
+    invented: float = 0.4
     pool: int = 400
     contexts: tuple[int, ...] = (0, 0, 1, 3, 5, 10, 10, 20, 50, 100)
     queries: int = 40
     batch: int = 8
     reuse: float = 3.0
-    rate: float = 1e-3
+    rate: float = 2e-3
     seed: int = 0
     steps: int = 10**9
 
@@ -186,20 +186,24 @@ def edges_of(draws: Draws, bins: int) -> np.ndarray:
 
 
 def train(
-    recipe: Recipe, recorded: Sequence[Task], seconds: float
+    recipe: Recipe,
+    recorded: Sequence[Task],
+    seconds: float,
+    start: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, np.ndarray], list[tuple[int, float]]]:
     """Train for so many seconds; the rate falls with the time or the steps, to 0 at the end.
+
+    Weights of an earlier training, with its edges, are a better `start` than random ones.
 
     Returns the weights by name with the `edges`, averaged over the last steps, and pairs of step
     and mean loss in nats.
     """
     rng = np.random.default_rng(recipe.seed)
     draws = Draws(recipe, recorded, rng)
-    edges = edges_of(draws, recipe.sizes.bins)
-    weights = {
-        name: torch.tensor(array, requires_grad=True)
-        for name, array in initial(recipe.sizes, rng).items()
-    }
+    begin = dict(start or initial(recipe.sizes, rng))
+    edges = begin.pop("edges", None)
+    edges = edges_of(draws, recipe.sizes.bins) if edges is None else edges
+    weights = {name: torch.tensor(array, requires_grad=True) for name, array in begin.items()}
     network = Network(weights, recipe.sizes, TorchOps())
     mean = {name: tensor.detach().clone() for name, tensor in weights.items()}
     matrices = [t for name, t in weights.items() if name.endswith(".w")]
@@ -209,9 +213,9 @@ def train(
         recipe.rate,
         betas=(0.9, 0.98),
     )
-    start, step, running, losses = time.monotonic(), 0, 0.0, []
+    began, step, running, losses = time.monotonic(), 0, 0.0, []
     inner = torch.tensor(edges[1:-1], dtype=torch.float32)
-    while (done := max((time.monotonic() - start) / seconds, step / recipe.steps)) < 1:
+    while (done := max((time.monotonic() - began) / seconds, step / recipe.steps)) < 1:
         for group in optimizer.param_groups:
             warm = min(1.0, (step + 1) / 200)
             group["lr"] = recipe.rate * warm * (0.5 * (1 + np.cos(np.pi * done)) + 0.01)
@@ -231,7 +235,7 @@ def train(
         running += (loss.item() - running) / min(step, 300)
         if step % LOG_EVERY == 0:
             losses.append((step, round(running, 4)))
-            print(f"{step} steps, {time.monotonic() - start:.0f} s, loss {running:.3f}", flush=True)
+            print(f"{step} steps, {time.monotonic() - began:.0f} s, loss {running:.3f}", flush=True)
     losses.append((step, round(running, 4)))
     return {**{n: t.numpy() for n, t in mean.items()}, "edges": edges}, losses
 
@@ -252,15 +256,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("corpus", type=Path, help="folder of curve files; empty text: none")
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=1800)
+    parser.add_argument("--start", type=Path, help="weights to begin with, in place of random ones")
+    parser.add_argument("--rate", type=float, default=Recipe.rate, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--invented", type=float, default=Recipe.invented, help="share of tasks")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    recipe = Recipe(invented=options.invented, seed=options.seed, steps=options.steps)
+    recipe = Recipe(
+        invented=options.invented, seed=options.seed, steps=options.steps, rate=options.rate
+    )
     recorded, held_out = read_corpus(options.corpus) if options.invented < 1 else ([], [])
-    weights, losses = train(recipe, recorded, options.seconds)
+    start = load_file(options.start) if options.start else None
+    weights, losses = train(recipe, recorded, options.seconds, start)
     write(
         weights,
         options.out,

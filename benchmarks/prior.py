@@ -1,0 +1,125 @@
+"""How good the shipped prior is on collections that it has never seen.
+
+    python benchmarks/prior.py [--contexts 0 10 100] [--runs 400] [--weights FILE] [DATASET ...]
+
+Without names: all sets of LCBench, Baker and TaskSet that a mirror (CURVECAST_MIRROR) has. A line
+per data set goes to standard error, then a table in Markdown to standard output: per collection,
+size of the context and fraction of the curve the median over data sets of the mean absolute error
+and of the CRPS, both divided by last_value's error, of the Spearman correlation beside
+last_value's, the coverage of the 80 % intervals over all runs and over the predicted best tenth,
+and the share of data sets with a coverage of .65 to .92. One split per data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from curvecast import protocol
+from curvecast.benchmark.scores import score
+from curvecast.curves import CurveSet, collection_of
+from curvecast.data import preflight, readers, registry
+from curvecast.features import forward_fill
+from curvecast.predictors import make_predictor
+from curvecast.predictors.quantiles import LEVELS
+from curvecast.report.tables import markdown
+
+REPORTED = ("baker", "lcbench", "taskset")
+RESERVE = 100
+
+
+def present(names: list[str]) -> list[CurveSet]:
+    """The data sets of these names, or all reported ones, of which a mirror has the files."""
+    found = []
+    for name, stanza in registry.load_registry().items():
+        if name in names or (not names and collection_of(name) in REPORTED):
+            files = [
+                preflight.locate(file, "raw", preflight.mirrors())
+                for file in registry.files_of(stanza)
+            ]
+            paths = [path for path in files if path is not None]
+            if len(paths) == len(files):
+                found.append(readers.read(name, stanza, paths))
+    return found
+
+
+def cell(curves: CurveSet, n: int, fraction: float, n_test: int, weights: str | None) -> dict:
+    """Scores of one context size and fraction."""
+    split = protocol.split(curves, n, 0, reserve=RESERVE)
+    tau = protocol.tau_of(fraction, curves.last_epoch)
+    test = curves.take(split.test)
+    seen = test.values[:, test.seen(tau)]
+    test = test.take(np.flatnonzero(np.isfinite(seen).any(axis=1))[:n_test])
+    last = forward_fill(test.values[:, test.seen(tau)])[:, -1]
+    model = make_predictor("pfn", weights=weights).fit(curves.take(split.train), [tau])
+    p, y = model.predict(test, tau), test.final
+    quantiles = p.quantile(list(LEVELS.values()))
+    scores = score(y, p.mean, quantiles)
+    low, high = (quantiles[:, list(LEVELS).index(name)] for name in ("q10", "q90"))
+    inside = (low <= y) & (y <= high)
+    best = np.argsort(-curves.sign * p.mean)[: max(1, len(y) // 10)]
+    naive = float(np.mean(np.abs(y - last)))
+    return {
+        "collection": collection_of(curves.name),
+        "dataset": curves.name,
+        "context": n,
+        "fraction": fraction,
+        "mae": scores["mae"] / naive,
+        "crps": scores["crps"] / naive,
+        "nll": scores["nll"],
+        "r2": scores["r2"],
+        "spearman": scores["spearman"],
+        "of_last": float(spearmanr(last, y).statistic),
+        "cover80": inside.mean(),
+        "best_tenth": inside[best].mean(),
+    }
+
+
+def summary(cells: pd.DataFrame) -> pd.DataFrame:
+    """A row per collection, context and fraction."""
+    cells = cells.assign(
+        in_range=cells["cover80"].between(0.65, 0.92), behind=cells["spearman"] - cells["of_last"]
+    )
+    medians = ("mae", "crps", "nll", "r2", "spearman", "of_last")
+    columns: dict = {name: (name, "median") for name in medians}
+    columns |= {"mae_max": ("mae", "max"), "spearman_gain": ("behind", "mean")}
+    columns |= {name: (name, "mean") for name in ("cover80", "in_range", "best_tenth")}
+    return cells.groupby(["collection", "context", "fraction"]).agg(**columns).reset_index()
+
+
+def main() -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("datasets", nargs="*")
+    parser.add_argument("--contexts", nargs="+", type=int, default=[0, 10, 100])
+    parser.add_argument("--fractions", nargs="+", type=float, default=[0.1, 0.25, 0.5])
+    parser.add_argument("--runs", type=int, default=400, help="test runs per data set")
+    parser.add_argument("--weights")
+    parser.add_argument("--csv", type=Path, help="also write all cells to this file")
+    options = parser.parse_args()
+    rows = []
+    for curves in present(options.datasets):
+        for n in options.contexts:
+            rows += [
+                cell(curves, n, fraction, options.runs, options.weights)
+                for fraction in options.fractions
+            ]
+        shown = " ".join(f"{row['mae']:.2f}" for row in rows[-9:])
+        print(f"{curves.name}: {shown}", file=sys.stderr, flush=True)
+    cells = pd.DataFrame(rows)
+    if options.csv:
+        cells.to_csv(options.csv, index=False)
+    print(markdown.table(summary(cells).round(3)))
+
+
+if __name__ == "__main__":
+    main()
