@@ -1,7 +1,8 @@
 """Computes rungs, brackets and decision epochs: all schedules of epochs stand here.
 
 Budgets are epochs wherever they are whole numbers. A *decision epoch* is one at which a stopping
-rule or a scheduler decides about a run.
+rule or a scheduler decides about a run. Schedules of recorded runs hold recorded epochs alone: they
+start at the first trained one and are the same whether epochs count 1, 2, 3, ... or thousands.
 """
 
 from __future__ import annotations
@@ -32,14 +33,6 @@ def rungs(low: float, high: float, eta: float) -> list[float]:
     return [float(b) for b in budgets]
 
 
-def largest_budget(last_epoch: int, eta: int, low: int = 1) -> int:
-    """The largest of low, low * eta, low * eta**2, ... that is at most the number of epochs."""
-    budget = low
-    while budget * eta <= last_epoch:
-        budget *= eta
-    return budget
-
-
 def bracket(number: int, budgets: Sequence[float], eta: float) -> tuple[list[int], list[float]]:
     """Configurations per rung and budgets of bracket `number` of a study with rungs `budgets`.
 
@@ -56,100 +49,140 @@ def _halved(n: int, n_rungs: int, eta: float) -> list[int]:
 
 @dataclass(frozen=True)
 class Rung:
-    """`n` configurations trained to `epochs` epochs, resumed from `start`."""
+    """`n` runs trained to `epochs`, resumed from `start`; `next` is the first epoch after it."""
 
     n: int
     start: int
+    next: int
     epochs: int
 
 
-def brackets(budget: int, eta: int) -> list[list[Rung]]:
-    """The brackets of one Hyperband with R = `budget` (Li et al. 2018, algorithm 1).
+def rung_ends(epochs: np.ndarray, eta: int, budget: int | None = None) -> list[int]:
+    """Ends of the rungs of Hyperband among the recorded `epochs`, shape (n_epochs,), increasing.
+
+    The recorded epochs nearest to first, first * eta, first * eta**2, ... up to `budget`, by
+    default the last epoch, where `first` is the first trained one.
 
     Raises
     ------
-    DataError : eta is below 2 or the budget is not a power of eta.
+    DataError : eta is below 2, no epoch is trained, or `budget` is not first * eta**k or not
+        among the epochs.
     """
     if eta < 2:
         raise DataError(f"eta {eta} must be at least 2")
-    if largest_budget(budget, eta) != budget:
-        raise DataError(f"budget {budget} is not a power of eta {eta}")
-    ends = [int(end) for end in rungs(1, budget, eta)]
-    found = []
+    epochs = trained(epochs)
+    if not len(epochs):
+        raise DataError("no trained epoch is recorded")
+    ends = [first := int(epochs[0])]
+    while ends[-1] * eta <= (budget or epochs[-1]):
+        ends.append(ends[-1] * eta)
+    if budget and ends[-1] != budget:
+        raise DataError(f"budget {budget} is not a power of eta {eta} times the epoch {first}")
+    if ends[-1] > epochs[-1]:
+        raise DataError(f"budget {budget} is above the last recorded epoch {epochs[-1]}")
+    return np.unique(nearest(epochs, ends)).tolist()
+
+
+def brackets(epochs: np.ndarray, eta: int, budget: int | None = None) -> list[list[Rung]]:
+    """The brackets of one Hyperband (Li et al. 2018, algorithm 1) with the rungs of `rung_ends`."""
+    ends = rung_ends(epochs, eta, budget)
+    epochs = trained(epochs)
+    plan = []
     for s in range(len(ends) - 1, -1, -1):
         counts = _halved(-(-len(ends) * eta**s // (s + 1)), s + 1, eta)
-        used = ends[-s - 1 :]
-        found.append([Rung(*rung) for rung in zip(counts, [0, *used[:-1]], used, strict=True)])
-    return found
+        starts = [0, *ends[-s - 1 : -1]]
+        after = epochs[np.searchsorted(epochs, starts, "right")].tolist()
+        rows = zip(counts, starts, after, ends[-s - 1 :], strict=True)
+        plan.append([Rung(*row) for row in rows])
+    return plan
 
 
 # --------------------------------------------------------------------------- decision epochs
+
+
+def trained(epochs: np.ndarray) -> np.ndarray:
+    """The epochs after which something is trained."""
+    return epochs[epochs >= 1]
+
+
+def nearest(epochs: np.ndarray, wanted: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Of increasing `epochs`, the one nearest to each wanted number, the earlier of two."""
+    after = np.searchsorted(epochs, wanted).clip(max=len(epochs) - 1)
+    before = (after - 1).clip(min=0)
+    nearer = np.asarray(wanted) - epochs[before] <= epochs[after] - np.asarray(wanted)
+    return epochs[np.where(nearer, before, after)]
 
 
 def decision_epochs(
     epochs: np.ndarray,
     n: int,
     *,
-    first: float | None = None,
     last: float | None = None,
     endpoint: bool = True,
     also: Sequence[int] = (),
 ) -> np.ndarray:
-    """About `n` of `epochs`, spaced evenly in log(epoch); int array, increasing.
+    """About `n` of the trained `epochs`, spaced evenly in log(epoch); int array, increasing.
 
     All of the first ones, where a decision saves most.
 
     Parameters
     ----------
     epochs : those at which a decision is possible, shape (n_epochs,), increasing.
-    first, last : where the spacing starts and ends; default: the first and the last of them.
-    endpoint : whether `last` is a decision epoch.
-    also : further decision epochs.
+    last : where the spacing ends (default: the last of them); `endpoint`: whether it belongs.
+    also : further decision epochs, of `epochs`.
     """
-    epochs = np.asarray(epochs, dtype=np.int64)
-    epochs = epochs[epochs >= 1]
+    epochs = trained(epochs)
     if not len(epochs):
         return epochs
-    first = epochs[0] if first is None else first
-    last = epochs[-1] if last is None else max(first, last)
-    wanted = np.unique([*np.geomspace(first, last, n, endpoint=endpoint).round(), *also])
-    return np.unique(epochs[np.searchsorted(epochs, wanted[wanted <= epochs[-1]])])
+    last = max(epochs[0], epochs[-1] if last is None else last)
+    wanted = np.geomspace(epochs[0], last, n, endpoint=endpoint)
+    return np.unique([*nearest(epochs, wanted), *also]).astype(np.int64)
 
 
 def sequential_epochs(epochs: np.ndarray, all_up_to: int = 60, n: int = 12) -> np.ndarray:
     """Decision epochs of a replayed search: before the last epoch, `n` of a long curve.
 
-    Every one where the curve has at most `all_up_to` epochs.
+    Every one where the curve has at most `all_up_to` of them.
     """
-    before = epochs[(epochs >= 1) & (epochs < epochs[-1])]
-    if epochs[-1] <= all_up_to or len(before) <= n:
-        return before.astype(np.int64)
+    before = trained(epochs)[:-1]
+    if len(before) < all_up_to or len(before) <= n:
+        return before
     return decision_epochs(before, n, endpoint=False)
 
 
 def online_epochs(epochs: np.ndarray, n: int) -> np.ndarray:
     """Decision epochs of the online search: about `n` from the first to 85 % of the last one."""
-    before = epochs[(epochs >= 1) & (epochs < epochs[-1])]
-    return decision_epochs(before, n, first=1, last=0.85 * before[-1] if len(before) else None)
+    before = trained(epochs)[:-1]
+    return decision_epochs(before, n, last=0.85 * before[-1] if len(before) else None)
 
 
 def rung_epochs(epochs: np.ndarray, rung_end: int, eta: int) -> np.ndarray:
     """Decision epochs of runs on their way to `rung_end`.
 
-    Every epoch before it up to 9, then about six per factor of eta; the first epoch after each
-    budget, where resumed runs can be stopped first, is always among them.
+    Every epoch before it up to the ninth, then about six per factor of eta; the first epoch after
+    each budget, where resumed runs can be stopped first, is always among them.
     """
-    before = epochs[(epochs >= 1) & (epochs < rung_end)]
-    if rung_end <= 9:
-        return before.astype(np.int64)
-    resumed = [int(end) + 1 for end in rungs(1, largest_budget(rung_end - 1, eta), eta)[1:]]
-    return decision_epochs(before, 11, first=1, endpoint=False, also=resumed)
+    before = trained(epochs)[trained(epochs) < rung_end]
+    if len(before) < 9:
+        return before
+    after = np.searchsorted(before, rung_ends(before, eta)[1:], "right")
+    resumed = before[after[after < len(before)]]
+    return decision_epochs(before, 11, endpoint=False, also=resumed.tolist())
 
 
-def halving_epochs(last_epoch: int, first: int, eta: int) -> list[int]:
-    """Rungs first, first * eta, ... before `last_epoch`, for successive halving bottom up."""
-    ends = rungs(first, largest_budget(last_epoch, eta, first), eta)
-    return [int(end) for end in ends if end < last_epoch]
+def share_of(epochs: np.ndarray, parts: int) -> int:
+    """One of so many parts of the last epoch, rounded up to a multiple of the first trained one."""
+    first = int(trained(epochs)[0])
+    return first * math.ceil(int(epochs[-1]) / (first * parts))
+
+
+def halving_epochs(epochs: np.ndarray, first: int, eta: int) -> np.ndarray:
+    """Recorded epochs nearest to first, first * eta, ..., for successive halving bottom up."""
+    ends = [first]
+    while ends[-1] * eta < epochs[-1]:
+        ends.append(ends[-1] * eta)
+    ends = np.unique(nearest(trained(epochs), ends))
+    return ends[ends < epochs[-1]]
 
 
 def evaluation_epochs(trained: int, rung: int, n: int, min_saving: int) -> list[int]:
@@ -158,9 +191,10 @@ def evaluation_epochs(trained: int, rung: int, n: int, min_saving: int) -> list[
     Before anything is trained (epoch 0), and about `n` from 1 to `rung - min_saving`; what lies
     before `trained` is decided there, before anything new is trained.
     """
-    spaced = decision_epochs(np.arange(1, rung - min_saving + 1), n)
+    last = rung - min_saving
+    spaced = np.geomspace(1, last, n).round().astype(np.int64) if last >= 1 else []
     wanted = np.unique(np.maximum([0, *spaced], trained))
-    return wanted[wanted <= rung - min_saving].tolist()
+    return wanted[wanted <= last].tolist()
 
 
 def pause_budgets(low: float, high: float, eta: float) -> list[float]:
@@ -169,6 +203,7 @@ def pause_budgets(low: float, high: float, eta: float) -> list[float]:
     From the lowest to the highest budget, evenly on a log scale; whole where both are whole.
     """
     count = 1 + math.ceil(1.5 * math.log(high / low) / math.log(eta) - 1e-9)
+    budgets = np.geomspace(low, high, count)
     if float(low).is_integer() and float(high).is_integer():
-        return decision_epochs(np.arange(low, high + 1), count).tolist()
-    return np.geomspace(low, high, count).tolist()
+        return np.unique(budgets.round()).astype(np.int64).tolist()
+    return budgets.tolist()

@@ -5,21 +5,31 @@ import pytest
 
 from curvecast import DataError
 from curvecast.fidelity import Rung, brackets
-from curvecast.stopping.hyperband import HyperbandSetting, fewest_epochs, replay_hyperband
+from curvecast.stopping.hyperband import (
+    HyperbandSetting,
+    fewest_epochs,
+    replay_hyperband,
+    search_hyperband,
+)
 from curvecast.stopping.rung_forecasts import RungForecaster
 
 
+def plan_to(budget):
+    return brackets(np.arange(1, budget + 1), 3)
+
+
 def test_oracle_of_a_bracket_worked_out_by_hand():
-    assert fewest_epochs(brackets(27, 3)[0]) == 27 + (3 * 2 + 6) + (1 * 6 + 2) + 18
-    assert fewest_epochs([Rung(4, 0, 27)]) == 27 + 3
+    assert fewest_epochs(plan_to(27)[0]) == 27 + (3 * 2 + 6) + (1 * 6 + 2) + 18
+    assert fewest_epochs([Rung(4, 0, 1, 27)]) == 27 + 3
+    assert fewest_epochs([Rung(4, 0, 10, 270)]) == 270 + 30
 
 
 def test_vanilla_epochs_and_best_value(make_curves):
     curves = make_curves(120, 27, noise=0.01, seed=1)
-    runs = replay_hyperband(curves, 0, 27, 3, 4)
+    runs = replay_hyperband(curves, 0, plan_to(27), 4)
     assert {run.epochs for run in runs} == {357}
     assert {run.oracle_epochs for run in runs} == {
-        sum(fewest_epochs(rungs) for rungs in brackets(27, 3))
+        sum(fewest_epochs(rungs) for rungs in plan_to(27))
     }
     assert max(run.best for run in runs) <= curves.final.max()
     assert np.isnan(runs[0].seconds)
@@ -28,8 +38,8 @@ def test_vanilla_epochs_and_best_value(make_curves):
 def test_never_stopping_is_vanilla(make_curves):
     curves = make_curves(120, 27, noise=0.01, seed=1)
     forecaster = RungForecaster(curves, "gain_gp", 3, 0)
-    vanilla = replay_hyperband(curves, 0, 27, 3, 12)
-    never = replay_hyperband(curves, 0, 27, 3, 12, HyperbandSetting(delta=1.0), forecaster)
+    vanilla = replay_hyperband(curves, 0, plan_to(27), 12)
+    never = replay_hyperband(curves, 0, plan_to(27), 12, HyperbandSetting(delta=1.0), forecaster)
     assert [vars(a) | {"seconds": 0} for a in vanilla] == [vars(b) | {"seconds": 0} for b in never]
     assert forecaster.fits == 0
 
@@ -41,8 +51,8 @@ def test_oracle_is_an_upper_bound_and_the_rule_saves(make_curves, promising_firs
     curves = make_curves(150, 9, noise=0.02, seed=4)
     forecaster = RungForecaster(curves, "gain_gp", 3, 1)
     setting = HyperbandSetting(delta=delta, kappa=kappa, promising_first=promising_first)
-    runs = replay_hyperband(curves, 1, 9, 3, 25, setting, forecaster)
-    vanilla = replay_hyperband(curves, 1, 9, 3, 25)
+    runs = replay_hyperband(curves, 1, plan_to(9), 25, setting, forecaster)
+    vanilla = replay_hyperband(curves, 1, plan_to(9), 25)
     assert all(run.epochs >= run.oracle_epochs for run in runs)
     assert sum(r.epochs for r in runs[20:]) < sum(r.epochs for r in vanilla[20:])
     assert [r.epochs for r in runs[:7]] == [r.epochs for r in vanilla[:7]]
@@ -52,7 +62,7 @@ def test_minimised_metric_is_searched_like_its_negated_copy(make_curves):
     up = make_curves(150, 9, noise=0.02, seed=4)
     setting = HyperbandSetting(delta=0.8, kappa=0.5, promising_first=True)
     results = [
-        replay_hyperband(c, 0, 9, 3, 15, setting, RungForecaster(c, "gain_gp", 3, 0))
+        replay_hyperband(c, 0, plan_to(9), 15, setting, RungForecaster(c, "gain_gp", 3, 0))
         for c in (up, up.negated())
     ]
     assert [(r.epochs, r.best) for r in results[0]] == [(r.epochs, r.best) for r in results[1]]
@@ -61,7 +71,7 @@ def test_minimised_metric_is_searched_like_its_negated_copy(make_curves):
 def test_a_diverged_run_costs_what_it_was_trained(make_curves):
     curves = make_curves(40, 9, seed=0)
     curves.values[5:, 2:] = np.nan
-    runs = replay_hyperband(curves, 0, 9, 3, 3)
+    runs = replay_hyperband(curves, 0, plan_to(9), 3)
     assert all(run.epochs < 9 + 3 * 2 + 6 + 5 * 3 + 6 + 3 * 9 for run in runs)
     assert max(run.best for run in runs) <= curves.final[:5].max()
 
@@ -84,14 +94,14 @@ def test_seconds_follow_the_trained_epochs(make_curves):
     curves = make_curves(60, 9, seed=0)
     seconds = np.repeat(2.0 * curves.epochs[None, :], 60, axis=0)
     timed = type(curves)(**{**vars(curves), "series": {"seconds": seconds}})
-    for run in replay_hyperband(timed, 0, 9, 3, 2):
+    for run in replay_hyperband(timed, 0, plan_to(9), 2):
         assert run.seconds == 2.0 * run.epochs
 
 
 def test_what_a_replay_needs(make_curves):
     with pytest.raises(DataError, match="lower R"):
-        replay_hyperband(make_curves(20, 27), 0, 27, 3, 1)
-    with pytest.raises(DataError, match="not among the recorded"):
-        replay_hyperband(make_curves(90, 20), 0, 27, 3, 1)
+        replay_hyperband(make_curves(20, 27), 0, plan_to(27), 1)
+    with pytest.raises(DataError, match="above the last recorded epoch 20"):
+        search_hyperband(make_curves(90, 20), "last_value", budget=27)
     with pytest.raises(DataError, match="out of range"):
         HyperbandSetting(delta=0.0)

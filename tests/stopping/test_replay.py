@@ -1,5 +1,7 @@
 """All searches of one data set: the frames that they leave."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -130,3 +132,26 @@ def test_reliability_counts_worked_out_by_hand():
         }
     )
     pd.testing.assert_frame_equal(reliability_frame("d", "p", pairs), expected)
+
+
+@pytest.mark.parametrize("scale", [5, 1000, 10**12])
+def test_searches_decide_the_same_in_any_unit_of_epochs(curves, scale):
+    """Epochs 1000, 2000, ... or 1e12, 2e12, ...: the same runs end at the same values."""
+    scaled = replace(curves, epochs=curves.epochs * scale)
+    hyperband = {"hyperbands": 14, "settled": 7, "repeats": 1, "deltas": [0.8]}
+    searches = {
+        "sequential": ({**PLAN, "orderings": 1, "every_epoch_up_to": 0}, "last_value"),
+        "rules": ({"n_full": 20, "orderings": 1}, ""),
+        "online": ({"orderings": 1}, ""),
+        "hyperband": ({**hyperband, "settings": [{"kappa": 0.5}]}, "last_value"),
+    }
+    in_epochs = {"epochs", "epoch", "budget"}
+    for search, (plan, model) in searches.items():
+        one, other = (replay.run(search, c, plan, model) for c in (curves, scaled))
+        for name in set(one) - {"timings"}:
+            expected, found = one[name].copy(), other[name]
+            columns = [c for c in expected if c in in_epochs]
+            expected[columns] = expected[columns] * scale
+            patience = expected.get("predictor", pd.Series()) == "patience"
+            expected.loc[patience, "setting"] = f"{scale} epochs"
+            pd.testing.assert_frame_equal(found, expected, rtol=1e-12)

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.fidelity import Rung, brackets, largest_budget
+from curvecast.fidelity import Rung, brackets
 from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record
 from curvecast.stopping.frames import Frames, cell_of, timings_frame
@@ -84,17 +84,18 @@ def search_hyperband(
 ) -> Frames:
     """f-Hyperband with one predictor against vanilla Hyperband on the same draws.
 
-    `budget` is R (None: the largest power of eta that is at most the number of epochs). The first
+    `budget` is R (None: the largest that `fidelity.rung_ends` has for these epochs). The first
     `settled` of the consecutive `hyperbands` are left out in the second window, in which all rungs
     have predictors. `settings` are options of `HyperbandSetting`; the fixed one is replayed too.
     """
-    budget = budget or largest_budget(curves.last_epoch, eta)
+    plan = brackets(curves.epochs, eta, budget)
+    budget = plan[0][-1].epochs
     unit = _unit_at(curves, budget)
     grid = [HyperbandSetting(**{**s, "delta": delta}) for s in settings for delta in deltas]
     grid = list(dict.fromkeys([*grid, DEFAULT_HYPERBAND]))
     rows, timings = [], []
     for repeat in range(repeats):
-        args = (curves, repeat, budget, eta, hyperbands)
+        args = (curves, repeat, plan, hyperbands)
         facts = {"repeat": repeat, "budget": budget, "direction": curves.direction}
         vanilla = replay_hyperband(*args)
         forecaster = RungForecaster(curves, model, eta, repeat, options)
@@ -156,11 +157,11 @@ def fewest_epochs(rungs: list[Rung]) -> int:
     """Fewest epochs of a bracket that evaluates as many configurations in every rung.
 
     The promoted runs and the best of the last rung go on; every other run ends with the first
-    epoch after the budget that it was resumed from.
+    recorded epoch after the budget that it was resumed from.
     """
     going_on = [*(rung.n for rung in rungs[1:]), 1]
     return sum(
-        n * (rung.epochs - rung.start) + (rung.n - n)
+        n * (rung.epochs - rung.start) + (rung.n - n) * (rung.next - rung.start)
         for n, rung in zip(going_on, rungs, strict=True)
     )
 
@@ -168,30 +169,29 @@ def fewest_epochs(rungs: list[Rung]) -> int:
 def replay_hyperband(
     curves: CurveSet,
     repeat: int,
-    budget: int,
-    eta: int,
+    plan: list[list[Rung]],
     n_hyperbands: int,
     setting: HyperbandSetting | None = None,
     forecaster: RungForecaster | None = None,
 ) -> list[HyperbandRun]:
-    """Replay consecutive Hyperbands; vanilla ones when there is no setting.
+    """Replay consecutive Hyperbands with the brackets `plan`; vanilla ones without a setting.
 
     The draws depend on (data set, repeat) alone, so settings are compared on the same ones.
 
     Raises
     ------
-    DataError : one Hyperband needs more runs than there are, or a budget was not recorded.
+    DataError : one Hyperband needs more runs than there are.
     """
     record = Record.of(curves)
-    plan = brackets(budget, eta)
     needed = sum(rungs[0].n for rungs in plan)
     if needed > len(record):
         raise DataError(
-            f"one Hyperband with R = {budget} draws {needed} runs of {len(record)} (lower R)",
+            f"one Hyperband with R = {plan[0][-1].epochs} draws {needed} runs of {len(record)} "
+            "(lower R)",
             file=curves.name,
         )
-    record.columns(np.array([rung.epochs for rung in plan[0]]))
-    replay = _Hyperbands(record, setting or HyperbandSetting(delta=1.0), forecaster, budget)
+    ends = plan[0][0].epochs, plan[0][-1].epochs
+    replay = _Hyperbands(record, setting or HyperbandSetting(delta=1.0), forecaster, ends)
     runs = []
     for index in range(n_hyperbands):
         rng = np.random.default_rng(seed_from(curves.name, "hyperband", repeat, index))
@@ -217,9 +217,9 @@ class _Hyperbands:
         record: Record,
         setting: HyperbandSetting,
         forecaster: RungForecaster | None,
-        budget: int,
+        ends: tuple[int, int],
     ) -> None:
-        self._record, self._setting, self._budget = record, setting, budget
+        self._record, self._setting, (self._lowest, self._budget) = record, setting, ends
         self._forecaster = forecaster if setting.delta < 1 else None
         self._reached: dict[int, list[int]] = {}
         self._stages: dict[int, _Stage] = {}
@@ -294,7 +294,7 @@ class _Hyperbands:
     def _stage(self, rung_end: int) -> _Stage | None:
         """The rung's forecasts once enough runs have reached its end."""
         reached = self._reached.get(rung_end, [])
-        if self._forecaster is None or rung_end == 1 or len(reached) < N_START:
+        if self._forecaster is None or rung_end == self._lowest or len(reached) < N_START:
             return None
         stage, again = self._stages.get(rung_end), self._setting.again
         if stage is None or (again and len(reached) >= 2 * stage.n_train):

@@ -35,7 +35,7 @@ def run(
     if search == "online":
         return search_online(curves, **plan)
     if search == "rules":
-        return search_without_model(curves, rules.replayed(curves.last_epoch), **plan)
+        return search_without_model(curves, rules.replayed(curves.epochs), **plan)
     if search == "hyperband":
         return search_hyperband(curves, model, options, **plan)
     return search_sequential(curves, model, options, **plan)

@@ -64,8 +64,8 @@ class Rule(ABC):
     alone: ClassVar[bool] = False
 
     @classmethod
-    def replayed(cls, last_epoch: int) -> Self | None:
-        """The rule as it is replayed on runs of so many epochs; None where it needs a predictor."""
+    def replayed(cls, epochs: np.ndarray) -> Self | None:
+        """The rule as replayed on runs with these recorded epochs; None: it needs a predictor."""
         return None
 
     @property

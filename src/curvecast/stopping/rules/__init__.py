@@ -6,6 +6,8 @@ import importlib
 import inspect
 from pathlib import Path
 
+import numpy as np
+
 from curvecast.stopping.rule import Rule
 
 
@@ -22,7 +24,7 @@ def known() -> list[type[Rule]]:
     return sorted(rules, key=lambda rule: (rule.place, rule.name))
 
 
-def replayed(last_epoch: int) -> list[Rule]:
-    """The rules without a predictor as they are replayed on runs of so many epochs."""
-    made = (rule.replayed(last_epoch) for rule in known())
+def replayed(epochs: np.ndarray) -> list[Rule]:
+    """The rules without a predictor as they are replayed on runs with these recorded epochs."""
+    made = (rule.replayed(epochs) for rule in known())
     return [rule for rule in made if rule is not None]

@@ -27,7 +27,7 @@ class Median(Rule):
     min_runs: int = 5
 
     @classmethod
-    def replayed(cls, last_epoch: int) -> Self:
+    def replayed(cls, epochs: np.ndarray) -> Self:
         return cls()
 
     def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:

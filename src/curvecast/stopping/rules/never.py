@@ -19,7 +19,7 @@ class Never(Rule):
     setting = "never stop"
 
     @classmethod
-    def replayed(cls, last_epoch: int) -> Self:
+    def replayed(cls, epochs: np.ndarray) -> Self:
         return cls()
 
     def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ class Oracle(Rule):
     reason = "ends worse"
 
     @classmethod
-    def replayed(cls, last_epoch: int) -> Self:
+    def replayed(cls, epochs: np.ndarray) -> Self:
         return cls()
 
     def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
+from curvecast.fidelity import share_of
 from curvecast.stopping.accounting import Record
 from curvecast.stopping.rule import Rule
 
@@ -25,8 +25,8 @@ class Patience(Rule):
     epochs: int = 5
 
     @classmethod
-    def replayed(cls, last_epoch: int) -> Self:
-        return cls(max(1, math.ceil(last_epoch / 10)))
+    def replayed(cls, epochs: np.ndarray) -> Self:
+        return cls(share_of(epochs, 10))
 
     @property
     def setting(self) -> str:

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from curvecast.curves import DataError
-from curvecast.fidelity import halving_epochs
+from curvecast.fidelity import halving_epochs, share_of
 from curvecast.stopping.accounting import Record
 from curvecast.stopping.rule import Rule
 
@@ -19,7 +19,8 @@ from curvecast.stopping.rule import Rule
 class SuccessiveHalving(Rule):
     """A run goes on when it is among the best 1/eta of all runs that were at the same rung.
 
-    The rungs are first, first * eta, first * eta**2, ...; the run itself counts.
+    The rungs are the recorded epochs nearest to first, first * eta, first * eta**2, ...; the run
+    itself counts.
     """
 
     name = "successive_halving"
@@ -33,15 +34,15 @@ class SuccessiveHalving(Rule):
             raise DataError(f"first {self.first} must be at least 1 and eta {self.eta} at least 2")
 
     @classmethod
-    def replayed(cls, last_epoch: int) -> Self:
-        return cls(first=max(1, math.ceil(last_epoch / 27)))
+    def replayed(cls, epochs: np.ndarray) -> Self:
+        return cls(first=share_of(epochs, 27))
 
     @property
     def setting(self) -> str:
         return f"eta={self.eta}"
 
     def own_epochs(self, recorded: np.ndarray, usual: np.ndarray) -> np.ndarray:
-        return np.intersect1d(recorded, halving_epochs(int(recorded[-1]), self.first, self.eta))
+        return halving_epochs(recorded, self.first, self.eta)
 
     def scores(self, runs: Record, at: np.ndarray) -> np.ndarray:
         return runs.gain[:, runs.columns(at)]
