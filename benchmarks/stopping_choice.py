@@ -131,7 +131,7 @@ def main() -> None:
         rows = pd.concat([measure(curves, args) for curves in collections])
         online = args.search == "online"
         table = tables.speedup_sequential(rows) if online else tables.speedup_hyperband(rows)
-        speed = np.exp(np.log(table["speedup_mean"]).mean())
+        speed = np.exp(np.log(table["speedup"]).mean())
         print(f"## {name}: geometric-mean speedup {speed:.2f}")
         for column in ("lost_share", "recovered_share", "regret_mean", "share_of_bound",
                        "loss_relative_mean"):  # fmt: skip

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from curvecast import CurveSet, DataError
 from curvecast.stopping.accounting import (
     Record,
-    mean_interval,
     ordering,
     outcome,
-    summarise,
 )
 from curvecast.stopping.rules.baker import Baker
 from curvecast.stopping.rules.median import Median
@@ -162,11 +160,9 @@ def test_a_good_predictor_finds_the_best_run_in_a_fraction_of_the_epochs(make_cu
     for repeat in range(3):
         rule, _, order = predicting(curves, repeat, at, 30)
         outcomes.append(vars(outcome(record, walk(record, order, at, rule, n_full=30))))
-    row = summarise(pd.DataFrame(outcomes))
-    assert row["orderings"] == 3
-    assert row["recovered_share"] == 1.0
-    assert row["speedup_mean"] > 2.5
-    assert row["speedup_low"] <= row["speedup_mean"] <= row["speedup_high"]
+    table = pd.DataFrame(outcomes)
+    assert table["recovered"].all()
+    assert table["speedup"].min() > 2.5
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -212,13 +208,10 @@ def test_accounts_of_a_search_worked_out_by_hand():
     assert best.tolist() == [1.0, 1.0, 1.0, 1.0, 4.0]
 
 
-def test_regret_without_a_spread_and_interval_of_one_value():
+def test_regret_without_a_spread():
     record = recorded(np.ones((3, 2)))
     assert record.regret(1.0) == 0.0
     assert record.regret(0.5) == np.inf
-    mean, low, high = mean_interval([2.0])
-    assert (mean, np.isnan(low), np.isnan(high)) == (2.0, True, True)
-    assert mean_interval([1.0, 3.0])[1] == pytest.approx(2 - 12.706205, abs=1e-5)
 
 
 def test_a_set_without_complete_runs_cannot_be_searched(make_curves):

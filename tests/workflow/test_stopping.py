@@ -37,7 +37,7 @@ def test_speedups_are_shown_with_their_losses(finished: Project) -> None:
         ("none", "never stop"),
     }
     assert rows.index[rows["default"]].tolist() == [("gain_gp", "online")]
-    assert rows.loc[("none", "never stop"), ["speedup_mean", "regret_mean"]].tolist() == [1, 0]
+    assert rows.loc[("none", "never stop"), ["speedup", "regret_mean"]].tolist() == [1, 0]
     losses = ["recovered_share", "regret_mean", "oracle_bound"]
     assert rows[losses].notna().all(axis=None)
     hyperband = pd.read_csv(out / "tables/speedup_hyperband.csv")

@@ -6,13 +6,10 @@ larger is better. A minimised metric and its negated copy are therefore the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
-from scipy.special import stdtrit
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.protocol import seed_from
@@ -132,9 +129,8 @@ class Outcome:
 
     Attributes
     ----------
-    epochs : those that the search used.
-    speedup : epochs of training everything / `epochs`; `speedup_seconds`: the same in seconds,
-        NaN where the data has none.
+    epochs, seconds : those that the search used; seconds are NaN where the data has none.
+    speedup : epochs of training everything / `epochs`; `speedup_seconds`: the same in seconds.
     regret : (best of all - best of the search) / (best of all - median of all).
     recovered : regret is at most 0.005; `exactly`: it is 0.
     beating : asked runs that would have ended better than the best finished before them; `lost`:
@@ -142,6 +138,7 @@ class Outcome:
     """
 
     epochs: int
+    seconds: float
     speedup: float
     speedup_seconds: float
     regret: float
@@ -153,53 +150,17 @@ class Outcome:
 
 def outcome(record: Record, replay: Replay) -> Outcome:
     """Account for one replay."""
-    used = int(record.epochs[replay.ended].sum())
+    used, seconds = int(record.epochs[replay.ended].sum()), record.seconds_used(replay.ended)
     regret = record.regret(float(np.where(replay.finished, record.final, -np.inf).max()))
     beats = replay.asked & (record.final > replay.best_before(record))
     return Outcome(
         epochs=used,
+        seconds=seconds,
         speedup=int(record.epochs[record.end].sum()) / used,
-        speedup_seconds=record.seconds_used(record.end) / record.seconds_used(replay.ended),
+        speedup_seconds=record.seconds_used(record.end) / seconds,
         regret=regret,
         recovered=regret <= RECOVERED,
         exactly=regret == 0,
         beating=int(beats.sum()),
         lost=int((beats & ~replay.finished).sum()),
     )
-
-
-def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, ...]:
-    """Mean and its t interval over orderings: (mean, low, high); NaN bounds for one value."""
-    array = np.asarray(values, dtype=np.float64)
-    mean = float(array.mean())
-    if len(array) < 2:
-        return mean, float("nan"), float("nan")
-    half = stdtrit(len(array) - 1, 0.5 + level / 2) * array.std(ddof=1) / len(array) ** 0.5
-    return mean, mean - float(half), mean + float(half)
-
-
-def summarise(outcomes: pd.DataFrame) -> dict[str, float]:
-    """One table row out of the outcomes of several orderings (columns of speedup_sequential).
-
-    Parameters
-    ----------
-    outcomes : a row per ordering, with the attributes of `Outcome` as columns.
-    """
-    speedup, regret = (
-        mean_interval(outcomes[c].to_numpy(dtype=np.float64)) for c in ("speedup", "regret")
-    )
-    beating = int(outcomes["beating"].sum())
-    return {
-        "orderings": len(outcomes),
-        "speedup_mean": speedup[0],
-        "speedup_low": speedup[1],
-        "speedup_high": speedup[2],
-        "speedup_seconds_mean": float(outcomes["speedup_seconds"].mean()),
-        "recovered_share": float(outcomes["recovered"].mean()),
-        "exactly_recovered_share": float(outcomes["exactly"].mean()),
-        "regret_mean": regret[0],
-        "regret_low": max(0.0, regret[1]),
-        "regret_high": regret[2],
-        "beating": beating,
-        "lost_share": float(outcomes["lost"].sum()) / beating if beating else float("nan"),
-    }

@@ -123,12 +123,14 @@ def _unit_at(curves: CurveSet, budget: int) -> float:
 def _against(
     vanilla: list[HyperbandRun], runs: list[HyperbandRun], unit: float
 ) -> dict[str, float]:
-    """Speedups, and what is lost: best vanilla value minus ours at R, positive is worse."""
-    base = sum(run.epochs for run in vanilla)
+    """Epochs, speedups, and the loss: best vanilla value minus ours at R, positive is worse."""
+    base, used = (sum(run.epochs for run in several) for several in (vanilla, runs))
     seconds = sum(run.seconds for run in runs)
     loss = max(run.best for run in vanilla) - max(run.best for run in runs)
     return {
-        "speedup": base / sum(run.epochs for run in runs),
+        "epochs": used,
+        "seconds": seconds,
+        "speedup": base / used,
         "speedup_seconds": sum(run.seconds for run in vanilla) / seconds,
         "oracle_speedup": base / sum(run.oracle_epochs for run in runs),
         "loss": loss,

@@ -37,8 +37,8 @@ def test_tradeoff_has_a_line_over_delta_and_the_bound(studies):
     (axis,) = [axis for axis in figure.axes if axis.get_visible()]
     rows = table[(table["predictor"] == "last_value") & (table["setting"] == "baker")]
     drawn = [line.get_xydata().tolist() for line in axis.lines]
-    assert rows[["regret_mean", "speedup_mean"]].to_numpy().tolist() in drawn
-    bound = table.loc[table["predictor"] == "oracle", "speedup_mean"].item()
+    assert rows[["regret_mean", "speedup"]].to_numpy().tolist() in drawn
+    bound = table.loc[table["predictor"] == "oracle", "speedup"].item()
     assert list(axis.lines[0].get_ydata()) == [bound, bound]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["last_value", "median", "successive halving", "patience", "bound (oracle)"]
@@ -105,7 +105,7 @@ def test_hyperband_marks_the_fixed_setting(curves):
     star = figure.axes[0].lines[-1]
     assert star.get_marker() == "*"
     settled = table[table["window"] == "settled"]
-    assert star.get_ydata().tolist() == settled.loc[settled["default"], "speedup_mean"].tolist()
+    assert star.get_ydata().tolist() == settled.loc[settled["default"], "speedup"].tolist()
     assert star.get_ydata()[0] < settled["oracle_bound"].iloc[0] <= figure.axes[0].get_ylim()[1]
 
 

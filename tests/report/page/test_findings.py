@@ -105,19 +105,19 @@ def test_a_single_data_set_shows_the_spread_over_seeds() -> None:
 
 def test_speedups_are_those_of_the_fixed_setting() -> None:
     rows = [("a", False, 9.0, 8.0, 10.0, 0.0), ("a", True, 3.0, 2.5, 3.5, 0.02)]
-    columns = ["dataset", "default", "speedup_mean", "speedup_low", "speedup_high", "regret_mean"]
-    frame = pd.DataFrame(rows, columns=columns).assign(recovered_share=0.8)
+    columns = ["dataset", "default", "speedup", "speedup_low", "speedup_high", "regret_mean"]
+    frame = pd.DataFrame(rows, columns=columns).assign(recovered=8, orderings=10)
     hyperband = pd.DataFrame(rows, columns=columns).assign(
         window=["settled", "all"], loss_relative_mean=[0.5, 0.01]
     )
     found = findings({"speedup_sequential": frame, "speedup_hyperband": hyperband}, 0.25)[0]
     assert found[0] == "3.0 times"
     assert "3.00 (95 % interval 2.50 to 3.50) times" in found[1]
-    assert "finishes the best run in 80 % of the searches; its regret is 0.020" in found[1]
+    assert "finds the best run in 8 of 10 searches; its regret is 0.020" in found[1]
     assert found[1].endswith(
         "Inside Hyperband: 3.00 (95 % interval 2.50 to 3.50) times, relative loss 0.010."
     )
-    more = pd.concat([frame, frame.assign(dataset="b", speedup_mean=[9.0, 5.0])])
+    more = pd.concat([frame, frame.assign(dataset="b", speedup=[9.0, 5.0])])
     assert (
         "4.00 (median of 2 data sets, 3.00 to 5.00) times"
         in (findings({"speedup_sequential": more}, 0.25)[0][1])

@@ -52,18 +52,18 @@ def tradeoff(speedups: pd.DataFrame, traces: pd.DataFrame, collection: str) -> F
         frame, _mean_over_datasets(frame), label=label, ylabel="speedup"
     )
     for axis, part in panels:
-        axis.axhline(part.loc[part["predictor"] == "oracle", "speedup_mean"].iloc[0], **_BOUND)
+        axis.axhline(part.loc[part["predictor"] == "oracle", "speedup"].iloc[0], **_BOUND)
         for key, look in looks.items():
             line = part[part["line"] == key]
-            axis.plot(line["regret_mean"], line["speedup_mean"], **look)
+            axis.plot(line["regret_mean"], line["speedup"], **look)
         fixed = part[part["default"]]
-        axis.plot(fixed["regret_mean"], fixed["speedup_mean"], **_FIXED)
+        axis.plot(fixed["regret_mean"], fixed["speedup"], **_FIXED)
         axis.set_xscale("symlog", linthresh=_LINEAR, linscale=0.5)
         right = max(0.1, 1.5 * part["regret_mean"].max())
         axis.set_xlim(-_LINEAR / 10, right)
         ticks = [tick for tick in (0, 0.01, 0.1, 1) if tick <= right]
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.set_ylim(0, 1.08 * part["speedup_mean"].max())
+        axis.set_ylim(0, 1.08 * part["speedup"].max())
     style.legend(figure, {**looks, "bound (oracle)": _BOUND}, columns=5)
     return figure
 
@@ -71,10 +71,10 @@ def tradeoff(speedups: pd.DataFrame, traces: pd.DataFrame, collection: str) -> F
 def _mean_over_datasets(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean regret and geometric mean of the speedups, of what every data set has."""
     keys = ["predictor", "line", "delta", "default"]
-    groups = frame.assign(log=np.log(frame["speedup_mean"])).groupby(keys, dropna=False)
+    groups = frame.assign(log=np.log(frame["speedup"])).groupby(keys, dropna=False)
     means = groups[["regret_mean", "log"]].mean().assign(datasets=groups.size()).reset_index()
     shared = means[means["datasets"] == frame["dataset"].nunique()]
-    return shared.assign(speedup_mean=np.exp(shared["log"]))
+    return shared.assign(speedup=np.exp(shared["log"]))
 
 
 def _with_lines(frame: pd.DataFrame) -> pd.DataFrame:
@@ -175,9 +175,9 @@ def hyperband(speedups: pd.DataFrame, collection: str) -> Figure:
         axis.axvline(0, color=style.LIGHT, linewidth=1)
         for (predictor, _), line in part[~part["default"]].groupby(["predictor", "setting"]):
             look = looks[str(predictor)]
-            axis.plot(line["loss_relative_mean"], line["speedup_mean"], **look, alpha=0.7)
+            axis.plot(line["loss_relative_mean"], line["speedup"], **look, alpha=0.7)
         fixed = part[part["default"]]
-        axis.plot(fixed["loss_relative_mean"], fixed["speedup_mean"], **_FIXED)
+        axis.plot(fixed["loss_relative_mean"], fixed["speedup"], **_FIXED)
         axis.set_ylim(0, 1.08 * part["oracle_bound"].max())
     star = style.look(style.RED, "*", "none")
     style.legend(figure, {**looks, "fixed setting": star, "bound (oracle)": _BOUND})

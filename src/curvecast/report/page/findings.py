@@ -105,7 +105,7 @@ def speedups(tables: Tables, fraction: float) -> Finding | None:
     regret = fixed["regret_mean"]
     text = (
         f"fewer epochs are needed by the online search that stops runs early: {_times(fixed)}. It "
-        f"finishes the best run in {_percent(fixed['recovered_share'].mean())} of the searches; "
+        f"finds the best run in {fixed['recovered'].sum()} of {fixed['orderings'].sum()} searches; "
         f"its regret is {number(regret.mean())} on average and {number(regret.max())} at most "
         "(0 is the best run, 1 the median one)"
     )
@@ -116,7 +116,7 @@ def speedups(tables: Tables, fraction: float) -> Finding | None:
         other = settled if len(settled) else other
         loss = number(other["loss_relative_mean"].mean())
         text += f". Inside Hyperband: {_times(other)}, relative loss {loss}"
-    return (f"{fixed['speedup_mean'].median():.1f} times", f"{text}.", "stopping")
+    return (f"{fixed['speedup'].median():.1f} times", f"{text}.", "stopping")
 
 
 def _fixed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -127,11 +127,11 @@ def _fixed(frame: pd.DataFrame) -> pd.DataFrame:
 def _times(rows: pd.DataFrame) -> str:
     """Speedups over data sets, or with their interval over orderings where there is one set."""
     if len(rows) > 1:
-        return f"{_spread(rows['speedup_mean'])} times"
+        return f"{_spread(rows['speedup'])} times"
     row = rows.iloc[0]
     low, high = row["speedup_low"], row["speedup_high"]
     span = f" (95 % interval {low:.2f} to {high:.2f})" if np.isfinite(low) else ""
-    return f"{row['speedup_mean']:.2f}{span} times"
+    return f"{row['speedup']:.2f}{span} times"
 
 
 def ablation(tables: Tables, fraction: float) -> Finding | None:

@@ -54,7 +54,7 @@ def add(table: pd.DataFrame, published: pd.DataFrame, search: str) -> pd.DataFra
     explained" where the two differ by more than a tenth and nothing is known.
     """
     merged = _keys(table, search).merge(_rounded(published), on=_CELL, how="left")
-    ratio = (table["speedup_mean"] / merged["published"]).rename("ratio")
+    ratio = (table["speedup"] / merged["published"]).rename("ratio")
     note = merged["note"].fillna("")
     note = note.mask((note == "") & ((ratio - 1).abs() > _AGREES), NOT_EXPLAINED)
     return pd.concat([table, merged[["published", "published_recovered"]], ratio, note], axis=1)
