@@ -103,19 +103,48 @@ def test_log_of_a_number_that_is_not_positive_names_row_and_column() -> None:
         features.build(small([[1, 2]] * 2, hp_rate_log=[0.1, 0.0]), [1])
 
 
-def test_diverged_runs_are_carried_forward_and_marked() -> None:
-    curves = small([[1, 2, 3], [4, np.nan, np.inf], [np.nan, 5, 6], [-np.inf, np.nan, 7]])
-    X = features.build(curves, [2])[2]
+def test_gaps_are_bridged_and_what_overflowed_is_marked() -> None:
+    nan, inf = np.nan, np.inf
+    curves = small([[1, 2, 3], [4, inf, 1], [nan, 5, 6], [2, nan, 4], [-inf, nan, 7]])
+    X = features.build(curves, [3])[3]
     np.testing.assert_array_equal(
-        X[["ts_y_1", "ts_y_2", "ts_d1_2", "ts_diverged"]].to_numpy(),
-        [[1, 2, 1, 0], [4, 4, 0, 1], [np.nan, 5, np.nan, 1], [np.nan, np.nan, np.nan, 1]],
+        X[["ts_y_1", "ts_y_2", "ts_y_3", "ts_d2_3", "ts_diverged", "ts_gaps"]].to_numpy(),
+        [
+            [1, 2, 3, 0, 0, 0],
+            [4, 2.5, 1, 0, 1, 0],
+            [nan, 5, 6, nan, 0, 1],
+            [2, 3, 4, 0, 0, 1],
+            [nan, nan, 7, nan, 1, 1],
+        ],
     )
-    assert "ts_diverged" not in features.build(curves.take([0]), [2])[2]
+    assert not {"ts_diverged", "ts_gaps"} & {*features.build(curves.take([0]), [2])[2]}
+    # nothing beyond tau
+    assert features.build(curves, [2])[2]["ts_y_2"].tolist()[1:4] == [4, 5, 2]
 
 
-def test_forward_fill_by_hand() -> None:
-    filled = features.forward_fill(np.array([[np.nan, 1, np.inf, np.nan, 2, np.nan]]))
-    np.testing.assert_array_equal(filled, [[np.nan, 1, 1, 1, 2, 2]])
+def test_bridge_by_hand() -> None:
+    filled = features.bridge(
+        np.array([[np.nan, 1, np.inf, np.nan, 4, np.nan]]), np.array([1, 2, 3, 4, 8, 9])
+    )
+    np.testing.assert_array_equal(filled, [[np.nan, 1, 1.5, 2, 4, 4]])
+
+
+def test_a_map_of_values_reaches_their_differences() -> None:
+    curves = small([[1, 2, 4, 8], [3, 3, 3, 3]])
+    curves.series["loss"] = 10 * curves.values
+    X = features.build(curves, [4])[4]
+    mapped = features.map_series(X, {"ts_loss_": np.log})
+    np.testing.assert_allclose(mapped.loc[0, "ts_loss_d1_2":"ts_loss_d1_4"], np.log(2))
+    np.testing.assert_allclose(mapped.loc[0, "ts_loss_d2_3":"ts_loss_d2_4"], 0, atol=1e-12)
+    pd.testing.assert_frame_equal(mapped.filter(regex="ts_[yd]"), X.filter(regex="ts_[yd]"))
+
+
+def test_a_flat_run_has_the_same_summaries_alone_and_beside_others() -> None:
+    X = features.build(small([[0.1] * 8, *np.random.default_rng(0).random((9, 8))]), [8])[8]
+    floor = features.noise_floor(X.iloc[1:])
+    pd.testing.assert_frame_equal(
+        features.summarise(X.iloc[[0]], floor), features.summarise(X, floor).iloc[[0]]
+    )
 
 
 def test_further_series_get_their_own_columns_but_time_does_not(make_curves) -> None:

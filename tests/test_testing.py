@@ -76,7 +76,7 @@ class Remembering(Broken):
     ("model", "message"),
     [
         (Peeking, "Peeking: nothing after tau is seen: a prediction changes with values after tau"),
-        (Batched, "a run is predicted as .* alone and as .* beside other runs"),
+        (Batched, "a prediction depends on its run alone: the mean of a run is .* among others"),
         (Restless, "two fits with one seed predict differently"),
         (Single, "mean is not a finite float64 array of shape"),
         (Crossed, "a standard deviation is negative"),

@@ -7,7 +7,7 @@ parameters; HP: training hyper-parameters. This is the only feature code of the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,9 @@ def build(curves: CurveSet, taus: Iterable[int]) -> dict[int, pd.DataFrame]:
     Returns a mapping from tau to a frame of shape (n_configs, n_features): columns
     `ts_y_{epoch}`, `ts_d1_{epoch}`, `ts_d2_{epoch}` (and the same with a series' name in front
     of the kind for each further series), `ap_*`, `hp_*`. Text columns are one-hot, columns in
-    `curves.log_columns` are natural logarithms. A value that is not finite is replaced by the
-    last finite one before it, and the column `ts_diverged` marks such runs; where no value is
-    finite yet the cell stays NaN.
+    `curves.log_columns` are natural logarithms. Gaps are bridged (`bridge`); the column
+    `ts_diverged` marks runs with a value that overflowed, `ts_gaps` counts the epochs without a
+    value; before the first finite value cells are NaN.
 
     Raises
     ------
@@ -68,33 +68,74 @@ def _time_series(curves: CurveSet, tau: int) -> pd.DataFrame:
         if name == "seconds":
             continue
         label = f"ts_{name}_" if name else "ts_"
-        filled = forward_fill(array[:, seen])
+        filled = bridge(array[:, seen], epochs)
         for order, kind in enumerate(("y", "d1", "d2")):
             difference = np.diff(filled, n=order, axis=1)
             columns |= {
                 f"{label}{kind}_{epoch}": difference[:, i] for i, epoch in enumerate(epochs[order:])
             }
-    broken = ~np.isfinite(curves.values[:, seen]).all(axis=1)
-    if broken.any():
-        columns["ts_diverged"] = broken.astype(np.float64)
+    for name, marked in (("ts_diverged", np.isinf), ("ts_gaps", np.isnan)):
+        count = marked(curves.values[:, seen]).sum(axis=1).astype(np.float64)
+        if count.any():
+            columns[name] = np.minimum(count, 1.0) if name == "ts_diverged" else count
     return pd.DataFrame(columns)
 
 
 def value_columns(features: pd.DataFrame) -> list[str]:
     """Names of the columns `ts_y_{epoch}` in the order of their epochs; none without TS."""
-    names = [name for name in map(str, features) if re.fullmatch(r"ts_y_\d+", name)]
-    return sorted(names, key=lambda name: int(name.removeprefix("ts_y_")))
+    return series_columns(features).get("ts_", [])
 
 
-def forward_fill(values: np.ndarray) -> np.ndarray:
-    """Replace what is not finite by the last finite value of the same row; leading gaps: NaN."""
-    finite = np.isfinite(values)
+def series_columns(features: pd.DataFrame) -> dict[str, list[str]]:
+    """Names of the columns of values in the order of their epochs, by what stands before `y_`.
+
+    That is "ts_" for the curve itself, "ts_{name}_" for a further series.
+    """
+    matches = [m for m in (re.fullmatch(r"(ts_.*?)y_(\d+)", str(c)) for c in features) if m]
+    names: dict[str, list[str]] = {}
+    for match in sorted(matches, key=lambda match: int(match[2])):
+        names.setdefault(match[1], []).append(match[0])
+    return names
+
+
+def map_series(
+    features: pd.DataFrame, maps: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+) -> pd.DataFrame:
+    """The features with the values of series mapped, by their labels in `series_columns`.
+
+    Differences follow the mapped values; what is not mapped stays.
+    """
+    changed = {}
+    for label, names in series_columns(features).items():
+        if label in maps:
+            values = maps[label](features[names].to_numpy(dtype=np.float64))
+            for order, kind in enumerate(("y", "d1", "d2")):
+                columns = [name.replace(f"{label}y_", f"{label}{kind}_") for name in names[order:]]
+                difference = np.diff(values, n=order, axis=1)
+                changed |= {c: difference[:, i] for i, c in enumerate(columns) if c in features}
+    return features.assign(**changed)
+
+
+def bridge(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Fill what is not finite: between two finite values of a row along the line through them.
+
+    After the last finite value that value stands; before the first one cells are NaN. `values`
+    has shape (n_runs, n), `epochs` shape (n,).
+    """
+    finite, n = np.isfinite(values), values.shape[1]
     if finite.all():
         return values
-    position = np.where(finite, np.arange(values.shape[1]), -1)
-    last = np.maximum.accumulate(position, axis=1)
-    filled = np.take_along_axis(values, np.maximum(last, 0), axis=1)
-    return np.where(last >= 0, filled, np.nan)
+    position = np.arange(n)
+    before = np.maximum.accumulate(np.where(finite, position, -1), axis=1)
+    after = np.where(finite, position, n)[:, ::-1]
+    after = np.minimum.accumulate(after, axis=1)[:, ::-1]
+    left = np.maximum(before, 0)
+    right = np.where(after < n, after, left)
+    start, end = (np.take_along_axis(values, side, axis=1) for side in (left, right))
+    share = (epochs - epochs[left]) / np.maximum(epochs[right] - epochs[left], 1)
+    with np.errstate(invalid="ignore"):
+        filled = start + np.where(right > left, share, 0.0) * (end - start)
+    return np.where(before >= 0, filled, np.nan)
 
 
 def static(curves: CurveSet) -> pd.DataFrame:
@@ -123,24 +164,33 @@ def static(curves: CurveSet) -> pd.DataFrame:
     return pd.DataFrame(columns, index=curves.configs.index)
 
 
-def summarise(features: pd.DataFrame) -> pd.DataFrame:
+def noise_floor(features: pd.DataFrame) -> float:
+    """The roughness below which `summarise` tells curves apart no longer, from training rows."""
+    y = features[value_columns(features)].to_numpy(dtype=np.float64)
+    return 1e-9 + 1e-6 * float(np.nanmedian(np.abs(y))) if y.size else 1e-9
+
+
+def summarise(features: pd.DataFrame, floor: float) -> pd.DataFrame:
     """Replace the TS block by nine summaries of the curve, for models that weigh distances.
 
     `features` is a frame of `build` at one tau. The columns `ts_y_*` give way to `ts_last`,
     `ts_late` (mean of the last quarter), `ts_middle`, `ts_first`, `ts_slope` (change over the
     last quarter), `ts_max`, `ts_min`, `ts_mean` and `ts_noise` (log of the mean absolute second
-    difference); of a further series the last value stays. Differences go, everything else stays.
+    difference plus `floor`, which comes from the training rows; NaN where gaps are bridged); of a
+    further series the last value stays. Differences go, everything else stays.
     """
     names = value_columns(features)
     others = [c for c in features.columns if not c.startswith("ts_") or c == "ts_diverged"]
     if not names:
         return features[others]
-    y = features[names].to_numpy(dtype=np.float64)
+    # rows contiguous: sums come out the same beside any number of other rows
+    y = np.ascontiguousarray(features[names].to_numpy(dtype=np.float64))
     n = y.shape[1]
     quarter = max(1, n // 4)
     before = y[:, -1 - quarter] if n > quarter else y[:, 0]
     rough = np.abs(np.diff(y, n=2, axis=1)).mean(axis=1) if n > 2 else np.zeros(len(y))
-    floor = 1e-9 + 1e-6 * float(np.nanmedian(np.abs(y)))
+    if "ts_gaps" in features:
+        rough = np.where(features["ts_gaps"] > 0, np.nan, rough)
     summaries = {
         "ts_last": y[:, -1],
         "ts_late": y[:, -quarter:].mean(axis=1),

@@ -133,7 +133,7 @@ class LastSeen(Predictor):
 
     fitted: list[list[int]] = []  # noqa: RUF012 - shared on purpose: each cell makes an instance
 
-    def fit(self, curves: CurveSet, taus: object) -> LastSeen:
+    def _fit_curves(self, curves: CurveSet, taus: object) -> LastSeen:
         self.fitted.append(list(taus))
         return self
 

@@ -22,8 +22,8 @@ TABULAR = (
     "nusvr_linear",
     "nusvr_rbf",
 )
-# lce extrapolates every curve by itself: no target to learn. lkgp needs packages of its own, and
-# its predictions depend a little on the runs beside it; see test_lkgp.py.
+# lce extrapolates every curve by itself: no target to learn. lkgp needs packages of its own:
+# see test_lkgp.py.
 LEARNED = sorted(set(registry()) - {"lce", "lkgp", "ensemble"})
 # Invariant up to rounding. Elsewhere rounding has larger effects: libsvm stops within a
 # tolerance or at its cap, and trees choose among equal cuts by order.

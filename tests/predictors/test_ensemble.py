@@ -103,7 +103,7 @@ def test_diverged_and_constant_curves_are_legal(
 ) -> None:
     curves = make_curves(40, noise=0.01, direction=direction)
     values = curves.values.copy()
-    values[0, 3:] = np.nan
+    values[0, 3:] = np.inf
     values[1, 4:] = np.inf
     values[2] = values[2, 0]
     broken = CurveSet(curves.configs, values, curves.epochs, curves.metric, direction, curves.name)

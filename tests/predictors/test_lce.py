@@ -203,7 +203,7 @@ def test_the_untrained_value_takes_no_part(make_curves: MakeCurves) -> None:
         predict(curves, 8).mean, predict(replace(curves, values=other), 8).mean
     )
     alone = curves.values.copy()
-    alone[:, 1:] = np.nan
+    alone[:, 1:] = np.inf
     prediction = predict(replace(curves, values=alone), 8)
     gap = np.abs(prediction.mean - alone[:, 0])
     assert (gap < 0.2 * np.abs(alone[:, 0]) + 1e-9).all()
@@ -212,7 +212,7 @@ def test_the_untrained_value_takes_no_part(make_curves: MakeCurves) -> None:
 def test_values_that_are_not_finite_are_left_out(make_curves: MakeCurves) -> None:
     curves = make_curves(6, 30, noise=0.01)
     values = curves.values.copy()
-    values[0, 5:] = np.nan
+    values[0, 5:] = np.inf
     values[1, 7] = np.inf
     values[2, :4] = -np.inf
     broken = predict(replace(curves, values=values), 12)

@@ -202,7 +202,7 @@ def test_diverged_runs_gaps_and_an_untrained_first_epoch(
     curves.values[3, 2:5] = np.inf
     curves.values[5, :3] = np.nan
     extra = curves.take([1, 2, 4, 6])
-    extra.values[:, 4:] = [[np.nan], [np.inf], [-np.inf], [np.nan]]
+    extra.values[:, 4:] = [[np.inf], [np.inf], [-np.inf], [np.inf]]
     extra.configs["id"] = [f"broken{i}" for i in range(4)]
     train = curves.take(np.arange(60))
     reference = make_predictor("lcnet", **options).fit(train, taus=[1, 6])

@@ -60,7 +60,7 @@ def test_same_seed_same_bytes_and_nothing_after_tau_is_seen(curves: CurveSet) ->
 def test_diverged_gappy_short_and_constant_curves(make_curves: Make, curves: CurveSet) -> None:
     curves.values[::7, 0] = np.nan
     curves.values[3, 2:5] = np.inf
-    curves.values[5, 4:] = np.nan
+    curves.values[5, 4:] = np.inf
     p = make_predictor("lkgp", **QUICK).fit(curves.take(np.arange(40)), [6]).predict(curves, 6)
     assert np.isfinite(p.mean).all()
     assert np.isfinite(p.quantile([0.05, 0.95])).all()

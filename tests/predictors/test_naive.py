@@ -26,7 +26,7 @@ def test_last_value_takes_the_latest_epoch_wherever_its_column_stands() -> None:
 
 def test_last_value_of_a_diverged_run_is_the_last_finite_one(make_curves) -> None:
     curves = make_curves(n=30)
-    curves.values[2, 3:] = np.nan
+    curves.values[2, 3:] = np.inf
     p = make_predictor("last_value").fit(curves, taus=[6]).predict(curves, tau=6)
     assert p.mean[2] == curves.values[2, 2]
     assert np.isfinite(p.std).all()

@@ -12,7 +12,7 @@ from curvecast import CurveSet, DataError, make_predictor
 from curvecast.features import build
 from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.transforms import FEATURE_FORMS as FORMS
-from curvecast.predictors.transforms import Form, Warp
+from curvecast.predictors.transforms import Form, SeriesMap, Warp, explosions
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -129,3 +129,44 @@ def test_a_robust_warp_per_column_is_that_of_each_column() -> None:
         np.testing.assert_array_equal(warp(values)[:, j], alone(values[:, j]))
     np.testing.assert_allclose(warp.inverse(warp(values)), values)
     assert np.asarray(warp.scale)[2] == 1.0
+
+
+def test_ordinary_tails_are_left_alone_and_explosions_are_warped() -> None:
+    values = np.random.default_rng(0).standard_normal((100, 5))
+    values[7, 2] = 60.0
+    assert explosions(values) is None
+    values[7, 2] = 1e15
+    values[9, 4] = -1e28
+    warp = explosions(values)
+    assert warp is not None
+    z = warp(values)
+    assert np.abs(z).max() < 6
+    np.testing.assert_allclose(warp.inverse(z), values, rtol=1e-6)
+    assert np.isfinite(warp.inverse(np.array([-1e9, 1e9]))).all()
+    assert explosions(np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 9.0]])) is None
+
+
+def test_missing_first_values_follow_from_the_next_ones() -> None:
+    rng = np.random.default_rng(0)
+    rate, limit = rng.uniform(0.5, 2, (40, 1)), rng.uniform(1, 2, (40, 1))
+    values = limit - limit * 0.5 ** (rate * np.arange(6))
+    series = SeriesMap.of(values[:30])
+    torn = values[30:].copy()
+    torn[:, :2] = np.nan
+    torn[3, 4] = np.nan
+    filled = series(torn)
+    np.testing.assert_allclose(filled[:, :2], values[30:, :2], atol=0.15)
+    assert np.isnan(filled[3, 4])
+    assert series(torn[:, :3]).shape == (10, 3)
+
+
+def test_auto_chooses_by_a_robust_error_where_values_explode(make_curves) -> None:
+    curves = make_curves(80, noise=0.004).negated()
+    bad = np.arange(80) % 10 == 3
+    curves.values[bad] += 10.0 ** np.arange(1, 21)
+    y, calm = curves.final[60:], ~bad[60:]
+    for name in ("ridge", "gp", "extra_trees"):
+        model = make_predictor(name, target="auto").fit(curves.take(np.arange(60)), [8])
+        p = model.predict(curves.take(np.arange(60, 80)), 8)
+        assert np.median(np.abs(p.mean - y)[calm]) < 0.05
+        assert (p.mean[~calm] > 1e3).all()

@@ -24,6 +24,7 @@ from curvecast.features import COMBINATIONS, present, select
 from curvecast.files import DataError, read_parquet
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor, TabularPredictor
+from curvecast.predictors.domain import reached
 from curvecast.predictors.quantiles import LEVELS, SHAPES
 
 ALL_BLOCKS = "TS+AP+HP"
@@ -116,7 +117,8 @@ def run(
 
     Returns
     -------
-    predictions : a row per cell and test run, in the order of the cells: `features` (category),
+    predictions : a row per cell and test run that has reached tau (`domain.reached`), in the order
+        of the cells: `features` (category),
         `n_train`, `repeat`, `tau`, `depth` (only where cells have one), `configuration` (row
         position in `curves`), then float32 `y_true, y_mean, y_std`, the quantiles `LEVELS` and
         `SHAPES`. Where all runs of a cell have the same (quantile - y_mean) / y_std, as for all
@@ -143,7 +145,7 @@ def run(
         train = _tabular if isinstance(make(), TabularPredictor) else _from_curves
         for _, same in groupby(group, key=lambda c: c.features):
             for cell, prediction, report in train(make, curves, features, split, list(same)):
-                predictions.append(_rows(cell, prediction, curves, split.test))
+                predictions.append(_rows(cell, prediction, curves, tested(curves, split, cell.tau)))
                 timings.append({**cell.keys(), **report})
     if not predictions:
         raise DataError(f"{model}: no cell to train, the data set lacks the feature blocks")
@@ -156,6 +158,11 @@ def _pools(curves: CurveSet, column: str, depth: int) -> dict[str, np.ndarray]:
         raise DataError("no such column to cut depths at", file=curves.name, column=column)
     shallow = curves.configs[column].to_numpy(dtype=np.float64) < depth
     return {"train_pool": shallow, "test_pool": ~shallow}
+
+
+def tested(curves: CurveSet, split: protocol.Split, tau: int) -> np.ndarray:
+    """Positions of the test runs that have come far enough to be predicted at `tau`."""
+    return split.test[reached(curves.take(split.test), tau)]
 
 
 Result = tuple[Cell, Prediction, dict[str, Any]]
@@ -178,7 +185,7 @@ def _tabular(
         start = time.process_time()
         fitted = make().fit_xy(X.iloc[split.train], y, groups)
         middle = time.process_time()
-        prediction = fitted.predict_xy(X.iloc[split.test])
+        prediction = fitted.predict_xy(X.iloc[tested(curves, split, cell.tau)])
         yield cell, prediction, report(fitted, middle - start, time.process_time() - middle)
 
 
@@ -197,10 +204,9 @@ def _from_curves(
     start = time.process_time()
     predictor.fit(curves.take(split.train), [cell.tau for cell in todo])
     share = (time.process_time() - start) / len(todo)
-    test = curves.take(split.test)
     for cell in todo:
         start = time.process_time()
-        prediction = predictor.predict(test, cell.tau)
+        prediction = predictor.predict(curves.take(tested(curves, split, cell.tau)), cell.tau)
         yield cell, prediction, report(predictor, share, time.process_time() - start)
 
 

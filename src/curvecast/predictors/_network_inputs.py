@@ -33,15 +33,7 @@ class MembersPredictor(Predictor):
         super().__init__(seed=seed)
         self._diagnostics: dict[str, float] = {}
 
-    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
-        """Learn from the runs with a finite end.
-
-        Raises
-        ------
-        DataError : runs of fewer than two configurations, a tau outside of the epochs, or
-            (Singh's cnn) too few numbers for the convolutions.
-        """
-        curves = curves.take(np.isfinite(curves.final))
+    def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._taus, y = positions_of(curves, taus), curves.final
         n_folds = min(self.n_members, self.MAX_FOLDS or self.n_members)
         folds = inner_folds(curves.groups, n_folds, self.seed)
@@ -140,10 +132,10 @@ class Steps:
         last = float(curves.last_epoch)
         times = np.stack([epochs / last, np.log1p(epochs) / np.log1p(last)], axis=1)
         warps = {
-            name: tuple(WarpScaling.of(part) for part in _parts(array, positions))
+            name: tuple(WarpScaling.of(part) for part in _parts(array, curves.epochs, positions))
             for name, array in _series(curves).items()
         }
-        ends = _parts(curves.values, positions)[0]
+        ends = _parts(curves.values, curves.epochs, positions)[0]
         return cls(positions, 2 * times - 1, warps, medians(ends))
 
     def until(self, position: int) -> Self:
@@ -165,7 +157,9 @@ class Steps:
         for name, warps in self.warps.items():
             if name not in have:
                 raise DataError("a series that was fitted on is missing", column=name)
-            for warp, part in zip(warps, _parts(have[name], self.positions), strict=True):
+            for warp, part in zip(
+                warps, _parts(have[name], curves.epochs, self.positions), strict=True
+            ):
                 parts.append(warp.apply(part))
         shape = (len(curves), len(self.positions))
         parts += [np.broadcast_to(time, shape) for time in self.times.T]
@@ -173,7 +167,7 @@ class Steps:
 
     def values(self, curves: CurveSet) -> np.ndarray:
         """Value at the end of every step in the unit of the curve, (n_configs, n_steps)."""
-        ends = _parts(curves.values, self.positions)[0]
+        ends = _parts(curves.values, curves.epochs, self.positions)[0]
         return np.where(np.isfinite(ends), ends, self.medians)
 
 
@@ -182,9 +176,12 @@ def _series(curves: CurveSet) -> dict[str, np.ndarray]:
     return {"": curves.values, **further}
 
 
-def _parts(values: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """End, mean and change of every step, each of shape (n_runs, n_steps); leading gaps NaN."""
-    filled = features.forward_fill(values[:, : positions[-1] + 1])
+def _parts(
+    values: np.ndarray, epochs: np.ndarray, positions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """End, mean and change of every step, gaps bridged, each of shape (n_runs, n_steps)."""
+    n = positions[-1] + 1
+    filled = features.bridge(values[:, :n], epochs[:n])
     ends = filled[:, positions]
     starts = np.concatenate([[0], positions[:-1] + 1])
     means = np.add.reduceat(filled, starts, axis=1) / np.diff(positions, prepend=-1)

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from curvecast.features import forward_fill
+from curvecast.features import bridge
 
 GRID, SETTINGS = 12, 10
 # A target is asinh(SHARP (end - last) / scale): linear near the last value, logarithmic far off.
@@ -74,7 +74,7 @@ class Runs:
         seen = view(values)
         broken = ~np.isfinite(seen)
         if broken.any():
-            seen = forward_fill(forward_fill(seen)[:, ::-1])[:, ::-1]
+            seen = bridge(bridge(seen, epochs)[:, ::-1], -epochs[::-1])[:, ::-1]
         last, n_seen = seen[:, -1], seen.shape[1]
         unit = np.full(len(last), 0.3) if view.log else 0.3 * np.abs(last)
         unit[unit == 0] = 1.0

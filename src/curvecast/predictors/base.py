@@ -6,6 +6,7 @@ import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,47 +15,100 @@ import pandas as pd
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
 from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
+from curvecast.predictors.domain import Domain, reached
 from curvecast.predictors.scaling import Columns
-from curvecast.predictors.transforms import FEATURE_FORMS, Form
+from curvecast.predictors.transforms import (
+    FEATURE_FORMS,
+    Form,
+    SeriesMap,
+    WarpedPrediction,
+)
 from curvecast.protocol import grouped_folds
 
 
 class Predictor(ABC):
     """Predicts the final value of runs from their first tau epochs.
 
-    A subclass takes its options as keyword arguments of `__init__`, all with defaults.
-    `needs_training` is False where a model predicts a run from that run alone; `fit` of all
-    others sets `_taus`, the taus that `predict` answers.
+    A subclass takes its options as keyword arguments of `__init__`, all with defaults, and
+    implements `_fit_curves` and `_predict_hidden`. `needs_training` is False where a model
+    predicts a run from that run alone; `_fit_curves` of all others sets `_taus`, the taus that
+    `predict` answers. `warps_explosions` is False where exploding values need no warp.
     """
 
     needs_training = True
+    warps_explosions = True
+    takes_unfinished = False
     _taus: Collection[int] | None = None
+    _domain: Domain | None = None
 
     def __init__(self, *, seed: int = 0) -> None:
         self.seed = seed
+        self._maps: dict[str, SeriesMap] = {}
+
+    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+        """Learn from complete curves for every tau. Runs without a finite end are passed over.
+
+        Where the values of training runs explode (`transforms.explosions`), the model sees and
+        predicts warped ones; what it predicts is given back in the unit of the curve.
+
+        Raises
+        ------
+        DataError : too few runs with a finite end.
+        """
+        usable = curves if self.takes_unfinished else curves.take(np.isfinite(curves.final))
+        if self.needs_training and len(usable) < 2:
+            raise DataError(
+                f"{len(usable)} runs with a final value are too few to fit on", file=curves.name
+            )
+        self._domain = Domain.of(usable)
+        self._learn_maps(usable)
+        return self._fit_curves(self._mapped(usable), taus)
+
+    def _learn_maps(self, curves: CurveSet) -> None:
+        self._maps = {
+            name: SeriesMap.of(values, warps=self.warps_explosions)
+            for name, values in {"": curves.values, **curves.series}.items()
+            if name != "seconds" and len(curves)
+        }
+
+    def _mapped(self, curves: CurveSet) -> CurveSet:
+        if not self._maps:
+            return curves
+        series = {n: self._maps[n](a) if n in self._maps else a for n, a in curves.series.items()}
+        return replace(curves, values=self._maps[""](curves.values), series=series)
 
     @abstractmethod
-    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
-        """Learn from complete curves for every tau. Runs without a finite end are passed over."""
+    def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+        """`fit` on mapped runs, all with a finite end unless the model takes unfinished ones."""
 
     def predict(self, curves: CurveSet, tau: int) -> Prediction:
         """Predict the final values; everything after epoch `tau` is hidden first.
 
         Raises
         ------
-        DataError : `tau` was not fitted, or a run has no finite value up to it.
+        DataError : `tau` was not fitted, or a run has not come so far (`domain.reached`).
         """
         if self._taus is not None and tau not in self._taus:
             raise DataError(f"not fitted for tau {tau}, only for {sorted(self._taus)}")
-        empty = ~np.isfinite(curves.values[:, curves.seen(tau)]).any(axis=1)
-        if empty.any():
-            row = int(np.flatnonzero(empty)[0])
+        early = ~reached(curves, tau)
+        if early.any():
+            ids = curves.configs["id"][early].astype(str)
             raise DataError(
-                f"no finite value up to epoch {tau}, nothing to predict from",
+                f"too early for a prediction at epoch {tau}: no value is recorded there or shortly "
+                f"before in {early.sum()} of {len(curves)} runs",
                 file=curves.name,
-                row=curves.configs["id"].iloc[row],
+                row=", ".join(ids[:5]) + (", ..." if len(ids) > 5 else ""),
             )
-        return self._predict_hidden(curves.hide_after(tau), tau)
+        prediction = self._predict_hidden(self._mapped(curves.hide_after(tau)), tau)
+        return self._unmapped(prediction, "")
+
+    def _unmapped(self, prediction: Prediction, series: str) -> Prediction:
+        warp = self._maps[series].warp if series in self._maps else None
+        return prediction if warp is None else WarpedPrediction.of(prediction, warp)
+
+    def notes(self, curves: CurveSet, tau: int) -> list[str]:
+        """What to know of each run's prediction at `tau`, "" where nothing; see `Domain.notes`."""
+        return self._domain.notes(curves, tau) if self._domain else [""] * len(curves)
 
     def predict_left_out(self, tau: int) -> Prediction | None:
         """Predict every training run with a finite end from the other ones, in their order.
@@ -77,9 +131,9 @@ class Predictor(ABC):
 
 
 class TabularPredictor(Predictor):
-    """One regressor per tau on feature frames: a subclass implements `fit_xy` and `predict_xy`.
+    """One regressor per tau on feature frames: a subclass implements `_fit_xy` and `_predict_xy`.
 
-    `diagnostics` gives the means over taus of the dictionaries `self._diagnostics` that `fit_xy`
+    `diagnostics` gives the means over taus of the dictionaries `self._diagnostics` that `_fit_xy`
     sets.
     """
 
@@ -90,16 +144,18 @@ class TabularPredictor(Predictor):
         self._at_tau: dict[int, Self] = {}
         self._diagnostics: dict[str, float] = {}
 
-    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+    def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._at_tau = {}
-        usable = curves.take(np.isfinite(curves.final))
-        for tau, X in feature_blocks.build(usable, taus).items():
+        for tau, X in feature_blocks.build(curves, taus).items():
             model = copy.deepcopy(self)
-            model._at_tau = {}
+            model._at_tau, model._domain = {}, None
             columns = feature_blocks.select(X, feature_blocks.present(X, self.blocks))
-            self._at_tau[tau] = model.fit_xy(columns, usable.final, usable.groups)
+            self._at_tau[tau] = model.fit_xy(columns, curves.final, curves.groups)
         self._taus = tuple(self._at_tau)
         return self
+
+    def _learn_maps(self, curves: CurveSet) -> None:
+        """`fit_xy` does it, on frames."""
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
         X = feature_blocks.build(curves, [tau])[tau]
@@ -112,7 +168,6 @@ class TabularPredictor(Predictor):
                 values.setdefault(name, []).append(value)
         return {name: float(np.mean(several)) for name, several in values.items()}
 
-    @abstractmethod
     def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
         """Fit one tau.
 
@@ -127,8 +182,32 @@ class TabularPredictor(Predictor):
         DataError : fewer than two finite targets, no column, or numbers so large that their
             variance overflows.
         """
+        y = np.asarray(y, dtype=np.float64)
+        groups = np.arange(len(y)) if groups is None else np.asarray(groups)
+        usable = np.isfinite(y)
+        X, y, groups = X.loc[usable], y[usable], groups[usable]
+        if len(y) < 2 or not len(X.columns):
+            raise DataError(
+                f"{len(y)} runs with a final value and {len(X.columns)} feature columns are too "
+                "few to fit on"
+            )
+        columns = {"ts_": [], **feature_blocks.series_columns(X)}
+        self._maps = {
+            name: SeriesMap.of(X[names].to_numpy(np.float64), y if name == "ts_" else None)
+            for name, names in columns.items()
+        }
+        warp = self._maps["ts_"].warp
+        return self._fit_xy(self._map_frame(X), y if warp is None else warp(y), groups)
 
-    @abstractmethod
+    def _map_frame(self, X: pd.DataFrame) -> pd.DataFrame:
+        columns = feature_blocks.series_columns(X)
+        changing = {
+            name: self._maps[name]
+            for name, names in columns.items()
+            if name in self._maps and (self._maps[name].warp or X[names].isna().to_numpy().any())
+        }
+        return feature_blocks.map_series(X, changing) if changing else X
+
     def predict_xy(self, X: pd.DataFrame) -> Prediction:
         """Predict for rows of features in the unit of the curve; extra columns are ignored.
 
@@ -137,6 +216,15 @@ class TabularPredictor(Predictor):
         DataError : a column that was fitted on is missing, unless it only marks something that
             need not occur here (a category, a diverged run).
         """
+        return self._unmapped(self._predict_xy(self._map_frame(X)), "ts_")
+
+    @abstractmethod
+    def _fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> Self:
+        """`fit_xy` on finite targets of at least two runs, warped where values explode."""
+
+    @abstractmethod
+    def _predict_xy(self, X: pd.DataFrame) -> Prediction:
+        """`predict_xy` in the unit of `_fit_xy`."""
 
 
 class Regressor(TabularPredictor):
@@ -162,15 +250,15 @@ class Regressor(TabularPredictor):
 
     Attributes
     ----------
-    unseen : after `fit_xy`, predictions for its finite training rows by fits that did not see
-        them (leave-one-out, out-of-bag or cross-validated, as the subclass says), in the unit of
-        the curve; the mean is NaN where no such fit exists.
+    unseen : after `_fit_xy`, predictions for its training rows by fits that did not see them
+        (leave-one-out, out-of-bag or cross-validated, as the subclass says), in the unit of its
+        targets; the mean is NaN where no such fit exists.
     """
 
     _std: float
 
     # Known of the training runs alone, and not needed to predict.
-    NOT_SAVED = ("unseen", "_groups")
+    NOT_SAVED = ("unseen", "_groups", "_spread")
 
     def __init__(self, *, seed: int = 0, target: str = "level", summaries: bool = False) -> None:
         super().__init__(seed=seed)
@@ -178,32 +266,32 @@ class Regressor(TabularPredictor):
             raise DataError(f"target is {target!r}, not auto or one of {', '.join(FEATURE_FORMS)}")
         self.target, self.summaries = target, summaries
 
-    def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
-        y = np.asarray(y, dtype=np.float64)
-        groups = np.arange(len(y)) if groups is None else np.asarray(groups)
-        usable = np.isfinite(y)
-        X, y, groups = X.loc[usable], y[usable], groups[usable]
-        if len(y) < 2 or not len(X.columns):
-            raise DataError(
-                f"{len(y)} runs with a final value and {len(X.columns)} feature columns are too "
-                "few to fit on"
-            )
-        if self.target != "auto":
-            self._fit_form(Form.of(self.target, X, y), X, y, groups)
-            return self
-        tried = [copy.deepcopy(self) for _ in FEATURE_FORMS]
-        for model, name in zip(tried, FEATURE_FORMS, strict=True):
+    def _fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> Self:
+        self._floor = feature_blocks.noise_floor(X)
+        forms: tuple[str, ...] = FEATURE_FORMS if self.target == "auto" else (self.target,)
+        exploded = "ts_" in self._maps and self._maps["ts_"].warp is not None
+        if exploded and feature_blocks.value_columns(X):
+            forms = tuple(dict.fromkeys((*forms, "gain")))
+        tried = [copy.deepcopy(self) for _ in forms]
+        for model, name in zip(tried, forms, strict=True):
             model._fit_form(Form.of(name, X, y), X, y, groups)
-        errors = [float(np.nanmean((model.unseen.mean - y) ** 2)) for model in tried]
-        best = int(np.argmin(errors))
+        power = 1 if exploded else 2
+        errors = [float(np.nanmean(np.abs(model.unseen.mean - y) ** power)) for model in tried]
+        best = int(np.argmin(errors)) if len(forms) > 1 else 0
         self.__dict__.update(tried[best].__dict__)
-        self._diagnostics = {**self._diagnostics, "target": float(best)}
+        if len(forms) > 1:
+            self._diagnostics = {
+                **self._diagnostics,
+                "target": float(FEATURE_FORMS.index(forms[best])),
+            }
         return self
 
     def predict_left_out(self, tau: int) -> Prediction | None:
         """`unseen` of that tau; None where a training run has no such fit."""
-        unseen = self._at_tau[tau].unseen
-        return unseen if np.isfinite(unseen.mean).all() else None
+        model = self._at_tau[tau]
+        if not np.isfinite(model.unseen.mean).all():
+            return None
+        return model._unmapped(model.unseen, "ts_")
 
     def _fit_form(self, form: Form, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> None:
         seen = form.seen(X)
@@ -232,7 +320,7 @@ class Regressor(TabularPredictor):
         self._errors = (residuals / np.maximum(scale, 1e-300))[finite]
         self.unseen = form.back(Prediction(z - residuals, np.full(len(z), spread)), seen)
 
-    def predict_xy(self, X: pd.DataFrame) -> Prediction:
+    def _predict_xy(self, X: pd.DataFrame) -> Prediction:
         if self._constant:
             z = Prediction(np.full(len(X), self._z_center), np.full(len(X), self._mean_std))
         else:
@@ -244,7 +332,9 @@ class Regressor(TabularPredictor):
 
     def _inputs(self, X: pd.DataFrame) -> pd.DataFrame:
         """The columns to regress on, made from those of `features.build`."""
-        return feature_blocks.summarise(X) if self.summaries else X
+        if self.summaries:
+            return feature_blocks.summarise(X, self._floor)
+        return X.drop(columns="ts_gaps", errors="ignore")
 
     @abstractmethod
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -129,11 +129,9 @@ class Ensemble(TabularPredictor):
         super().__init__(seed=seed)
         self.draws = draws
 
-    def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
-        y = np.asarray(y, dtype=np.float64)
+    def _fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> Self:
         library = LIBRARY if value_columns(X) else [m for m in LIBRARY if m.target == "level"]
-        self._members = [self._make(member).fit_xy(X, y, groups) for member in library]
-        y = y[np.isfinite(y)]
+        self._members = [self._make(member)._fit_xy(X, y, groups) for member in library]
         means = np.array([member.unseen.mean for member in self._members])
         # a run that every bag of a forest held has no prediction there: ask the other members
         means = np.where(np.isfinite(means), means, np.nanmedian(means, axis=0))
@@ -157,8 +155,8 @@ class Ensemble(TabularPredictor):
         assert isinstance(made, Regressor)
         return made
 
-    def predict_xy(self, X: pd.DataFrame) -> Prediction:
-        center, apart = self._combine(np.array([m.predict_xy(X).mean for m in self._members]))
+    def _predict_xy(self, X: pd.DataFrame) -> Prediction:
+        center, apart = self._combine(np.array([m._predict_xy(X).mean for m in self._members]))
         return ResidualPrediction.of(center, self._scale(apart), self._residuals)
 
     def _combine(self, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

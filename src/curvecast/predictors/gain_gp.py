@@ -16,10 +16,10 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import cho_solve, cholesky
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from curvecast import features as feature_blocks
-from curvecast.curves import CurveSet, DataError
+from curvecast.curves import CurveSet
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.gaussian_process import (
@@ -29,6 +29,7 @@ from curvecast.predictors.gaussian_process import (
     by_solving,
     leave_one_out,
     most_probable,
+    rowwise,
     squared_distances,
 )
 from curvecast.predictors.scaling import Scaling
@@ -68,16 +69,7 @@ class GainGPPredictor(Predictor):
         super().__init__(seed=seed)
         self.n_tune = n_tune
 
-    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
-        """Learn from the runs with a finite end.
-
-        Raises
-        ------
-        DataError : fewer than two such runs.
-        """
-        curves = curves.take(np.isfinite(curves.final))
-        if len(curves) < 2:
-            raise DataError(f"{len(curves)} runs with a final value are too few to fit on")
+    def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._sign = curves.sign
         static = static_features(curves)
         self._static_columns = static.columns
@@ -85,25 +77,26 @@ class GainGPPredictor(Predictor):
         hp = self._scale_static(static.to_numpy())
         gain = self._sign * curves.values
         self._warp = Warp.to_best("log_below", gain[:, -1])
-        warped = self._warp(feature_blocks.forward_fill(gain))
         self._at_tau: dict[int, Process] = {}
         theta = PRIOR.mean
         for tau in sorted(int(t) for t in taus):
             seen = curves.seen(tau)
-            process = Process(warped[:, seen], curves.epochs[seen], hp, warped[:, -1])
+            warped = self._warp(feature_blocks.bridge(gain[:, seen], curves.epochs[seen]))
+            process = Process(warped, curves.epochs[seen], hp, self._warp(gain[:, -1]))
             theta = process.tune(theta, self.n_tune)
             self._at_tau[tau] = process.condition(theta)
         self._taus = tuple(self._at_tau)
         return self
 
-    def predict_left_out(self, tau: int) -> WarpedPrediction:
-        """Predict every training run from the other ones, in the order of the training runs."""
-        return self._prediction(*self._at_tau[tau].leave_one_out())
+    def predict_left_out(self, tau: int) -> Prediction:
+        left_out = self._prediction(*self._at_tau[tau].leave_one_out())
+        return self._unmapped(left_out, "")
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> WarpedPrediction:
         process, seen = self._at_tau[tau], curves.epochs <= tau
         static = static_features(curves).reindex(columns=self._static_columns, fill_value=0.0)
-        warped = self._warp(feature_blocks.forward_fill(self._sign * curves.values[:, seen]))
+        gain = feature_blocks.bridge(self._sign * curves.values[:, seen], curves.epochs[seen])
+        warped = self._warp(gain)
         hp = self._scale_static(static.to_numpy())
         return self._prediction(*process.predict(warped, curves.epochs[seen], hp))
 
@@ -238,9 +231,9 @@ class Process:
         inputs = self._scale_curve(summaries(warped, epochs)), hp
         cross = _kernel(self.theta, _parts(inputs, self._inputs))
         prior = np.exp(self.theta[0]) * _linear_diagonal(inputs) + np.exp(self.theta[1])
-        explained = np.einsum("ij,ji->i", cross, cho_solve((self._lower, True), cross.T))
+        explained = (solve_triangular(self._lower, cross.T, lower=True) ** 2).sum(axis=0)
         variance = np.maximum(prior - explained, 0.0) + np.exp(self.theta[4])
-        location = _base(warped, epochs) + self._shift + self._spread * (cross @ self._alpha)
+        location = _base(warped, epochs) + self._shift + self._spread * rowwise(cross, self._alpha)
         return location, self._spread * np.sqrt(variance)
 
 
@@ -260,7 +253,7 @@ def _parts(one: Inputs, other: Inputs) -> Parts:
     near = []
     for a, b in zip(one, other, strict=True):
         width = max(1, a.shape[1])
-        linear = linear + a @ b.T / width
+        linear = linear + np.einsum("ik,jk->ij", a, b) / width
         near.append(squared_distances(a, b) / width)
     return linear, near[0], near[1]
 

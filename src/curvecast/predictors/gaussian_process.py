@@ -12,6 +12,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import OptimizeResult, minimize
+from scipy.spatial.distance import cdist
 
 # From the covariance's slope S = K^-1 - a a' to twice the gradient, sum_ij S_ij dK_ij / dtheta.
 Gradient = Callable[[np.ndarray], np.ndarray]
@@ -31,8 +32,12 @@ class Prior:
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Between the rows of (n, p) and (m, p), shape (n, m)."""
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * (a @ b.T)
-    return np.maximum(squares, 0.0)
+    return cdist(a, b, "sqeuclidean")
+
+
+def rowwise(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """rows @ weights, (n, m) and (m,), each row as alone: BLAS sums by the size of the batch."""
+    return np.einsum("ij,j->i", rows, weights)
 
 
 def matern(r: np.ndarray, decay: np.ndarray, variance: float = 1.0) -> np.ndarray:

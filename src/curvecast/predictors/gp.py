@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cholesky
+from scipy.linalg import cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
 from curvecast.curves import DataError
@@ -19,6 +19,7 @@ from curvecast.predictors.gaussian_process import (
     matern,
     matern_slope,
     most_probable,
+    rowwise,
 )
 
 MODELS = {
@@ -60,7 +61,7 @@ class Kernel:
     def between(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """Covariance of the noise-free values at the rows of A and B, shape (len(A), len(B))."""
         r = _ROOT5 * cdist(A / self.length, B / self.length)
-        return matern(r, np.exp(-r), self.signal) + self.linear * (A @ B.T)
+        return matern(r, np.exp(-r), self.signal) + self.linear * np.einsum("ik,jk->ij", A, B)
 
 
 def unpack(theta: np.ndarray, n_columns: int) -> Kernel:
@@ -157,17 +158,19 @@ class GaussianProcess(Regressor):
         self._X, self._kernel = X, unpack(best.x, p)
         K = self._kernel.between(X, X)
         K[np.diag_indices_from(K)] += self._kernel.noise + _JITTER
-        self._alpha, self._precision = by_inverting(cholesky(K, lower=True), y)
+        self._lower = cholesky(K, lower=True)
+        self._alpha, precision = by_inverting(self._lower, y)
+        self._spread = 1.0 / np.sqrt(np.diag(precision))
         self._diagnostics = {"noise": self._kernel.noise, "log_posterior": -float(best.fun)}
-        return leave_one_out(self._alpha, self._precision)[0]
+        return leave_one_out(self._alpha, precision)[0]
 
     def _unseen_std(self) -> np.ndarray:
-        return 1.0 / np.sqrt(np.diag(self._precision))
+        return self._spread
 
     def _predict(self, X: np.ndarray) -> Prediction:
         cross = self._kernel.between(X, self._X)
-        explained = ((cross @ self._precision) * cross).sum(axis=1)
+        explained = (solve_triangular(self._lower, cross.T, lower=True) ** 2).sum(axis=0)
         kernel = self._kernel
         prior = kernel.signal + kernel.linear * (X * X).sum(axis=1) + kernel.noise
         variance = np.maximum(prior - explained, kernel.noise)
-        return Prediction(cross @ self._alpha, np.sqrt(variance))
+        return Prediction(rowwise(cross, self._alpha), np.sqrt(variance))

@@ -36,6 +36,7 @@ from scipy.optimize.elementwise import find_root
 from scipy.special import ndtr, ndtri
 
 from curvecast.curves import CurveSet
+from curvecast.features import bridge
 from curvecast.predictors._lce_fit import COMPONENTS, UNIT_OF_CONSTANT, extrapolate, used
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction, ResidualPrediction
@@ -137,6 +138,7 @@ class LCEPredictor(Predictor):
     """
 
     needs_training = False
+    warps_explosions = False  # every curve has its own unit
 
     def __init__(self, *, seed: int = 0, calibrate: bool = True) -> None:
         super().__init__(seed=seed)
@@ -144,8 +146,7 @@ class LCEPredictor(Predictor):
         self._residuals: dict[int, np.ndarray] = {}
         self._zero_unit = 0.0
 
-    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
-        usable = curves.take(np.isfinite(curves.final))
+    def _fit_curves(self, usable: CurveSet, taus: Iterable[int]) -> Self:
         self._residuals = {}
         typical = float(np.median(np.abs(usable.final))) if len(usable) else 0.0
         self._zero_unit = UNIT_OF_CONSTANT * typical
@@ -165,12 +166,19 @@ class LCEPredictor(Predictor):
 
     def _raw(self, curves: CurveSet, tau: int) -> MixturePrediction:
         seen = curves.seen(tau)
-        values, epochs = curves.sign * curves.values[:, seen], curves.epochs[seen]
+        epochs = curves.epochs[seen]
+        values = curves.sign * within(curves.values[:, seen], epochs)
         components = _remember(values, epochs, curves.last_epoch)
         zeros = (np.where(used(values, epochs), values, 0.0) == 0).all(axis=1)
         components[1:, zeros] *= self._zero_unit
         weights, centres, widths = components
         return MixturePrediction.of(weights, curves.sign * centres, widths)
+
+
+def within(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Values with the gaps between two finite ones bridged; what is after the last one stays."""
+    after = np.logical_or.accumulate(np.isfinite(values[:, ::-1]), axis=1)[:, ::-1]
+    return np.where(after, bridge(values, epochs), values)
 
 
 def _remember(values: np.ndarray, epochs: np.ndarray, last_epoch: int) -> np.ndarray:

@@ -41,7 +41,7 @@ import torch
 from torch import Tensor, nn
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.features import forward_fill
+from curvecast.features import bridge
 from curvecast.predictors._batched_layers import Linear, evaluate, one_thread, seeded
 from curvecast.predictors._network_inputs import (
     MembersPredictor,
@@ -217,9 +217,9 @@ class LCNet(MembersPredictor):
             self._errors[tau] = (z - mean) / np.sqrt(variance)
 
     def _points(self, curves: CurveSet, tau: int) -> tuple[Tensor, Tensor]:
-        """Standardised curves (n_runs, T), forward-filled, and times (T,) of the epochs <= tau."""
+        """Standardised curves (n_runs, T), gaps bridged, and times (T,) of the epochs <= tau."""
         positions = self._positions[curves.epochs[self._positions] <= tau]
-        z = self._standard(forward_fill(curves.values)[:, positions])
+        z = self._standard(bridge(curves.values, curves.epochs)[:, positions])
         return as_tensor(z), as_tensor(curves.epochs[positions] / curves.last_epoch)
 
     def _statistics(self, curves: CurveSet, tau: int) -> tuple[np.ndarray, ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from curvecast.predictors.base import Prediction, Regressor
+from curvecast.predictors.gaussian_process import rowwise
 
 MODELS = {
     "ols": {
@@ -95,7 +96,7 @@ class OLS(Regressor):
         return residuals
 
     def _predict(self, X: np.ndarray) -> Prediction:
-        return Prediction(X @ self._weights, np.full(len(X), self._std))
+        return Prediction(rowwise(X, self._weights), np.full(len(X), self._std))
 
 
 class Ridge(Regressor):
@@ -117,4 +118,4 @@ class Ridge(Regressor):
         return residuals[best]
 
     def _predict(self, X: np.ndarray) -> Prediction:
-        return Prediction(X @ self._weights, np.full(len(X), self._std))
+        return Prediction(rowwise(X, self._weights), np.full(len(X), self._std))

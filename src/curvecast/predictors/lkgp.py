@@ -12,8 +12,7 @@ envs/requirements-lkgp.txt`.
   they are divided by one scale. They are read at about `max_points` epochs in geometric
   distances, every tau among them.
 - Hyper-parameters maximise the marginal likelihood of the complete training curves. To predict,
-  the seen values of new runs join the training curves, `chunk` runs at a time: a prediction
-  depends a little on the runs beside it.
+  the seen values of one new run at a time join the training curves.
 - The distribution has the shape of the standardised errors on training curves, of which one half
   is hidden after tau at a time (cross-conformal, Vovk 2015).
 """
@@ -30,7 +29,7 @@ import numpy as np
 import torch
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.features import forward_fill
+from curvecast.features import bridge
 from curvecast.predictors._batched_layers import one_thread
 from curvecast.predictors._network_inputs import positions_of, static_frame, thin
 from curvecast.predictors.base import Predictor, inner_folds
@@ -76,7 +75,6 @@ class LatentKronecker(Predictor):
     ----------
     iterations : at most so many steps of L-BFGS on the marginal likelihood.
     max_points : about how many epochs of a curve are read.
-    chunk : new runs that are predicted at once.
     target : "level" or "warped_level", how values are transformed (see `transforms.Form`).
 
     Raises
@@ -90,24 +88,16 @@ class LatentKronecker(Predictor):
         seed: int = 0,
         iterations: int = 40,
         max_points: int = 12,
-        chunk: int = 200,
         target: str = "warped_level",
     ) -> None:
         super().__init__(seed=seed)
         if target not in ("level", "warped_level"):
             raise DataError(f"target is {target!r}, not level or warped_level")
-        self.iterations, self.max_points, self.chunk = iterations, max_points, chunk
+        self.iterations, self.max_points = iterations, max_points
         self.target = target
         self._gp = _package("botorch.models.latent_kronecker_gp").LatentKroneckerGP
 
-    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
-        """Learn from the runs with a finite end.
-
-        Raises
-        ------
-        DataError : runs of fewer than two configurations, or a tau outside of the epochs.
-        """
-        curves = curves.take(np.isfinite(curves.final))
+    def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._taus = positions_of(curves, taus)
         folds = inner_folds(curves.groups, N_FOLDS, self.seed)
         y = curves.final
@@ -145,9 +135,8 @@ class LatentKronecker(Predictor):
 
     def _arrays(self, curves: CurveSet) -> tuple[torch.Tensor, torch.Tensor]:
         """Settings (n_runs, p) and standardised values (n_runs, n_points), NaN where hidden."""
-        values = np.where(np.isnan(curves.values), np.nan, forward_fill(curves.values))[
-            :, self._positions
-        ]
+        filled = bridge(curves.values, curves.epochs)
+        values = np.where(np.isnan(curves.values), np.nan, filled)[:, self._positions]
         z = (self._form.forward(values, 0.0) - self._mean_curve) / self._scale
         return torch.from_numpy(self._columns.apply(static_frame(curves))), torch.from_numpy(z)
 
@@ -198,8 +187,8 @@ class LatentKronecker(Predictor):
         parts = []
         with one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for start in range(0, len(curves), self.chunk):
-                rows = slice(start, start + self.chunk)
+            for row in range(len(curves)):
+                rows = slice(row, row + 1)
                 parts.append(self._posterior(self._settings, self._z, settings[rows], z[rows]))
         mean, std = (np.concatenate(part) for part in zip(*parts, strict=True))
         inner = ResidualPrediction.of(mean, std, self._errors[tau])

@@ -38,29 +38,21 @@ class LastValue(TabularPredictor):
 
     blocks = "TS"
 
-    def fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray | None = None) -> Self:
-        """Measure the residuals; see `TabularPredictor.fit_xy` for the arguments."""
-        y = np.asarray(y, dtype=np.float64)
+    def _fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> Self:
         if not (names := value_columns(X)):
             raise DataError(
                 "the value at tau is needed, the block TS is not there", column="ts_y_*"
             )
         self._column = names[-1]
         seen = X[self._column].to_numpy(dtype=np.float64)
-        usable = np.isfinite(y) & np.isfinite(seen)
+        usable = np.isfinite(seen)
         if usable.sum() < 2:
             raise DataError(f"{int(usable.sum())} runs with a final value are too few to fit on")
         self._median = float(np.median(seen[usable]))
         self._residuals = (y - seen)[usable]
         return self
 
-    def predict_xy(self, X: pd.DataFrame) -> Prediction:
-        """Predict for rows of features, in the unit of the curve.
-
-        Raises
-        ------
-        DataError : the column of the value at tau is missing.
-        """
+    def _predict_xy(self, X: pd.DataFrame) -> Prediction:
         if self._column not in X.columns:
             raise DataError("a column that was fitted on is missing", column=self._column)
         seen = X[self._column].to_numpy(dtype=np.float64)

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.features import forward_fill
+from curvecast.features import bridge
 from curvecast.predictors import _batched_layers as layers
 from curvecast.predictors._network_inputs import (
     MembersPredictor,
@@ -326,7 +326,7 @@ class Lines:
 
 
 def value_frame(curves: CurveSet, tau: int) -> pd.DataFrame:
-    """Forward-filled values up to tau, a column per epoch."""
+    """Values up to tau with gaps bridged, a column per epoch."""
     seen = curves.seen(tau)
     names = [f"y_{epoch}" for epoch in curves.epochs[seen]]
-    return pd.DataFrame(forward_fill(curves.values[:, seen]), columns=names)
+    return pd.DataFrame(bridge(curves.values[:, seen], curves.epochs[seen]), columns=names)

@@ -75,6 +75,7 @@ class PriorFitted(Predictor):
     """
 
     needs_training = False
+    takes_unfinished = True
 
     def __init__(self, *, seed: int = 0, weights: str | None = None) -> None:
         super().__init__(seed=seed)
@@ -84,7 +85,10 @@ class PriorFitted(Predictor):
         self._settings: np.ndarray | None = None
         self._columns: Columns | None = None
 
-    def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
+    def _learn_maps(self, curves: CurveSet) -> None:
+        """Exploding values and gaps are among what the network has seen."""
+
+    def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         """Store the runs as context; at most MAX_CONTEXT, drawn with the seed."""
         if len(curves) > MAX_CONTEXT:
             rng = np.random.default_rng(self.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -27,6 +27,10 @@ Map = Callable[[np.ndarray], np.ndarray]
 # By the name of the warp: the map of standardised values, and the way back.
 _MAPS: dict[str, tuple[Map, Map]] = {
     "asinh": (np.arcsinh, lambda z: np.sinh(np.clip(z, -_LARGEST, _LARGEST))),
+    "asinh_twice": (
+        lambda u: np.arcsinh(np.arcsinh(u)),
+        lambda z: np.sinh(np.clip(np.sinh(np.clip(z, -_LARGEST, _LARGEST)), -_LARGEST, _LARGEST)),
+    ),
     "log_below": (
         lambda u: np.where(u >= 0, u, -np.log1p(np.maximum(-u, 0.0))),
         lambda z: np.where(z >= 0, z, -np.expm1(np.maximum(-z, 0.0))),
@@ -46,15 +50,18 @@ class Warp:
     ----------
     kind : "asinh", the inverse hyperbolic sine of Johnson (1949, "Systems of frequency curves"),
         logarithmic in both tails, so that a few diverged runs do not carry all of the variance;
+        "asinh_twice", for values that explode;
         "log_below", linear above the centre, so that the best of many runs keep their distances;
         "log_both", logarithmic on both sides of the centre: the best of the few runs that a young
         search has finished says little about how good runs can be.
     center, scale : numbers, or arrays of shape (n_columns,).
+    limits : warped values beyond them count as the limit on the way back.
     """
 
     kind: str
     center: np.ndarray | float
     scale: np.ndarray | float
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
     @classmethod
     def robust(cls, values: np.ndarray) -> Warp:
@@ -83,8 +90,92 @@ class Warp:
 
     def inverse(self, z: np.ndarray | float) -> np.ndarray:
         """Values of warped ones; infinite far out in a logarithmic tail."""
+        z = np.clip(np.asarray(z, dtype=np.float64), *self.limits)
         with np.errstate(over="ignore"):
-            return self.center + self.scale * _MAPS[self.kind][1](np.asarray(z, dtype=np.float64))
+            return self.center + self.scale * _MAPS[self.kind][1](z)
+
+
+# Interquartile ranges from the median beyond which a training value counts as exploded. Of the
+# embedded collections ordinary ones reach 47, the one of unstable trainings 1e28.
+HEAVY = 100.0
+
+
+def explosions(values: np.ndarray) -> Warp | None:
+    """The warp for training curves some of which explode, None where the tails are ordinary.
+
+    The tails are heavy where at some epoch a finite value lies more than `HEAVY` interquartile
+    ranges from the median of the runs; the range is that of the epoch or of the last one, the
+    larger. The warp takes the inverse hyperbolic sine twice, after median and interquartile range
+    of the last values: values near the median stay in line, 1e28 is five times as far as one range.
+    On the way back nothing passes the largest exploded value.
+
+    `values` has shape (n_runs, n), the last column is what the range is measured on.
+    """
+    finite = np.where(np.isfinite(values), values, np.nan)
+    finite = finite[:, np.isfinite(finite).any(axis=0)]
+    if len(finite) < 2 or not finite.shape[1]:
+        return None
+    low, center, high = np.nanquantile(finite, [0.25, 0.5, 0.75], axis=0)
+    spread = np.maximum(high - low, high[-1] - low[-1])
+    worst = np.nanmax(np.abs(finite - center), axis=0)
+    if not (worst > HEAVY * spread)[spread > 0].any():
+        return None
+    warp = replace(Warp.robust(finite[:, -1]), kind="asinh_twice")
+    low_z, high_z = np.nanmin(z := warp(finite)), np.nanmax(z)
+    furthest = max(-low_z, high_z, 2.0)
+    limits = (float(max(low_z - 1, -furthest)), float(min(high_z + 1, furthest)))
+    return replace(warp, limits=limits)
+
+
+@dataclass(frozen=True)
+class SeriesMap:
+    """How models see a series: warped where values explode, missing first values extrapolated.
+
+    A value that is missing before the first one of a run follows from the two next ones by least
+    squares over the training runs.
+
+    Attributes
+    ----------
+    warp : see `explosions`; None where the tails are ordinary.
+    mean : of the training runs per epoch, shape (n_epochs,).
+    weights : of the deviations of the next two epochs, shape (n_epochs, 2).
+    """
+
+    warp: Warp | None
+    mean: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")
+    def of(cls, values: np.ndarray, last: np.ndarray | None = None, *, warps: bool = True) -> Self:
+        """Learn from training runs, shape (n_runs, n_epochs), and what follows, (n_runs,)."""
+        tails = values if last is None else np.column_stack([values, last])
+        warp = explosions(tails) if warps else None
+        z = values if warp is None else warp(values)
+        known = np.isfinite(z)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, z, 0.0).sum(axis=0) / count
+        y = np.where(known, z - mean, 0.0)
+        one, two = (y[:, np.minimum(np.arange(y.shape[1]) + k, y.shape[1] - 1)] for k in (1, 2))
+        a, b, c = ((p * q).sum(axis=0) for p, q in ((one, one), (one, two), (two, two)))
+        a, c = a + 1e-6 * (a + c), c + 1e-6 * (a + c)
+        u, v = (one * y).sum(axis=0), (two * y).sum(axis=0)
+        weights = np.column_stack([c * u - b * v, a * v - b * u]) / (a * c - b * b)[:, None]
+        return cls(warp, mean, np.where(np.isfinite(weights), weights, 0.0))
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Values as models see them; shape (n_runs, n) with the first n epochs."""
+        z = values if self.warp is None else self.warp(values)
+        missing = ~np.logical_or.accumulate(np.isfinite(z), axis=1)
+        if not missing.any():
+            return z
+        away, n = z - self.mean[: z.shape[1]], z.shape[1]
+        for i in reversed(range(n - 1)):
+            rows = missing[:, i]
+            one, two = away[rows, i + 1], away[rows, min(i + 2, n - 1)]
+            two = np.where(np.isfinite(two), two, one)
+            away[rows, i] = self.weights[i, 0] * one + self.weights[i, 1] * two
+        return np.where(missing, away + self.mean[:n], z)
 
 
 def _center_and_spread(values: np.ndarray) -> tuple[float, float]:
@@ -93,7 +184,7 @@ def _center_and_spread(values: np.ndarray) -> tuple[float, float]:
         return 0.0, 1.0
     low, center, high = np.quantile(finite, [0.25, 0.5, 0.75])
     widths = ((high - low) / _NORMAL_IQR, finite.std())
-    tiny = _SMALL * np.abs(finite).max()
+    tiny = _SMALL * max(abs(low), abs(high))
     return float(center), float(next((width for width in widths if width > tiny), 1.0))
 
 

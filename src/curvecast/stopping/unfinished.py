@@ -99,5 +99,5 @@ class UnfinishedProcesses:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Warped gains up to a decision epoch, their epochs, and scaled static features."""
         seen = self._epochs <= self._decisions[at]
-        warped = self.warp(feature_blocks.forward_fill(gain[:, seen]))
+        warped = self.warp(feature_blocks.bridge(gain[:, seen], self._epochs[seen]))
         return warped, self._epochs[seen], self._scale_static(static)

@@ -1,0 +1,139 @@
+"""What a fitted model may be asked: how far a run must have come, and what it was fitted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from curvecast.curves import CurveSet
+
+# Fewer training runs than this say too little about the range of curves.
+MIN_RUNS = 10
+_GUESSES = (
+    ("percent where the model knows fractions", lambda v: v / 100),
+    ("fractions where the model knows percent", lambda v: v * 100),
+    ("1 - value of what the model knows", lambda v: 1 - v),
+    ("what the model knows with the other sign", lambda v: -v),
+)
+
+
+def reached(curves: CurveSet, tau: int) -> np.ndarray:
+    """Whether a run has come far enough to be predicted at `tau`; boolean, shape (n_configs,).
+
+    It has where its value at tau is recorded, or where the next one is not due yet: where the
+    recorded epochs of `curves` after its last value are fewer than the longest stretch between
+    two of its values (the start counts as one). A run that overflowed (inf) needs no later value.
+    """
+    values = curves.values[:, curves.seen(tau)]
+    observed, position = ~np.isnan(values), np.arange(values.shape[1])
+    last = np.maximum.accumulate(np.where(observed, position, -1), axis=1)
+    before = np.concatenate([np.full((len(values), 1), -1), last[:, :-1]], axis=1)
+    stretch = np.where(observed, position - before, 0).max(axis=1, initial=0)
+    late = len(position) - 1 - last[:, -1] if len(position) else np.zeros(len(values))
+    overflowed = np.isinf(values).any(axis=1)
+    return np.isfinite(values).any(axis=1) & ((late == 0) | (late < stretch) | overflowed)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What the training runs looked like.
+
+    Attributes
+    ----------
+    epochs : shape (n_epochs,).
+    levels, changes : smallest and largest value per epoch, and change since the first epoch, each
+        of shape (2, n_epochs); NaN where the runs are too few to tell.
+    numbers : lowest and highest value by numeric setting, logarithms of `log_columns`.
+    texts : the values by setting of text.
+    """
+
+    epochs: np.ndarray
+    levels: np.ndarray
+    changes: np.ndarray
+    numbers: dict[str, tuple[float, float]]
+    texts: dict[str, tuple[str, ...]]
+    log_columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, curves: CurveSet) -> Self:
+        """Learn from training runs."""
+        values = np.where(np.isfinite(curves.values), curves.values, np.nan)
+        numbers, texts = {}, {}
+        for name in _settings(curves):
+            column = curves.configs[name]
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                texts[name] = tuple(map(str, column.dropna().unique()))
+            elif len(known := _numeric(column, name in curves.log_columns).dropna()):
+                numbers[name] = (float(known.min()), float(known.max()))
+        levels, changes = _ranges(values), _ranges(values - values[:, :1])
+        return cls(curves.epochs, levels, changes, numbers, texts, curves.log_columns)
+
+    def notes(self, curves: CurveSet, tau: int) -> list[str]:
+        """What is unusual about each run up to `tau`, "" for one like the training runs."""
+        notes: list[list[str]] = [[] for _ in range(len(curves))]
+        self._note_settings(curves, notes)
+        common = curves.seen(tau) & np.isin(curves.epochs, self.epochs)
+        values = np.where(np.isfinite(curves.values), curves.values, np.nan)[:, common]
+        at = np.searchsorted(self.epochs, curves.epochs[common])
+        gaps = np.isnan(curves.values[:, common]).sum(axis=1)
+        inside = self._inside(values, at)
+        guesses = [(text, self._inside(change(values), at)) for text, change in _GUESSES]
+        for row in np.flatnonzero(~inside):
+            guess = next((text for text, fits in guesses if fits[row]), "")
+            text = "the curve lies far from those of the training runs"
+            notes[row].append(f"{text}; it may be {guess}" if guess else text)
+        for row in np.flatnonzero(gaps):
+            notes[row].append(f"{gaps[row]} of {len(at)} epochs have no value and are bridged")
+        return ["; ".join(several) for several in notes]
+
+    def _note_settings(self, curves: CurveSet, notes: list[list[str]]) -> None:
+        for name in _settings(curves):
+            column = curves.configs[name]
+            if name in self.texts:
+                known = ", ".join(self.texts[name])
+                odd = column.isna() | ~column.astype(str).isin(self.texts[name])
+                text = f"is none of those of the training runs ({known})"
+            elif name in self.numbers:
+                numbers = _numeric(column, name in self.log_columns)
+                low, high = self.numbers[name]
+                reach = max(high - low, 1e-9 * max(abs(low), abs(high)))
+                odd = ~numbers.between(low - reach, high + reach)
+                ends = np.exp([low, high]) if name in self.log_columns else (low, high)
+                text = f"is far outside of {ends[0]:g} to {ends[1]:g}"
+            else:
+                continue
+            for row in np.flatnonzero(odd):
+                value = column.iloc[row]
+                problem = "is missing" if pd.isna(value) else f"= {value} {text}"
+                notes[row].append(f"{name} {problem}")
+
+    def _inside(self, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Whether most values and changes of a run lie within half a range of the ranges."""
+        first = np.argmax(np.isfinite(values), axis=1)[:, None] if values.size else 0
+        moved = values - np.take_along_axis(values, first, axis=1) if values.size else values
+        fits = np.ones(len(values), dtype=bool)
+        for array, (low, high) in ((values, self.levels[:, at]), (moved, self.changes[:, at])):
+            reach = np.maximum(0.5 * (high - low), 1e-9 * np.abs(high))
+            outside = (array < low - reach) | (array > high + reach)
+            fits &= outside.sum(axis=1) <= 0.5 * np.isfinite(array).sum(axis=1)
+        return fits
+
+
+def _settings(curves: CurveSet) -> list[str]:
+    return [str(name) for name in curves.configs if str(name).startswith(("hp_", "ap_"))]
+
+
+def _numeric(column: pd.Series, logarithm: bool) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(numbers) if logarithm else numbers
+
+
+def _ranges(values: np.ndarray) -> np.ndarray:
+    known = np.isfinite(values)
+    low = np.where(known, values, np.inf).min(axis=0, initial=np.inf)
+    high = np.where(known, values, -np.inf).max(axis=0, initial=-np.inf)
+    return np.where(known.sum(axis=0) >= MIN_RUNS, [low, high], np.nan)

@@ -1,0 +1,89 @@
+"""How far a run must have come, and what is noted of runs unlike the training runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curvecast import CurveSet, make_predictor
+from curvecast.predictors.domain import Domain, reached
+from curvecast.testing import saturating_curves
+
+
+def test_a_run_has_reached_tau_where_its_next_value_is_not_due() -> None:
+    curves = saturating_curves(8)
+    values = curves.values
+    values[0, 10:] = np.nan  # to epoch 10
+    values[1, 9:] = np.nan  # to epoch 9: 10 is due
+    values[2, 1::2] = np.nan  # 1, 3, .., 9
+    values[3, np.arange(20) % 4 != 3] = np.nan  # 4, 8
+    values[4, 4:] = np.nan  # to epoch 4
+    values[5, :3], values[5, 3:] = np.nan, np.inf  # overflowed before any value
+    values[6, 3:] = np.inf  # overflowed after one
+    values[7] = np.nan
+    expected = [True, False, True, True, False, False, True, False]
+    assert reached(curves, 10).tolist() == expected
+    assert reached(curves.hide_after(10), 10).tolist() == expected
+    sparse = replace(curves, epochs=10 * np.arange(1, 21))
+    assert reached(sparse, 109).tolist() == expected
+
+
+@pytest.fixture
+def asked() -> tuple[Domain, CurveSet]:
+    curves = saturating_curves(60)
+    return Domain.of(curves.take(np.arange(50))), curves.take(np.arange(50, 60))
+
+
+def test_a_run_like_the_others_has_no_note(asked: tuple[Domain, CurveSet]) -> None:
+    domain, curves = asked
+    assert domain.notes(curves, 10) == [""] * 10
+
+
+@pytest.mark.parametrize(
+    ("change", "guess"),
+    [
+        (lambda v: 100 * v, "percent where the model knows fractions"),
+        (lambda v: v / 100, "fractions where the model knows percent"),
+        (lambda v: 1 - v, "1 - value of what the model knows"),
+        (lambda v: -v, "what the model knows with the other sign"),
+        (lambda v: v + 17, "the curve lies far from those of the training runs"),
+    ],
+)
+def test_another_unit_is_noted_on_its_row(asked, change, guess: str) -> None:
+    domain, curves = asked
+    curves.values[3] = change(curves.values[3])
+    notes = domain.notes(curves, 10)
+    assert guess in notes[3]
+    assert [note for row, note in enumerate(notes) if row != 3] == [""] * 9
+
+
+def test_settings_and_gaps_are_noted_on_their_rows(asked) -> None:
+    domain, curves = asked
+    curves.configs.loc[1, "hp_lr"] = 30.0
+    curves.configs.loc[2, "ap_layers"] = np.nan
+    curves.configs["hp_optimizer"] = pd.Categorical(["lion", *["adam"] * 9])
+    curves.values[4, [2, 5]] = np.nan
+    notes = domain.notes(curves, 10)
+    assert notes[0] == "hp_optimizer = lion is none of those of the training runs (adam, sgd)"
+    assert notes[1].startswith("hp_lr = 30.0 is far outside of 0.0001")
+    assert notes[2] == "ap_layers is missing"
+    assert notes[4] == "2 of 10 epochs have no value and are bridged"
+    assert notes[5:] == [""] * 5
+
+
+@pytest.mark.parametrize("name", ["ridge", "gp", "gain_gp", "lce"])
+def test_odd_rows_take_no_other_with_them(name: str) -> None:
+    curves = saturating_curves(60)
+    model = make_predictor(name).fit(curves.take(np.arange(50)), [10])
+    rest = curves.take(np.arange(50, 60))
+    usual = model.predict(rest, 10)
+    rest.configs["hp_optimizer"] = rest.configs["hp_optimizer"].cat.add_categories(["lion"])
+    rest.configs.loc[0, "hp_optimizer"] = "lion"
+    rest.values[1] *= 100
+    odd = model.predict(rest, 10)
+    np.testing.assert_array_equal(odd.mean[2:], usual.mean[2:])
+    assert np.isfinite(odd.mean).all()
+    assert [bool(note) for note in model.notes(rest, 10)] == [True, True, *[False] * 8]
