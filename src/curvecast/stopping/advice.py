@@ -1,0 +1,200 @@
+"""Advice on runs under way: their predicted ends, P(becomes the best), and which to stop.
+
+The finished runs are the context of one predictor; every unfinished run is asked about at its own
+last epoch. `check` does the same to the finished runs, as if they were under way, so that the
+advice comes with what it would have saved and lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from curvecast.curves import CurveSet
+from curvecast.fidelity import online_epochs
+from curvecast.predictors import make_predictor
+from curvecast.predictors.base import Predictor
+from curvecast.predictors.distributions import Prediction
+from curvecast.protocol import seed_from
+from curvecast.stopping.accounting import Record
+from curvecast.stopping.rules.predicted import Predicted
+
+MODEL = "pfn"
+PROMISE = 0.95
+_DRAWS = 400
+_LEVELS = np.linspace(0.005, 0.995, 100)
+_CHECKED = 8
+_FEWEST_CHECKED = 6
+
+
+def finished(curves: CurveSet) -> np.ndarray:
+    """Whether a run has a finite value at the last epoch, shape (n_runs,)."""
+    return np.isfinite(curves.final)
+
+
+def last_epochs(curves: CurveSet) -> np.ndarray:
+    """Last epoch of each run with a value, finite or not; -1 for none; shape (n_runs,)."""
+    columns = np.where(np.isnan(curves.values), -1, np.arange(len(curves.epochs))).max(axis=1)
+    return np.where(columns >= 0, curves.epochs[columns], -1)
+
+
+def advise(
+    curves: CurveSet, *, promise: float = PROMISE, model: str = MODEL, level: float = 0.8
+) -> pd.DataFrame:
+    """Advice on the runs of a collection that are not finished.
+
+    Parameters
+    ----------
+    curves : finished runs, which the predictor learns from (there may be none), and runs under
+        way. Where `configs` has a column `info_state`, only those that it calls `running` are
+        under way.
+    promise : a run is stopped where the probability that it ends worse than the best finished
+        run reaches it.
+    level : of the interval.
+
+    Returns
+    -------
+    One row per run under way, the most promising first: `run, epoch` (last one with a value),
+    `value` there, `predicted` (median of the end), `low, high` (interval), `best` (probability
+    of becoming the best of all runs), `worse` (probability of ending worse than the best
+    finished one, NaN without one), `advice` (`stop`, `go on` or `too early`), `reason` and
+    `epochs_left`.
+
+    Raises
+    ------
+    DataError : the predictor cannot be fitted on so few finished runs.
+    """
+    done, at = finished(curves), last_epochs(curves)
+    state = curves.configs.get("info_state")
+    running = ~done if state is None else (state == "running").to_numpy()
+    rows = np.flatnonzero(running)
+    begun = [int(tau) for tau in np.unique(at[rows]) if tau >= 0]
+    predictor = _fitted(curves, np.flatnonzero(~running), begun, model)
+    bar = np.max(curves.sign * curves.final[done], initial=-np.inf)
+    table = pd.DataFrame({"run": curves.configs["id"].iloc[rows], "epoch": at[rows]}, index=rows)
+    table["value"] = [_value(curves, int(row), int(at[row])) for row in rows]
+    table[["predicted", "low", "high", "best", "worse"]] = np.nan
+    table["advice"], table["reason"] = "too early", ""
+    quantiles = np.full((len(rows), len(_LEVELS)), np.nan)
+    rule = Predicted.of(predictor, promise)
+    for tau in begun:
+        here = rows[at[rows] == tau]
+        some = curves.take(here)
+        decision = rule.decide(Record(some), tau, bar)
+        table.loc[here, "worse"] = decision.probability
+        table.loc[here, "reason"] = decision.reason
+        table.loc[here, "advice"] = np.where(decision.stop, "stop", "go on")
+        alive = decision.reason != "diverged"
+        if alive.any():
+            ends = predictor.predict(some.take(alive), tau)
+            bounds = ends.quantile([0.5, 0.5 - level / 2, 0.5 + level / 2])
+            table.loc[here[alive], ["predicted", "low", "high"]] = bounds
+            quantiles[np.searchsorted(rows, here[alive])] = _gains(ends, curves.sign)
+    table["best"] = _becomes_best(quantiles, bar, seed_from(curves.name, "best"))
+    table["epochs_left"] = curves.last_epoch - np.maximum(table["epoch"], 0)
+    return table.sort_values("best", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _fitted(curves: CurveSet, rows: np.ndarray, taus: list[int], model: str) -> Predictor:
+    seed = seed_from(curves.name, model)
+    return make_predictor(model, seed=seed).fit(curves.take(rows), taus or [curves.last_epoch])
+
+
+def _value(curves: CurveSet, row: int, epoch: int) -> float:
+    return float(curves.values[row, curves.epochs == epoch][0]) if epoch >= 0 else float("nan")
+
+
+def _gains(ends: Prediction, sign: float) -> np.ndarray:
+    """Quantiles of the final gains at `_LEVELS`, shape (n_runs, n_levels)."""
+    gains = sign * ends.quantile(_LEVELS)
+    return gains if sign > 0 else gains[:, ::-1]
+
+
+def _becomes_best(quantiles: np.ndarray, bar: float, seed: int) -> np.ndarray:
+    """P(a run ends better than all others and than the bar), from stratified draws; (n_runs,).
+
+    NaN rows have no prediction and do not compete.
+    """
+    known = np.isfinite(quantiles).all(axis=1)
+    best = np.full(len(quantiles), np.nan)
+    if known.any():
+        rng = np.random.default_rng(seed)
+        levels = rng.permuted(np.tile((np.arange(_DRAWS) + 0.5) / _DRAWS, (known.sum(), 1)), axis=1)
+        rows = zip(levels, quantiles[known], strict=True)
+        draws = np.array([np.interp(level, _LEVELS, row) for level, row in rows])
+        first = draws.max(axis=0)
+        best[known] = ((draws == first) & (draws > bar)).mean(axis=1)
+    return best
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the advice would have been worth on the finished runs.
+
+    Attributes
+    ----------
+    accuracy : a row per decision epoch: `epoch, fraction, runs, mae, mae_last_value, spearman,
+        spearman_last_value, cover80, cover80_top` (among the tenth predicted best).
+    epochs, saved : epochs of the runs, and those after they would have been stopped.
+    winners, lost : runs that would have beaten the best of the runs that the predictor had seen,
+        and those of them that would have been stopped.
+    """
+
+    accuracy: pd.DataFrame
+    epochs: int
+    saved: int
+    winners: int
+    lost: int
+
+
+def check(curves: CurveSet, *, promise: float = PROMISE, model: str = MODEL) -> Check | None:
+    """Ask about each half of the finished runs with the other half as context.
+
+    None where fewer than six runs are finished.
+    """
+    complete = Record(curves).complete
+    if complete.sum() < _FEWEST_CHECKED:
+        return None
+    runs = curves.take(complete)
+    halves = np.random.default_rng(seed_from(curves.name, "halves")).permutation(len(runs)) % 2
+    at = online_epochs(runs.epochs, _CHECKED)
+    bounds = {int(tau): np.full((len(runs), 3), np.nan) for tau in at}
+    ended = np.full(len(runs), runs.last_epoch)
+    winners = np.zeros(len(runs), dtype=bool)
+    for half in (0, 1):
+        asked, shown = np.flatnonzero(halves == half), np.flatnonzero(halves != half)
+        predictor = _fitted(runs, shown, at.tolist(), model)
+        bar = float((runs.sign * runs.final[shown]).max())
+        winners[asked] = runs.sign * runs.final[asked] > bar
+        rule = Predicted.of(predictor, promise)
+        for tau in at.tolist():
+            some = runs.take(asked)
+            bounds[tau][asked] = predictor.predict(some, tau).quantile([0.5, 0.1, 0.9])
+            stop = rule.decide(Record(some.hide_after(tau)), tau, bar).stop
+            ended[asked[stop]] = np.minimum(ended[asked[stop]], tau)
+    table = pd.DataFrame([_accuracy(runs, tau, bounds[tau]) for tau in at.tolist()])
+    lost = winners & (ended < runs.last_epoch)
+    saved = int((runs.last_epoch - ended).sum())
+    total = runs.last_epoch * len(runs)
+    return Check(table, total, saved, int(winners.sum()), int(lost.sum()))
+
+
+def _accuracy(runs: CurveSet, tau: int, bounds: np.ndarray) -> dict[str, float]:
+    """One row of `Check.accuracy` from medians and 80 % bounds, shape (n_runs, 3)."""
+    final, last = runs.final, runs.values[:, runs.seen(tau)][:, -1]
+    covered = (bounds[:, 1] <= final) & (final <= bounds[:, 2])
+    top = np.argsort(-runs.sign * bounds[:, 0], kind="stable")[: max(1, len(final) // 10)]
+    return {
+        "epoch": tau,
+        "fraction": tau / runs.last_epoch,
+        "runs": len(final),
+        "mae": float(np.abs(bounds[:, 0] - final).mean()),
+        "mae_last_value": float(np.abs(last - final).mean()),
+        "spearman": float(spearmanr(bounds[:, 0], final).statistic),
+        "spearman_last_value": float(spearmanr(last, final).statistic),
+        "cover80": float(covered.mean()),
+        "cover80_top": float(covered[top].mean()),
+    }
