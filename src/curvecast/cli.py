@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from curvecast import cli_logs
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -91,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--delta", type=float, default=0.9, help="share of the winners that is to survive (0.9)"
     )
     stop.set_defaults(answer=_stop)
+    cli_logs.add(commands)
     return parser
 
 

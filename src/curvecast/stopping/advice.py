@@ -95,7 +95,10 @@ def advise(
             quantiles[np.searchsorted(rows, here[alive])] = _gains(ends, curves.sign)
     table["best"] = _becomes_best(quantiles, bar, seed_from(curves.name, "best"))
     table["epochs_left"] = curves.last_epoch - np.maximum(table["epoch"], 0)
-    return table.sort_values("best", ascending=False, kind="stable").reset_index(drop=True)
+    order = table.assign(gain=curves.sign * table["predicted"]).sort_values(
+        ["best", "gain"], ascending=False, kind="stable"
+    )
+    return table.loc[order.index].reset_index(drop=True)
 
 
 def _fitted(curves: CurveSet, rows: np.ndarray, taus: list[int], model: str) -> Predictor:

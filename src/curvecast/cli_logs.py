@@ -1,0 +1,214 @@
+"""The commands about logs of other tools: `inspect`, `report` and `watch`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from curvecast.curves import CurveSet
+    from curvecast.data.logs import Log
+
+DONE, STOP = 0, 3
+_SHOWN = 12
+
+
+def add(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    inspect = commands.add_parser("inspect", help="say what a log of any tool holds")
+    _log(inspect)
+    inspect.set_defaults(answer=_inspect)
+
+    report = commands.add_parser("report", help="write a page of advice on the runs of a log")
+    _log(report)
+    _advice(report)
+    report.add_argument("--out", default="curvecast.html", help="the page (curvecast.html)")
+    report.set_defaults(answer=_report)
+
+    watch = commands.add_parser(
+        "watch",
+        help="advise again whenever a log grows",
+        description="Exit status: 3 as soon as a run should end, 0 when none is under way.",
+    )
+    _log(watch)
+    _advice(watch)
+    watch.add_argument("--out", help="page to write again each time")
+    watch.add_argument("--every", type=float, default=30, help="seconds between two looks (30)")
+    watch.add_argument(
+        "--exec",
+        help="command for each run that should end, {run} in it is the run's name; "
+        "then watching goes on",
+    )
+    watch.set_defaults(answer=_watch)
+
+
+def _log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", help="file or folder that a tool logged into")
+    parser.add_argument("--metric", help="to predict, where the log has several")
+    parser.add_argument("--direction", choices=("maximize", "minimize"), help="of the metric")
+    parser.add_argument("--epochs", type=int, help="last epoch of a complete run")
+    parser.add_argument(
+        "--target",
+        choices=("end", "best", "own_end"),
+        default="end",
+        help="predict the value at the last epoch (end), the best one, or that at a run's own end",
+    )
+    parser.add_argument("--settings", help="table of the runs' settings, a row per run")
+
+
+def _advice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--promise", type=float, default=0.95, help="probability to stop at (0.95)")
+    parser.add_argument("--model", default="pfn", help="predictor (pfn)")
+    parser.add_argument("--level", type=float, default=0.8, help="of the intervals (0.8)")
+
+
+def _curves(options: argparse.Namespace) -> CurveSet:
+    from curvecast.data.logs import read
+
+    return read(
+        options.path,
+        options.metric,
+        options.direction,
+        epochs=options.epochs,
+        target=options.target,
+        settings=options.settings,
+    )
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from curvecast.data.logs import curves_of, length_of, metric_of, read_log
+    from curvecast.files import DataError
+
+    path = Path(options.path)
+    log = read_log(path, options.settings)
+    print(f"format    {log.tool}")
+    print(f"metrics   {_list(log.metrics)}")
+    for note in log.notes:
+        print(f"note      {note}")
+    try:
+        metric = metric_of(log, options.metric, path)
+        curves = curves_of(
+            log, path, metric, options.direction, options.epochs, target=options.target
+        )
+    except DataError as error:
+        print(f"runs      {len(log.runs)}: {_list(log.runs)}")
+        print(f"settings  {_settings(log)}")
+        print(f"question  {str(error).rpartition(': ')[2]}")
+        return DONE
+    states = curves.configs["info_state"].value_counts()
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    last, why = length_of(log, metric, options.epochs)
+    print(f"runs      {len(curves)}: {counts}")
+    print(f"epochs    {curves.epochs[0]} to {last} ({why}), {len(curves.epochs)} recorded")
+    print(f"predicts  {metric} at epoch {last}, to {curves.direction}")
+    print(f"settings  {_settings(log)}")
+    for note in curves.notes[len(log.notes) :]:
+        print(f"note      {note}")
+    command = ["curvecast", "report", options.path]
+    for name in ("metric", "direction", "epochs", "settings"):
+        if getattr(options, name) is not None:
+            command += [f"--{name}", str(getattr(options, name))]
+    print(f"next      {shlex.join(command)}")
+    return DONE
+
+
+def _list(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown + (f", ... ({len(names)})" if len(names) > _SHOWN else "")
+
+
+def _settings(log: Log) -> str:
+    import pandas as pd
+
+    texts = []
+    for name in log.settings:
+        values = log.settings[name].dropna()
+        numbers = pd.to_numeric(values, errors="coerce")
+        if values.empty:
+            text = "empty"
+        elif numbers.notna().all():
+            low, high = numbers.min(), numbers.max()
+            text = f"{low:g} to {high:g}" if low < high else f"{low:g}"
+        else:
+            text = _list(sorted(set(values.astype(str))))
+        texts.append(f"{name} ({text})")
+    return "; ".join(texts) or "none"
+
+
+def _report(options: argparse.Namespace) -> int:
+    from curvecast.stopping.advice import advise
+
+    curves = _curves(options)
+    advice = advise(curves, promise=options.promise, model=options.model, level=options.level)
+    _write(curves, advice, options)
+    print(_sentence(advice) + f"; {options.out}")
+    return DONE
+
+
+def _write(curves: CurveSet, advice: pd.DataFrame, options: argparse.Namespace) -> None:
+    from curvecast.report.page import runs
+    from curvecast.stopping.advice import check
+
+    checked = check(curves, promise=options.promise, model=options.model)
+    given = {"promise": options.promise, "level": options.level}
+    runs.write(options.out, curves, advice, checked, **given)
+
+
+def _sentence(advice: pd.DataFrame) -> str:
+    stop = advice.loc[advice["advice"] == "stop", "run"].tolist()
+    if not stop:
+        return f"stop none of {len(advice)} runs under way"
+    return f"stop {len(stop)} of {len(advice)} runs under way: {_list(stop)}"
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.live import Live
+
+    from curvecast.stopping.advice import advise
+
+    before, ended = None, set()
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            state = _state(Path(options.path))
+            if state != before:
+                before = state
+                curves = _curves(options)
+                advice = advise(
+                    curves, promise=options.promise, model=options.model, level=options.level
+                )
+                live.update(_table(advice), refresh=True)
+                if options.out:
+                    _write(curves, advice, options)
+                stop = [r for r in advice.loc[advice["advice"] == "stop", "run"] if r not in ended]
+                if stop and not options.exec:
+                    return STOP
+                for run in stop:
+                    subprocess.run(options.exec.replace("{run}", shlex.quote(run)), shell=True)
+                ended |= set(stop)
+                if set(advice["run"]) <= ended:
+                    return STOP if ended else DONE
+            time.sleep(options.every)
+
+
+def _state(path: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of the files of a log: what changes when it grows."""
+    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+    return [(str(f), (stat := f.stat()).st_size, stat.st_mtime_ns) for f in files]
+
+
+def _table(advice: pd.DataFrame) -> Any:
+    from rich.table import Table
+
+    columns = ("run", "advice", "epoch", "value", "predicted", "low", "high", "best", "worse")
+    table = Table(*columns)
+    for row in advice[list(columns)].itertuples(index=False):
+        cells = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row]
+        table.add_row(*cells, style="dark_orange3" if row.advice == "stop" else "")
+    return table
