@@ -41,7 +41,9 @@ ALLOWED = {
     "studies": PREDICTORS | {"stopping", "training"},
     "report": PREDICTORS | {"benchmark", "stopping", "studies", "data", "__version__"},
     "saved": PREDICTORS | {"stopping", "data"},
-    "cli": ASKED,
+    "cli": ASKED | {"cli_logs"},
+    # a page of advice is what a person asks for in a shell
+    "cli_logs": ASKED | {"report"},
     "integrations": ASKED,
     "testing": PREDICTORS,
     "workflow": PREDICTORS | {"data", "stopping", "studies", "benchmark", "report", "training"},

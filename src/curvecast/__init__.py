@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from curvecast.data.readers.table import read_curves
     from curvecast.predictors import make_predictor
     from curvecast.saved import load_predictor
+    from curvecast.stopping.advice import advise
 
 __version__ = "0.1.0"
-__all__ = ["CurveSet", "DataError", "load_predictor", "make_predictor", "read", "read_curves"]
+__all__ = [
+    "CurveSet",
+    "DataError",
+    "advise",
+    "load_predictor",
+    "make_predictor",
+    "read",
+    "read_curves",
+]
 
 _HOMES = {
     "CurveSet": "curvecast.curves",
+    "advise": "curvecast.stopping.advice",
     "DataError": "curvecast.curves",
     "load_predictor": "curvecast.saved",
     "make_predictor": "curvecast.predictors",

@@ -1,0 +1,82 @@
+"""Advice on runs under way, against runs whose ends are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curvecast.curves import CurveSet
+from curvecast.stopping.advice import advise, check
+
+EPOCHS = np.arange(1, 31)
+
+
+def made(n, direction="maximize", n_running=0, seed=0):
+    """Runs that approach ends of their own exponentially, the last `n_running` cut off."""
+    rng = np.random.default_rng(seed)
+    ends, rates = rng.uniform(0.4, 0.9, n), rng.uniform(0.15, 0.4, n)
+    values = ends[:, None] * (1 - 0.8 * np.exp(-rates[:, None] * EPOCHS))
+    values = values + 0.003 * rng.normal(size=values.shape)
+    truth = values[:, -1].copy()
+    for row in range(n - n_running, n):
+        values[row, int(rng.integers(3, 20)) :] = np.nan
+    if direction == "minimize":
+        values, truth = 1 - values, 1 - truth
+    configs = pd.DataFrame({"id": [f"r{i}" for i in range(n)], "group": range(n)})
+    return CurveSet(configs, values, EPOCHS, "value", direction, "made"), truth
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_every_run_under_way_has_its_end_predicted(direction):
+    curves, truth = made(40, direction, n_running=10)
+    advice = advise(curves)
+    assert sorted(advice["run"]) == sorted(f"r{i}" for i in range(30, 40))
+    expected = truth[advice["run"].str[1:].astype(int)]
+    error = np.abs(advice["predicted"] - expected).mean()
+    assert error < 0.7 * np.abs(advice["value"] - expected).mean()
+    assert ((advice["low"] < advice["predicted"]) & (advice["predicted"] < advice["high"])).all()
+    assert advice["best"].is_monotonic_decreasing
+    assert advice["best"].sum() <= 1 + 1e-9
+    assert (advice["epochs_left"] == 30 - advice["epoch"]).all()
+
+
+def test_a_run_is_stopped_where_it_will_not_become_the_best():
+    curves, truth = made(40, n_running=10)
+    finished = truth[:30].max()
+    advice = advise(curves, promise=0.9)
+    assert ((advice["advice"] == "stop") == (advice["worse"] >= 0.9)).all()
+    stopped = advice.loc[advice["advice"] == "stop", "run"].str[1:].astype(int)
+    assert len(stopped) >= 3
+    assert (truth[stopped] < finished + 0.02).all()
+
+
+def test_without_a_finished_run_ends_are_predicted_and_nothing_is_stopped():
+    curves, _ = made(6, n_running=6)
+    advice = advise(curves)
+    assert advice["predicted"].notna().all()
+    assert (advice["advice"] == "go on").all()
+    assert advice["worse"].isna().all()
+    assert advice["best"].sum() == pytest.approx(1)
+
+
+def test_runs_that_diverged_or_have_not_begun():
+    curves, _ = made(20, n_running=3)
+    values = curves.values.copy()
+    values[17, 4:] = [np.inf, *[np.nan] * 25]
+    values[18] = np.nan
+    broken = CurveSet(curves.configs, values, EPOCHS, "value", "maximize", "made")
+    advice = advise(broken).set_index("run")
+    assert advice.loc["r17", ["advice", "reason"]].tolist() == ["stop", "diverged"]
+    assert advice.loc["r18", "advice"] == "too early"
+    assert advice.loc["r19", "advice"] in ("stop", "go on")
+
+
+def test_the_check_counts_what_the_advice_would_have_saved_and_lost():
+    curves, _ = made(60)
+    checked = check(curves)
+    assert checked.epochs == 60 * 30
+    assert 0.2 * checked.epochs < checked.saved < checked.epochs
+    assert 0 <= checked.lost <= checked.winners <= 30
+    late = checked.accuracy[checked.accuracy["fraction"] > 0.3]
+    assert (late["mae"] < late["mae_last_value"]).all()
+    assert late["cover80"].between(0.5, 1).all()
+    assert check(made(5)[0]) is None

@@ -1,0 +1,144 @@
+"""The commands about logs of other tools, as they are typed."""
+
+import json
+import shutil
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curvecast.cli import main
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A long table: 12 runs of 20 epochs, three of them under way."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for run in range(12):
+        end, rate = rng.uniform(0.5, 0.9), rng.uniform(0.2, 0.4)
+        for epoch in range(1, 21 if run < 9 else 8):
+            value = end * (1 - 0.8 * np.exp(-rate * epoch))
+            rows.append((f"r{run}", 10.0 ** -(run % 3), epoch, value, 1 - value))
+    frame = pd.DataFrame(rows, columns=["run", "lr", "epoch", "val_acc", "val_loss"])
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    return tmp_path / "log.csv"
+
+
+def test_inspect_says_what_it_sees_and_asks_one_question(log, capsys):
+    assert main(["inspect", str(log)]) == 0
+    text = capsys.readouterr().out
+    assert "long table" in text
+    assert "--metric with one of val_acc, val_loss" in text
+    assert main(["inspect", str(log), "--metric", "val_acc"]) == 0
+    text = capsys.readouterr().out
+    assert "12: 9 finished, 3 running" in text
+    assert "val_acc at epoch 20, to maximize" in text
+    assert "lr (0.01 to 1)" in text
+    assert f"next      curvecast report {log} --metric val_acc" in text
+
+
+def test_report_writes_one_page_with_the_advice_first(log, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["report", str(log), "--metric", "val_acc", "--out", str(page)]) == 0
+    assert " of 3 runs under way" in capsys.readouterr().out
+    text = page.read_text(encoding="utf-8")
+    assert len(text) < 5_000_000
+    assert text.index("Runs under way") < text.index("How far to trust it")
+    assert "https://" not in text.partition('<div id="chart">')[0]
+
+
+_PROBE = """<script>
+const wait = ms => new Promise(done => setTimeout(done, ms));
+addEventListener("load", async () => {
+  const out = {};
+  try {
+    while (!window.curves) await wait(100);
+    await wait(500);
+    const rows = document.querySelectorAll("#runs tbody tr");
+    const canvas = document.querySelector("#chart canvas");
+    const run = rows[1].dataset.run;
+    const [at, value] = [2, 3].map(i => Number(rows[1].cells[i].textContent));
+    const box = canvas.getBoundingClientRect(), pad = curves.padding();
+    const [left, top] = [curves.origin()[0] + pad.left, curves.origin()[1] + pad.top];
+    const place = {bubbles: true, clientX: box.left + left + curves.scale("x")(at),
+      clientY: box.top + top + curves.scale("y")(value)};
+    const send = (...kinds) => kinds.forEach(k => canvas.dispatchEvent(new PointerEvent(k, place)));
+    send("pointerover", "pointermove", "mouseover", "mousemove");
+    await wait(500);
+    out.hover = document.getElementById("vg-tooltip-element").textContent;
+    const picked = () => curves.data("pick_store").flatMap(one => one.values);
+    send("pointerdown", "mousedown", "pointerup", "mouseup", "click");
+    await wait(500);
+    out.click = picked().length;
+    rows[1].click();
+    await wait(500);
+    Object.assign(out, {rows: rows.length, picked: picked(), asked: run});
+    out.wider = document.documentElement.scrollWidth - innerWidth;
+    document.querySelectorAll("#runs th")[3].click();
+    const cells = [...document.querySelectorAll("#runs tbody td:nth-child(4)")];
+    out.sorted = cells.map(cell => Number(cell.textContent));
+  } catch (error) { out.error = String(error); }
+  document.body.innerHTML = "<pre id=probe>" + JSON.stringify(out) + "</pre>";
+});
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_the_page_works_in_a_browser(width, log, tmp_path):
+    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium is installed (apt install chromium)")
+    page = tmp_path / "page.html"
+    main(["report", str(log), "--metric", "val_acc", "--out", str(page)])
+    # the last one: the plotting library holds the same text
+    before, _, after = page.read_text(encoding="utf-8").rpartition("</body>")
+    page.write_text(before + _PROBE + after, encoding="utf-8")
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--window-size={max(width, 500)},1000", "--virtual-time-budget=10000"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = json.loads(done.stdout.partition('<pre id="probe">')[2].partition("</pre>")[0])
+    assert "error" not in found, found
+    assert found["rows"] == 3
+    assert found["wider"] <= 0
+    assert "run" in found["hover"]
+    assert found["click"] == 1
+    assert found["picked"] == [found["asked"]]
+    assert found["sorted"] == sorted(found["sorted"], reverse=True)
+
+
+def test_watch_ends_when_a_run_should_end(log, capsys):
+    frame = pd.read_csv(log)
+    frame.loc[frame["run"] == "r9", "val_acc"] = 0.1
+    frame.to_csv(log, index=False)
+    assert main(["watch", str(log), "--metric", "val_acc", "--promise", "0.9"]) == 3
+    assert "r9" in capsys.readouterr().out
+
+
+def test_watch_runs_a_command_for_each_run_that_should_end(log, tmp_path):
+    frame = pd.read_csv(log)
+    low = frame["run"].isin(["r9", "r10", "r11"])
+    frame.loc[low, "val_acc"] = 0.1
+    frame[~low | (frame["run"] == "r9")].to_csv(log, index=False)
+
+    def grow():
+        time.sleep(4)
+        frame.to_csv(log, index=False)
+
+    threading.Thread(target=grow).start()
+    command = f"echo {{run}} >> {tmp_path / 'ended'}"
+    options = ["--metric", "val_acc", "--every", "0.2", "--exec", command]
+    assert main(["watch", str(log), *options]) == 3
+    assert (tmp_path / "ended").read_text().split()[0] == "r9"
+
+
+def test_a_path_that_is_no_log_is_one_line(tmp_path, capsys):
+    assert main(["inspect", str(tmp_path / "none")]) == 1
+    assert main(["report", str(tmp_path)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("Error: ") for line in lines)
