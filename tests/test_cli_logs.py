@@ -67,9 +67,10 @@ addEventListener("load", async () => {
     const place = {bubbles: true, clientX: box.left + left + curves.scale("x")(at),
       clientY: box.top + top + curves.scale("y")(value)};
     const send = (...kinds) => kinds.forEach(k => canvas.dispatchEvent(new PointerEvent(k, place)));
-    send("pointerover", "pointermove", "mouseover", "mousemove");
-    await wait(500);
-    out.hover = document.getElementById("vg-tooltip-element").textContent;
+    for (const kind of ["mousemove", "pointermove"])
+      curves.addEventListener(kind, (_, item) => { if (item) out.hover ??= item.tooltip; });
+    send("pointermove", "mousemove");
+    await wait(300);
     const picked = () => curves.data("pick_store").flatMap(one => one.values);
     send("pointerdown", "mousedown", "pointerup", "mouseup", "click");
     await wait(500);
@@ -105,7 +106,8 @@ def test_the_page_works_in_a_browser(width, log, tmp_path):
     assert "error" not in found, found
     assert found["rows"] == 3
     assert found["wider"] <= 0
-    assert "run" in found["hover"]
+    assert found["hover"]["run"] == found["asked"]
+    assert found["hover"]["epoch"] == "7"
     assert found["click"] == 1
     assert found["picked"] == [found["asked"]]
     assert found["sorted"] == sorted(found["sorted"], reverse=True)
@@ -113,16 +115,16 @@ def test_the_page_works_in_a_browser(width, log, tmp_path):
 
 def test_watch_ends_when_a_run_should_end(log, capsys):
     frame = pd.read_csv(log)
-    frame.loc[frame["run"] == "r9", "val_acc"] = 0.1
+    frame.loc[(frame["run"] == "r9") & (frame["epoch"] == 7), "val_acc"] = np.inf
     frame.to_csv(log, index=False)
-    assert main(["watch", str(log), "--metric", "val_acc", "--promise", "0.9"]) == 3
+    assert main(["watch", str(log), "--metric", "val_acc"]) == 3
     assert "r9" in capsys.readouterr().out
 
 
 def test_watch_runs_a_command_for_each_run_that_should_end(log, tmp_path):
     frame = pd.read_csv(log)
     low = frame["run"].isin(["r9", "r10", "r11"])
-    frame.loc[low, "val_acc"] = 0.1
+    frame.loc[low & (frame["epoch"] == 7), "val_acc"] = np.inf
     frame[~low | (frame["run"] == "r9")].to_csv(log, index=False)
 
     def grow():

@@ -63,7 +63,9 @@ def _log(parser: argparse.ArgumentParser) -> None:
 
 
 def _advice(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--promise", type=float, default=0.95, help="probability to stop at (0.95)")
+    parser.add_argument(
+        "--promise", type=float, default=0.9, help="share of the would-be winners to survive (0.9)"
+    )
     parser.add_argument("--model", default="pfn", help="predictor (pfn)")
     parser.add_argument("--level", type=float, default=0.8, help="of the intervals (0.8)")
 

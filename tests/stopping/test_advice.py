@@ -43,7 +43,7 @@ def test_a_run_is_stopped_where_it_will_not_become_the_best():
     curves, truth = made(40, n_running=10)
     finished = truth[:30].max()
     advice = advise(curves, promise=0.9)
-    assert ((advice["advice"] == "stop") == (advice["worse"] >= 0.9)).all()
+    assert ((advice["advice"] == "stop") == (advice["worse"] >= advice["level"])).all()
     stopped = advice.loc[advice["advice"] == "stop", "run"].str[1:].astype(int)
     assert len(stopped) >= 3
     assert (truth[stopped] < finished + 0.02).all()

@@ -23,7 +23,7 @@ from curvecast.stopping.accounting import Record
 from curvecast.stopping.rules.predicted import Predicted
 
 MODEL = "pfn"
-PROMISE = 0.95
+PROMISE = 0.9
 _DRAWS = 400
 _LEVELS = np.linspace(0.005, 0.995, 100)
 _CHECKED = 8
@@ -51,8 +51,7 @@ def advise(
     curves : finished runs, which the predictor learns from (there may be none), and runs under
         way. Where `configs` has a column `info_state`, only those that it calls `running` are
         under way.
-    promise : a run is stopped where the probability that it ends worse than the best finished
-        run reaches it.
+    promise : share of the would-be winners that is to survive all advice together (`Predicted`).
     level : of the interval.
 
     Returns
@@ -60,8 +59,8 @@ def advise(
     One row per run under way, the most promising first: `run, epoch` (last one with a value),
     `value` there, `predicted` (median of the end), `low, high` (interval), `best` (probability
     of becoming the best of all runs), `worse` (probability of ending worse than the best
-    finished one, NaN without one), `advice` (`stop`, `go on` or `too early`), `reason` and
-    `epochs_left`.
+    finished one, NaN without one), `level` (of `worse`, from which on the run is stopped),
+    `advice` (`stop`, `go on` or `too early`), `reason` and `epochs_left`.
 
     Raises
     ------
@@ -76,15 +75,17 @@ def advise(
     bar = np.max(curves.sign * curves.final[done], initial=-np.inf)
     table = pd.DataFrame({"run": curves.configs["id"].iloc[rows], "epoch": at[rows]}, index=rows)
     table["value"] = [_value(curves, int(row), int(at[row])) for row in rows]
-    table[["predicted", "low", "high", "best", "worse"]] = np.nan
+    table[["predicted", "low", "high", "best", "worse", "level"]] = np.nan
     table["advice"], table["reason"] = "too early", ""
     quantiles = np.full((len(rows), len(_LEVELS)), np.nan)
-    rule = Predicted.of(predictor, promise)
+    known = int(done.sum()), int((~running).sum()), curves.last_epoch
+    rule = Predicted.of(predictor, *known, delta=promise)
     for tau in begun:
         here = rows[at[rows] == tau]
         some = curves.take(here)
         decision = rule.decide(Record(some), tau, bar)
         table.loc[here, "worse"] = decision.probability
+        table.loc[here, "level"] = decision.level
         table.loc[here, "reason"] = decision.reason
         table.loc[here, "advice"] = np.where(decision.stop, "stop", "go on")
         alive = decision.reason != "diverged"
@@ -172,7 +173,7 @@ def check(curves: CurveSet, *, promise: float = PROMISE, model: str = MODEL) -> 
         predictor = _fitted(runs, shown, at.tolist(), model)
         bar = float((runs.sign * runs.final[shown]).max())
         winners[asked] = runs.sign * runs.final[asked] > bar
-        rule = Predicted.of(predictor, promise)
+        rule = Predicted.of(predictor, len(shown), len(shown), runs.last_epoch, delta=promise)
         for tau in at.tolist():
             some = runs.take(asked)
             bounds[tau][asked] = predictor.predict(some, tau).quantile([0.5, 0.1, 0.9])

@@ -128,20 +128,14 @@ def _chart(altair: Any, curves: CurveSet, advice: pd.DataFrame) -> Any:
     y = altair.Y("value:Q", title=curves.metric, scale=scale)
     strength = altair.condition(pick, altair.value(0.9), altair.value(0.06))
     hover = [altair.Tooltip(name) for name in ("run:N", "epoch:Q", "value:Q", "settings:N")]
-    lines = (
-        altair.Chart(points)
-        .mark_line(clip=True)
-        .encode(
-            x=altair.X("epoch:Q", title="epoch"),
-            y=y,
-            detail="run:N",
-            color=legend,
-            opacity=strength,
-            size=altair.condition("datum.advice == 'finished'", altair.value(0.7), altair.value(2)),
-            tooltip=hover,
-        )
-        .add_params(pick)
+    thin = altair.condition("datum.advice == 'finished'", altair.value(0.7), altair.value(2))
+    drawn = altair.Chart(points).encode(x=altair.X("epoch:Q", title="epoch"), y=y, detail="run:N")
+    lines = drawn.mark_line(clip=True).encode(color=legend, opacity=strength, size=thin)
+    # A line's tooltip is that of its first value: invisible points tell the others.
+    near = drawn.mark_point(size=60, filled=True, clip=True).encode(
+        opacity=altair.value(0.01), tooltip=hover
     )
+    lines = lines.add_params(pick) + near
     numbers = ["predicted", "low", "high", "best"]
     ends = advice.dropna(subset=["predicted"])[["run", *numbers, "advice"]]
     if not len(ends):
