@@ -88,6 +88,73 @@ def test_errors_are_one_line_and_status_one(
     assert wrong.value.code == 2
 
 
+@pytest.mark.parametrize("command", ["predict", "stop"])
+def test_without_a_model_a_network_answers(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [str(folder / "runs.csv"), "--direction", "minimize"]
+    status = cli.main([command, *runs, "--epochs", "20", "--format", "csv"])
+    assert status in (0, cli.STOP)
+    frame = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert frame["run"].tolist() == ["r0", "r1"]
+    if command == "predict":
+        assert (frame["epoch"] == 5).all()
+        assert frame["beats"].between(0, 1).all()
+        assert (frame["low"] < frame["mean"]).all()
+        assert (frame["mean"] < frame["high"]).all()
+
+
+def test_finished_runs_are_the_context_of_the_network(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = pd.read_csv(folder / "finished.csv")
+    running = pd.read_csv(folder / "runs.csv").assign(run=["a", "b"])
+    pd.concat([finished, running]).to_csv(folder / "mixed.csv", index=False)
+    assert cli.main(["predict", str(folder / "mixed.csv"), "--direction", "minimize"]) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert "by pfn from 40 finished runs" in first
+    assert sum(line.endswith("finished") for line in rest) == 40
+
+
+def test_what_a_model_knows_is_not_said_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(folder, "predict", "--epochs", "20") == cli.BAD_DATA
+    assert "the model has epochs of its own" in capsys.readouterr().err
+
+
+def test_ctrl_c_and_files_that_cannot_be_written_are_no_tracebacks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = "--curve-columns err_{epoch} --direction minimize --model mean --id run --out"
+    out = str(folder / "runs.csv/m.safetensors")
+    status = cli.main(["fit", str(folder / "finished.csv"), *options.split(), out])
+    assert status == cli.BAD_DATA
+    assert capsys.readouterr().err == f"Error: file {folder / 'runs.csv'}: File exists\n"
+
+    def interrupted(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_predict", interrupted)
+    assert ask(folder, "predict") == cli.INTERRUPTED
+    assert capsys.readouterr().err == ""
+
+
+def test_a_closed_pipe_ends_quietly(folder: Path) -> None:
+    arguments = ["predict", str(folder / "model.safetensors"), str(folder / "runs.csv")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "curvecast", *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == cli.BAD_DATA
+
+
 def test_help_needs_no_pandas() -> None:
     code = (
         "import sys, curvecast.cli as cli\n"

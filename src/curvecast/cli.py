@@ -126,7 +126,7 @@ def _asked(options: argparse.Namespace) -> tuple[Saved, CurveSet, float, str]:
     if options.model is None:
         model, runs = saved.without_training(options.curves, **named)
     elif given := [key for key, value in named.items() if value is not None]:
-        raise DataError(f"the model has a {given[0]} of its own", file=options.model)
+        raise DataError(f"the model has {given[0]} of its own", file=options.model)
     else:
         model = saved.load(options.model)
         runs = saved.read_runs(options.curves, model, options.curve_columns)
@@ -153,7 +153,8 @@ def _fit(options: argparse.Namespace) -> int:
     saved.save(model, options.out)
     for note in curves.notes:
         print(f"Note: {note}", file=sys.stderr)
-    epochs = ", ".join(map(str, model.taus))
+    few = len(model.taus) <= len(saved.FRACTIONS)
+    epochs = ", ".join(map(str, model.taus)) if few else f"{model.taus[0]} to {model.taus[-1]}"
     print(f"{model.model}, fitted on {len(model.finals)} runs for epochs {epochs}: {options.out}")
     return DONE
 

@@ -26,7 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save
 
 _META = b"curvecast"
 # What stands in front of the digits of a file's digest, and the place for them.
@@ -139,7 +139,9 @@ def write_arrays(
     # One key: several would stand in an order of chance.
     header = {_META.decode(): json.dumps({"digest": _UNSEALED, **(meta or {})})}
     with written(path, sealed=True) as temporary:
-        save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, temporary, header)
+        temporary.write_bytes(
+            save({k: np.asarray(v, order="C") for k, v in arrays.items()}, header)
+        )
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -222,7 +222,12 @@ def test_logs_of_other_settings_are_moved_aside(tmp_path: Path) -> None:
 def test_a_corrupt_log_names_file_and_row(tmp_path: Path) -> None:
     run(Settings("s", iterations=1, workers=0), Bowl(), tmp_path)
     lines = (tmp_path / "results.json").read_text().splitlines()
-    lines[3] = lines[3][:-7]
+    whole = lines[3]
+    lines[3] = whole.replace('"loss": ', '"loss": 1', 1)
+    (tmp_path / "results.json").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"results\.json, row 4: the line is damaged"):
+        run(Settings("s", iterations=1, workers=0), Bowl(), tmp_path)
+    lines[3] = whole[:-7]
     (tmp_path / "results.json").write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match=r"results\.json, row 4: not JSON"):
         run(Settings("s", iterations=1, workers=0), Bowl(), tmp_path)

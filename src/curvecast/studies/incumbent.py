@@ -23,7 +23,7 @@ def write(incumbent: Mapping[str, Any], definition: Mapping[str, Any], path: str
 def read(path: str | Path) -> dict[str, Any]:
     """What `write` wrote. Raises DataError for anything else."""
     content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("options"), dict):
+    if not isinstance(content.get("options"), dict):
         raise DataError("not the incumbent of a study", file=path)
     return content
 

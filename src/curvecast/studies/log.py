@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,8 +97,10 @@ class StudyLog:
 
     def _append(self, name: str, line: list[Any]) -> None:
         if self._files:
+            # In the third entry, of further facts, hpbandster's own readers pass it over.
+            head, facts, rest = line[:2], {**line[2], "digest": _digest(line)}, line[3:]
             with open(self._files[name], "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps([*head, facts, *rest]) + "\n")
 
     def recall(self, job: Job) -> bool:
         """Complete a job from the log; False where it was never finished."""
@@ -153,4 +156,13 @@ def _lines(path: Path, width: int) -> Iterator[tuple[int, list[Any]]]:
                 raise DataError(f"not JSON ({error})", file=path, row=row) from error
             if not isinstance(line, list) or len(line) != width:
                 raise DataError(f"not a list of {width} entries", file=path, row=row)
+            facts = line[2] if isinstance(line[2], dict) else {}
+            digest = facts.pop("digest", None)
+            if digest not in (None, _digest(line)):
+                problem = "the line is damaged: its content does not fit its digest"
+                raise DataError(problem, file=path, row=row)
             yield row, line
+
+
+def _digest(line: list[Any]) -> int:
+    return zlib.crc32(json.dumps(line).encode())
