@@ -213,41 +213,24 @@ def _one_hot(symbols: np.ndarray, n_symbols: int) -> np.ndarray:
     return np.eye(n_symbols)[symbols]
 
 
-def _symbols(n: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    n_symbols = int(rng.integers(2, 8))
-    return rng.integers(n_symbols, size=(n, int(rng.integers(3, 9)))), n_symbols
+Rule = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
-def _recall(n: int, rng: np.random.Generator) -> Pair:
-    """The class is the symbol at one place."""
-    s, k = _symbols(n, rng)
-    return _one_hot(s, k), s[:, rng.integers(s.shape[1] // 2)]
+def _labelled(rule: Rule) -> Source:
+    """Random symbols (n, length); the class of a row follows from them by a rule."""
+
+    def source(n: int, rng: np.random.Generator) -> Pair:
+        k = int(rng.integers(2, 8))
+        s = rng.integers(k, size=(n, int(rng.integers(3, 9))))
+        return _one_hot(s, k), rule(s, k, rng)
+
+    return source
 
 
-def _most_frequent(n: int, rng: np.random.Generator) -> Pair:
-    s, k = _symbols(n, rng)
-    return _one_hot(s, k), _one_hot(s, k).sum(axis=1).argmax(axis=1)
-
-
-def _sum_modulo(n: int, rng: np.random.Generator) -> Pair:
-    s, k = _symbols(n, rng)
-    return _one_hot(s, k), s[:, : rng.integers(2, s.shape[1] + 1)].sum(axis=1) % int(
-        rng.integers(2, 4)
-    )
-
-
-def _order(n: int, rng: np.random.Generator) -> Pair:
-    """Which of two symbols comes first."""
-    s, k = _symbols(n, rng)
-    return _one_hot(s, k), ((s == 0).argmax(axis=1) < (s == 1).argmax(axis=1)).astype(int)
-
-
-def _sentiment(n: int, rng: np.random.Generator) -> Pair:
+def _sentiment(s: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Symbols have weights, and one symbol turns the sign of those that follow."""
-    s, k = _symbols(n, rng)
     sign = np.cumprod(np.where(s == 0, -1, 1), axis=1)
-    score = (sign * rng.standard_normal(k)[s]).sum(axis=1)
-    return _one_hot(s, k), (score > 0).astype(int)
+    return ((sign * rng.standard_normal(k)[s]).sum(axis=1) > 0).astype(int)
 
 
 def _markov(n: int, rng: np.random.Generator) -> Pair:
@@ -307,11 +290,15 @@ SOURCES: dict[str, dict[str, Source]] = {
     },
     "images": {"digit_crops": _digit_crops, "gratings": _gratings, "spots": _spots},
     "sequence": {
-        "recall": _recall,
-        "most_frequent": _most_frequent,
-        "sum_modulo": _sum_modulo,
-        "order": _order,
-        "sentiment": _sentiment,
+        "recall": _labelled(lambda s, k, rng: s[:, rng.integers(s.shape[1] // 2)]),
+        "most_frequent": _labelled(lambda s, k, rng: _one_hot(s, k).sum(axis=1).argmax(axis=1)),
+        "sum_modulo": _labelled(
+            lambda s, k, rng: s[:, : rng.integers(2, s.shape[1] + 1)].sum(1) % rng.integers(2, 4)
+        ),
+        "order": _labelled(  # which of two symbols comes first
+            lambda s, k, rng: ((s == 0).argmax(axis=1) < (s == 1).argmax(axis=1)).astype(int)
+        ),
+        "sentiment": _labelled(_sentiment),
     },
     "language": {"markov": _markov, "periodic": _periodic, "sums": _sums},
 }
