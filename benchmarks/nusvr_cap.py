@@ -46,7 +46,7 @@ def available(names: list[str]) -> Iterator[CurveSet]:
 
 def search(curves: CurveSet, repeat: int, n_draws: int, cap: int) -> tuple[float, float, float]:
     """R² of the test runs, share of draws that met the cap, CPU seconds of the search."""
-    tau = protocol.tau_of(0.25, curves.last_epoch)
+    tau = protocol.tau_of(0.25, curves.epochs)
     split = protocol.split(curves, 100, repeat)
     X = features.build(curves, [tau])[tau].to_numpy(dtype=np.float64)
     y, groups = curves.final[split.train], curves.groups[split.train]

@@ -8,6 +8,6 @@ from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     curves = CurveSet.from_parquet(snakemake.input.curves)
-    grid = protocol.tau_grid(curves.last_epoch, snakemake.params.fractions, snakemake.params.taus)
+    grid = protocol.tau_grid(curves.epochs, snakemake.params.fractions, snakemake.params.taus)
     for tau, frame in features.build(curves, grid).items():
         write_parquet(frame, Path(snakemake.output[0], f"tau={tau}.parquet"))

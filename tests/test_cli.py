@@ -47,6 +47,18 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+def test_fit_prints_the_columns_it_uses(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_csv(folder / "finished.csv").assign(started="2026-03-01", units=7)
+    frame.to_csv(folder / "more.csv", index=False)
+    options = "--curve-columns err_{epoch} --direction minimize --model ridge --id run"
+    files = [str(folder / "more.csv"), "--out", str(folder / "more.safetensors")]
+    assert cli.main(["fit", *files, *options.split(), "--architecture", "unit*"]) == 0
+    out, err = capsys.readouterr()
+    columns = "curve err at epochs 1 to 20; names run; settings lr, optimizer; architecture units"
+    assert out.splitlines()[0] == f"Columns: {columns}"
+    assert "Note: left out, dates or times: started" in err
+
+
 def test_predict_prints_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(folder, "predict", "--beat", "0.2") == 0
     lines = capsys.readouterr().out.splitlines()

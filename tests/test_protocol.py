@@ -20,26 +20,40 @@ FRACTIONS = (0.1, 0.2, 0.25, 0.4, 0.6, 0.8)
     ],
 )
 def test_taus_of_the_published_grid(last_epoch: int, taus: list[int]) -> None:
-    assert [protocol.tau_of(fraction, last_epoch) for fraction in FRACTIONS] == taus
-    grid = protocol.tau_grid(last_epoch, FRACTIONS)
+    assert [protocol.tau_of(fraction, range(last_epoch + 1)) for fraction in FRACTIONS] == taus
+    grid = protocol.tau_grid(range(1, last_epoch + 1), FRACTIONS)
     assert grid == dict(zip(taus, FRACTIONS, strict=True))
 
 
 def test_tau_is_at_least_one_and_at_most_the_end() -> None:
-    assert protocol.tau_of(0.01, 20) == 1
-    assert protocol.tau_of(1.0, 20) == 20
+    assert protocol.tau_of(0.01, range(21)) == 1
+    assert protocol.tau_of(1.0, range(21)) == 20
     # .07 * 100 is 7.000000000000001 in floating point
-    assert protocol.tau_of(0.07, 100) == 7
+    assert protocol.tau_of(0.07, range(101)) == 7
     for fraction in (0.0, 1.01, -0.5):
         with pytest.raises(DataError, match="is not in"):
-            protocol.tau_of(fraction, 20)
+            protocol.tau_of(fraction, range(21))
+
+
+def test_fractions_are_of_recorded_epochs() -> None:
+    tokens = np.arange(1, 21) * 10**12 // 20
+    assert [protocol.tau_of(f, tokens) for f in (0.01, 0.25, 0.29, 0.8)] == [
+        *(5 * 10**10, 25 * 10**10, 25 * 10**10, 8 * 10**11)
+    ]
+    sizes = [0, 10, 30, 100, 300, 1000]
+    assert protocol.tau_grid(sizes, [0.005, 0.05, 0.25, 0.6]) == {
+        10: 0.005,
+        30: 0.05,
+        100: 0.25,
+        300: 0.6,
+    }
 
 
 def test_epochs_join_the_grid_in_order() -> None:
-    grid = protocol.tau_grid(50, [0.5, 0.1], epochs=[7, 25])
+    grid = protocol.tau_grid(range(51), [0.5, 0.1], taus=[7, 25])
     assert list(grid.items()) == [(5, 0.1), (7, 0.14), (25, 0.5)]
     with pytest.raises(DataError, match="tau 51"):
-        protocol.tau_grid(50, [0.5], epochs=[51])
+        protocol.tau_grid(range(51), [0.5], taus=[51])
 
 
 def test_seeds_depend_on_names_alone() -> None:

@@ -145,6 +145,30 @@ def test_wrong_cells_are_named(
         opened(model, under_way)
 
 
+def test_empty_cells_have_many_spellings(model: Path, under_way: Path) -> None:
+    frame = pd.read_csv(under_way, dtype=str, keep_default_na=False)
+    for row, nothing in enumerate(["NA", "null", "None", "n/a"]):
+        frame.loc[row, frame.loc[row] == ""] = nothing
+    frame.to_csv(under_way, index=False)
+    loaded, runs = opened(model, under_way)
+    assert saved.predictions(loaded, runs)["seen"].tolist() == [5, 8, 2, 6, 20]
+    assert np.isinf(runs.values).sum(axis=1).tolist() == [0, 0, 0, 1, 0]
+
+
+def test_runs_keep_the_names_of_their_column(tmp_path: Path, table_of: TableOf) -> None:
+    table = table_of().rename(columns={"run": "job"})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    curves = read_curves(tmp_path / "t.csv", "err_{epoch}", "minimize", id="job")
+    made = saved.train("ridge", curves, [0.5], curve_columns="err_{epoch}", id="job")
+    saved.save(made, tmp_path / "m.safetensors")
+    loaded = saved.load(tmp_path / "m.safetensors")
+    runs = saved.read_runs(tmp_path / "t.csv", loaded)
+    assert saved.predictions(loaded, runs)["run"].tolist() == table["job"].tolist()
+    table.assign(hp_lr=table["lr"]).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match="column hp_lr: both this column and lr are hp_lr"):
+        saved.read_runs(tmp_path / "t.csv", loaded)
+
+
 def test_wrong_columns_are_named(model: Path, under_way: Path) -> None:
     frame = pd.read_csv(under_way, dtype=str)
     frame.drop(columns="lr").to_csv(under_way, index=False)

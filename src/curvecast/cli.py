@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DONE, BAD_DATA, STOP, INTERRUPTED = 0, 1, 3, 130
 _DIGITS = 4
 _ROLES = {
+    "hyperparameters": "columns of the settings (all that have no other role and can be settings)",
     "architecture": "columns of the architecture",
     "categorical": "columns of numbers that mean categories",
     "ignore": "columns to leave out",
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--id", help="column that names the runs")
     for name, meaning in _ROLES.items():
-        fit.add_argument(f"--{name}", nargs="+", default=[], metavar="COLUMN", help=meaning)
+        fit.add_argument(f"--{name}", nargs="+", metavar="COLUMN", help=f"{meaning}; * may stand")
     fit.add_argument("--seed", type=int, help="of the predictor")
     fit.set_defaults(answer=_fit)
 
@@ -140,8 +141,12 @@ def _fit(options: argparse.Namespace) -> int:
     from curvecast import saved
     from curvecast.data.readers.table import read_curves
 
-    columns = {key: getattr(options, key) for key in ("id", *_ROLES)}
+    given = {key: getattr(options, key) for key in ("id", *_ROLES)}
+    columns = {key: value for key, value in given.items() if value is not None}
     curves = read_curves(options.curves, options.curve_columns, options.direction, **columns)
+    for note in curves.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    print(_roles(curves, options.id))
     model = saved.train(
         options.model,
         curves,
@@ -151,12 +156,20 @@ def _fit(options: argparse.Namespace) -> int:
         id=options.id,
     )
     saved.save(model, options.out)
-    for note in curves.notes:
-        print(f"Note: {note}", file=sys.stderr)
     few = len(model.taus) <= len(saved.FRACTIONS)
     epochs = ", ".join(map(str, model.taus)) if few else f"{model.taus[0]} to {model.taus[-1]}"
     print(f"{model.model}, fitted on {len(model.finals)} runs for epochs {epochs}: {options.out}")
     return DONE
+
+
+def _roles(curves: CurveSet, id: str | None) -> str:
+    """The columns that are used, by role."""
+    parts = [f"curve {curves.metric} at epochs {curves.epochs[0]} to {curves.last_epoch}"]
+    parts += [f"names {id}"] if id else []
+    for role, prefix in (("settings", "hp_"), ("architecture", "ap_")):
+        names = [str(c).removeprefix(prefix) for c in curves.configs if str(c).startswith(prefix)]
+        parts.append(f"{role} {', '.join(names) or 'none'}")
+    return f"Columns: {'; '.join(parts)}"
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -18,11 +18,17 @@ def seed_from(*names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
-def tau_of(fraction: float, last_epoch: int) -> int:
-    """Truncation epoch of a fraction of the curve: max(1, ceil(fraction * E - 1e-9))."""
+def tau_of(fraction: float, epochs: np.ndarray | Sequence[int]) -> int:
+    """Truncation epoch of a fraction of a curve that is recorded at `epochs`, shape (n_epochs,).
+
+    The last recorded epoch up to max(1, ceil(fraction * E - 1e-9)), or the first one from 1 on.
+    """
     if not 0 < fraction <= 1:
         raise DataError(f"fraction {fraction} is not in (0, 1]")
-    return max(1, math.ceil(fraction * last_epoch - 1e-9))
+    recorded: np.ndarray = np.asarray(epochs)
+    wanted = max(1, math.ceil(fraction * int(recorded[-1]) - 1e-9))
+    trained = recorded[recorded >= 1]
+    return int(trained[max(int(np.searchsorted(trained, wanted, side="right")) - 1, 0)])
 
 
 @dataclass(frozen=True)
@@ -98,11 +104,12 @@ def grouped_folds(groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
 
 
 def tau_grid(
-    last_epoch: int, fractions: Sequence[float], epochs: Sequence[int] = ()
+    epochs: np.ndarray | Sequence[int], fractions: Sequence[float], taus: Sequence[int] = ()
 ) -> dict[int, float]:
-    """Map each truncation epoch to its configured fraction (epochs given directly: tau / E)."""
-    grid = {tau_of(fraction, last_epoch): float(fraction) for fraction in fractions}
-    for tau in epochs:
+    """Map each truncation epoch of a curve to its configured fraction (`taus`: to tau / E)."""
+    last_epoch = int(np.asarray(epochs)[-1])
+    grid = {tau_of(fraction, epochs): float(fraction) for fraction in fractions}
+    for tau in taus:
         if not 1 <= tau <= last_epoch:
             raise DataError(f"tau {tau} is outside of 1..{last_epoch}")
         grid.setdefault(int(tau), tau / last_epoch)

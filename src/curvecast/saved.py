@@ -14,8 +14,8 @@ from pydantic.dataclasses import dataclass
 
 from curvecast.curves import CurveSet
 from curvecast.data import logs
-from curvecast.data.cells import counted, numbers, read_table, setting
-from curvecast.data.columns import epoch_columns
+from curvecast.data.cells import MISSING, counted, numbers, read_table, setting
+from curvecast.data.columns import epoch_columns, ids_of
 from curvecast.files import DataError
 from curvecast.predictors import make_predictor, storage
 from curvecast.predictors.base import Predictor
@@ -103,7 +103,7 @@ def train(
             f"{len(complete)} runs have a final value, at least 4 are needed to fit on",
             file=curves.name,
         )
-    grid = tau_grid(curves.last_epoch, fractions) if predictor.needs_training else curves.epochs
+    grid = tau_grid(curves.epochs, fractions) if predictor.needs_training else curves.epochs
     taus = [int(tau) for tau in grid if max(curves.epochs[0], 1) <= tau < curves.last_epoch]
     begun = np.isfinite(complete.values[:, complete.seen(taus[0])]).any(axis=1)
     return Saved(
@@ -184,8 +184,8 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveS
     """Read runs for a model from a table with one row per run.
 
     Settings have their names with or without `hp_` or `ap_`; further columns are passed over. An
-    empty cell of a curve is an epoch that is not trained yet (NaN), `nan` and `inf` are a run that
-    diverged (inf).
+    empty cell of a curve (or NA, N/A, null, None) is an epoch that is not trained yet (NaN), `nan`
+    and `inf` are a run that diverged (inf).
 
     Raises
     ------
@@ -220,23 +220,27 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveS
 
 
 def _written(block: pd.DataFrame) -> np.ndarray:
-    """Whether a cell holds anything at all, shape of the block."""
+    """Whether a cell holds anything at all, shape of the block; `nan` as text is a value."""
     if all(pd.api.types.is_numeric_dtype(dtype) for dtype in block.dtypes):
         return block.notna().to_numpy()
-    return np.array([[str(cell).strip() != "" for cell in row] for row in block.to_numpy()])
+    empty = MISSING - {"nan"}
+    cells = block.to_numpy(dtype=object, na_value="")
+    return np.array([[str(cell).strip().lower() not in empty for cell in row] for row in cells])
 
 
 def _settings(cells: pd.DataFrame, saved: Saved, path: Path) -> pd.DataFrame:
     """The columns of `saved.like.configs` for the rows of a table; new categories stay."""
     ids = next((name for name in (saved.id, "id", "run") if name in cells.columns), None)
-    labels = cells.index if ids is None else cells[ids]
-    settings: dict[str, Any] = {"id": [str(label) for label in labels], "group": range(len(cells))}
+    settings: dict[str, Any] = {"id": ids_of(cells, ids, path), "group": range(len(cells))}
     for name, known in saved.like.configs.items():
         if not str(name).startswith(("hp_", "ap_")):
             continue
-        column = next((c for c in (str(name)[3:], name) if c in cells.columns), None)
-        if column is None:
+        columns = [c for c in (str(name)[3:], name) if c in cells.columns]
+        if not columns:
             raise DataError("the model needs this column", file=path, column=str(name)[3:])
+        column = str(columns[0])
+        if len(columns) > 1:
+            raise DataError(f"both this column and {column} are {name}", file=path, column=name)
         categorical = isinstance(known.dtype, pd.CategoricalDtype)
         values = setting(cells[column], path, categorical=categorical)
         if not categorical and isinstance(values.dtype, pd.CategoricalDtype):

@@ -22,7 +22,7 @@ from curvecast.predictors.base import Prediction, Predictor
 
 Make = Callable[..., CurveSet]
 # What cells depend on of a collection with many runs.
-LARGE: Any = SimpleNamespace(final=np.zeros(1000), last_epoch=20)
+LARGE: Any = SimpleNamespace(final=np.zeros(1000), epochs=np.arange(1, 21))
 
 
 def plain_cells(**changes: object) -> list[Cell]:

@@ -119,6 +119,13 @@ def test_a_registry_that_is_no_yaml(tmp_path: Path) -> None:
         load_registry(path=path)
 
 
+def test_a_key_that_stands_there_twice(tmp_path: Path) -> None:
+    path = tmp_path / "datasets.yaml"
+    path.write_text("datasets:\n  mine:\n    reader: table\n    reader: baker\n")
+    with pytest.raises(DataError, match=r"datasets\.yaml, row 4: the key 'reader' is there twice"):
+        load_registry(path=path)
+
+
 def test_expand_resolves_patterns_in_order() -> None:
     registry = load_registry()
     names = datasets.expand(["lcbench/adult", "lcbench/a*", "baker/lstm_ptb"], registry)

@@ -103,7 +103,7 @@ def test_small_digits_overfit_and_cross():
     finished = curves.take(np.isfinite(curves.values).all(axis=1))
     rise = finished.final / finished.values.min(axis=1)
     assert (rise > 1.05).mean() > 0.1
-    early = finished.values[:, tau_of(0.25, finished.last_epoch)]
+    early = finished.values[:, tau_of(0.25, finished.epochs)]
     better = np.flatnonzero(finished.final < np.median(finished.final))
     order_early = np.sign(early[better][:, None] - early[better])
     order_final = np.sign(finished.final[better][:, None] - finished.final[better])

@@ -24,6 +24,8 @@ from curvecast.workflow.summaries import Summary, csv_and_md, figures_of, svg_an
 # A job's own process must not ask the network again, nor stop for what others still fetch.
 MAIN_PROCESS = workflow.is_main_process
 try:
+    for configfile in workflow.configfiles if MAIN_PROCESS else ():
+        files.read_yaml(configfile)  # Snakemake passes over a key that stands there twice
     settings = load(config)
     if MAIN_PROCESS:
         LOCKS = [claim(Path(".snakemake"), Path(settings.results))]

@@ -140,7 +140,7 @@ rule saved_model:
         columns=lambda wildcards: {
             key: value
             for key, value in plan.registry[wildcards.dataset].items()
-            if key in ("curve_columns", "first_epoch")
+            if key in ("curve_columns", "first_epoch", "id")
         },
     message:
         "{wildcards.model} on all of {wildcards.dataset}, to keep"

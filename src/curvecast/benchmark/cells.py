@@ -77,7 +77,7 @@ def cells_of(
     if not depths:
         half = int(np.isfinite(curves.final).sum()) // 2
         n_train = sorted({min(n, max(2, half)) for n in n_train})
-    grid = protocol.tau_grid(curves.last_epoch, fractions, taus)
+    grid = protocol.tau_grid(curves.epochs, fractions, taus)
     return [
         Cell(repeat, n, max(n_train), depth, blocks, tau)
         for repeat, n, depth, blocks, tau in product(

@@ -218,11 +218,11 @@ def write_scores(
     """Score the prediction file of each model on a data set, whose curve file is `curves`.
 
     Writes and returns `score_frame` with the columns `dataset`, `model`, `experiment` in front and
-    `fraction` beside `tau`, from the grid of `protocol.tau_grid(E, fractions, epochs)`. Raises
+    `fraction` beside `tau`, from the grid of `protocol.tau_grid`. Raises
     DataError for a damaged file, or a tau that the grid does not hold.
     """
     _, meta = read_parquet(curves)
-    grid = protocol.tau_grid(int(meta["epochs"][-1]), fractions, epochs)
+    grid = protocol.tau_grid(meta["epochs"], fractions, epochs)
     frames = []
     for model, file in predictions.items():
         scores = score_frame(read_predictions(file)).assign(model=model)

@@ -117,9 +117,13 @@ def _lines(text: str, path: Path) -> pd.DataFrame:
 
 def _separated(text: str, path: Path) -> pd.DataFrame:
     # Not pandas: it fills up rows that are cut off and renames columns that are there twice.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0"))
+        raise DataError("a NUL character: is the file damaged?", file=path, row=counted(line))
     first = text.partition("\n")[0]
-    separator = max(",;\t|", key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
     try:
+        separator = max(",;\t|", key=lambda m: len(next(csv.reader([first], delimiter=m), [])))
         stream = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         rows = [row for row in stream if row]
     except csv.Error as error:
@@ -170,7 +174,7 @@ def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> np.ndarr
     try:
         return text.astype(np.float64).reshape(block.shape)
     except ValueError as error:
-        position = next(i for i, cell in enumerate(text) if not _is_number(cell))
+        position = next(i for i, cell in enumerate(text) if not is_number(cell))
         row, column = divmod(position, len(columns))
         raise DataError(
             f"{text[position]!r} is not a number",
@@ -188,15 +192,15 @@ def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:
     """
     text = as_text(column.to_numpy(dtype=object, na_value=""))
     missing = text == "nan"
-    is_number = np.array([_is_number(cell) for cell in text])
-    if is_number.all() and not categorical:
+    numeric = np.array([is_number(cell) for cell in text])
+    if numeric.all() and not categorical:
         values = text.astype(np.float64)
         for row in column.index[np.isinf(values)][:1]:
             where: dict[str, Any] = {"file": path, "row": counted(row), "column": column.name}
             raise DataError("a hyper-parameter is infinite", **where)
         return pd.Series(values, index=column.index)
-    if not categorical and (is_number & ~missing).any():
-        row = int(np.argmin(is_number))
+    if not categorical and (numeric & ~missing).any():
+        row = int(np.argmin(numeric))
         raise DataError(
             f"{text[row]!r} is text in a column of numbers (list the column under `categorical` "
             "if its numbers are names)",
@@ -204,17 +208,26 @@ def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:
             row=counted(column.index[row]),
             column=column.name,
         )
-    n_values = len(np.unique(text[~missing]))
-    if not categorical and n_values >= 10 and 2 * n_values > (~missing).sum():
+    if not categorical and text_of_its_own(text[~missing]):
         raise DataError(
             "most runs have a text of their own here: name the column as `id` or under `ignore`",
             file=path,
             column=column.name,
         )
+    if {cell.lower() for cell in text[~missing]} <= {"true", "false"}:
+        text = np.array([cell.capitalize() for cell in text], dtype=object)
     return pd.Series(text, index=column.index, dtype=object).mask(missing).astype("category")
 
 
-def _is_number(cell: str) -> bool:
+def text_of_its_own(text: np.ndarray) -> bool:
+    """Whether most runs have a text that no other has: ten and more of them, or sentences."""
+    n_values = len(np.unique(text))
+    sentences = any(len(cell.split()) > 2 for cell in text)
+    return (n_values >= 10 or (n_values > 1 and sentences)) and 2 * n_values > len(text)
+
+
+def is_number(cell: str) -> bool:
+    """Whether Python reads the text as a number."""
     try:
         float(cell)
     except ValueError:

@@ -12,11 +12,14 @@ import pandas as pd
 
 from curvecast.curves import CurveSet, group_equal_rows
 from curvecast.data.cells import as_text, counted, numbers, require, setting
+from curvecast.data.roles import expanded, left_out, refuse_series
 from curvecast.data.stanza import Direction, Names
 from curvecast.files import DataError
 from curvecast.validation import Strict
 
 _DECADES = 2.0
+# Floats hold all whole numbers up to here.
+MAX_EPOCH = 10**15
 
 
 class Layout(Strict):
@@ -28,8 +31,9 @@ class Layout(Strict):
         of trained epochs: "acc_{epoch}" fits acc_1, acc_2, ...
     direction : "maximize" or "minimize".
     metric : for tables and figures; default: the text of the pattern.
-    hyperparameters : columns that become `hp_*`. Default: every column without another role; if
-        given, a column without a role is an error.
+    hyperparameters : columns that become `hp_*`. If given, a column without a role is an error.
+        Default: every column without another role that can be a setting (`roles.left_out` says
+        which cannot; columns that differ in a number alone are an error: are they a series?).
     architecture : columns that become `ap_*` (number of layers, of weights, ...).
     info : columns that become `info_*`: part of the runs, but no features.
     categorical : columns of numbers that mean categories. Columns of text are categories anyway.
@@ -44,6 +48,9 @@ class Layout(Strict):
     first_epoch : number of trained epochs behind the first curve column, where the numbers in
         the names count differently.
     drop_duplicates : drop rows that equal an earlier one in every cell.
+
+    In lists of columns `*` stands for anything: `loss_*`. `hyperparameters: ["*"]` declares all
+    columns without another role; those that can be no setting stay out.
     """
 
     curve_columns: str
@@ -77,6 +84,8 @@ def epoch_columns(columns: Sequence[str], pattern: str, path: Path) -> dict[int,
         if not (match := fits.fullmatch(column)):
             continue
         epoch = int(match[1])
+        if epoch > MAX_EPOCH:
+            raise DataError(f"an epoch above {MAX_EPOCH:.0e}", file=path, column=column)
         if epoch in by_epoch:
             problem = f"a second column for epoch {epoch} beside {by_epoch[epoch]}"
             raise DataError(problem, file=path, column=column)
@@ -107,7 +116,9 @@ def assemble(
     epochs = np.array(list(curve), dtype=np.int64)
     values = numbers(table, list(curve.values()), path)
     in_curves = {c for at in (curve, *series.values()) for c in at.values()}
-    configs, log_columns = _configs(table, layout, in_curves, path)
+    labels, remarks = _labels(table, values, layout, curve, in_curves, path)
+    notes += remarks
+    configs, log_columns = _configs(table, layout, labels, path)
     first = epochs[0] if layout.first_epoch is None else layout.first_epoch
     return CurveSet(
         configs=configs,
@@ -124,43 +135,70 @@ def assemble(
 
 
 def _configs(
-    table: pd.DataFrame, layout: Layout, in_curves: set[str], path: Path
+    table: pd.DataFrame, layout: Layout, labels: Mapping[str, str], path: Path
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The `configs` of the CurveSet, and which of its columns are on a log scale."""
-    columns = list(table.columns)
-    id_column = "id" if layout.id is None and "id" in columns else layout.id
-    labels = _labels(columns, layout, in_curves, id_column, path)
+    categories = expanded(layout.categorical, list(labels))
+    require(table.columns, categories, path)
     settings = pd.DataFrame(
         {
-            label: setting(table[column], path, categorical=column in layout.categorical)
+            label: setting(table[column], path, categorical=column in categories)
             for column, label in labels.items()
         },
         index=table.index,
     )
-    group = group_equal_rows(table[[layout.group]] if layout.group else settings)
-    identity = pd.DataFrame({"id": _ids(table, id_column, path), "group": group}, table.index)
+    group = group_equal_rows(settings)
+    if layout.group:
+        # An empty cell is no group: such runs are repetitions where their settings are equal.
+        name = as_text(table[layout.group].to_numpy(dtype=object, na_value=""))
+        group = group_equal_rows(pd.DataFrame({0: name, 1: np.where(name == "nan", group, -1)}))
+    identity = {"id": ids_of(table, id_column(table, layout.id), path), "group": group}
     log_columns = _log_columns(settings, layout.log, labels, path)
-    return pd.concat([identity, settings], axis=1), log_columns
+    return pd.concat([pd.DataFrame(identity, table.index), settings], axis=1), log_columns
+
+
+def id_column(table: pd.DataFrame, name: str | None) -> str | None:
+    """The column that names the runs: `name`, else a column `id`, else None."""
+    return "id" if name is None and "id" in table.columns else name
 
 
 def _labels(
-    columns: Sequence[str], layout: Layout, in_curves: set[str], id_column: str | None, path: Path
-) -> dict[str, str]:
-    """Column to its name in the CurveSet, for the hyper-parameters and the architecture."""
-    special = [column for column in (id_column, layout.group) if column]
-    prefix = dict.fromkeys(layout.info, "info_") | dict.fromkeys(layout.architecture, "ap_")
-    listed = [*(layout.hyperparameters or ()), *layout.architecture, *layout.info]
-    require(columns, [*special, *listed, *layout.categorical, *layout.ignore], path)
-    other = in_curves | set(layout.ignore) | set(special)
+    table: pd.DataFrame,
+    values: np.ndarray,
+    layout: Layout,
+    curve: Mapping[int, str],
+    in_curves: set[str],
+    path: Path,
+) -> tuple[dict[str, str], list[str]]:
+    """Column to its name in the CurveSet for every setting, and remarks on columns left out."""
+    columns = [str(column) for column in table.columns]
+    special = [c for c in (id_column(table, layout.id), layout.group) if c]
+    other = [*in_curves, *expanded(layout.ignore, columns), *special]
+    free = [column for column in columns if column not in other]
+    architecture, info = expanded(layout.architecture, free), expanded(layout.info, free)
+    rest = [column for column in free if column not in (*architecture, *info)]
+    listed = [*expanded(layout.hyperparameters or (), rest), *architecture, *info]
+    require(columns, [*other, *listed], path)
     for position, column in enumerate(listed):
         if column in other or column in listed[:position]:
             raise DataError("the column has two roles", file=path, column=column)
-    free = [column for column in columns if column not in other]
-    for column in free:
-        if layout.hyperparameters is not None and column not in listed:
-            problem = "list it under hyperparameters, architecture, info or ignore"
-            raise DataError(f"the column has no role: {problem}", file=path, column=column)
-    return {column: prefixed(prefix.get(column, "hp_"), column) for column in free}
+    log = () if isinstance(layout.log, str) else layout.log
+    named = [*(layout.hyperparameters or ()), *architecture, *info, *layout.categorical, *log]
+    unnamed = [column for column in rest if column not in named]
+    if layout.hyperparameters is None:
+        refuse_series(unnamed, layout.curve_columns, curve, path)
+    elif roleless := [column for column in rest if column not in listed]:
+        problem = "list it under hyperparameters, architecture, info or ignore"
+        raise DataError(f"the column has no role: {problem}", file=path, column=roleless[0])
+    out, notes = left_out(table, values, layout.direction, unnamed)
+    prefix = dict.fromkeys(info, "info_") | dict.fromkeys(architecture, "ap_")
+    labels: dict[str, str] = {}
+    for column in (column for column in free if column not in out):
+        label = prefixed(prefix.get(column, "hp_"), column)
+        if twin := next((c for c, known in labels.items() if known == label), None):
+            raise DataError(f"both this column and {twin} are {label}", file=path, column=column)
+        labels[column] = label
+    return labels, notes
 
 
 def prefixed(prefix: str, column: str) -> str:
@@ -168,7 +206,8 @@ def prefixed(prefix: str, column: str) -> str:
     return column if column.startswith(prefix) else prefix + column
 
 
-def _ids(table: pd.DataFrame, column: str | None, path: Path) -> np.ndarray:
+def ids_of(table: pd.DataFrame, column: str | None, path: Path) -> np.ndarray:
+    """Names of the runs, unique texts of shape (n_rows,); row numbers without a column."""
     if column is None:
         return table.index.astype(str).to_numpy(dtype=object)
     text = as_text(table[column].to_numpy(dtype=object, na_value=""))
@@ -242,9 +281,8 @@ def _remarks(values: np.ndarray, epochs: np.ndarray, rows: pd.Index, path: Path)
     final = values[finite[:, -1], -1]
     if len(final) and np.ptp(final) == 0:
         notes.append(f"the final value is constant ({final[0]:g}): R² is not defined")
-    gaps = np.setdiff1d(np.arange(epochs[0], epochs[-1] + 1), epochs)
-    if len(gaps):
-        notes.append(f"{len(gaps)} epochs between the first and the last have no column")
+    if gaps := epochs[-1] - epochs[0] + 1 - len(epochs):
+        notes.append(f"{gaps} epochs between the first and the last have no column")
     return notes
 
 

@@ -14,16 +14,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curvecast.data import readers
 from curvecast.data.stanza import REPOSITORY, RawFile, TaskStanza
-from curvecast.files import DataError
+from curvecast.files import DataError, read_yaml
 from curvecast.validation import validated
 
 REGISTRY = REPOSITORY / "resources" / "datasets.yaml"
-# The parser in C, where libyaml is there: ten times as fast.
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 
 
@@ -44,10 +40,7 @@ def load_registry(
     DataError : not a registry, a name that is defined twice, a stanza with an unknown key or a
         missing one.
     """
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _YAML)
-    except yaml.YAMLError as error:
-        raise DataError(f"not valid YAML ({error})", file=path) from error
+    content = read_yaml(path)
     stanzas = dict(content.get("datasets") or {})
     families = content.get("families") or {}
     for prefix, family in families.items():

@@ -275,7 +275,11 @@ def test_wrong_layouts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_empty", [0, 30])
-def test_a_free_text_column_is_refused(tmp_path: Path, n_empty: int) -> None:
+def test_free_text_is_no_setting(tmp_path: Path, n_empty: int) -> None:
     rows = "".join(f"comment {i},0.{i}\n" for i in range(12)) + ",0.5\n" * n_empty
+    path = write(tmp_path, "remark,acc_1\n" + rows)
+    curves = read_curves(path, "acc_{epoch}", "maximize", drop_duplicates=True)
+    assert "hp_remark" not in curves.configs
+    assert "left out, free text: remark" in curves.notes
     with pytest.raises(DataError, match="column remark: most runs have a text of their own here"):
-        read_curves(write(tmp_path, "remark,acc_1\n" + rows), "acc_{epoch}", "maximize")
+        read_curves(path, "acc_{epoch}", "maximize", hyperparameters=["remark"])

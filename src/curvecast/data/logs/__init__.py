@@ -233,6 +233,7 @@ def curves_of(
         direction=direction,
         metric=metric,
         id="run:",
+        hyperparameters=("*",),
         info=("info_state",),
     )
     curves = assemble(table, layout, path, source=f"{path.name} ({log.tool})")

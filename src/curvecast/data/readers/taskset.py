@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 
 from curvecast.curves import CurveSet, group_equal_rows
 from curvecast.data import stanza as stanzas
-from curvecast.files import DataError, read_json
+from curvecast.files import DataError
 
 
 class Stanza(stanzas.Stanza):
@@ -44,7 +45,10 @@ def read(name: str, stanza: Stanza, files: Sequence[Path]) -> CurveSet:
     DataError : names file, run (from 1) and key where something is missing or no number.
     """
     path = files[0]
-    records = read_json(path)
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"not JSON ({error})", file=path) from error
     if not isinstance(records, list) or not records:
         raise DataError("not a list of runs", file=path)
     epochs = np.arange(stanza.last_epoch + 1)

@@ -24,7 +24,7 @@ _PALE = "#A6A6A6"
 
 
 def _at_fraction(path: str | Path, fraction: float, curves: CurveSet) -> tuple[pd.DataFrame, int]:
-    tau = protocol.tau_of(fraction, curves.last_epoch)
+    tau = protocol.tau_of(fraction, curves.epochs)
     rows = read_predictions(path).query("tau == @tau")
     if rows.empty:
         raise DataError(f"no predictions at tau {tau}", file=path)
