@@ -110,6 +110,8 @@ def test_training_learns_and_writes_what_the_predictor_reads(
     again, _ = prior.train(SMALL, recorded, np.inf)
     assert all((weights[name] == again[name]).all() for name in weights)
     assert losses[-1][1] < np.log(SMALL.sizes.bins)
+    _, later = prior.train(SMALL, recorded, np.inf, weights)
+    assert later[-1][1] < losses[-1][1]
     path = tmp_path / "out" / "weights.safetensors"
     prior.write(weights, path, SMALL, losses=losses)
     curves: CurveSet = saturating_curves()

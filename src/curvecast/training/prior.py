@@ -212,6 +212,7 @@ def train(
         [{"params": matrices, "weight_decay": 1e-2}, {"params": others, "weight_decay": 0.0}],
         recipe.rate,
         betas=(0.9, 0.98),
+        fused=True,
     )
     began, step, running, losses = time.monotonic(), 0, 0.0, []
     inner = torch.tensor(edges[1:-1], dtype=torch.float32)
