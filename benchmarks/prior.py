@@ -1,11 +1,11 @@
 """How good the shipped prior is on collections that it has never seen.
 
-    python benchmarks/prior.py [--contexts 0 10 100] [--runs 400] [--weights FILE] [DATASET ...]
+    python benchmarks/prior.py [--models pfn ensemble] [--contexts 0 10 100] [DATASET ...]
 
 Without names: all sets of LCBench, Baker and TaskSet that a mirror (CURVECAST_MIRROR) has. A line
-per data set goes to standard error, then a table in Markdown to standard output: per collection,
-size of the context and fraction of the curve the median over data sets of the mean absolute error
-and of the CRPS, both divided by last_value's error, of the Spearman correlation beside
+per data set goes to standard error, then a table in Markdown to standard output: per model,
+collection, size of the context and fraction of the curve the median over data sets of the mean
+absolute error and of the CRPS, both divided by last_value's error, of the Spearman correlation beside
 last_value's, the coverage of the 80 % intervals over all runs and over the predicted best tenth,
 and the share of data sets with a coverage of .65 to .92. One split per data set.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from itertools import product
 from pathlib import Path
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -52,16 +53,17 @@ def present(names: list[str]) -> list[CurveSet]:
     return found
 
 
-def cell(curves: CurveSet, n: int, fraction: float, n_test: int, weights: str | None) -> dict:
-    """Scores of one context size and fraction."""
+def cell(curves: CurveSet, model: str, n: int, fraction: float, n_test: int, **options) -> dict:
+    """Scores of a model at one context size and fraction."""
     split = protocol.split(curves, n, 0, reserve=RESERVE)
     tau = protocol.tau_of(fraction, curves.last_epoch)
     test = curves.take(split.test)
     seen = test.values[:, test.seen(tau)]
     test = test.take(np.flatnonzero(np.isfinite(seen).any(axis=1))[:n_test])
     last = forward_fill(test.values[:, test.seen(tau)])[:, -1]
-    model = make_predictor("pfn", weights=weights).fit(curves.take(split.train), [tau])
-    p, y = model.predict(test, tau), test.final
+    seed = protocol.seed_from(curves.name, 0, model)
+    fitted = make_predictor(model, seed=seed, **options).fit(curves.take(split.train), [tau])
+    p, y = fitted.predict(test, tau), test.final
     quantiles = p.quantile(list(LEVELS.values()))
     scores = score(y, p.mean, quantiles)
     low, high = (quantiles[:, list(LEVELS).index(name)] for name in ("q10", "q90"))
@@ -69,6 +71,7 @@ def cell(curves: CurveSet, n: int, fraction: float, n_test: int, weights: str | 
     best = np.argsort(-curves.sign * p.mean)[: max(1, len(y) // 10)]
     naive = float(np.mean(np.abs(y - last)))
     return {
+        "model": model,
         "collection": collection_of(curves.name),
         "dataset": curves.name,
         "context": n,
@@ -85,7 +88,7 @@ def cell(curves: CurveSet, n: int, fraction: float, n_test: int, weights: str | 
 
 
 def summary(cells: pd.DataFrame) -> pd.DataFrame:
-    """A row per collection, context and fraction."""
+    """A row per model, collection, context and fraction."""
     cells = cells.assign(
         in_range=cells["cover80"].between(0.65, 0.92), behind=cells["spearman"] - cells["of_last"]
     )
@@ -93,7 +96,9 @@ def summary(cells: pd.DataFrame) -> pd.DataFrame:
     columns: dict = {name: (name, "median") for name in medians}
     columns |= {"mae_max": ("mae", "max"), "spearman_gain": ("behind", "mean")}
     columns |= {name: (name, "mean") for name in ("cover80", "in_range", "best_tenth")}
-    return cells.groupby(["collection", "context", "fraction"]).agg(**columns).reset_index()
+    return (
+        cells.groupby(["model", "collection", "context", "fraction"]).agg(**columns).reset_index()
+    )
 
 
 def main() -> None:
@@ -103,18 +108,20 @@ def main() -> None:
     parser.add_argument("--contexts", nargs="+", type=int, default=[0, 10, 100])
     parser.add_argument("--fractions", nargs="+", type=float, default=[0.1, 0.25, 0.5])
     parser.add_argument("--runs", type=int, default=400, help="test runs per data set")
-    parser.add_argument("--weights")
+    parser.add_argument("--models", nargs="+", default=["pfn"])
+    parser.add_argument("--weights", help="a file in place of the shipped weights of pfn")
     parser.add_argument("--csv", type=Path, help="also write all cells to this file")
     options = parser.parse_args()
     rows = []
-    for curves in present(options.datasets):
-        for n in options.contexts:
-            rows += [
-                cell(curves, n, fraction, options.runs, options.weights)
-                for fraction in options.fractions
-            ]
-        shown = " ".join(f"{row['mae']:.2f}" for row in rows[-9:])
-        print(f"{curves.name}: {shown}", file=sys.stderr, flush=True)
+    for curves, model in product(present(options.datasets), options.models):
+        extra = {"weights": options.weights} if model == "pfn" and options.weights else {}
+        rows += [
+            cell(curves, model, n, fraction, options.runs, **extra)
+            for n, fraction in product(options.contexts, options.fractions)
+        ]
+        shown = rows[-len(options.contexts) * len(options.fractions) :]
+        text = " ".join(f"{row['mae']:.2f}" for row in shown)
+        print(f"{curves.name} {model}: {text}", file=sys.stderr, flush=True)
     cells = pd.DataFrame(rows)
     if options.csv:
         cells.to_csv(options.csv, index=False)
