@@ -5,8 +5,8 @@
 Without names: all sets of LCBench, Baker and TaskSet that a mirror (CURVECAST_MIRROR) has. A line
 per data set goes to standard error, then a table in Markdown to standard output: per model,
 collection, size of the context and fraction of the curve the median over data sets of the mean
-absolute error and of the CRPS, both divided by last_value's error, of the Spearman correlation beside
-last_value's, the coverage of the 80 % intervals over all runs and over the predicted best tenth,
+absolute error and of the CRPS, both divided by last_value's error, of the Spearman correlation
+beside last_value's, the coverage of the 80 % intervals over all runs and over the predicted best tenth,
 and the share of data sets with a coverage of .65 to .92. One split per data set.
 """
 
