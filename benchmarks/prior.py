@@ -6,8 +6,8 @@ Without names: all sets of LCBench, Baker and TaskSet that a mirror (CURVECAST_M
 per data set goes to standard error, then a table in Markdown to standard output: per model,
 collection, size of the context and fraction of the curve the median over data sets of the mean
 absolute error and of the CRPS, both divided by last_value's error, of the Spearman correlation
-beside last_value's, the coverage of the 80 % intervals over all runs and over the predicted best tenth,
-and the share of data sets with a coverage of .65 to .92. One split per data set.
+beside last_value's, the coverage of the 80 % intervals over all runs and over the predicted best
+tenth, and the share of data sets with a coverage of .65 to .92. One split per data set.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from curvecast import protocol
 from curvecast.benchmark.scores import score
 from curvecast.curves import CurveSet, collection_of
 from curvecast.data import preflight, readers, registry
-from curvecast.features import forward_fill
+from curvecast.features import bridge
 from curvecast.predictors import make_predictor
 from curvecast.predictors.quantiles import LEVELS
 from curvecast.report.tables import markdown
@@ -60,7 +60,7 @@ def cell(curves: CurveSet, model: str, n: int, fraction: float, n_test: int, **o
     test = curves.take(split.test)
     seen = test.values[:, test.seen(tau)]
     test = test.take(np.flatnonzero(np.isfinite(seen).any(axis=1))[:n_test])
-    last = forward_fill(test.values[:, test.seen(tau)])[:, -1]
+    last = bridge(test.values[:, test.seen(tau)], test.epochs[test.seen(tau)])[:, -1]
     seed = protocol.seed_from(curves.name, 0, model)
     fitted = make_predictor(model, seed=seed, **options).fit(curves.take(split.train), [tau])
     p, y = fitted.predict(test, tau), test.final
