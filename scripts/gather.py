@@ -1,5 +1,7 @@
 """Join the parts that the repeats of one model on one data set were split into."""
 
+from itertools import compress
+
 import pandas as pd
 
 from curvecast.files import read_parquet, write_parquet, write_text
@@ -7,7 +9,10 @@ from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
     parts = [read_parquet(path)[0] for path in snakemake.input.predictions]
-    write_parquet(pd.concat(parts, ignore_index=True), snakemake.output.predictions)
-    seconds = [pd.read_csv(path) for path in snakemake.input.timings]
+    # A part is empty where the data set has fewer repeats than the configuration.
+    filled = [bool(len(part)) for part in parts]
+    predictions = pd.concat(compress(parts, filled), ignore_index=True)
+    write_parquet(predictions, snakemake.output.predictions)
+    seconds = map(pd.read_csv, compress(snakemake.input.timings, filled))
     together = pd.concat(seconds, ignore_index=True)
     write_text(together.to_csv(index=False), snakemake.output.timings)

@@ -8,7 +8,8 @@ with jobs.logged(snakemake.log[0]):
     scores.write_scores(
         dict(models),
         snakemake.input.curves,
-        snakemake.output[0],
+        snakemake.output.scores,
+        snakemake.output.draws,
         experiment=snakemake.params.experiment,
         **snakemake.params.grid,
     )

@@ -86,6 +86,8 @@ def make_scores() -> Callable[..., pd.DataFrame]:
                 "fraction": fraction,
                 "n_test": 900,
                 **dict.fromkeys(SCORES, 0.5),
+                "r2_test_se": np.nan,
+                "unseen": 0,
                 "r2": value,
                 "mae": 1 - value,
                 **columns,

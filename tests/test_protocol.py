@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,6 +118,36 @@ def test_prefixes_of_grouped_runs_do_not_leak_into_the_test_runs(make_curves) ->
     curves = grouped(make_curves)
     small = protocol.split(curves, 10, repeat=0, reserve=30)
     assert not set(curves.groups[small.train]) & set(curves.groups[small.test])
+
+
+def test_disjoint_training_sets_share_their_test_runs(make_curves) -> None:
+    curves = grouped(make_curves, n=300)
+    assert protocol.disjoint_sets(curves, 30, 10) == 8
+    splits = [protocol.split(curves, 30, repeat, disjoint=8) for repeat in range(8)]
+    trained = np.concatenate([split.train for split in splits])
+    assert len(set(curves.groups[trained])) == 8 * 10
+    for split in splits:
+        np.testing.assert_array_equal(split.test, splits[0].test)
+    np.testing.assert_array_equal(np.sort(np.r_[trained, splits[0].test]), np.arange(300))
+    small = protocol.split(curves, 10, 3, reserve=30, disjoint=8)
+    np.testing.assert_array_equal(small.train, splits[3].train[:10])
+    np.testing.assert_array_equal(small.test, splits[3].test)
+    assert len(protocol.split(curves, 0, 3, reserve=30, disjoint=8).train) == 0
+
+
+@pytest.mark.parametrize(
+    ("runs", "n_train", "repeats", "sets"),
+    [
+        (2000, 100, 10, 10),
+        (1000, 100, 10, 8),  # a fifth of the runs stays for testing
+        (486, 100, 10, 0),  # fewer than five sets: they overlap
+        (486, 100, 3, 3),
+        (280, 100, 10, 0),
+    ],
+)
+def test_how_many_sets_are_disjoint(runs: int, n_train: int, repeats: int, sets: int) -> None:
+    curves = SimpleNamespace(final=np.zeros(runs))
+    assert protocol.disjoint_sets(curves, n_train, repeats) == sets
 
 
 def test_runs_without_a_finite_end_are_in_neither_side(make_curves) -> None:

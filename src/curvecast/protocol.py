@@ -11,6 +11,8 @@ import numpy as np
 
 from curvecast.curves import CurveSet, DataError
 
+LEAST_DISJOINT = 5
+
 
 def seed_from(*names: object) -> int:
     """A seed in [0, 2**32) that depends on the names alone, not on the order of execution."""
@@ -39,54 +41,60 @@ class Split:
     test: np.ndarray
 
 
+def disjoint_sets(curves: CurveSet, n_train: int, repeats: int) -> int:
+    """How many of `repeats` training sets of `n_train` runs share no run; 0: they overlap.
+
+    Disjoint sets have one test set: a fifth of the runs with a finite final value, and at least
+    `n_train` of them. Where fewer than `LEAST_DISJOINT` sets are left beside it, sets overlap.
+    """
+    usable = int(np.isfinite(curves.final).sum())
+    fitting = min(repeats, (usable - max(n_train, usable // 5)) // max(n_train, 1))
+    return fitting if fitting >= min(repeats, LEAST_DISJOINT) else 0
+
+
 def split(
     curves: CurveSet,
     n_train: int,
     repeat: int,
     *,
     reserve: int | None = None,
+    disjoint: int = 0,
     train_pool: np.ndarray | None = None,
     test_pool: np.ndarray | None = None,
 ) -> Split:
-    """Draw the training runs of one repeat; the seed comes from (data set, repeat) alone.
+    """Draw the training runs of one repeat; the test runs are all that no training set holds.
 
-    Runs without a finite final value have no target and are left out. Repeated configurations
-    stay on one side. Smaller training sets are prefixes of larger ones, and the test runs are
-    those outside the first `reserve` (default `n_train`) runs of the same order, so that curves
-    over `n_train` share one test set.
+    Of `disjoint` training sets each has runs of its own, and all repeats share their test runs;
+    without them each repeat has an order of its own. The order comes from the names of data set
+    and repeat alone. Runs without a finite final value have no target and are left out. Repeated
+    configurations stay on one side. Smaller training sets are prefixes of the `reserve` (default
+    `n_train`) runs of the largest one, and share its test runs; 0 runs are one of them.
 
-    Parameters
-    ----------
-    n_train : number of training runs.
-    repeat : number of the repeat, from 0.
-    reserve : size of the largest training set that shares these test runs.
-    train_pool, test_pool : boolean masks of shape (n_configs,) that restrict either side.
-
-    Raises
-    ------
-    DataError : fewer usable runs than the protocol needs.
+    `train_pool` and `test_pool`, boolean masks of shape (n_configs,), restrict either side. Raises
+    DataError for fewer usable runs than the protocol needs.
     """
     reserve = max(n_train, reserve or 0)
     usable = np.isfinite(curves.final)
     may_train = usable if train_pool is None else usable & train_pool
     may_test = usable if test_pool is None else usable & test_pool
-    rng = np.random.default_rng(seed_from(curves.name, repeat))
+    rng = np.random.default_rng(seed_from(curves.name, *([] if disjoint else [repeat])))
     order = rng.permutation(np.unique(curves.groups))
-    members = _members_in_order(curves.groups, order)
-    train: list[int] = []
-    for rows in members:
+    sets: list[list[int]] = [[] for _ in range(max(disjoint, 1))]
+    for rows in _members_in_order(curves.groups, order):
         rows = rows[may_train[rows]]
-        if len(rows) and len(train) + len(rows) <= reserve:
-            train.extend(rows)
-    used = np.isin(curves.groups, curves.groups[np.array(train, dtype=np.int64)])
+        room = (rows_of for rows_of in sets if len(rows_of) + len(rows) <= reserve)
+        if len(rows) and (first := next(room, None)) is not None:
+            first.extend(rows)
+    used = np.isin(curves.groups, curves.groups[np.concatenate(sets).astype(np.int64)])
     test = np.flatnonzero(may_test & ~used)
+    train = np.array(sets[repeat if disjoint else 0], dtype=np.int64)
     if len(train) < reserve or len(test) < 2:
         raise DataError(
             f"{int(may_train.sum())} runs can be trained on and {len(test)} are left to test on; "
             f"the protocol needs {reserve} and 2 (lower protocol.n_train)",
             file=curves.name,
         )
-    return Split(train=np.array(train[:n_train], dtype=np.int64), test=test)
+    return Split(train=train[:n_train], test=test)
 
 
 def _members_in_order(groups: np.ndarray, order: np.ndarray) -> list[np.ndarray]:

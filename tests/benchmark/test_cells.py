@@ -22,11 +22,11 @@ from curvecast.predictors.base import Prediction, Predictor
 
 Make = Callable[..., CurveSet]
 # What cells depend on of a collection with many runs.
-LARGE: Any = SimpleNamespace(final=np.zeros(1000), epochs=np.arange(1, 21))
+LARGE: Any = SimpleNamespace(final=np.zeros(60), epochs=np.arange(1, 21))
 
 
 def plain_cells(**changes: object) -> list[Cell]:
-    plan = {"n_train": [30], "repeats": [0, 1], "fractions": [0.25, 0.5], **changes}
+    plan = {"n_train": [30], "repeats": [0, 1], "of": 2, "fractions": [0.25, 0.5], **changes}
     return benchmark.cells_of(LARGE, **plan)
 
 
@@ -59,6 +59,32 @@ def test_small_collections_keep_half_of_their_runs_for_testing(make_curves: Make
     assert sizes([40], depths=[3]) == [40]
     predictions, _ = run("ols", curves, benchmark.cells_of(curves, n_train=[100], **plan))
     assert len(predictions) == 25
+
+
+def test_large_collections_have_training_sets_that_share_no_run(make_curves: Make) -> None:
+    curves = make_curves(100, noise=0.01)
+    plan = {"n_train": [0, 10], "fractions": [0.25], "repeats": range(10)}
+    cells = benchmark.cells_of(curves, **plan)
+    # a fifth of the runs is for testing, the others are eight sets of ten
+    assert {cell.repeat for cell in cells} == set(range(8))
+    predictions, _ = run("ols", curves, cells)
+    assert set(predictions["n_train"]) == {10}
+    tests = predictions.groupby("repeat")["configuration"].agg(tuple)
+    assert len(set(tests)) == 1
+    assert len(tests[0]) == 20
+    part = benchmark.cells_of(curves, **{**plan, "repeats": [8, 9]}, of=10)
+    assert part == []
+    assert all(frame.empty for frame in run("ols", curves, part))
+
+
+def test_runs_without_a_value_up_to_tau_are_in_no_cell(make_curves: Make) -> None:
+    curves = make_curves(60, noise=0.01)
+    late = np.flatnonzero(np.arange(60) % 4 == 0)
+    curves.values[late, :6] = np.nan
+    predictions, _ = run("ols", curves, plain_cells())
+    shown = predictions.groupby("tau")["configuration"].agg(set)
+    assert not shown[5] & set(late)
+    assert shown[10] & set(late)
 
 
 def test_rows_are_the_test_runs_of_each_cell_in_order(make_curves: Make) -> None:

@@ -10,14 +10,14 @@ import pytest
 import scikit_posthocs
 
 from curvecast import DataError
-from curvecast.benchmark import comparisons as ranks
+from curvecast.benchmark import comparisons, ranks
 from curvecast.report.tables.accuracy import ranks_text
 
 MakeScores = Callable[..., pd.DataFrame]
 
 
 def summary_of(make_scores: MakeScores, r2: dict[tuple[str, str], float]) -> pd.DataFrame:
-    return ranks.summarise(make_scores({key: [value, value] for key, value in r2.items()}))
+    return comparisons.summarise(make_scores({key: [value, value] for key, value in r2.items()}))
 
 
 def test_critical_difference_is_that_of_the_textbook() -> None:

@@ -20,12 +20,14 @@ LEVELS = np.array(list(scores.LEVELS.values()))
 
 
 def predictions(n: int = 50, *, seed: int = 0, repeats: int = 2, taus: tuple[int, ...] = (2, 5)):
-    """Gaussian prediction rows in the form of a prediction file."""
+    """Gaussian prediction rows in the form of a prediction file; all repeats share test runs."""
     rng = np.random.default_rng(seed)
+    final = rng.normal(size=n)
     parts = []
     for repeat in range(repeats):
         for tau in taus:
-            y = rng.normal(size=n)
+            order = rng.permutation(n)
+            y = final[order]
             parts.append(
                 pd.DataFrame(
                     {
@@ -33,7 +35,7 @@ def predictions(n: int = 50, *, seed: int = 0, repeats: int = 2, taus: tuple[int
                         "n_train": np.int32(100),
                         "repeat": np.int32(repeat),
                         "tau": np.int32(tau),
-                        "configuration": rng.permutation(n).astype(np.int32),
+                        "configuration": order.astype(np.int32),
                         "y_true": y.astype(np.float32),
                         "y_mean": (y + rng.normal(size=n) / tau).astype(np.float32),
                         "y_std": np.float32(1 / tau),
@@ -169,6 +171,19 @@ def test_quantiles_that_coincide_are_a_point_mass() -> None:
     assert point["nll"] > 1e9
 
 
+def test_coverage_at_the_top_is_that_of_the_best_predicted_tenth() -> None:
+    y = np.arange(20.0)
+    mean = y.copy()
+    mean[[18, 19]] = [30.0, 31.0]  # the two best predicted runs miss their intervals from below
+    quantiles = gaussian_quantiles(mean, np.ones(20))
+    up = scores.score(y, mean, quantiles)
+    assert (up["cover80"], up["cover80_top"], up["exceed_top"]) == (0.9, 0.0, 0.0)
+    # where less is better the best two are 0 and 1; one of them ends far below its bound
+    y[0] = -9.0
+    down = scores.score(y, mean, quantiles, sign=-1.0)
+    assert (down["cover80_top"], down["exceed_top"]) == (0.5, 0.5)
+
+
 # frames and files
 
 
@@ -251,7 +266,10 @@ def test_score_file(tmp_path: Path, make_curves) -> None:
     write_parquet(predictions(), tmp_path / "p.parquet")
     out = tmp_path / "scores" / "toy.parquet"
     files = {"ols": tmp_path / "p.parquet", "ridge": tmp_path / "p.parquet"}
-    written = scores.write_scores(files, tmp_path / "c.parquet", out, fractions=[0.1], epochs=[5])
+    draws = tmp_path / "draws" / "toy.parquet"
+    written = scores.write_scores(
+        files, tmp_path / "c.parquet", out, draws, fractions=[0.1], epochs=[5]
+    )
     frame, _ = read_parquet(out)
     pd.testing.assert_frame_equal(frame, written)
     assert set(frame["dataset"]) == {"synthetic/saturating"}
@@ -260,5 +278,46 @@ def test_score_file(tmp_path: Path, make_curves) -> None:
     pd.testing.assert_frame_equal(
         *(each.get_group(model).reset_index(drop=True) for model in ("ols", "ridge"))
     )
+    drawn, _ = read_parquet(draws)
+    assert drawn.groupby(["model", "tau"])["draw"].nunique().tolist() == [scores.DRAWS] * 4
+    spread = drawn.groupby(["model", "tau"])["r2"].std()
+    cells = frame.groupby(["model", "tau"])["r2_test_se"]
+    np.testing.assert_allclose(cells.first(), spread, rtol=1e-6)
+    assert (cells.nunique() == 1).all()
+    assert (frame["unseen"] == 0).all()
     with pytest.raises(DataError, match=r"p\.parquet.*: tau 5 is not in the configured grid"):
-        scores.write_scores(files, tmp_path / "c.parquet", out, fractions=[0.1])
+        scores.write_scores(files, tmp_path / "c.parquet", out, draws, fractions=[0.1])
+
+
+def test_bootstrap_by_hand() -> None:
+    """Two repeats with the errors 1 and -2 on runs with the ends 0 and 4, and 0 on a third at 2."""
+    rows = pd.DataFrame(
+        {
+            **{"features": "TS", "n_train": 5, "tau": 2, "repeat": [0, 0, 0, 1, 1, 1]},
+            **{"configuration": [0, 1, 2] * 2, "y_true": [0.0, 4.0, 2.0] * 2},
+            "y_mean": [1.0, 6.0, 2.0, 1.0, 2.0, 2.0],
+        }
+    )
+    drawn = scores.bootstrap(rows, np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 2.0]]))
+    assert drawn["draw"].tolist() == [0, 1]
+    # mean squared errors of the runs are 1, 4 and 0; SST is 8, and 8/3 around 8/3
+    np.testing.assert_allclose(drawn["r2"], [1 - 5 / 8, 1 - 4 / (8 / 3)], rtol=1e-6)
+    np.testing.assert_allclose(drawn["mae"], [1.0, 2 / 3], rtol=1e-6)
+    other = rows[~((rows["repeat"] == 1) & (rows["configuration"] == 0))]
+    assert scores.bootstrap(other, np.ones((2, 3))).empty
+
+
+def test_runs_without_a_value_so_early_are_counted(tmp_path: Path, make_curves) -> None:
+    curves: CurveSet = make_curves(50, last_epoch=20)
+    curves.values[:7, :2] = np.nan
+    curves.values[0, -1] = np.nan
+    curves.to_parquet(tmp_path / "c.parquet")
+    write_parquet(predictions(), tmp_path / "p.parquet")
+    frame = scores.write_scores(
+        {"ols": tmp_path / "p.parquet"},
+        tmp_path / "c.parquet",
+        tmp_path / "s.parquet",
+        tmp_path / "d.parquet",
+        fractions=[0.1, 0.25],
+    )
+    assert frame.groupby("tau")["unseen"].first().to_dict() == {2: 6, 5: 0}

@@ -10,9 +10,10 @@ from curvecast.report import closing as summary
 def test_closing_text_name_the_best_models_of_each_collection(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables/averages.csv").write_text(
-        "collection,fraction,model,datasets,r2_median\n"
-        "baker,0.25,ols,8,0.8\nbaker,0.25,mean,8,-0.01\nbaker,0.25,nusvr_rbf,8,0.9\n"
-        "baker,0.5,ols,8,0.99\nmine,0.25,ols,1,0.5\nmine,0.25,mean,1,\n"
+        "collection,fraction,n_train,model,datasets,r2_median\n"
+        "baker,0.25,100,ols,8,0.8\nbaker,0.25,100,mean,8,-0.01\nbaker,0.25,100,nusvr_rbf,8,0.9\n"
+        "baker,0.25,10,gp,8,0.95\n"
+        "baker,0.5,100,ols,8,0.99\nmine,0.25,100,ols,1,0.5\nmine,0.25,100,mean,1,\n"
     )
     (tmp_path / "report.html").touch()
     text = summary.closing_text(tmp_path, 0.25, left_out=["baker/b", "baker/c"], best=2)
@@ -22,6 +23,24 @@ def test_closing_text_name_the_best_models_of_each_collection(tmp_path: Path) ->
     assert [line.split() for line in lines[5:-2]] == [["ols", "0.500"]]
     assert lines[-2] == "LEFT OUT: baker/b, baker/c"
     assert lines[-1] == f"Report: {tmp_path}/report.html"
+
+
+def test_a_study_ends_with_its_incumbent_and_not_with_an_unrelated_r2(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/averages.csv").write_text(
+        "collection,fraction,n_train,model,datasets,r2_median\nmine,0.25,100,ols,1,0.5\n"
+    )
+    (tmp_path / "tables/studies.csv").write_text(
+        "study,optimizer,best_loss,validation,test,incumbent\n"
+        'usps,bohb,0.0251,0.9749,0.9721,"{""lr"": 0.01, ""units"": 64}"\n'
+        "recorded,bohb,0.1,,,{}\n"
+    )
+    (tmp_path / "tables/networks.csv").write_text("network,test,test_sd\nbest,0.9741,0.003\n")
+    assert summary.closing_text(tmp_path, 0.25).splitlines()[1:] == [
+        "study usps, bohb: the incumbent has loss 0.0251, validation 0.9749, test 0.9721",
+        "  lr 0.01, units 64",
+        "network best: test 0.9741 ± 0.003",
+    ]
 
 
 def test_a_part_of_the_workflow_has_no_headline(tmp_path: Path) -> None:

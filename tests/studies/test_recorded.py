@@ -186,6 +186,35 @@ def test_the_search_finds_the_best_runs(parallel: CurveSet) -> None:
     assert table["seeds"].tolist() == [4, 4]
 
 
+def test_the_mean_over_sets_and_seeds_has_the_error_of_both() -> None:
+    """Intervals hold the mean that made the data as often as they say, also with shared seeds."""
+    values = np.array([[1.0, 3.0], [2.0, 6.0]])
+    # means of sets 2 and 4, of seeds 1.5 and 4.5: mean squares 4, 9 and, of what is left, 1
+    half = stats.t.ppf(0.975, 1) * np.sqrt((4 + 9 - 1) / 4)
+    assert summary.crossed(values) == pytest.approx((3 - half, 3 + half))
+    rng, sets, seeds = np.random.default_rng(0), 12, 10
+    hits, hits_over_sets = 0, 0
+    for _ in range(300):
+        gaps = rng.normal(size=(sets, 1)) * 0.1 + rng.normal(size=seeds) * 0.3
+        gaps += rng.normal(size=(sets, seeds)) * 0.3
+        low, high = summary.crossed(gaps)
+        hits += low < 0 < high
+        low, high = summary.interval(gaps.mean(axis=1))
+        hits_over_sets += low < 0 < high
+    assert hits / 300 > 0.9
+    assert hits_over_sets / 300 < 0.75
+
+
+def test_no_two_data_sets_share_their_luck(parallel: CurveSet) -> None:
+    settings = Settings("toy", "random", max_budget=27, total_budget=200, workers=0)
+    first, again, other = (
+        replay(parallel, settings.model_copy(update={"name": name}), [0])["config"]
+        for name in ("lcbench/a", "lcbench/a", "lcbench/b")
+    )
+    assert first.tolist() == again.tolist()
+    assert first.tolist() != other.tolist()
+
+
 def test_milestones() -> None:
     assert [_milestone(n, 10, 1.5) for n in (9, 10, 14, 15, 22, 23, 100)] == [
         None, 10, 10, 15, 15, 23, 80,

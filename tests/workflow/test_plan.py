@@ -43,10 +43,25 @@ def test_jobs_are_models_times_data_sets_then_the_experiments() -> None:
     assert plan.scores() == ["out/scores/baker/b.parquet", "out/scores/mine.parquet"]
     assert plan.scores("ablation") == ["out/scores/baker/b.ablation.parquet"]
     assert plan.scores(collection="mine") == ["out/scores/mine.parquet"]
+    assert plan.scored("ablation") == {
+        "scores": ["out/scores/baker/b.ablation.parquet"],
+        "draws": ["out/draws/baker/b.ablation.parquet"],
+    }
     assert plan.timings()[-1] == "out/timings/baker/b/ols.depth.csv"
     assert plan.models_on(cell(dataset="mine", experiment="")) == ["nusvr_rbf", "ols"]
     predictions = plan.predictions(cell(dataset="baker/b", experiment=".depth"))
     assert predictions == ["out/predictions/baker/b/ols.depth.parquet"]
+
+
+def test_all_models_of_the_run_can_get_all_sizes() -> None:
+    sizes = {"datasets": ["*"], "models": ["*"], "fractions": [0.25], "n_train": [0, 10]}
+    plan = planned({"training_size": sizes}, ["mine"])
+    files = [job.file for job in plan.jobs if job.experiment == "training_size"]
+    assert files == ["mine/ols.training_size", "mine/nusvr_rbf.training_size"]
+    cells = plan.cells(cell(experiment=".training_size"))
+    assert (cells["n_train"], cells["reserve"]) == ([0, 10], 100)
+    with pytest.raises(DataError, match="1 training run has no spread"):
+        planned({"training_size": {**sizes, "n_train": [0, 1]}})
 
 
 @pytest.mark.parametrize("values", [{"thresholds": []}, {"models": []}, {"datasets": []}])
@@ -61,12 +76,14 @@ def test_cells_of_an_experiment_depend_on_its_section_and_the_repeats_alone() ->
         "n_train": [100],
         "repeats": [0, 1, 2, 3, 4],
         "fractions": [0.25, 0.5],
+        "of": 5,
         "taus": [],
     }
     assert plan.cells(depth) == {
         "n_train": [50],
         "repeats": [0, 1, 2, 3, 4],
         "fractions": [0.25],
+        "of": 5,
         "depths": [32, 62],
     }
     assert plan.grid(main) == {"fractions": [0.25, 0.5], "epochs": []}

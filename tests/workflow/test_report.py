@@ -36,15 +36,14 @@ def test_report_shows_every_table_and_figure(
         assert caption.is_file(), f"{name} has no caption"
     tables = names(finished, "tables/*.md") | {"tables-timings", "tables-study_timings"}
     shown = {table["id"] for table in found["tables"] if table["rows"]}
-    assert tables - shown <= {"tables-published"}  # a list of what was not compared
-    assert 'id="tables-published"' in page.read_text(encoding="utf-8")
+    assert tables - shown <= {"tables-published"}  # nothing is published about a table of its own
     sections = {section["id"]: section for section in found["sections"]}
     assert {"accuracy", "ablation", "depth", "calibration", "studies", "jobs"} <= set(sections)
     for section in sections.values():
         assert section["rows"] + section["figures"] + section["findings"] > 0 or (
             section["id"] == "published" and section["words"] > 30
         )
-    assert sections["findings"]["findings"] == 5
+    assert sections["findings"]["findings"] >= 5
 
 
 def test_the_run_ends_with_the_path_of_the_report(project: Project) -> None:

@@ -72,7 +72,8 @@ rule scores:
         curves=f"{RESULTS}/curves/{{dataset}}.parquet",
         code=plan.code("curvecast.benchmark.scores"),
     output:
-        f"{RESULTS}/scores/{{dataset}}{{experiment}}.parquet",
+        scores=f"{RESULTS}/scores/{{dataset}}{{experiment}}.parquet",
+        draws=f"{RESULTS}/draws/{{dataset}}{{experiment}}.parquet",
     log:
         f"{LOGS}/scores/{{dataset}}{{experiment}}.log",
     benchmark:

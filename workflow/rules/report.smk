@@ -33,16 +33,17 @@ TABLES = [
     Summary(
         "r2",
         "R² tables",
-        tables_of("r2", "averages", "differences", "ranks"),
-        {"scores": plan.scores()},
-        params={"ranked_sets": RANKED_SETS},
+        tables_of("r2", "averages", "differences", *["ranks"] * bool(plan.ranked_collections)),
+        plan.scored("main", "training_size"),
+        params={"ranked_sets": RANKED_SETS, "ranked": plan.ranked_collections},
     ),
     *(
         Summary(
             name,
             f"table of {name}",
             tables_of(name),
-            {"scores": plan.scores(name)},
+            plan.scored(*["main"] * (name == "training_size"), name),
+            params={"fractions": plan.config.experiments[name].fractions},
         )
         for name in plan.experiments
     ),
@@ -62,7 +63,11 @@ TABLES = [
         "published figures beside ours",
         tables_of("published"),
         {
-            "ours": [f"{RESULTS}/tables/{name}.csv" for name in ("r2", *plan.experiments)],
+            "ours": [
+                f"{RESULTS}/tables/{name}.csv"
+                for name in ("r2", *plan.experiments)
+                if name != "training_size"
+            ],
             "published": PUBLISHED["r2"],
         },
     ),
@@ -191,7 +196,11 @@ FIGURES = [
             name,
             f"figure of {name} at {{wildcards.percent}} %",
             figures_of("{name}/{percent}", name),
-            {"scores": plan.scores(name), "published": PUBLISHED["r2"]},
+            {
+                "scores": plan.scores(name),
+                "published": PUBLISHED["r2"],
+                "sizes": [f"{RESULTS}/tables/training_size.csv"] * (name == "training_size"),
+            },
             {
                 "percent": [
                     f"{100 * fraction:g}" for fraction in plan.config.experiments[name].fractions

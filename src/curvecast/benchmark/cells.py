@@ -3,6 +3,7 @@
 A cell is one (feature blocks, number of training runs, repeat, tau), and a depth to cut at where
 generalisation across depths is asked for. All cells of one split share it, curve predictors are
 fitted once for all taus of a split, and tabular ones get the frames that `features.build` made.
+Test runs without a value up to tau are in no cell of that tau.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from curvecast import protocol
 from curvecast.curves import CurveSet
 from curvecast.features import COMBINATIONS, present, select
 from curvecast.files import DataError, read_parquet
-from curvecast.predictors import make_predictor
+from curvecast.predictors import entry_of, make_predictor
 from curvecast.predictors.base import Prediction, Predictor, TabularPredictor
 from curvecast.predictors.domain import reached
 from curvecast.predictors.quantiles import LEVELS, SHAPES
@@ -34,14 +35,16 @@ ALL_BLOCKS = "TS+AP+HP"
 class Cell:
     """One fit with its test runs: of the random split `repeat`, at the truncation epoch `tau`.
 
-    `reserve` is the size of the largest training set with the same test runs (see
-    `protocol.split`). A `depth` trains on networks below it and tests on the others. `features`
-    are the blocks that a tabular model sees, "TS+AP+HP" all that the data set has.
+    `reserve` is the size of the largest training set with the same test runs, `disjoint` the number
+    of training sets that share no run (see `protocol.split`). A `depth` trains on networks below
+    it and tests on the others. `features` are the blocks that a tabular model sees, "TS+AP+HP" all
+    that the data set has.
     """
 
     repeat: int
     n_train: int
     reserve: int
+    disjoint: int
     depth: int | None
     features: str
     tau: int
@@ -67,19 +70,26 @@ def cells_of(
     taus: Sequence[int] = (),
     features: Sequence[str] = (ALL_BLOCKS,),
     depths: Sequence[int] = (),
+    reserve: int = 0,
+    of: int | None = None,
 ) -> list[Cell]:
-    """All cells of an experiment on a data set; half of its runs stay for testing.
+    """The cells of some `repeats`, out of `of` (default all), of an experiment on a data set.
 
-    In a collection that is too small, sizes of more than half of the runs with a finite final
-    value give way to that half; the tables name the size that was used. Where networks are cut
-    by depth, the depth says how many runs there are on either side, and sizes stay.
+    `reserve` is that of `protocol.split`. In a collection that is too small, sizes of more than
+    half of the runs with a finite final value give way to that half, and repeats beyond the
+    training sets that share no run are left out; the tables name what was used. Where networks are
+    cut by depth, the depth says how many runs there are on either side, sizes and repeats stay.
     """
+    repeats, disjoint = list(repeats), 0
+    reserve = max([reserve, *n_train])
     if not depths:
-        half = int(np.isfinite(curves.final).sum()) // 2
-        n_train = sorted({min(n, max(2, half)) for n in n_train})
+        half = max(2, int(np.isfinite(curves.final).sum()) // 2)
+        n_train, reserve = sorted({min(n, half) for n in n_train}), min(reserve, half)
+        disjoint = protocol.disjoint_sets(curves, reserve, len(repeats) if of is None else of)
+        repeats = [repeat for repeat in repeats if not disjoint or repeat < disjoint]
     grid = protocol.tau_grid(curves.epochs, fractions, taus)
     return [
-        Cell(repeat, n, max(n_train), depth, blocks, tau)
+        Cell(repeat, n, reserve, disjoint, depth, blocks, tau)
         for repeat, n, depth, blocks, tau in product(
             repeats, n_train, depths or (None,), features, grid
         )
@@ -102,18 +112,15 @@ def run(
     options: Mapping[str, Any],
     curves: CurveSet,
     features: Mapping[int, pd.DataFrame],
-    cells: Iterable[Cell],
+    cells: Sequence[Cell],
     *,
     depth_column: str = "ap_depth",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fit and predict every cell.
+    """Fit and predict every cell that the model can: without training runs few models can.
 
-    Parameters
-    ----------
-    model, options : name and options of the predictor, as `make_predictor` takes them. Its seed
-        comes from (data set, repeat, model).
-    features : frames of all blocks by tau, shape (n_configs, n_features).
-    depth_column : column of `curves.configs` that cells with a depth cut at.
+    `model`, `options` : as `make_predictor` takes them; seeds come from (data set, repeat, model).
+    `features` : frames of all blocks by tau, shape (n_configs, n_features). `depth_column` :
+    column of `curves.configs` that cells with a depth cut at.
 
     Returns
     -------
@@ -128,28 +135,54 @@ def run(
         and the diagnostics of the fitted model. A fit that serves several taus is charged to them
         in equal parts.
 
-    Raises
-    ------
-    DataError : unknown model or option, too few runs, no cell whose blocks the data set has, or
-        a single combination of blocks asked of a model that does not take features.
+    Both are empty without cells. Raises DataError for an unknown model or option, too few runs, no
+    cell that the model can do, or a single combination of blocks asked of a model without features.
     """
     predictions: list[pd.DataFrame] = []
     timings: list[dict[str, Any]] = []
-    for (repeat, n_train, reserve, depth), group in groupby(
-        cells, key=lambda c: (c.repeat, c.n_train, c.reserve, c.depth)
-    ):
-        pools = {} if depth is None else _pools(curves, depth_column, depth)
-        split = protocol.split(curves, n_train, repeat, reserve=reserve, **pools)
-        seed = protocol.seed_from(curves.name, repeat, model)
-        make = partial(make_predictor, model, seed=seed, **options)
-        train = _tabular if isinstance(make(), TabularPredictor) else _from_curves
-        for _, same in groupby(group, key=lambda c: c.features):
-            for cell, prediction, report in train(make, curves, features, split, list(same)):
-                predictions.append(_rows(cell, prediction, curves, tested(curves, split, cell.tau)))
-                timings.append({**cell.keys(), **report})
-    if not predictions:
-        raise DataError(f"{model}: no cell to train, the data set lacks the feature blocks")
-    return pd.concat(predictions, ignore_index=True), pd.DataFrame(timings)
+    able = [cell for cell in cells if cell.n_train or entry_of(model).from_zero]
+    for _, group in groupby(able, key=lambda c: (c.repeat, c.n_train, c.reserve, c.depth)):
+        for cell, test, prediction, report in _of_split(
+            model, options, curves, features, list(group), depth_column
+        ):
+            predictions.append(_rows(cell, prediction, curves, test))
+            timings.append({**cell.keys(), **report})
+    if cells and not predictions:
+        raise DataError(
+            f"{model}: no cell to train; the data set lacks the feature blocks or values so early, "
+            "or the model needs training runs"
+        )
+    together = pd.concat(predictions, ignore_index=True) if predictions else pd.DataFrame()
+    return together, pd.DataFrame(timings)
+
+
+# A cell, the positions of its test runs, their predictions, and a row of timings.
+Result = tuple[Cell, np.ndarray, Prediction, dict[str, Any]]
+
+
+def _of_split(
+    model: str,
+    options: Mapping[str, Any],
+    curves: CurveSet,
+    features: Mapping[int, pd.DataFrame],
+    cells: list[Cell],
+    depth_column: str,
+) -> Iterable[Result]:
+    """The cells of one split."""
+    first = cells[0]
+    split = protocol.split(
+        curves,
+        first.n_train,
+        first.repeat,
+        reserve=first.reserve,
+        disjoint=first.disjoint,
+        **({} if first.depth is None else _pools(curves, depth_column, first.depth)),
+    )
+    seed = protocol.seed_from(curves.name, first.repeat, model)
+    make = partial(make_predictor, model, seed=seed, **options)
+    train = _tabular if isinstance(make(), TabularPredictor) else _from_curves
+    for _, same in groupby(cells, key=lambda c: c.features):
+        yield from train(make, curves, features, split, list(same))
 
 
 def _pools(curves: CurveSet, column: str, depth: int) -> dict[str, np.ndarray]:
@@ -165,9 +198,6 @@ def tested(curves: CurveSet, split: protocol.Split, tau: int) -> np.ndarray:
     return split.test[reached(curves.take(split.test), tau)]
 
 
-Result = tuple[Cell, Prediction, dict[str, Any]]
-
-
 def _tabular(
     make: Callable[[], Any],
     curves: CurveSet,
@@ -177,16 +207,17 @@ def _tabular(
 ) -> Iterable[Result]:
     y, groups = curves.final[split.train], curves.groups[split.train]
     for cell in todo:
+        test = tested(curves, split, cell.tau)
         wanted = make().blocks if cell.features == ALL_BLOCKS else cell.features
         blocks = present(features[cell.tau], wanted)
-        if cell.features not in (ALL_BLOCKS, blocks):
+        if cell.features not in (ALL_BLOCKS, blocks) or len(test) < 2:
             continue
         X = select(features[cell.tau], blocks)
         start = time.process_time()
         fitted = make().fit_xy(X.iloc[split.train], y, groups)
         middle = time.process_time()
-        prediction = fitted.predict_xy(X.iloc[tested(curves, split, cell.tau)])
-        yield cell, prediction, report(fitted, middle - start, time.process_time() - middle)
+        prediction = fitted.predict_xy(X.iloc[test])
+        yield cell, test, prediction, report(fitted, middle - start, time.process_time() - middle)
 
 
 def _from_curves(
@@ -205,9 +236,12 @@ def _from_curves(
     predictor.fit(curves.take(split.train), [cell.tau for cell in todo])
     share = (time.process_time() - start) / len(todo)
     for cell in todo:
+        test = tested(curves, split, cell.tau)
+        if len(test) < 2:
+            continue
         start = time.process_time()
-        prediction = predictor.predict(curves.take(tested(curves, split, cell.tau)), cell.tau)
-        yield cell, prediction, report(predictor, share, time.process_time() - start)
+        prediction = predictor.predict(curves.take(test), cell.tau)
+        yield cell, test, prediction, report(predictor, share, time.process_time() - start)
 
 
 def report(predictor: Predictor, fit: float, predict: float) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Scores predictions: one row per cell (features, n_train, repeat, tau).
 
 `write_scores` turns `predictions/{dataset}/{model}[.{experiment}].parquet` of all models into
-`scores/{dataset}[.{experiment}].parquet`; `read_predictions` is the only reader of
-prediction files, and the place where quantiles are filled in from the shape of a cell.
+`scores/{dataset}[.{experiment}].parquet`, and bootstrap draws of the test runs beside it;
+`read_predictions` is the only reader of prediction files, and the place where quantiles are filled
+in from the shape of a cell.
 
 All scores are over the test runs of a cell, in the unit of the metric where they have one:
 
@@ -15,6 +16,10 @@ All scores are over the test runs of a cell, in the unit of the metric where the
   (Gneiting & Raftery 2007, Strictly proper scoring rules, section 4.2).
 - `cover50`, `cover80`, `cover90`, `cover95`, `cover99`: share of targets inside the closed
   intervals q25..q75, q10..q90, q05..q95, q025..q975, q005..q995. `width80`: mean of q90 - q10.
+- `cover80_top`: `cover80` among the tenth of the runs (rounded up) with the best predicted means,
+  where decisions are taken. `exceed_top`: the share of them whose target is better than the bound
+  of the 80 % interval on the good side (above q90 where more is better, below q10 where less is);
+  .1 is right, and more than that means that good runs are underrated.
 
 Distributions. A prediction is scored as the distribution whose quantile function is linear in
 the standard normal score z between the stored levels and beyond them (its tails are Gaussian).
@@ -35,7 +40,9 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import kendalltau, rankdata
 
 from curvecast import protocol
+from curvecast.curves import CurveSet
 from curvecast.files import DataError, read_parquet, write_parquet
+from curvecast.predictors.domain import reached
 from curvecast.predictors.quantiles import LEVELS, SHAPES
 
 INTERVALS: Mapping[str, tuple[str, str]] = {
@@ -46,7 +53,12 @@ INTERVALS: Mapping[str, tuple[str, str]] = {
     "cover99": ("q005", "q995"),
 }
 KEYS = ("features", "n_train", "repeat", "tau")
-SCORES = ("r2", "mse", "mae", "spearman", "kendall", "nll", "crps", *INTERVALS, "width80")
+SCORES = (
+    *("r2", "mse", "mae", "spearman", "kendall", "nll", "crps", *INTERVALS, "width80"),
+    *("cover80_top", "exceed_top"),
+)
+# Bootstrap draws of the test runs.
+DRAWS = 200
 _SMALLEST_SPREAD = 1e-6
 _KNOTS = ndtri(np.array(list(LEVELS.values())))
 
@@ -101,22 +113,27 @@ def _complete_or_null(
     return values
 
 
-def score(y_true: np.ndarray, y_mean: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
+def score(
+    y_true: np.ndarray, y_mean: np.ndarray, quantiles: np.ndarray, sign: float = 1.0
+) -> dict[str, float]:
     """All scores of one cell.
 
     Parameters
     ----------
     y_true, y_mean : float64 arrays of shape (n_test,), in the unit of the metric.
     quantiles : array of shape (n_test, n_levels) at `LEVELS`, not decreasing along a row.
+    sign : 1 where more is better, -1 where less is.
     """
     error = y_true - y_mean
     scale = float(y_true.std()) or float(np.abs(y_true).max()) or 1.0
     nll, crps = quantile_nll_crps(y_true, quantiles, _SMALLEST_SPREAD * scale)
     edges = dict(zip(LEVELS, quantiles.T, strict=True))
     inside = {
-        name: float(np.mean((edges[low] <= y_true) & (y_true <= edges[high])))
+        name: (edges[low] <= y_true) & (y_true <= edges[high])
         for name, (low, high) in INTERVALS.items()
     }
+    top = np.argsort(-sign * y_mean, kind="stable")[: -(-len(y_mean) // 10)]
+    better = sign * (y_true - edges["q90" if sign > 0 else "q10"]) > 0
     constant = np.ptp(y_true) == 0 or np.ptp(y_mean) == 0
     ranks = rankdata(y_true), rankdata(y_mean)
     return {
@@ -127,8 +144,10 @@ def score(y_true: np.ndarray, y_mean: np.ndarray, quantiles: np.ndarray) -> dict
         "kendall": float(kendalltau(y_true, y_mean).statistic),
         "nll": float(np.mean(nll)),
         "crps": float(np.mean(crps)),
-        **inside,
+        **{name: float(np.mean(covered)) for name, covered in inside.items()},
         "width80": float(np.mean(edges["q90"] - edges["q10"])),
+        "cover80_top": float(np.mean(inside["cover80"][top])),
+        "exceed_top": float(np.mean(better[top])),
     }
 
 
@@ -187,8 +206,8 @@ def _squared_cdf(z: np.ndarray) -> np.ndarray:
     return np.where(np.isneginf(z), 0.0, value)
 
 
-def score_frame(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Scores of every cell of a prediction frame, as `read_predictions` returns it.
+def score_frame(predictions: pd.DataFrame, sign: float = 1.0) -> pd.DataFrame:
+    """Scores of every cell of a prediction frame, as `read_predictions` returns it; see `score`.
 
     Returns one row per cell, sorted by its keys: `features, n_train, repeat, tau` (and `depth`
     where the frame has it: trained below this depth, tested on the others), `n_test` and
@@ -198,18 +217,57 @@ def score_frame(predictions: pd.DataFrame) -> pd.DataFrame:
     ordered = predictions.astype({"features": str}).sort_values(
         [*keys, "configuration"], kind="stable", ignore_index=True
     )
-    columns = ("y_true", "y_mean", list(LEVELS))
     rows = []
     for cell, part in ordered.groupby(keys, sort=True):
-        scores = score(*(part[column].to_numpy() for column in columns))
+        true, mean = part["y_true"].to_numpy(), part["y_mean"].to_numpy()
+        scores = score(true, mean, part[list(LEVELS)].to_numpy(), sign)
         rows.append({**dict(zip(keys, cell, strict=True)), "n_test": len(part), **scores})
     return pd.DataFrame(rows, columns=[*keys, "n_test", *SCORES])
+
+
+def bootstrap(predictions: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
+    """R² and MAE, each the mean over the repeats of a cell, for every draw of the test runs.
+
+    Only cells whose repeats share their test runs: their training sets are disjoint, and what
+    differs between draws is the choice of the test runs.
+
+    Parameters
+    ----------
+    predictions : a frame of `read_predictions`.
+    weights : how often a draw holds a run, shape (n_draws, n_configs).
+
+    Returns
+    -------
+    A row per cell and draw: `features, n_train, tau` (and `depth`), `draw`, float32 `r2, mae`.
+    """
+    keys = [key for key in (*KEYS, "depth") if key != "repeat" and key in predictions]
+    predictions = predictions.astype({"features": str})
+    none = np.empty(0, dtype=np.float32)
+    parts = [predictions[keys][:0].assign(draw=none.astype(np.int16), r2=none, mae=none)]
+    for cell, part in predictions.groupby(keys, sort=True):
+        true = part.pivot(index="configuration", columns="repeat", values="y_true")
+        error = true - part.pivot(index="configuration", columns="repeat", values="y_mean")
+        if error.isna().any(axis=None):
+            continue
+        drawn, y = weights[:, true.index], true.to_numpy()[:, 0]
+        runs = drawn.sum(axis=1)
+        squares = (y - (drawn @ y / runs)[:, None]) ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r2_drawn = 1 - drawn @ (error**2).mean(axis=1) / (drawn * squares).sum(axis=1)
+        columns = {
+            "draw": np.arange(len(drawn), dtype=np.int16),
+            "r2": r2_drawn.astype(np.float32),
+            "mae": (drawn @ error.abs().mean(axis=1) / runs).astype(np.float32),
+        }
+        parts.append(pd.DataFrame({**dict(zip(keys, cell, strict=True)), **columns}))
+    return pd.concat(parts)
 
 
 def write_scores(
     predictions: Mapping[str, str | Path],
     curves: str | Path,
     out: str | Path,
+    draws: str | Path,
     *,
     fractions: Sequence[float],
     epochs: Sequence[int] = (),
@@ -217,23 +275,37 @@ def write_scores(
 ) -> pd.DataFrame:
     """Score the prediction file of each model on a data set, whose curve file is `curves`.
 
-    Writes and returns `score_frame` with the columns `dataset`, `model`, `experiment` in front and
-    `fraction` beside `tau`, from the grid of `protocol.tau_grid`. Raises
-    DataError for a damaged file, or a tau that the grid does not hold.
+    Writes and returns `score_frame` with the columns `dataset`, `model`, `experiment` in front,
+    `fraction` beside `tau`, from the grid of `protocol.tau_grid`, `unseen` (runs of the data set
+    that are not predicted at tau, in no score) and `r2_test_se` (standard deviation over the
+    `bootstrap` draws of the cell's mean R², NaN without draws). Writes the draws of all models to
+    `draws`. Raises DataError for a damaged file, or a tau outside of the grid.
     """
-    _, meta = read_parquet(curves)
-    grid = protocol.tau_grid(meta["epochs"], fractions, epochs)
-    frames = []
+    runs = CurveSet.from_parquet(curves)
+    grid = protocol.tau_grid(runs.epochs, fractions, epochs)
+    rng = np.random.default_rng(protocol.seed_from(runs.name, "test runs"))
+    weights = rng.poisson(1.0, (DRAWS, len(runs))).astype(np.float64)
+    frames, drawn = [], []
     for model, file in predictions.items():
-        scores = score_frame(read_predictions(file)).assign(model=model)
-        for tau in sorted(set(scores["tau"]) - set(grid)):
+        rows = read_predictions(file)
+        for tau in sorted(set(rows["tau"]) - set(grid)):
             text = f"tau {tau} is not in the configured grid {sorted(grid)}"
             raise DataError(text, file=file, column="tau")
-        frames.append(scores)
-    frame = pd.concat(frames, ignore_index=True)
-    frame = frame.assign(dataset=meta["name"], experiment=experiment)
-    frame["fraction"] = frame["tau"].map(grid)
+        frames.append(score_frame(rows, runs.sign).assign(model=model))
+        drawn.append(bootstrap(rows, weights).assign(model=model))
+    names = {"dataset": runs.name, "experiment": experiment}
+    both = [pd.concat(parts, ignore_index=True).assign(**names) for parts in (frames, drawn)]
+    frame, draw = (part.assign(fraction=part["tau"].map(grid)) for part in both)
     front = ["dataset", "model", "experiment", *KEYS, "fraction"]
-    frame = frame[front + list(frame.columns.drop(front))]
+    keys = [str(key) for key in draw if key not in ("draw", "r2", "mae")]
+    spread = draw.groupby(keys)["r2"].std().rename("r2_test_se")
+    frame = frame[front + list(frame.columns.drop(front))].join(spread, on=keys)
+    frame["unseen"] = frame["tau"].map({tau: _unseen(runs, tau) for tau in grid})
     write_parquet(frame, out)
+    write_parquet(draw, draws)
     return frame
+
+
+def _unseen(runs: CurveSet, tau: int) -> int:
+    """Runs with a finite final value that have not come far enough to be predicted at `tau`."""
+    return int((np.isfinite(runs.final) & ~reached(runs, tau)).sum())

@@ -46,6 +46,7 @@ MODELS = {
         "cite": "Adriaensen et al. (2023); Rakotoarison et al. (2024)",
         "order": 155,
         "look": ("purple", "D", "solid"),
+        "from_zero": True,
     }
 }
 

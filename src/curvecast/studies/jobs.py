@@ -66,12 +66,14 @@ def replay(
 ) -> pd.DataFrame:
     """Run a study on recorded curves once per seed; `summary.evaluations_frame` of them all.
 
-    `settings.seed` is replaced by each seed; `settings.workers` is 0.
+    `settings.seed` comes from the name of the data set and each seed, so that no two data sets
+    share their luck; `settings.workers` is 0.
     """
     objective = Recorded(curves, early=early)
     frames = []
     for seed in seeds:
-        one = settings.model_copy(update={"seed": seed, "workers": 0})
+        own = seed_from(settings.name, seed)
+        one = settings.model_copy(update={"seed": own, "workers": 0})
         label = _label(settings.optimizer, early)
         frames.append(summary.evaluations_frame(run(one, objective), settings.name, label, seed))
     return pd.concat(frames, ignore_index=True)

@@ -112,6 +112,27 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     return float(values.mean() - half), float(values.mean() + half)
 
 
+def crossed(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of `values`, shape (n_sets, n_seeds), where both are drawn at random.
+
+    For sets that share their configurations, in the model mu + set + seed + rest: the variance of
+    the mean is (MS_sets + MS_seeds - MS_rest) / (n_sets n_seeds) with the mean squares of the
+    analysis of variance (Searle, Casella and McCulloch 1992, Variance components, chapter 4), and
+    not less than MS_sets / (n_sets n_seeds). Student's t with n_sets - 1 degrees of freedom; with
+    one seed `interval` over the sets, and NaN for a single set.
+    """
+    sets, seeds = values.mean(axis=1), values.mean(axis=0)
+    if min(values.shape) < 2:
+        return interval(sets)
+    rest = values - sets[:, None] - seeds + values.mean()
+    ms_sets = len(seeds) * np.var(sets, ddof=1)
+    ms_seeds = len(sets) * np.var(seeds, ddof=1)
+    ms_rest = (rest**2).sum() / ((len(sets) - 1) * (len(seeds) - 1))
+    variance = max(ms_sets, ms_sets + ms_seeds - ms_rest) / values.size
+    half = stats.t.ppf(0.5 + level / 2, len(sets) - 1) * np.sqrt(variance)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
 def study_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """`studies.csv`: one row per study and optimizer, means over its seeds.
 
@@ -167,18 +188,19 @@ def regret_rows(regrets: pd.DataFrame) -> pd.DataFrame:
 def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
     """Differences of the final regret, `optimizer` minus every other one, paired.
 
-    Differences are per study and seed, averaged per study, and the interval is Student's t
-    over studies, which are the replicates. Columns: `optimizer, other, studies, seeds,
-    difference, low, high, studies_ahead` (a lower regret is better); no row without `optimizer`.
+    Differences are per study and seed; the interval of their mean is that of `crossed`. Columns:
+    `optimizer, other, studies, seeds, difference, low, high, studies_ahead` (a lower regret is
+    better); no row without `optimizer`.
     """
     final = regrets[regrets["share"] == regrets["share"].max()]
     table = final.pivot(index=["study", "seed"], columns="optimizer", values="regret")
     others = [other for other in table.columns if other != optimizer and optimizer in table]
     rows = []
     for other in others:
-        pairs = (table[optimizer] - table[other]).dropna().groupby("study")
-        gaps, seeds = pairs.mean(), int(pairs.size().min())
-        spread = (gaps.mean(), *interval(gaps.to_numpy()), int((gaps < 0).sum()))
+        pairs = (table[optimizer] - table[other]).unstack("seed")
+        pairs = pairs.dropna(how="all").dropna(axis=1)
+        gaps, seeds = pairs.mean(axis=1), pairs.shape[1]
+        spread = (gaps.mean(), *crossed(pairs.to_numpy()), int((gaps < 0).sum()))
         rows.append((optimizer, other, len(gaps), seeds, *spread))
     columns = ["optimizer", "other", "studies", "seeds", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "studies_ahead"])

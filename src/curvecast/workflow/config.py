@@ -30,6 +30,12 @@ def _unique(values: list[Any]) -> list[Any]:
     return values
 
 
+def _not_one(runs: int) -> int:
+    if runs == 1:
+        raise ValueError("1 training run has no spread: give 0, or at least 2")
+    return runs
+
+
 def _model(name: str) -> str:
     try:
         module_of(name)
@@ -40,6 +46,7 @@ def _model(name: str) -> str:
 
 Count = Annotated[int, Field(ge=1)]
 TrainingRuns = Annotated[int, Field(ge=2)]
+SomeOrNone = Annotated[int, Field(ge=0), AfterValidator(_not_one)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(min_length=1)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -78,7 +85,7 @@ class Experiment(Strict):
     """An experiment beside the main protocol; off where `datasets` or `models` is empty."""
 
     datasets: Names = Field([], description="Data sets of the experiment.")
-    models: Names = Field([], description="Predictors of the experiment.")
+    models: Names = Field([], description='Predictors of the experiment; ["*"]: those of the run.')
     fractions: Fractions = Field([0.25], description="Seen fractions, among those of protocol.")
 
 
@@ -92,11 +99,13 @@ class Ablation(Experiment):
 
 
 class TrainingSize(Experiment):
-    """R² over the number of training runs."""
+    """Errors over the number of training runs, beside those of the main protocol."""
 
-    n_train: Annotated[list[TrainingRuns], AfterValidator(_unique)] = Field(
-        [20, 40, 60, 80, 100], description="Numbers of training runs."
+    n_train: Annotated[list[SomeOrNone], AfterValidator(_unique)] = Field(
+        [0, 5, 10, 20, 50],
+        description="Numbers of training runs; 0 is for models without training.",
     )
+    repeats: Count = Field(5, description="Random splits, the first ones of the main protocol.")
 
 
 class Depth(Experiment):
@@ -302,7 +311,7 @@ def load(given: Mapping[str, Any]) -> Config:
             check_options(model, options)
     named = [*config.models, *config.saved_models.models]
     for experiment in config.experiments.values():
-        named += experiment.models
+        named += [model for model in experiment.models if model != "*"]
     for model in named:
         if model not in config.tuned_models:
             module_of(model)

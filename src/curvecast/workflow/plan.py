@@ -169,7 +169,8 @@ class Plan:
     def _pairs(self, section: Any) -> list[tuple[str, str]]:
         """Data set and model of every job of a section of the configuration."""
         wanted = datasets.expand(section.datasets, self.registry)
-        models = [model for model in section.models if model not in self.untuned]
+        asked = self.models if section.models == ["*"] else section.models
+        models = [model for model in asked if model not in self.untuned]
         return [(name, model) for name in self.usable if name in wanted for model in models]
 
     def _stopping(self) -> Iterable[Stopping]:
@@ -257,14 +258,19 @@ class Plan:
         models = self.models_on(wildcards)
         return [f"{folder}/{model}{wildcards.experiment}.parquet" for model in models]
 
-    def scores(self, experiment: str = MAIN, collection: str = "") -> list[str]:
-        """Scores of the main protocol or an experiment, one file per data set."""
-        names = dict.fromkeys(job.dataset for job in self.jobs if job.experiment == experiment)
-        return [
-            f"{self.results}/scores/{name}{suffix(experiment)}.parquet"
-            for name in names
-            if collection in ("", collection_of(name))
-        ]
+    def scores(self, *experiments: str, collection: str = "", folder: str = "scores") -> list[str]:
+        """Scores of experiments (default: of the main protocol), or their draws, per data set."""
+        wanted = experiments or (MAIN,)
+        names = dict.fromkeys(
+            (job.dataset, suffix(job.experiment))
+            for job in self.jobs
+            if job.experiment in wanted and collection in ("", collection_of(job.dataset))
+        )
+        return [f"{self.results}/{folder}/{name}{end}.parquet" for name, end in names]
+
+    def scored(self, *experiments: str) -> dict[str, list[str]]:
+        """Scores of experiments and their bootstrap draws."""
+        return {name: self.scores(*experiments, folder=name) for name in ("scores", "draws")}
 
     def task_a_files(self, stage: str, kind: str) -> list[str]:
         """Predictions (parquet) or timings (csv) of all jobs of Task A."""
@@ -341,14 +347,17 @@ class Plan:
         return {"fractions": cells["fractions"], "epochs": cells.get("taus", [])}
 
     def _cells_of(self, experiment: str) -> dict[str, Any]:
-        """The arguments of `benchmark.cells` in an experiment, `repeats` as a list."""
+        """The arguments of `benchmark.cells.cells_of` in an experiment, `repeats` as a list."""
         protocol, sections = self.config.protocol, self.config.experiments
         section: Any = sections.get(experiment, protocol)
         chosen = {"repeats": list(range(protocol.repeats)), "fractions": section.fractions}
+        chosen["of"] = protocol.repeats
         if experiment == "ablation":
             return {**chosen, "n_train": [protocol.n_train], "features": section.features}
         if experiment == "training_size":
-            return {**chosen, "n_train": section.n_train}
+            repeats = list(range(min(section.repeats, protocol.repeats)))
+            sizes = {"n_train": section.n_train, "reserve": protocol.n_train}
+            return {**chosen, "repeats": repeats, **sizes}
         if experiment == "depth":
             return {**chosen, "n_train": [section.n_train], "depths": section.thresholds}
         return {**chosen, "n_train": [protocol.n_train], "taus": protocol.taus}

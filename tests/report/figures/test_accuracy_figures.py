@@ -89,12 +89,21 @@ def test_one_figure_shows_one_protocol(scores: pd.DataFrame) -> None:
         accuracy.r2(pd.concat([scores, scores.assign(n_train=50)]), NONE)
 
 
-def test_training_sizes(make_scores: MakeScores) -> None:
-    sizes = [make_scores({("x/a", "ols"): [n / 200, n / 200]}, n_train=n) for n in (20, 60, 100)]
-    figure = accuracy.training_size(pd.concat(sizes), 0.25)
-    assert figure.axes[0].lines[0].get_xdata().tolist() == [20, 60, 100]
-    assert figure.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.3, 0.5]
-    assert figure.axes[0].get_xlabel() == "training runs (25 % of the curve seen)"
+def test_training_sizes() -> None:
+    rows = [
+        (name, model, n, ratio * scale)
+        for name, scale in (("x/a", 1.0), ("x/b", 0.5), ("y", 1.0))
+        for model, n, ratio in (("gp", 10, 0.8), ("gp", 100, 0.4), ("ensemble", 0, 0.9))
+    ]
+    sizes = pd.DataFrame(rows, columns=["dataset", "model", "n_train", "mae_ratio"])
+    sizes = sizes.assign(fraction=0.25, mae_ratio_se=0.1)
+    figure = accuracy.training_size(sizes, 0.25)
+    first, second = (axis for axis in figure.axes if axis.get_visible())
+    assert [t.get_text() for t in first.get_xticklabels()] == ["0", "10", "100"]
+    np.testing.assert_allclose(first.lines[1].get_ydata(), [0.6, 0.3])
+    bars = [[y for _, y in segment] for segment in second.collections[0].get_segments()]
+    np.testing.assert_allclose(bars, [[0.7, 0.9], [0.3, 0.5]])
+    assert legend_texts(figure) == ["gp", "ensemble"]
 
 
 def test_ablation_bars(make_scores: MakeScores) -> None:

@@ -25,8 +25,8 @@ def test_everything_is_in_one_section_in_the_order_of_the_page() -> None:
         "accuracy": ["figures/r2/baker", "tables/r2"],
         "calibration": ["figures/coverage"],
         "stopping": ["tables/speedup_hyperband"],
-        "studies": ["tables/studies", "figures/studies/digits/origin"],
-        "seconds": ["tables/timings"],
+        "studies": ["figures/studies/digits/origin", "tables/studies"],
+        "data": ["tables/timings"],
         "further": ["tables/something_new"],
     }
 

@@ -33,6 +33,30 @@ def test_the_best_model_stands_beside_the_last_value(r2: pd.DataFrame) -> None:
     assert first[2] == "accuracy"
 
 
+def test_where_the_ensemble_loses_stands_first(r2: pd.DataFrame) -> None:
+    rows = [("mine/a", -0.1, True), ("mine/b", 0.02, False), ("mine/c", 0.3, True)]
+    frame = pd.DataFrame(rows, columns=["dataset", "difference", "resolved"]).assign(
+        model="ensemble", reference="last_value", metric="MAE", mean=0.1, fraction=0.25, n_train=100
+    )
+    noise = [frame.assign(model="gp"), frame.assign(metric="R²"), frame.assign(n_train=10)]
+    first = findings({"r2": r2, "differences": pd.concat([frame, *noise])}, 0.25)[0]
+    assert first[0] == "2 of 3"
+    assert "`ensemble` loses to the last value seen" in first[1]
+    assert "(mine/b, mine/c); the difference is resolved on 1 of them" in first[1]
+    assert first[1].endswith("It is ahead and resolved on 1.")
+    ahead = findings({"differences": frame[:1]}, 0.25)[0]
+    assert ahead[0] == "0 of 1"
+    assert "of a run; the difference is resolved on 0" in ahead[1]
+
+
+def test_few_runs_name_the_best_by_their_number() -> None:
+    rows = [(0, "lce", 0.9), (0, "last_value", 1.0), (10, "gp", 0.6), (10, "lce", 0.8)]
+    frame = pd.DataFrame(rows, columns=["n_train", "model", "mae_ratio"])
+    finding = findings({"training_size": frame.assign(dataset="x/a", fraction=0.25)}, 0.25)[0]
+    assert finding[0] == "0.60 of the error"
+    assert "**x**: 0.90 with none (`lce`), 0.60 with 10 (`gp`)" in finding[1]
+
+
 def test_a_single_data_set_has_a_standard_error(r2: pd.DataFrame) -> None:
     first = findings({"r2": r2[r2["dataset"] == "mine/a"]}, 0.25)[0]
     assert "`ols` reaches R² 0.800 ± 0.020" in first[1]
@@ -126,7 +150,11 @@ def test_speedups_are_those_of_the_fixed_setting() -> None:
 
 def test_published_figures_are_counted() -> None:
     published = pd.DataFrame(
-        {"difference": [0.0, 0.01, -0.2, 0.3], "beyond_2se": [False, False, True, True]}
+        {
+            "difference": [0.0, 0.01, -0.2, 0.3, 0.3],
+            "beyond_2se": [False, False, True, True, True],
+            "counts": [True, True, True, True, False],
+        }
     )
     finding = findings({"published": published}, 0.25)[0]
     assert finding[0] == "2 of 4"

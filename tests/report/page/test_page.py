@@ -16,7 +16,7 @@ from curvecast.files import write_csv, write_text
 from curvecast.predictors import registry
 from curvecast.report.figures import style
 from curvecast.report.page import page
-from curvecast.report.page.about import facts, sources
+from curvecast.report.page.about import facts, protocol, sources
 from curvecast.report.tables import accuracy
 from curvecast.workflow.config import load
 
@@ -38,6 +38,8 @@ def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
         {
             (f"mine/{name}", model): [r2, r2 + 0.1]
             for name, model, r2 in (
+                ("a", "last_value", 0.2),
+                ("b", "last_value", 0.7),
                 ("a", "ols", 0.5),
                 ("a", "ridge", 0.7),
                 ("b", "ols", 0.6),
@@ -47,6 +49,8 @@ def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
     )
     summary = comparisons.summarise(scores)
     write_csv(summary, tmp_path / "tables/r2.csv")
+    none = pd.DataFrame(columns=["dataset", "fraction", "tau", "n_train"])
+    write_csv(comparisons.differences(scores, none), tmp_path / "tables/differences.csv")
     write_text(accuracy.r2_text(summary), tmp_path / "tables/r2.md")
     for name in ("r2/mine", "gallery/mine/a", "gallery/mine/b", "gallery/mine/c"):
         style.save(style.styled(drawn)(), tmp_path / "figures" / name)
@@ -96,6 +100,9 @@ def test_words_of_the_page(report: Path) -> None:
     assert "<strong>Left out</strong>, because their files are not here:\nbaker/lost." in text
     assert "1 &lt; 2 &amp; 3" in text
     assert "Curves and <em>predictions</em>." in text
+    assert "2 splits with 100 training runs on 2 data sets" in text
+    assert '<details class="part" open>\n<summary>R2: mine</summary>' in text
+    assert '<details class="part" id="tables-r2" data-shaded>' in text
     assert 'download="r2.csv"' in text
     assert "<td>predict</td>\n<td>1</td>\n<td>1.5</td>" in text
     assert "http" not in text.replace("http://www.w3.org/", "")  # nothing comes from elsewhere
@@ -122,6 +129,18 @@ def test_the_methods_are_those_of_the_registry_and_of_every_run() -> None:
     assert rows["tuned"][0].startswith("A predictor with the options of the incumbent")
     assert rows["Differences between models"][1] == "Nadeau and Bengio (2003)"
     assert all(entry.label for entry in registry().values())
+
+
+def test_the_protocol_is_the_one_that_was_used() -> None:
+    rows = [("lcbench/a", 100, 10), ("lcbench/a", 10, 10), ("baker/b", 100, 8), ("baker/c", 40, 10)]
+    r2 = pd.DataFrame(rows, columns=["dataset", "n_train", "repeats"]).assign(fraction=0.25)
+    differences = r2.assign(error=["disjoint", "disjoint", "disjoint", "Nadeau-Bengio"])
+    assert protocol(r2, differences) == (
+        "10 splits with 40 training runs on 1 data sets, 8 splits with 100 training runs on 1 data "
+        "sets, 10 splits with 100 training runs on 1 data sets, the same for all predictors. The "
+        "splits share no training run and have one test set on 2 of the data sets, and overlap on "
+        "1. 25 % of the curve seen."
+    )
 
 
 def test_facts_of_a_run() -> None:
@@ -155,8 +174,6 @@ def test_facts_of_a_run() -> None:
     usable = ["mine", *(f"baker/{i}" for i in range(9))]
     said = facts(load(given), usable, {name: {"kind": "curves"} for name in usable})
     assert said["data sets"] == "1 of mine, 9 of baker"
-    assert said["protocol"].startswith("30 training runs per split, all others for testing; 2 ")
-    assert said["protocol"].endswith("10 %, 25 %, epoch 7 of the curve seen")
     assert said["ablation"] == "ols on mine"
     assert said["early stopping"] == "gain_gp on 9 of baker"
     assert not {"depth", "saved predictors"} & set(said)

@@ -3,13 +3,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from curvecast.benchmark import comparisons
+from curvecast.benchmark.ranks import average
 from curvecast.report.tables import accuracy, data, markdown
 
 MakeScores = Callable[..., pd.DataFrame]
+NO_DRAWS = pd.DataFrame(columns=["dataset", "fraction", "tau", "n_train"])
 TWO = {
     ("baker/a", "ols"): [0.5, 0.7, 0.6],
     ("baker/a", "ridge"): [0.8, 0.8, 0.9],
@@ -70,7 +73,7 @@ def test_undefined_r2_is_said(summary: pd.DataFrame, make_scores: MakeScores) ->
     assert "| x | not defined |" in text
 
 
-def test_ablation_and_training_size_and_depth(make_scores: MakeScores) -> None:
+def test_ablation_and_depth(make_scores: MakeScores) -> None:
     blocks = [
         make_scores({("baker/a", "ols"): [v, v]}, features=f)
         for f, v in (("HP", 0.1), ("TS", 0.5), ("TS+AP+HP", 0.7))
@@ -78,10 +81,6 @@ def test_ablation_and_training_size_and_depth(make_scores: MakeScores) -> None:
     text = accuracy.r2_text(comparisons.summarise(pd.concat(blocks)), "ablation")
     assert "| dataset | TS | HP | TS+AP+HP |" in text
     assert "| baker/a | 0.500 ± 0.000 | 0.100 ± 0.000 | **0.700 ± 0.000** |" in text
-    sizes = [make_scores({("baker/a", "ols"): [v, v]}, n_train=n) for n, v in ((20, 0.1), (9, 0))]
-    text = accuracy.r2_text(comparisons.summarise(pd.concat(sizes)), "training_size")
-    assert "## fraction 0.25, baker/a\n" in text
-    assert "| model | 9 | 20 |\n| --- | --- | --- |\n| ols | 0.000 ± 0.000 | 0.100" in text
     depths = [make_scores({("baker/a", "ols"): [v, v]}, depth=d) for d, v in ((32, 0.1), (62, 0.2))]
     text = accuracy.r2_text(comparisons.summarise(pd.concat(depths)), "depth")
     assert "| dataset | model | 32 | 62 |" in text
@@ -89,12 +88,25 @@ def test_ablation_and_training_size_and_depth(make_scores: MakeScores) -> None:
 
 
 def test_differences_and_averages(summary: pd.DataFrame, make_scores: MakeScores) -> None:
-    text = accuracy.differences_text(comparisons.differences(make_scores(TWO)))
-    assert "## fraction 0.25, baker/a, n_train 100: best is ridge (0.833)" in text
-    assert "| ols | 0.6 | -0.2333 [-1.751, 1.284] | 0.3528 | 0.5763 | no |" in text
-    text = accuracy.averages_text(comparisons.averages(summary))
+    rng = np.random.default_rng(0)
+    last = {(name, "last_value"): list(0.3 + 0.001 * rng.normal(size=3)) for name, _ in TWO}
+    frame = comparisons.differences(make_scores({**TWO, **last}), NO_DRAWS)
+    text = accuracy.differences_text(frame)
+    assert "## R², Baker et al., fraction 0.25, n_train 100: data sets by error: 2 Nadeau" in text
+    assert "| ols | 1 | 1 (0) | 2 (1) | 0 (0) |" in text
+    assert "| last_value | 0 | 2 (1) |  |  |" in text
+    text = accuracy.averages_text(average(summary))
     assert "## Baker et al., 2 data sets, fraction 0.25, n_train 100" in text
     assert "| ols | TS+AP+HP | 0.75 | 0.75 | 0.6 | 1.5 | 1.5 | 1 |" in text
+
+
+def test_sizes_have_a_table_per_collection(make_scores: MakeScores) -> None:
+    rows = [("x/a", 0, 0.9), ("x/b", 0, 0.7), ("x/a", 10, 0.4), ("x/b", 10, 0.5), ("y", 10, 0.3)]
+    frame = pd.DataFrame(rows, columns=["dataset", "n_train", "mae_ratio"])
+    text = accuracy.training_size_text(frame.assign(model="gp", fraction=0.25, mae_ratio_se=0.01))
+    assert "## x, 2 data sets, fraction 0.25\n\n| model | 0 | 10 |" in text
+    assert "| gp | 0.800 [0.750, 0.850] | 0.450 [0.425, 0.475] |" in text
+    assert "| gp | 0.300 ± 0.010 |" in text
 
 
 def test_timings_have_sums() -> None:

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from curvecast.benchmark.comparisons import LEVEL, METRICS, load_scores, nemenyi, summarise
+from curvecast.benchmark.comparisons import METRICS, largest, load_scores, summarise
+from curvecast.benchmark.ranks import LEVEL, nemenyi
 from curvecast.benchmark.scores import INTERVALS
 from curvecast.curves import DataError, collection_of
 from curvecast.predictors.quantiles import LEVELS
@@ -57,10 +58,41 @@ def r2(scores: pd.DataFrame, published: pd.DataFrame) -> Figure:
 
 
 @style.styled
-def training_size(scores: pd.DataFrame, fraction: float) -> Figure:
-    """R² at one fraction over the number of training runs: as `r2`."""
-    label = f"training runs ({style.percent(fraction)} of the curve seen)"
-    return _lines(_at(scores, fraction), "n_train", label, scores[:0])
+def training_size(sizes: pd.DataFrame, fraction: float) -> Figure:
+    """MAE over that of last_value by the number of training runs: a panel per collection.
+
+    A line per model is the median over data sets with bars from quartile to quartile, or the value
+    on a single data set ± its standard error. `sizes` holds rows of `comparisons.over_last_value`.
+    """
+    frame = _at(sizes, fraction)
+    runs, looks = sorted(set(frame["n_train"])), style.looks(in_order(frame["model"]))
+    figure, panels = style.group_panels(
+        frame.assign(collection=frame["dataset"].map(collection_of)),
+        "collection",
+        collection_title,
+        columns=3,
+        height=3.4,
+        label="finished runs to learn from",
+        ylabel=f"MAE / MAE of last_value at {style.percent(fraction)}",
+    )
+    for axis, part in panels:
+        axis.axhline(1, color=style.DARK, linewidth=0.8)
+        for i, (model, look) in enumerate(looks.items()):
+            of_model = part[part["model"] == model].groupby("n_train")["mae_ratio"]
+            low, middle, high = (of_model.quantile(q) for q in (0.25, 0.5, 0.75))
+            if part["dataset"].nunique() == 1:
+                error = part[part["model"] == model].set_index("n_train")["mae_ratio_se"]
+                low, high = middle - error, middle + error
+            at = [runs.index(n) + 0.3 * (i / len(looks) - 0.5) for n in middle.index]
+            axis.plot(at, middle, **look)
+            axis.vlines(at, low, high, color=look["color"], linewidth=0.7)
+        axis.set_yscale("log")
+        axis.set_ylim(top=min(4.0, 1.1 * part["mae_ratio"].max()))
+        axis.set_xticks(range(len(runs)), map(str, runs))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("{x:g}")
+    style.legend(figure, looks)
+    return figure
 
 
 def _at(scores: pd.DataFrame, fraction: float) -> pd.DataFrame:
@@ -282,7 +314,7 @@ def coverage(summary: pd.DataFrame) -> Figure:
     A row of panels per collection, a panel per nominal level (the dark line), a line per model:
     the mean over the data sets of a frame of `comparisons.summarise`.
     """
-    frame = summary.assign(collection=summary["dataset"].map(collection_of))
+    frame = largest(summary).assign(collection=lambda rows: rows["dataset"].map(collection_of))
     looks = style.looks(in_order(frame["model"]))
     means = frame.groupby(["collection", "model", "fraction"])[list(_NOMINAL)].mean()
     cells = [(c, column) for c in means.index.unique("collection") for column in _NOMINAL]

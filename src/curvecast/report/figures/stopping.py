@@ -24,6 +24,7 @@ _RULES = {
 }
 _RULE_NAMES = {"successive_halving": "successive halving", "none": "never stop"}
 _BOUND: dict[str, Any] = {"color": style.GREY, "linestyle": style.DASHED, "linewidth": 1}
+_ONLINE_BOUND = {**_BOUND, "color": style.RED}
 _FIXED = {**style.look(style.RED, "*", "none"), "markersize": 11}
 # Regret is drawn in proportion up to here, and in its logarithm from here on.
 _LINEAR = 0.005
@@ -41,8 +42,9 @@ def tradeoff(speedups: pd.DataFrame, traces: pd.DataFrame, collection: str) -> F
     """Speedup against regret, a line over Delta per predictor, a panel per data set.
 
     `speedups` are rows of `speedups.speedup_sequential`, of which those of the collection with a
-    setting of the `traces` are drawn; the large star is the fixed setting. The dashed line is the
-    bound of the oracle after as many full runs as Baker's rule has.
+    setting of the `traces` are drawn; the large star is the fixed setting. Dashed lines are the
+    bounds of an oracle after as many full runs as a rule has: that of the online search in its
+    colour, that of the other rules in grey.
     """
     shown = speedups["setting"].isin(traces["setting"])
     frame = _with_lines(_of_collection(speedups[shown], collection))
@@ -53,6 +55,8 @@ def tradeoff(speedups: pd.DataFrame, traces: pd.DataFrame, collection: str) -> F
     )
     for axis, part in panels:
         axis.axhline(part.loc[part["predictor"] == "oracle", "speedup"].iloc[0], **_BOUND)
+        for bound in set(part.loc[part["line"] == "online", "oracle_bound"].dropna()):
+            axis.axhline(bound, **_ONLINE_BOUND)
         for key, look in looks.items():
             line = part[part["line"] == key]
             axis.plot(line["regret_mean"], line["speedup"], **look)
@@ -63,18 +67,23 @@ def tradeoff(speedups: pd.DataFrame, traces: pd.DataFrame, collection: str) -> F
         axis.set_xlim(-_LINEAR / 10, right)
         ticks = [tick for tick in (0, 0.01, 0.1, 1) if tick <= right]
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.set_ylim(0, 1.08 * part["speedup"].max())
-    style.legend(figure, {**looks, "bound (oracle)": _BOUND}, columns=5)
+        highest = part[["speedup", "oracle_bound"]].to_numpy(dtype=np.float64)
+        axis.set_ylim(0, 1.08 * np.nanmax(highest))
+    bounds = {"bound": _BOUND, **({"bound of online": _ONLINE_BOUND} if "online" in looks else {})}
+    style.legend(figure, {**looks, **bounds}, columns=5)
     return figure
 
 
 def _mean_over_datasets(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean regret and geometric mean of the speedups, of what every data set has."""
     keys = ["predictor", "line", "delta", "default"]
-    groups = frame.assign(log=np.log(frame["speedup"])).groupby(keys, dropna=False)
-    means = groups[["regret_mean", "log"]].mean().assign(datasets=groups.size()).reset_index()
-    shared = means[means["datasets"] == frame["dataset"].nunique()]
-    return shared.assign(speedup=np.exp(shared["log"]))
+    speedups = ["speedup", "oracle_bound"]
+    logs = frame.copy()
+    logs[speedups] = np.log(frame[speedups])
+    groups = logs.groupby(keys, dropna=False)
+    means = groups[["regret_mean", *speedups]].mean().assign(datasets=groups.size()).reset_index()
+    means[speedups] = np.exp(means[speedups])
+    return means[means["datasets"] == frame["dataset"].nunique()]
 
 
 def _with_lines(frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
+from curvecast.benchmark.comparisons import largest
 from curvecast.curves import collection_of
 from curvecast.data import registry as datasets
 
@@ -30,29 +33,37 @@ def sources(registry: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> 
 
 
 def facts(config: Any, usable: Sequence[str], registry: Mapping[str, Any]) -> dict[str, str]:
-    """Lines about a run on the data sets `usable`: data, predictors, protocol, experiments."""
-    protocol = config.protocol
-    seen = [f"{100 * fraction:g} %" for fraction in protocol.fractions]
-    seen += [f"epoch {tau}" for tau in protocol.taus]
-    lines = {
-        "data sets": _names(usable),
-        "predictors": ", ".join(config.models),
-        "protocol": (
-            f"{protocol.n_train} training runs per split, all others for testing; "
-            f"{protocol.repeats} random splits, the same for all predictors; "
-            f"{', '.join(seen)} of the curve seen"
-        ),
-    }
+    """Lines about a run on the data sets `usable`: data, predictors, experiments."""
+    lines = {"data sets": _names(usable), "predictors": ", ".join(config.models)}
     for name, title in _EXPERIMENTS.items():
         section = getattr(config, name)
         wanted = datasets.expand(section.datasets, registry)
         used = [dataset for dataset in usable if dataset in wanted]
         models = section.predictors if name == "stopping" else section.models
+        models = ["all predictors"] if models == ["*"] else models
         if used and models:
             lines[title] = f"{', '.join(models)} on {_names(used)}"
     if config.studies:
         lines["studies"] = ", ".join(config.studies)
     return lines
+
+
+def protocol(r2: pd.DataFrame, differences: pd.DataFrame) -> str:
+    """The protocol that the tables `r2` and `differences` of a run were made by."""
+    main = largest(r2)
+    of_set = main.groupby("dataset", as_index=False)[["n_train", "repeats"]].max()
+    counted = of_set.groupby(["n_train", "repeats"], as_index=False).size()
+    sizes = [
+        f"{row.repeats} splits with {row.n_train} training runs on {row.size} data sets"
+        for row in counted.itertuples()
+    ]
+    counts = largest(differences).drop_duplicates("dataset")["error"].value_counts()
+    return (
+        f"{', '.join(sizes)}, the same for all predictors. The splits share no training run and "
+        f"have one test set on {counts.get('disjoint', 0)} of the data sets, and overlap on "
+        f"{counts.get('Nadeau-Bengio', 0)}. "
+        f"{', '.join(f'{100 * f:.3g} %' for f in sorted(set(main['fraction'])))} of the curve seen."
+    )
 
 
 def _names(names: Sequence[str]) -> str:

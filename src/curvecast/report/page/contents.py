@@ -12,21 +12,18 @@ from pathlib import Path, PurePosixPath
 
 # Sections in order: their anchor, their title, and patterns of the names that they show, in order.
 SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "data": ("Data sets", ("tables/datasets",)),
     "accuracy": (
         "How well final values are predicted",
         (
-            *("figures/r2/*", "tables/averages", "tables/r2"),
-            *("figures/ranks/*", "tables/ranks*", "figures/spread/*", "tables/differences"),
-            *("tables/task_a*", "figures/predicted_against_true/*", "figures/gallery/*"),
+            *("figures/r2/*", "tables/r2", "tables/averages", "tables/differences"),
+            *("figures/spread/*", "figures/ranks/*", "tables/ranks*", "tables/task_a*"),
+            *("figures/predicted_against_true/*", "figures/gallery/*"),
         ),
     ),
-    "ablation": ("What the parts of the input add", ("figures/ablation/*", "tables/ablation")),
     "training_size": (
-        "How many finished runs are needed",
+        "How many finished runs does it take?",
         ("figures/training_size/*", "tables/training_size"),
     ),
-    "depth": ("From shallow to deep networks", ("tables/depth",)),
     "calibration": (
         "Whether the intervals hold what they promise",
         ("figures/coverage", "figures/reliability/*"),
@@ -38,18 +35,22 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "studies": (
         "What searches reach",
         (
-            *("tables/studies", "tables/study_comparison", "figures/studies/*"),
-            *("tables/tuning*", "tables/effects*"),
+            *("figures/studies/*/regret", "figures/studies/*/incumbent", "figures/studies/*"),
+            *("tables/studies", "tables/study_comparison", "tables/tuning*", "tables/effects*"),
         ),
     ),
     "networks": (
         "Networks that were trained to the end",
-        ("tables/networks", "figures/networks/*"),
+        ("figures/networks/*", "tables/networks"),
     ),
     "published": ("Beside published figures", ("tables/published",)),
-    "seconds": ("Seconds", ("tables/timings", "tables/study_timings", "tables/*timings")),
+    "ablation": ("What the parts of the input add", ("figures/ablation/*", "tables/ablation")),
+    "depth": ("From shallow to deep networks", ("tables/depth",)),
+    "data": ("Data sets and seconds", ("tables/datasets", "tables/*timings")),
     "further": ("Further results", ("tables/*", "figures/*")),
 }
+# Families of figures of which the first one is open at first; everything else is folded.
+OPEN = ("r2", "training_size", "coverage", "stopping_tradeoff", "regret", "incumbent", "networks")
 
 
 def arrange(names: Iterable[str]) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from curvecast.benchmark.comparisons import largest
 from curvecast.curves import collection_of
 from curvecast.report.names import FEATURE_ORDER
 from curvecast.report.tables.markdown import number, plus_minus
@@ -17,18 +18,18 @@ Finding = tuple[str, str, str]
 _BASELINES = ("last_value", "mean")
 
 
-def findings(tables: Tables, fraction: float, most: int = 5) -> list[Finding]:
-    """The findings that the tables of a run allow, the most important first, `most` of them.
+def findings(tables: Tables, fraction: float, most: int = 7) -> list[Finding]:
+    """The findings that the tables of a run allow, `most` of them; what may be false comes first.
 
     `tables` holds frames by name ("r2", "ablation", ...); R² is at `fraction` of the curve.
     """
     tables = {name: frame for name, frame in tables.items() if len(frame)}
-    for name in {"r2", "ablation"} & set(tables):
-        # Rows of the protocol's largest training size.
-        at = tables[name][np.isclose(tables[name]["fraction"], fraction)]
-        tables[name] = at[at["n_train"] == at["n_train"].max()]
+    for name in {"r2", "ablation", "differences"} & set(tables):
+        tables[name] = largest(tables[name][np.isclose(tables[name]["fraction"], fraction)])
     makers = {
+        defeats: "differences",
         accuracy: "r2",
+        few_runs: "training_size",
         speedups: "speedup_sequential",
         published: "published",
         searches: "study_comparison",
@@ -54,6 +55,54 @@ def _r2(rows: pd.DataFrame) -> str:
     if len(rows) > 1:
         return _spread(rows["r2_mean"])
     return plus_minus(rows["r2_mean"].iloc[0], rows["r2_se"].iloc[0])
+
+
+def defeats(tables: Tables, fraction: float) -> Finding | None:
+    """Where the ensemble, or without one the best predictor, loses to the last value seen."""
+    rows = tables["differences"].query("reference == 'last_value' and metric == 'MAE'")
+    if rows.empty:
+        return None
+    known = set(rows["model"])
+    model = "ensemble" if "ensemble" in known else str(rows.groupby("model")["mean"].sum().idxmin())
+    rows = rows[rows["model"] == model]
+    behind = rows[rows["difference"] >= 0]
+    resolved = int(behind["resolved"].sum())
+    ahead = int((rows["resolved"] & (rows["difference"] < 0)).sum())
+    names = f" ({', '.join(behind['dataset'].iloc[:8])}{', ...' * (len(behind) > 8)})"
+    return (
+        f"{len(behind)} of {len(rows)}",
+        f"data sets on which `{model}` loses to the last value seen, by mean absolute error after "
+        f"{_percent(fraction)} of a run{names * (len(behind) > 0)}; the difference is resolved on "
+        f"{resolved} of them. It is ahead and resolved on {ahead}.",
+        "accuracy",
+    )
+
+
+def few_runs(tables: Tables, fraction: float) -> Finding | None:
+    """How large the error is with few finished runs to learn from."""
+    frame = tables["training_size"]
+    frame = frame[np.isclose(frame["fraction"], fraction)]
+    if frame.empty:
+        return None
+    texts, keys = [], []
+    for collection, rows in frame.groupby(frame["dataset"].map(collection_of)):
+        others = rows[rows["model"] != "last_value"]
+        medians = others.groupby(["n_train", "model"])["mae_ratio"].median().unstack()
+        best = medians.min(axis=1)
+        parts = [
+            f"{number(best[n], 2)} with {'none' if n == 0 else n} (`{medians.loc[n].idxmin()}`)"
+            for n in best.index
+        ]
+        few = [n for n in best.index if n <= 10]
+        keys.append(number(float(best[few[-1] if few else best.index[0]]), 2))
+        texts.append(f"**{collection}**: {', '.join(parts)}")
+    return (
+        f"{' / '.join(keys)} of the error",
+        "of the last value seen is what the best predictor makes with ten finished runs (median "
+        f"over data sets, after {_percent(fraction)} of a run). By number of finished runs, "
+        f"{'; '.join(texts)}. The best was chosen on these data.",
+        "training_size",
+    )
 
 
 def accuracy(tables: Tables, fraction: float) -> Finding:
@@ -200,14 +249,15 @@ def searches(tables: Tables, fraction: float) -> Finding:
 
 def published(tables: Tables, fraction: float) -> Finding:
     """How many published figures ours agree with."""
-    frame = tables["published"]
+    frame = tables["published"].query("counts")
     beyond = frame["beyond_2se"]
     worse = beyond & (frame["difference"] < 0)
     middle, low, high = frame["difference"].quantile([0.5, 0.1, 0.9])
     return (
         f"{len(frame) - int(beyond.sum())} of {len(frame)}",
-        f"published R² values agree with ours within two standard errors; {int(worse.sum())} of "
-        f"the others are higher than ours, {int((beyond & ~worse).sum())} lower. Ours minus "
+        "published R² values, each counted once, agree with ours within two standard errors; "
+        f"{int(worse.sum())} of the others are higher than ours, "
+        f"{int((beyond & ~worse).sum())} lower. Ours minus "
         f"published: median {middle:+.3f}, {low:+.3f} to {high:+.3f} for the middle 80 %.",
         "published",
     )

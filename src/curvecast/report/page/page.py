@@ -17,12 +17,13 @@ from curvecast.files import DataError, write_text
 from curvecast.predictors import registry
 from curvecast.report.names import in_order
 from curvecast.report.page import contents, documents
+from curvecast.report.page.about import protocol
 from curvecast.report.page.findings import findings
 from curvecast.report.tables.markdown import table
 
 # Tables of R², in which the shade of a cell shows its value.
 _SHADED = ("tables/r2", "tables/ablation", "tables/training_size", "tables/depth")
-# So many parts of a table, or figures of a family, are open at first.
+# So many parts of a table are open where the table is.
 _OPEN = 2
 # Figures of full width fill the column, small ones stay small.
 _PIXELS_PER_POINT = 1.9
@@ -54,10 +55,33 @@ def write(
     """
     files = [Path(path) for path in (*tables, *figures)]
     frames = {path.stem: pd.read_csv(path) for path in files if path.suffix == ".csv"}
+    filled = [path for path in files if path.suffix != ".md" or len(frames.get(path.stem, "-"))]
+    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template)
+    if len(frames.get("differences", ())):
+        used = protocol(frames["r2"], frames["differences"])
+        about = {**about, "facts": {**about["facts"], "protocol": used}}
+    text = page.render(
+        about=about,
+        findings=[
+            {"key": key, "text": documents.inline(text), "anchor": anchor}
+            for key, text, anchor in findings(frames, about["fraction"])
+        ],
+        sections=_sections(filled, captions, about),
+        methods=methods(in_order(about["models"]), method_texts),
+        usage=documents.html(table(usage(benchmarks))),
+        versions={"curvecast": __version__, **versions()},
+    )
+    write_text(text, path)
+
+
+def _sections(
+    files: Iterable[Path], captions: Iterable[str | Path], about: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     visible = (path for path in files if path.suffix in (".md", ".svg"))
     shown = contents.names_of(visible, about["results"])
     of_family = {Path(p).stem: documents.caption(Path(p)) for p in captions}
-    sections = [
+    return [
         {
             "anchor": anchor,
             "title": contents.SECTIONS[anchor][0],
@@ -65,20 +89,6 @@ def write(
         }
         for anchor, names in contents.arrange(shown).items()
     ]
-    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template)
-    text = page.render(
-        about=about,
-        findings=[
-            {"key": key, "text": documents.inline(text), "anchor": anchor}
-            for key, text, anchor in findings(frames, about["fraction"])
-        ],
-        sections=sections,
-        methods=methods(in_order(about["models"]), method_texts),
-        usage=documents.html(table(usage(benchmarks))),
-        versions={"curvecast": __version__, **versions()},
-    )
-    write_text(text, path)
 
 
 def _items(
@@ -100,7 +110,7 @@ def _items(
             {
                 "id": anchor,
                 "label": contents.label(name),
-                "open": len(items[-1]["of"]) < _OPEN,
+                "open": family in contents.OPEN and not items[-1]["of"],
                 "width": round(_PIXELS_PER_POINT * documents.svg_width(shown[name])),
                 "packed": documents.packed(shown[name]),
             }

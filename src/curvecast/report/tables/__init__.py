@@ -20,7 +20,7 @@ Table = tuple[pd.DataFrame, str]
 TABLES: Mapping[str, str] = {
     "r2": "accuracy.r2_tables",
     "ablation": "accuracy.experiment_tables",
-    "training_size": "accuracy.experiment_tables",
+    "training_size": "accuracy.training_size_tables",
     "depth": "accuracy.experiment_tables",
     "task_a": "task_a.task_a_tables",
     "published": "published.published_tables",

@@ -9,37 +9,90 @@ import numpy as np
 import pandas as pd
 
 from curvecast.benchmark import comparisons
+from curvecast.benchmark.comparisons import METRICS
+from curvecast.benchmark.ranks import average, average_ranks, uncounted
 from curvecast.curves import collection_of
 from curvecast.report.names import FEATURE_ORDER, collection_title, in_order
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Columns, document, number, plus_minus, sections, table
+from curvecast.report.tables.markdown import document, number, plus_minus, sections, table
 
 _SPREAD = (
-    "mean ± standard error over the repeats (standard deviation / √repeats). The repeats draw "
-    "their training runs from the same runs and overlap, so this understates the uncertainty; "
-    "differences.csv corrects for it. "
-    "Where the mean lies more than 0.05 below the median, median and minimum follow in brackets."
+    "mean ± standard error over the repeats. Where the repeats have training runs of their own and "
+    "share their test runs, it holds the choice of both; elsewhere repeats overlap and it is too "
+    "small. Where the mean lies more than 0.05 below the median, median and minimum follow in "
+    "brackets."
 )
 
 
 def r2_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """`r2`, `averages`, `differences` and `ranks`; `params`: `ranked_sets`."""
+    """`r2`, `averages`, `differences` and `ranks`.
+
+    `params`: `ranked`, the collections whose models are ranked, and `ranked_sets`, the number of
+    data sets from which on they are. Without such collections there is no table of ranks.
+    """
     scores = comparisons.load_scores(inputs["scores"])
+    draws = comparisons.load_draws(inputs["draws"])
     summary = comparisons.summarise(scores)
-    averages, differences = comparisons.averages(summary), comparisons.differences(scores)
-    ranks = comparisons.average_ranks(summary, params["ranked_sets"])
-    return {
-        "r2": (summary, r2_text(summary)),
+    largest = comparisons.largest(summary)
+    averages, differences = average(summary), comparisons.differences(scores, draws)
+    tables = {
+        "r2": (summary, r2_text(largest)),
         "averages": (averages, averages_text(averages)),
         "differences": (differences, differences_text(differences)),
-        "ranks": (ranks, ranks_text(ranks, comparisons.uncounted(summary))),
     }
+    ranked = largest[largest["dataset"].map(collection_of).isin(params["ranked"])]
+    if len(ranked):
+        ranks = average_ranks(ranked, params["ranked_sets"])
+        tables["ranks"] = (ranks, ranks_text(ranks, uncounted(ranked)))
+    return tables
 
 
 def experiment_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """R² of the feature blocks, by the number of training runs, or across depths: `name`."""
+    """R² of the feature blocks, or across depths: `name`."""
     summary = comparisons.summarise(comparisons.load_scores(inputs["scores"]))
     return {params["name"]: (summary, r2_text(summary, params["name"]))}
+
+
+def training_size_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Errors over the number of training runs at some `fractions`, beside those of last_value."""
+    scores, draws = (
+        frame[np.isclose(frame["fraction"].to_numpy()[:, None], params["fractions"]).any(axis=1)]
+        for frame in (
+            comparisons.load_scores(inputs["scores"]),
+            comparisons.load_draws(inputs["draws"]),
+        )
+    )
+    frame = comparisons.over_last_value(scores, draws)
+    return {"training_size": (frame, training_size_text(frame))}
+
+
+def training_size_text(frame: pd.DataFrame) -> str:
+    """Ratios of the MAE, a table per fraction and collection, models × numbers of runs."""
+    frame = frame.assign(collection=frame["dataset"].map(collection_of).map(collection_title))
+    parts = []
+    for (fraction, collection), part in frame.groupby(["fraction", "collection"]):
+        cells = part.groupby(["model", "n_train"])[["mae_ratio", "mae_ratio_se"]].apply(_ratio)
+        wide = cells.unstack("n_train").fillna("").loc[in_order(part["model"])]
+        sets = part["dataset"].nunique()
+        parts.append(
+            f"## {collection}, {sets} data set{'s' * (sets > 1)}, fraction {fraction:g}\n\n"
+            + table(wide.reset_index())
+        )
+    return document(
+        "How many finished runs does it take?",
+        "Mean absolute error over that of `last_value` on the same test runs, by the number of "
+        "training runs: under 1 a model beats the assumption that nothing changes. Over several "
+        "data sets the median and in brackets the quartiles, on one data set ± standard error (of "
+        "`differences`). Without training runs only models that need none have a number.",
+        *parts,
+    )
+
+
+def _ratio(rows: pd.DataFrame) -> str:
+    if len(rows) == 1:
+        return plus_minus(*rows.iloc[0])
+    low, middle, high = rows["mae_ratio"].quantile([0.25, 0.5, 0.75])
+    return f"{number(middle)} [{number(low)}, {number(high)}]"
 
 
 # Per table: title, note, keys of its sections, keys of its rows, and what its columns are.
@@ -53,13 +106,6 @@ _GRIDS = {
         ("fraction", "model", "collection"),
         ("dataset",),
         "features",
-    ),
-    "training_size": (
-        "R² by number of training runs",
-        f"All sizes of a repeat share their test runs. {_SPREAD}",
-        ("fraction", "dataset"),
-        ("model",),
-        "n_train",
     ),
     "depth": (
         "R² across depths",
@@ -179,27 +225,45 @@ def ranks_text(frame: pd.DataFrame, uncounted: pd.DataFrame) -> str:
 
 
 def differences_text(frame: pd.DataFrame) -> str:
-    """Differences from the best model, a table per fraction and data set."""
-    by = ["fraction", "dataset", "n_train"]
-    ordered = frame.sort_values([*by, "difference"], ascending=[True] * 3 + [False])
-    columns: Columns = {
-        "model": "model",
-        "R²": "r2_mean",
-        "difference": ("difference", "low", "high"),
-        "corrected se": "se",
-        "p (Holm)": "p_holm",
-        "resolved": "resolved",
-    }
-    return document(
-        "Differences from the best model",
-        "R² minus that of the model with the highest mean, paired over repeats, with its 95 % "
-        "interval and the standard error of Nadeau and Bengio (2003), which allows for "
-        "overlapping training sets. The intervals are for one comparison each; p is adjusted for "
-        "all comparisons with the best model in a table (Holm). Resolved: it is under .05.",
-        *sections(
-            ordered,
-            [*by, "best_model", "best_r2_mean"],
-            "fraction {0}, {1}, n_train {2}: best is {3} ({4:.3f})",
-            columns,
-        ),
+    """How often models are behind the best one, and ahead of or behind last_value."""
+    by = ["fraction", "collection", "metric", "n_train"]
+    sign = frame["metric"].map(lambda metric: -1 if METRICS[metric][1] else 1)
+    frame = frame.assign(
+        collection=frame["dataset"].map(collection_of).map(collection_title),
+        better=sign * frame["difference"] > 0,
+        worse=sign * frame["difference"] < 0,
     )
+    parts = []
+    for (fraction, collection, metric, runs), part in frame.groupby(by):
+        best, last = (part[part["reference"] == name] for name in ("best", "last_value"))
+        cells = {
+            "best on": best.drop_duplicates("dataset")["reference_model"].value_counts(),
+            "behind the best (resolved)": _counts(best, "worse"),
+            "ahead of last_value (resolved)": _counts(last, "better"),
+            "behind last_value (resolved)": _counts(last, "worse"),
+        }
+        models = in_order([*part["model"], *part["reference_model"]])
+        rows = pd.DataFrame(cells).reindex(models).fillna({"best on": 0}).astype({"best on": int})
+        sets = part.drop_duplicates("dataset")["error"].value_counts()
+        heading = (
+            f"{metric}, {collection}, fraction {fraction:g}, n_train {runs}: data sets by error: "
+        )
+        heading += ", ".join(f"{count} {name}" for name, count in sets.items())
+        parts.append(f"## {heading}\n\n{table(rows.rename_axis('model').reset_index())}")
+    return document(
+        "Which differences are resolved",
+        "Numbers of data sets. Models are compared on the same splits; resolved: p under .05, "
+        "adjusted for all comparisons with the same model (Holm). Error: *disjoint* where the "
+        "repeats have training runs of their own and share their test runs, with the variance over "
+        "repeats and that of the bootstrap over test runs; *Nadeau-Bengio* (2003) where there are "
+        "too few runs for that, which assumes fewer test than training runs. Every difference with "
+        "its interval is in differences.csv.",
+        *parts,
+    )
+
+
+def _counts(rows: pd.DataFrame, column: str) -> pd.Series:
+    """Data sets per model on which a column is true, and on how many of them it is resolved."""
+    true = rows[rows[column]]
+    counts = true.groupby("model")["resolved"].agg(["size", "sum"]).reindex(rows["model"].unique())
+    return counts.fillna(0).astype(int).apply(lambda row: f"{row['size']} ({row['sum']})", axis=1)

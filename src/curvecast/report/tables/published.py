@@ -15,13 +15,13 @@ import pandas as pd
 
 from curvecast.curves import DataError
 from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Columns, document, sections, table
+from curvecast.report.tables.markdown import Columns, document, sections
 
 KEYS = ("dataset", "model", "features", "fraction", "depth", "n_train")
 COLUMNS = (
     *KEYS,
     *("tau", "published", "published_se", "ours", "ours_se"),
-    *("difference", "difference_se", "beyond_2se", "note", "source"),
+    *("difference", "difference_se", "beyond_2se", "counts", "note", "source"),
 )
 NOT_EXPLAINED = "not explained"
 # Where a source does not say which kernel its nu-SVR had, both of ours are compared.
@@ -33,7 +33,7 @@ def published_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Tab
     summary = pd.concat([pd.read_csv(path) for path in inputs["ours"]], ignore_index=True)
     folder = Path(inputs["published"][0]).parent
     frame = compare(summary, folder)
-    return {"published": (frame, text(frame, missing(summary, folder)))}
+    return {"published": (frame, text(frame))}
 
 
 def read_columns(path: Path, columns: tuple[str, ...], **options: Any) -> pd.DataFrame:
@@ -80,7 +80,9 @@ def compare(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     standard error was published, the published mean gets ours, as both are means of repeated
     splits of the same runs. `beyond_2se` tells whether |difference| is larger than twice that.
     `note` comes from notes.csv; "not explained" where nothing is known and the difference is
-    beyond two standard errors.
+    beyond two standard errors. `counts` is true of one row per published number: of the kernel
+    nearer to it where the source names none, and not of a number that another row repeats, such
+    as a figure that shows those of a table.
     """
     merged = _merge(summary, load(folder))
     matched = merged[merged["ours"].notna()].copy()
@@ -90,22 +92,31 @@ def compare(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
         matched["ours_se"] ** 2 + published_se**2 + matched["reading_error"] ** 2
     )
     matched["beyond_2se"] = matched["difference"].abs() > 2 * matched["difference_se"]
+    matched["counts"] = _counted_once(matched)
     matched = matched.rename(columns={"r2": "published", "r2_se": "published_se"})
     notes = load_notes(folder)
     matched["note"] = [_note(row, notes) for row in matched.to_dict("records")]
     return matched.sort_values([*KEYS, "source"], ignore_index=True)[list(COLUMNS)]
 
 
-def missing(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
-    """Published values that have no counterpart in `summary`: `KEYS`, `r2`, `source`."""
-    merged = _merge(summary, load(folder))
-    left = merged[merged["ours"].isna()].sort_values([*KEYS, "source"], ignore_index=True)
-    return left[[*KEYS, "r2", "source"]]
+def _counted_once(rows: pd.DataFrame) -> pd.Series:
+    """Whether a row stands for its published number; see `compare`."""
+    cell = ["dataset", "features", "fraction", "depth", "n_train"]
+    of_source = [*cell, "source", "published_model"]
+    ordered = rows.assign(
+        gap=rows["difference"].abs(), named=rows["model"] == rows["published_model"]
+    ).sort_values(["named", "reading_error", "gap"], ascending=[False, True, True])
+    first = ordered.groupby([*cell, "model"], dropna=False)["r2"].transform("first")
+    equal = (ordered["r2"] - first).abs() <= ordered["reading_error"] + 1e-9
+    again = ordered.duplicated([*cell, "model"]) & equal
+    repeated = again.groupby([ordered[key] for key in of_source], dropna=False).transform("any")
+    return (~repeated & ~ordered.duplicated(of_source)).reindex(rows.index)
 
 
 def _merge(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     expanded = published.assign(
-        model=published["model"].map(lambda model: _KERNELS.get(model, (model,)))
+        model=published["model"].map(lambda model: _KERNELS.get(model, (model,))),
+        published_model=published["model"],
     ).explode("model", ignore_index=True)
     ours = summary.assign(depth=summary.get("depth", np.nan))
     ours = ours.drop_duplicates(list(KEYS)).rename(columns={"r2_mean": "ours", "r2_se": "ours_se"})
@@ -140,23 +151,22 @@ def _note(row: Mapping[Any, Any], notes: pd.DataFrame) -> str:
     return " ".join(notes["note"][applies])
 
 
-def text(frame: pd.DataFrame, left: pd.DataFrame) -> str:
-    """The frames of `compare` and `missing`, a table per source."""
+def text(frame: pd.DataFrame) -> str:
+    """The frame of `compare`, a table per source."""
     columns: Columns = {
         **{name: name for name in ("dataset", "model", "features", "fraction", "depth")},
         **{name: (name, f"{name}_se") for name in ("published", "ours", "difference")},
         **{"beyond 2 se": "beyond_2se", "note": "note"},
     }
     parts = sections(frame.sort_values("source", kind="stable"), ["source"], "{}", columns)
-    if len(left):
-        counts = left.groupby(["source", "dataset", "model"]).size().reset_index(name="values")
-        parts.append(f"## Not compared: this run did not compute them\n\n{table(counts)}")
+    once = frame[frame["counts"]]
     return document(
         "Published R² and ours",
-        f"{int(frame['beyond_2se'].sum())} of {len(frame)} differences are beyond two standard "
-        "errors; about one in twenty would be by chance alone. A note says what is known about "
-        f'the cell; "{NOT_EXPLAINED}": a difference is beyond two standard errors and nothing is '
-        "known.\n\n"
+        f"{int(once['beyond_2se'].sum())} of {len(once)} published numbers, each counted once, are "
+        "more than two standard errors from ours; about one in twenty would be by chance alone. "
+        "Where a source does not name the kernel of its ν-SVR, the nearer of ours counts. A note "
+        f'says what is known about the cell; "{NOT_EXPLAINED}": a difference is beyond two '
+        "standard errors and nothing is known.\n\n"
         "Difference: ours minus published, ± its standard error. Where no standard error was "
         "published, the published mean is given ours; a value read from a figure carries its "
         "reading error. Both means are over repeated splits of the same runs.",

@@ -87,8 +87,9 @@ def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
         }
         parts += [
             "## Paired differences of the final regret\n",
-            "Optimiser minus the other one, per data set and seed, averaged per data set; the "
-            "interval is over data sets. Negative: the optimiser is ahead.\n",
+            "Optimiser minus the other one, per data set and seed, and the mean; its interval "
+            "takes data sets and seeds as drawn at random, crossed. Negative: the optimiser is "
+            "ahead.\n",
             table(paired, columns),
         ]
     return document(
