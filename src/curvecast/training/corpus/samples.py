@@ -107,10 +107,8 @@ def _generated(make: Callable[..., Pair], **ranges: tuple[float, float]) -> Sour
 
     def source(n: int, rng: np.random.Generator) -> Pair:
         values = {
-            name: int(rng.integers(*map(int, ends)))
-            if isinstance(ends[0], int)
-            else rng.uniform(*ends)
-            for name, ends in ranges.items()
+            name: int(rng.integers(int(a), int(b))) if isinstance(a, int) else rng.uniform(a, b)
+            for name, (a, b) in ranges.items()
         }
         return make(n_samples=n, **values, random_state=int(rng.integers(2**31)))
 
