@@ -32,11 +32,13 @@ class Predictor(ABC):
     A subclass takes its options as keyword arguments of `__init__`, all with defaults, and
     implements `_fit_curves` and `_predict_hidden`. `needs_training` is False where a model
     predicts a run from that run alone; `_fit_curves` of all others sets `_taus`, the taus that
-    `predict` answers. `warps_explosions` is False where exploding values need no warp.
+    `predict` answers. `warps_explosions` is False where exploding values need no warp; `calibrated`
+    is True where the tails of the distributions hold on runs of unseen tasks.
     """
 
     needs_training = True
     warps_explosions = True
+    calibrated = False
     takes_unfinished = False
     _taus: Collection[int] | None = None
     _domain: Domain | None = None

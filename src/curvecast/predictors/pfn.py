@@ -76,6 +76,7 @@ class PriorFitted(Predictor):
     """
 
     needs_training = False
+    calibrated = True
     takes_unfinished = True
 
     def __init__(self, *, seed: int = 0, weights: str | None = None) -> None:

@@ -15,7 +15,7 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction
 from curvecast.stopping.accounting import Record
-from curvecast.stopping.calibration import widths
+from curvecast.stopping.calibration import level_of_calibrated, widths
 from curvecast.stopping.rule import Decision, Rule, stops
 
 Part = tuple[np.ndarray, Prediction]
@@ -127,8 +127,9 @@ class Predicted(Predicting):
     """The rule for runs under way: of the runs that would win, a share of Delta is to survive.
 
     All decision epochs of a run together may stop 1 - Delta of the would-be winners. The level of
-    one epoch is the normal probability of `calibration.widths`, which was measured on other
-    collections, and the probability is that of the whole predictive distribution.
+    one epoch is `calibration.level_of_calibrated` for a predictor that is calibrated, and for
+    others the normal probability of `calibration.widths`; both were measured on other collections.
+    The probability is that of the whole predictive distribution.
 
     Attributes
     ----------
@@ -137,6 +138,7 @@ class Predicted(Predicting):
         beat is the best of.
     last_epoch : of a whole training.
     delta : Delta in (0, 1].
+    calibrated : whether the predictor is.
     """
 
     name = "predicted"
@@ -147,6 +149,7 @@ class Predicted(Predicting):
     n_started: int
     last_epoch: int
     delta: float = 0.9
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.delta <= 1:
@@ -155,9 +158,12 @@ class Predicted(Predicting):
     @classmethod
     def of(cls, predictor: Predictor, *facts: int, delta: float = 0.9) -> Self:
         """From a predictor that is fitted for the decision epochs, and the three numbers above."""
-        return cls(partial(Forecasts.under_way, predictor), *facts, delta=delta)
+        ask = partial(Forecasts.under_way, predictor)
+        return cls(ask, *facts, delta=delta, calibrated=predictor.calibrated)
 
     def levels(self, at: np.ndarray) -> np.ndarray:
+        if self.calibrated:
+            return np.full(len(at), level_of_calibrated(self.n_started, self.delta))
         fractions = at / self.last_epoch
         width = widths(max(self.n_finished, 1), self.n_started, fractions, self.delta)
         return ndtr(np.minimum(width, _SUREST))

@@ -1,0 +1,84 @@
+"""What the advice on runs under way loses and saves, on recorded collections cut at random.
+
+    python benchmarks/advice.py [--promise 0.9] [--orderings 10] [DATASET ...]
+
+Without names: three sets of LCBench, two of Baker and one of TaskSet, of which a mirror
+(CURVECAST_MIRROR) must have the files. In each ordering 20 or 100 runs are finished and 100 more
+are under way, each cut at a random epoch. Prints a line per data set: runs that would have ended
+better than all finished ones, how many of them the advice stops, and the share of the epochs left
+that it saves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import numpy as np
+from prior import present
+
+from curvecast.curves import CurveSet
+from curvecast.protocol import seed_from
+from curvecast.stopping.advice import PROMISE, advise
+
+SETS = (
+    "lcbench/Fashion-MNIST",
+    "lcbench/higgs",
+    "lcbench/adult",
+    "baker/metaqnn_cifar10",
+    "baker/deep_resnets_tinyimagenet",
+    "taskset/FixedTextRNNClassification_imdb_patch128_LSTM128_avg_bs64",
+)
+UNDER_WAY = 100
+
+
+def cut(curves: CurveSet, n: int, repeat: int) -> tuple[CurveSet, np.ndarray]:
+    """`n` finished runs and 100 cut at a random epoch; and the gains with which these would end."""
+    rng = np.random.default_rng(seed_from(curves.name, "cut", n, repeat))
+    complete = np.flatnonzero(np.isfinite(curves.values[:, 1:]).all(axis=1))
+    some = curves.take(rng.permutation(complete)[: n + UNDER_WAY])
+    values = some.values.copy()
+    for row in range(n, len(some)):
+        values[row, rng.integers(2, values.shape[1]) :] = np.nan
+    shown = CurveSet(
+        some.configs, values, some.epochs, some.metric, some.direction, some.name,
+        log_columns=some.log_columns,
+    )  # fmt: skip
+    return shown, some.sign * some.final
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--promise", type=float, default=PROMISE)
+    parser.add_argument("--orderings", type=int, default=10)
+    parser.add_argument("datasets", nargs="*", default=SETS)
+    options = parser.parse_args()
+    print("| data set | finished | would win | stopped of them | epochs left that it saves |")
+    print("|---|---|---|---|---|")
+    total = {20: [0, 0], 100: [0, 0]}
+    for curves in present(list(options.datasets)):
+        for n, sums in total.items():
+            winners = lost = saved = left = 0
+            for repeat in range(options.orderings):
+                shown, gains = cut(curves, n, repeat)
+                advice = advise(shown, promise=options.promise)
+                position = {run: row for row, run in enumerate(shown.configs["id"])}
+                end = gains[[position[run] for run in advice["run"]]]
+                stop = (advice["advice"] == "stop").to_numpy()
+                wins = end > gains[:n].max()
+                winners, lost = winners + wins.sum(), lost + (wins & stop).sum()
+                saved += advice.loc[stop, "epochs_left"].sum()
+                left += advice["epochs_left"].sum()
+            sums[0], sums[1] = sums[0] + winners, sums[1] + lost
+            print(f"| {curves.name} | {n} | {winners} | {lost} | {saved / left:.2f} |", flush=True)
+    for n, (winners, lost) in total.items():
+        print(f"| all | {n} | {winners} | {lost} | |")
+
+
+if __name__ == "__main__":
+    main()
