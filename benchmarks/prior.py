@@ -56,7 +56,7 @@ def present(names: list[str]) -> list[CurveSet]:
 def cell(curves: CurveSet, model: str, n: int, fraction: float, n_test: int, **options) -> dict:
     """Scores of a model at one context size and fraction."""
     split = protocol.split(curves, n, 0, reserve=RESERVE)
-    tau = protocol.tau_of(fraction, curves.last_epoch)
+    tau = protocol.tau_of(fraction, curves.epochs)
     test = curves.take(split.test)
     seen = test.values[:, test.seen(tau)]
     test = test.take(np.flatnonzero(np.isfinite(seen).any(axis=1))[:n_test])

@@ -237,14 +237,16 @@ def verify(path: str | Path, expected: str, *, called: str | Path | None = None)
 # --- locks --------------------------------------------------------------------------------------
 
 
-def locked(path: str | Path, problem: str) -> filelock.AcquireReturnProxy:
+def locked(
+    path: str | Path, problem: str = "", *, wait: bool = False
+) -> filelock.AcquireReturnProxy:
     """Hold the lock file `path` until the end of a `with` block, or of this process.
 
-    Raises DataError with the problem where another process holds it.
+    Where another process holds it: `wait` for it, or raise DataError with the problem.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        return filelock.FileLock(path).acquire(timeout=0)
+        return filelock.FileLock(path).acquire(timeout=-1 if wait else 0)
     except filelock.Timeout as error:
         raise DataError(problem, file=path) from error
 

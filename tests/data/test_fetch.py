@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import stat
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -59,8 +62,18 @@ class Handler(BaseHTTPRequestHandler):
         if start:
             total = len(CONTENT)
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        if mode == "endless":
+            body *= 2
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if mode == "drips":
+            with contextlib.suppress(OSError):
+                for byte in range(200):
+                    time.sleep(0.01)
+                    self.wfile.write(body[byte : byte + 1])
+            return
+        if mode == "late":
+            time.sleep(0.3)
         # cut: every connection ends after 400 kB; dies: there is never more than 100 kB
         limit = {"cut": 400_000, "dies": max(0, 100_000 - start)}.get(mode, len(body))
         self.wfile.write(body[:limit])
@@ -68,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(fetching.time, "sleep", lambda _: None)
+    monkeypatch.setattr(fetching, "_PAUSE", 0.0)
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     running = Server(("127.0.0.1", 0), Handler)
@@ -178,6 +191,32 @@ def test_a_failed_download_says_what_to_do(
     assert "or below a mirror (CURVECAST_MIRROR) as folder/file.bin" in message
     assert not list(target.parent.iterdir())
     assert len(server.requests) == (1 if mode == "absent" else 4)
+
+
+def test_the_declared_size_is_a_limit(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"sends more than the {len(CONTENT)} bytes"):
+        fetch(at(server, "endless"), tmp_path / "file.bin")
+    assert len(server.requests) == 1
+    assert list(tmp_path.iterdir()) == []
+    fetch(at(server, "endless", "ok"), tmp_path / "file.bin")
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_a_connection_that_drips_is_broken(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "_CHUNK", 1)
+    with pytest.raises(DataError, match=r"under 1 kB/s for 0\.5 s"):
+        fetch(at(server, "drips"), tmp_path / "file.bin", timeout=0.5, attempts=1)
+
+
+def test_concurrent_calls_download_once(server: Server, tmp_path: Path) -> None:
+    file = at(server, "late")
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(fetch, file, tmp_path / "file.bin") for _ in range(4)]
+    assert {call.result() for call in calls} == {tmp_path / "file.bin"}
+    assert len(server.requests) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["file.bin"]
 
 
 def test_urls_are_tried_in_turn(server: Server, tmp_path: Path) -> None:

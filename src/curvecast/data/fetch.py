@@ -14,10 +14,14 @@ from pathlib import Path
 import requests
 
 from curvecast.data.stanza import RawFile
-from curvecast.files import DataError, verify, written
+from curvecast.files import DataError, locked, verify, written
 
 # What a broken connection loses at most; a smaller read is slower.
 _CHUNK = 1 << 14
+# Bytes per second below which a connection counts as broken, over the seconds of `timeout`.
+_SLOWEST = 1000.0
+# Seconds before the first further attempt; they double.
+_PAUSE = 0.5
 
 
 def fetch(
@@ -33,12 +37,14 @@ def fetch(
 
     A file that is in place already is verified and left alone. From a mirror it is hard-linked,
     or copied where the mirror is on another file system. A download is written to
-    `destination.part`; a broken one leaves that file, and the next call goes on where it ended.
+    `destination.part`; a broken one leaves that file, and the next call goes on where it ended. Of
+    several calls for one file, one downloads and the others wait for it.
 
     Parameters
     ----------
     attempts : how often a broken connection is taken up again, per url.
-    timeout : seconds without a byte after which a connection counts as broken.
+    timeout : seconds without a byte, or with under 1 kB/s, after which a connection counts as
+        broken.
 
     Returns
     -------
@@ -46,8 +52,8 @@ def fetch(
 
     Raises
     ------
-    DataError : the file cannot be had (names the urls, the file and where to put it by hand), or
-        has the wrong content (names the expected and the actual checksum).
+    DataError : the file cannot be had (names the urls, the file and where to put it by hand), is
+        larger than its stanza says, or has the wrong content (names both checksums).
     """
     destination = Path(destination)
     if destination.is_file():
@@ -62,8 +68,21 @@ def fetch(
     if offline or not file.urls:
         reason = "data.offline is true" if file.urls else "it has no address to download from"
         raise DataError(f"not found and {reason}. {file.how_to_get(destination)}")
+    lock = destination.with_name(f".{destination.name}.lock")
+    with locked(lock, wait=True):
+        try:
+            if destination.is_file():  # another process was first
+                verify(destination, file.checksum)
+            else:
+                _from_network(file, destination, attempts, timeout)
+        finally:
+            lock.unlink()
+    return destination
+
+
+def _from_network(file: RawFile, destination: Path, attempts: int, timeout: float) -> None:
+    """Download from the first url that gives the file; see `fetch`."""
     part = destination.with_name(f"{destination.name}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
     problems = []
     for url in file.urls:
         try:
@@ -73,7 +92,7 @@ def fetch(
             continue
         _link_or_copy(part, destination)
         part.unlink()
-        return destination
+        return
     raise DataError(
         f"download failed ({'; '.join(problems)}). {file.how_to_get(destination)}", file=destination
     )
@@ -93,7 +112,7 @@ def _download_verified(
 ) -> None:
     """Download to `part` and verify; a part that an earlier call left is not trusted twice."""
     for left_over in (part.exists(), False):
-        _download(url, part, attempts=attempts, timeout=timeout)
+        _download(url, part, file.bytes, attempts=attempts, timeout=timeout)
         try:
             return verify(part, file.checksum, called=destination)
         except DataError:
@@ -102,20 +121,23 @@ def _download_verified(
                 raise
 
 
-def _download(url: str, part: Path, *, attempts: int, timeout: float) -> None:
-    """Download to `part`, going on where it ends; raises requests.RequestException or OSError."""
+def _download(url: str, part: Path, size: int, *, attempts: int, timeout: float) -> None:
+    """Download to `part`, going on where it ends; `size` is the declared one, 0 where unknown.
+
+    Raises requests.RequestException or OSError, and DataError where there is more than `size`.
+    """
     for attempt in range(attempts):
         try:
-            return _continue_download(url, part, timeout)
+            return _continue_download(url, part, size, timeout)
         except (requests.RequestException, ConnectionError) as error:
             response = getattr(error, "response", None)
             refused = response is not None and response.status_code < 500
             if refused or attempt == attempts - 1:
                 raise
-        time.sleep(min(0.5 * 2**attempt, 8.0))
+        time.sleep(min(_PAUSE * 2**attempt, 8.0))
 
 
-def _continue_download(url: str, part: Path, timeout: float) -> None:
+def _continue_download(url: str, part: Path, size: int, timeout: float) -> None:
     start = part.stat().st_size if part.exists() else 0
     # identity: a range of a compressed transfer would not be a range of the file
     headers = {"Accept-Encoding": "identity"}
@@ -132,5 +154,14 @@ def _continue_download(url: str, part: Path, timeout: float) -> None:
             raise ConnectionError(f"the server answers {response.status_code} without the file")
         goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         with part.open("ab" if start and goes_on else "wb") as stream:
+            began, before = time.monotonic(), stream.tell()
             for chunk in response.iter_content(_CHUNK):
+                if size and stream.tell() + len(chunk) > size:
+                    part.unlink()
+                    raise DataError(f"the server sends more than the {size} bytes of this file")
                 stream.write(chunk)
+                passed = time.monotonic() - began
+                if passed > timeout:
+                    if stream.tell() - before < _SLOWEST * passed:
+                        raise ConnectionError(f"under {_SLOWEST / 1000:g} kB/s for {timeout:g} s")
+                    began, before = time.monotonic(), stream.tell()
