@@ -23,7 +23,7 @@ def test_the_page_is_short_and_its_reader_works(
     text = PAGE.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 40
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "log.py").write_text(code, encoding="utf-8")
+    (tmp_path / "lines.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path)])
     monkeypatch.chdir(tmp_path)
     rows = [
@@ -41,4 +41,4 @@ def test_the_page_is_short_and_its_reader_works(
     with pytest.raises(DataError, match=r"runs\.jsonl, column loss: the log has no such key"):
         readers.read("mine", {**registry["mine"], "value": "loss"}, ["runs.jsonl"])
     with pytest.raises(DataError, match="data set 'mine': key 'value' is missing"):
-        load_registry({"mine": {"reader": "log", "file": "runs.jsonl", "direction": "maximize"}})
+        load_registry({"mine": {"reader": "lines", "file": "runs.jsonl", "direction": "maximize"}})

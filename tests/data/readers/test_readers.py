@@ -48,7 +48,7 @@ def test_a_written_set_is_read_back_under_its_name(
     [
         (
             {"reader": "excel"},
-            r"'mine': reader is 'excel', not one of baker, curveset, lcbench, table, taskset",
+            r"'mine': reader is 'excel', not one of baker, curveset, lcbench, log, table, taskset",
         ),
         ({"reader": None}, "reader is None"),
         (
