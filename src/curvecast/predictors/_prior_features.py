@@ -45,10 +45,6 @@ class View:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.log(worse)
 
-    def inverse(self, seen: np.ndarray) -> np.ndarray:
-        """Values in the unit of the curve."""
-        return -self.sign * (np.exp(np.clip(seen, -_LARGEST, _LARGEST)) if self.log else seen)
-
 
 @dataclass(frozen=True)
 class Runs:
@@ -78,34 +74,16 @@ class Runs:
         last, n_seen = seen[:, -1], seen.shape[1]
         unit = np.full(len(last), 0.3) if view.log else 0.3 * np.abs(last)
         unit[unit == 0] = 1.0
-        ranked = np.sort(seen, axis=1)
-        low, middle, high = (ranked[:, int(q * (n_seen - 1))] for q in (0.25, 0.5, 0.75))
-        reach = 50 * np.maximum(high - low, 1e-3 * unit)[:, None]
-        tame = np.clip(seen, middle[:, None] - reach, middle[:, None] + reach)
-        end, half = tame[:, -1:], tame[:, min(n_seen // 2, max(n_seen - 2, 0)) :]
-        full, late = np.ptp(tame, axis=1), np.ptp(half, axis=1)
-        if n_seen == 1:
-            full = late = unit
+        tame = _tame(seen, unit)
+        half = tame[:, min(n_seen // 2, max(n_seen - 2, 0)) :]
+        full, late = (
+            (unit, unit) if n_seen == 1 else (np.ptp(part, axis=1) for part in (tame, half))
+        )
         full = np.maximum(full, 1e-4 * unit)
         late = np.maximum(late, 1e-2 * full)
         own = np.sqrt(full * late)
-        quarter = max(1, n_seen // 4)
-        steps = np.diff(tame, axis=1)[:, -quarter:] if n_seen > 1 else np.zeros((len(last), 1))
-        rough = np.abs(np.diff(tame, 2, axis=1)) if n_seen > 2 else np.zeros((len(last), 1))
-        best = tame.argmin(axis=1)
-        before = tame[:, -2 * quarter : -quarter] if n_seen >= 2 * quarter else tame
         gap, bounded = _to_bound(view, seen, last)
-        columns = [
-            np.clip((_on_grid(tame, epochs) - end) / full[:, None], -10, 10),
-            steps[:, -1] / own,
-            (tame.min(axis=1) - end[:, 0]) / full,
-            (tame.max(axis=1) - end[:, 0]) / full,
-            best / max(1, n_seen - 1),
-            (tame[:, -quarter:].mean(axis=1) - end[:, 0]) / own,
-            (before.mean(axis=1) - end[:, 0]) / own,
-            0.5 * np.log(_median(rough) / own + 1e-4),
-            0.5 * np.log(rough[:, -quarter:].mean(axis=1) / own + 1e-4),
-            (steps == 0).mean(axis=1),
+        scales = [
             0.5 * np.log(late / full),
             0.5 * np.log(full / unit),
             np.where(bounded, 0.5 * np.log(gap / own + 1e-6), 0.0),
@@ -122,12 +100,41 @@ class Runs:
             float(view.log),
             float(epochs[0] == 0),
         ]
-        columns.append(np.tile(time, (len(last), 1)))
-        return cls(last, own, _squashed(np.column_stack(columns)), view.log)
+        grid = np.clip((_on_grid(tame, epochs) - tame[:, -1:]) / full[:, None], -10, 10)
+        columns = [grid, *_summaries(tame, full, own), *scales, np.tile(time, (len(last), 1))]
+        return cls(last, own, np.arcsinh(np.column_stack(columns)), view.log)
 
     def take(self, rows: np.ndarray) -> Self:
         """Some of the runs."""
         return replace(self, last=self.last[rows], own=self.own[rows], shape=self.shape[rows])
+
+
+def _tame(seen: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Values without the outermost ones: at most 50 interquartile ranges off the median."""
+    ranked, n_seen = np.sort(seen, axis=1), seen.shape[1]
+    low, middle, high = (ranked[:, int(q * (n_seen - 1))] for q in (0.25, 0.5, 0.75))
+    reach = 50 * np.maximum(high - low, 1e-3 * unit)[:, None]
+    return np.clip(seen, middle[:, None] - reach, middle[:, None] + reach)
+
+
+def _summaries(tame: np.ndarray, full: np.ndarray, own: np.ndarray) -> list[np.ndarray]:
+    """Slope, extremes, late means and noise of prefixes (n, T), each of shape (n,)."""
+    n, n_seen = tame.shape
+    end, quarter = tame[:, -1], max(1, n_seen // 4)
+    steps = np.diff(tame, axis=1)[:, -quarter:] if n_seen > 1 else np.zeros((n, 1))
+    rough = np.abs(np.diff(tame, 2, axis=1)) if n_seen > 2 else np.zeros((n, 1))
+    before = tame[:, -2 * quarter : -quarter] if n_seen >= 2 * quarter else tame
+    return [
+        steps[:, -1] / own,
+        (tame.min(axis=1) - end) / full,
+        (tame.max(axis=1) - end) / full,
+        tame.argmin(axis=1) / max(1, n_seen - 1),
+        (tame[:, -quarter:].mean(axis=1) - end) / own,
+        (before.mean(axis=1) - end) / own,
+        0.5 * np.log(_median(rough) / own + 1e-4),
+        0.5 * np.log(rough[:, -quarter:].mean(axis=1) / own + 1e-4),
+        (steps == 0).mean(axis=1),
+    ]
 
 
 def _to_bound(view: View, seen: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,11 +160,6 @@ def _median(rows: np.ndarray) -> np.ndarray:
     """The lower median of every row."""
     middle = (rows.shape[1] - 1) // 2
     return np.partition(rows, middle, axis=1)[:, middle]
-
-
-def _squashed(columns: np.ndarray) -> np.ndarray:
-    """Columns that are linear near 0 and logarithmic far off."""
-    return np.arcsinh(columns)
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ class Context:
             place[:, 4] = np.log1p(self.n) / 2
         out = np.zeros((n, N_FEATURES), dtype=np.float64)
         out[:, : runs.shape.shape[1]] = runs.shape
-        out[:, -SETTINGS - 9 : -SETTINGS - 4] = _squashed(place)
+        out[:, -SETTINGS - 9 : -SETTINGS - 4] = np.arcsinh(place)
         if settings is not None:
             out[:, -SETTINGS - 4] = 1.0
             out[:, -SETTINGS - 3 : -SETTINGS - 3 + settings.shape[1]] = np.clip(settings, -4, 4)
@@ -221,7 +223,7 @@ class Context:
         target = np.where(known, self.target(runs, ends), 0.0)
         place = (ends - self.end) / (self.spread or 1.0)
         out[:, -3], out[:, -2] = known, target
-        out[:, -1] = np.where(known, _squashed(place), 0.0)
+        out[:, -1] = np.where(known, np.arcsinh(place), 0.0)
         return out
 
     def target(self, runs: Runs, ends: np.ndarray) -> np.ndarray:

@@ -206,14 +206,7 @@ def train(
     weights = {name: torch.tensor(array, requires_grad=True) for name, array in begin.items()}
     network = Network(weights, recipe.sizes, TorchOps())
     mean = {name: tensor.detach().clone() for name, tensor in weights.items()}
-    matrices = [t for name, t in weights.items() if name.endswith(".w")]
-    others = [t for name, t in weights.items() if not name.endswith(".w")]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 1e-2}, {"params": others, "weight_decay": 0.0}],
-        recipe.rate,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
+    optimizer = _optimizer(weights, recipe.rate)
     began, step, running, losses = time.monotonic(), 0, 0.0, []
     inner = torch.tensor(edges[1:-1], dtype=torch.float32)
     while (done := max((time.monotonic() - began) / seconds, step / recipe.steps)) < 1:
@@ -226,7 +219,7 @@ def train(
         loss = functional.cross_entropy(logits.reshape(-1, recipe.sizes.bins), bins)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([*matrices, *others], 1.0)
+        torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
         optimizer.step()
         step += 1
         keep = min(0.999, 1 - 1 / (1 + 0.1 * step))
@@ -239,6 +232,15 @@ def train(
             print(f"{step} steps, {time.monotonic() - began:.0f} s, loss {running:.3f}", flush=True)
     losses.append((step, round(running, 4)))
     return {**{n: t.numpy() for n, t in mean.items()}, "edges": edges}, losses
+
+
+def _optimizer(weights: Mapping[str, Tensor], rate: float) -> torch.optim.Optimizer:
+    """AdamW; only matrices decay."""
+    groups = [
+        {"params": [t for n, t in weights.items() if n.endswith(".w") == matrix], "weight_decay": d}
+        for matrix, d in ((True, 1e-2), (False, 0.0))
+    ]
+    return torch.optim.AdamW(groups, rate, betas=(0.9, 0.98), fused=True)
 
 
 def write(weights: dict[str, np.ndarray], path: str | Path, recipe: Recipe, **facts: Any) -> None:

@@ -243,7 +243,6 @@ def _spoilt(
 
     `chance` is the accuracy of guessing, for accuracies (as negative values).
     """
-    n = len(curve)
     if rng.random() < 0.3:
         rise = rng.uniform(0, 0.8 if chance is None else 0.2) * np.exp(inventor.varied() - 0.5)
         late = np.maximum(
@@ -269,8 +268,6 @@ def _spoilt(
             curve[i] += (
                 (x >= at) * size * np.exp(-late / back) * np.exp(0.2 * rng.standard_normal(len(x)))
             )
-    if rng.random() < 0.03 and n > 1:
-        gaps = rng.random(curve.shape) < 0.03
-        gaps[:, -1] = False
-        curve = np.where(gaps, np.nan, curve)
-    return curve
+    gaps = rng.random(curve.shape) < (0.03 if rng.random() < 0.03 else 0.0)
+    gaps[:, -1] = False
+    return np.where(gaps, np.nan, curve)
