@@ -135,6 +135,13 @@ def test_prediction_of_a_noiseless_curve(family: Family, as_set: Callable[..., C
     assert low < truth[-1] < high
 
 
+def test_the_unit_of_time_changes_nothing(make_curves: MakeCurves) -> None:
+    curves = make_curves(5, 20)
+    tokens = replace(curves, epochs=curves.epochs * 5 * 10**10)
+    one, other = predict(curves, 5), predict(tokens, 25 * 10**10)
+    np.testing.assert_array_equal(one.mean, other.mean)
+
+
 def test_beats_the_last_value_on_noisy_curves(make_curves: MakeCurves) -> None:
     curves = make_curves(300, 50, noise=0.002)
     for tau in (5, 13, 25):

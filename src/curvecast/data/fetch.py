@@ -43,12 +43,7 @@ def fetch(
     Parameters
     ----------
     attempts : how often a broken connection is taken up again, per url.
-    timeout : seconds without a byte, or with under 1 kB/s, after which a connection counts as
-        broken.
-
-    Returns
-    -------
-    `destination` as a Path.
+    timeout : seconds without a byte, or under 1 kB/s, after which a connection counts as broken.
 
     Raises
     ------
@@ -56,32 +51,28 @@ def fetch(
         larger than its stanza says, or has the wrong content (names both checksums).
     """
     destination = Path(destination)
-    if destination.is_file():
-        verify(destination, file.checksum)
+    places = [destination, *(Path(root) / file.path for root in mirrors)]
+    if place := next((path for path in places if path.is_file()), None):
+        verify(place, file.checksum)
+        if place != destination:
+            _link_or_copy(place, destination)
         return destination
-    for root in mirrors:
-        source = Path(root) / file.path
-        if source.is_file():
-            verify(source, file.checksum)
-            _link_or_copy(source, destination)
-            return destination
     if offline or not file.urls:
         reason = "data.offline is true" if file.urls else "it has no address to download from"
         raise DataError(f"not found and {reason}. {file.how_to_get(destination)}")
     lock = destination.with_name(f".{destination.name}.lock")
     with locked(lock, wait=True):
         try:
-            if destination.is_file():  # another process was first
-                verify(destination, file.checksum)
-            else:
-                _from_network(file, destination, attempts, timeout)
+            _from_network(file, destination, attempts, timeout)
         finally:
             lock.unlink()
     return destination
 
 
 def _from_network(file: RawFile, destination: Path, attempts: int, timeout: float) -> None:
-    """Download from the first url that gives the file; see `fetch`."""
+    """Download from the first url that gives the file, unless another process was first."""
+    if destination.is_file():
+        return verify(destination, file.checksum)
     part = destination.with_name(f"{destination.name}.part")
     problems = []
     for url in file.urls:

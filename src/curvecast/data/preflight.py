@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from curvecast.data.registry import expand, files_of
@@ -14,6 +14,7 @@ from curvecast.data.stanza import MIRROR_VARIABLE, RawFile
 from curvecast.files import DataError
 
 _UNREACHABLE_VARIABLE = "CURVECAST_UNREACHABLE"
+_KINDS = ("curves", "task")
 
 
 def mirrors(configured: Sequence[str] = ()) -> list[Path]:
@@ -82,22 +83,20 @@ def preflight(
     *,
     mirrors: Sequence[str | Path] = (),
     offline: bool = False,
-    on_missing: str = "skip",
+    on_missing: Literal["skip", "fail"] = "skip",
     probe: bool = False,
     tasks: Iterable[str] = (),
 ) -> Preflight:
     """Say what is present, what would be downloaded and what is missing; no file is read.
 
-    A file is missing where it is neither in `raw_dir` nor in a mirror and either `offline` is
-    true, or it has no address, or all of its addresses are on hosts that do not answer.
+    A file is missing where it is neither in `raw_dir` nor in a mirror and cannot be downloaded:
+    `offline`, no address, or addresses on hosts that do not answer.
 
     Parameters
     ----------
-    probe : where something is to be downloaded and could be skipped, ask each host once for a
-        sign of life, so that a set that cannot be had is left out instead of ending the run
-        hours later. This is the only use of the network. The silent hosts are told to the
-        processes that this one starts in CURVECAST_UNREACHABLE; those do not probe, and plan the
-        same jobs.
+    probe : ask each host that something would be downloaded from for a sign of life, the only use
+        of the network. Silent hosts are told to the processes that this one starts in
+        CURVECAST_UNREACHABLE; those do not probe, and plan the same jobs.
     tasks : names of raw data that networks are trained on.
 
     Raises
@@ -105,8 +104,6 @@ def preflight(
     DataError : with `on_missing="fail"`, the list of all missing files; an unknown name; a local
         file that does not exist (whatever `on_missing` says: it is a mistake in the config).
     """
-    if on_missing not in ("skip", "fail"):
-        raise DataError(f"data.on_missing is {on_missing!r}, not skip or fail")
     wanted = [*expand(names, registry), *expand(tasks, registry, "task")]
     files = {name: files_of(registry[name]) for name in wanted}
     silent = [] if probe else os.environ.get(_UNREACHABLE_VARIABLE, "").split()
@@ -118,11 +115,8 @@ def preflight(
             report = _sorted(files, raw_dir, mirrors, offline, silent)
     if report.left_out and on_missing == "fail":
         raise DataError(f"files are missing and data.on_missing is fail\n{report.text()}")
-    return replace(
-        report,
-        usable=[name for name in report.usable if registry[name]["kind"] == "curves"],
-        tasks=[name for name in report.usable if registry[name]["kind"] == "task"],
-    )
+    kinds = {kind: [n for n in report.usable if registry[n]["kind"] == kind] for kind in _KINDS}
+    return replace(report, usable=kinds["curves"], tasks=kinds["task"])
 
 
 def _sorted(

@@ -167,9 +167,11 @@ class LCEPredictor(Predictor):
 
     def _raw(self, curves: CurveSet, tau: int) -> MixturePrediction:
         seen = curves.seen(tau)
-        epochs = curves.epochs[seen]
+        # Where every 1000th step is recorded, time counts thousands of steps.
+        steps = curves.epochs // max(1, np.gcd.reduce(curves.epochs))
+        epochs = steps[seen]
         values = curves.sign * within(curves.values[:, seen], epochs)
-        components = _remember(values, epochs, curves.last_epoch)
+        components = _remember(values, epochs, int(steps[-1]))
         zeros = (np.where(used(values, epochs), values, 0.0) == 0).all(axis=1)
         components[1:, zeros] *= self._zero_unit
         weights, centres, widths = components
