@@ -192,7 +192,19 @@ def test_a_category_that_no_training_run_has_is_answered(model: Path, under_way:
     frame.to_csv(under_way, index=False)
     loaded, runs = opened(model, under_way)
     assert runs.configs["hp_optimizer"][1] == "rmsprop"
-    assert np.isfinite(saved.predictions(loaded, runs)["mean"][[0, 1]]).all()
+    rows = saved.predictions(loaded, runs)
+    assert np.isfinite(rows["mean"][[0, 1]]).all()
+    assert rows["note"][0] == ""
+    assert "rmsprop" in rows["note"][1]
+
+
+def test_a_gap_at_a_fitted_epoch_leaves_the_epoch_before(model: Path, under_way: Path) -> None:
+    frame = pd.read_csv(under_way, dtype=str)
+    frame.iloc[4, 3 + 9 :] = ""
+    frame.loc[4, ["err_9", "err_11"]] = "0.2"
+    frame.to_csv(under_way, index=False)
+    rows = saved.predictions(*opened(model, under_way))
+    assert (rows["seen"][4], rows["epoch"][4]) == (11, 5)
 
 
 def test_a_file_without_all_parts_is_named(tmp_path: Path) -> None:

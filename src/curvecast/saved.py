@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from curvecast.data.columns import epoch_columns, ids_of
 from curvecast.files import DataError
 from curvecast.predictors import make_predictor, storage
 from curvecast.predictors.base import Predictor
+from curvecast.predictors.domain import reached
 from curvecast.protocol import seed_from, tau_grid
 from curvecast.stopping.rule import stops
 from curvecast.stopping.rules.predicted import Predicted, probability_worse
@@ -298,9 +300,10 @@ def predictions(
     Returns
     -------
     One row per run: `run, seen` (epochs trained), `epoch` (that the prediction is made at),
-    `mean, low, high` (interval), `beats` (probability of ending better than `beat`) and `note`;
-    numbers are NaN with a note where a run diverged or has not reached a fitted epoch. A finished
-    run has its final value, unless it is asked about at an `epoch`.
+    `mean, low, high` (interval), `beats` (probability of ending better than `beat`) and `note`,
+    what is unusual about a run (`Predictor.notes`); numbers are NaN with a note where a run
+    diverged or has not reached a fitted epoch. A finished run has its final value, unless it is
+    asked about at an `epoch`.
 
     Raises
     ------
@@ -314,10 +317,11 @@ def predictions(
     seen = np.where(last >= 0, runs.epochs[last], 0)
     diverged = (last >= 0) & np.isinf(runs.values[np.arange(len(runs)), last])
     finished = (seen == runs.last_epoch) & ~diverged & (epoch is None)
-    taus = np.array([-1, *saved.taus])
-    at = taus[np.searchsorted(taus, seen, side="right") - 1]
-    if epoch is not None:
-        at = np.where(seen >= epoch, epoch, -1)
+    taus = [-1, *saved.taus] if epoch is None else [-1, epoch]
+    at = np.array(taus)[np.searchsorted(taus, seen, side="right") - 1]
+    for before, tau in reversed(list(pairwise(taus))):
+        here = np.flatnonzero(at == tau)
+        at[here[~reached(runs.take(here), tau)]] = before
     rows = pd.DataFrame({"run": runs.configs["id"], "seen": seen})
     rows["epoch"] = pd.Series(at, dtype="Int64").mask((at < 0) | finished)
     numeric = ["mean", "low", "high", "beats"]
@@ -333,6 +337,7 @@ def predictions(
         low, high = predicted.quantile([0.5 - level / 2, 0.5 + level / 2]).T
         beats = 1 - probability_worse(predicted, sign, sign * beat)
         rows.loc[here, numeric] = np.column_stack([predicted.mean, low, high, beats])
+        rows.loc[here, "note"] = saved.predictor.notes(runs.take(here), int(tau))
     return rows
 
 
