@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -165,6 +166,37 @@ def test_a_closed_pipe_ends_quietly(folder: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == cli.BAD_DATA
+
+
+def test_fit_chooses_the_model_with_the_smallest_left_out_error(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = "--curve-columns err_{epoch} --direction minimize --id run --fractions .25 --out"
+    out = str(folder / "chosen.safetensors")
+    finished = str(folder / "finished.csv")
+    assert cli.main(["fit", finished, *options.split(), out, "--seconds", "0"]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["model", "error", "cover80", "seconds"]
+    rows = [line.split() for line in lines[2:4]]
+    assert {row[0] for row in rows} == {"ridge", "pfn"}
+    chosen = min(rows, key=lambda row: float(row[1]))[0]
+    assert lines[4] == f"The same again: --model {chosen}"
+    assert lines[5].startswith(f"{chosen}, fitted on 40 runs for epochs 5: ")
+    again = str(folder / "again.safetensors")
+    assert cli.main(["fit", finished, *options.split(), again, "--model", chosen]) == 0
+    assert Path(again).read_bytes() == Path(out).read_bytes()
+
+
+def test_runs_that_no_model_predicts_better_than_their_last_values_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    walks = np.cumsum(np.random.default_rng(0).normal(size=(30, 40)), axis=1)
+    table = pd.DataFrame(walks, columns=[f"err_{i}" for i in range(1, 41)])
+    table.assign(lr=np.linspace(1, 2, 30)).to_csv(tmp_path / "walks.csv", index=False)
+    options = "--curve-columns err_{epoch} --direction minimize --fractions .8 --seconds 0 --out"
+    arguments = [str(tmp_path / "walks.csv"), *options.split(), str(tmp_path / "m.safetensors")]
+    assert cli.main(["fit", *arguments]) == 0
+    assert "No model beats last_value" in capsys.readouterr().out
 
 
 def test_help_needs_no_pandas() -> None:

@@ -67,7 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("curves", help="table of finished runs, CSV or Parquet: a row per run")
     fit.add_argument("--curve-columns", required=True, help='their names, as "acc_{epoch}"')
     fit.add_argument("--direction", required=True, choices=("maximize", "minimize"))
-    fit.add_argument("--model", default="nusvr_rbf", help="name of the predictor (nusvr_rbf)")
+    fit.add_argument("--model", help="name of the predictor (that with the smallest error here)")
+    fit.add_argument(
+        "--seconds", type=float, default=60, help="to spend on choosing the predictor (60)"
+    )
     fit.add_argument("--out", required=True, help="file to write, *.safetensors")
     fit.add_argument(
         "--fractions", nargs="+", type=float, help="of the curve, to predict at (.1 to .8)"
@@ -138,7 +141,7 @@ def _asked(options: argparse.Namespace) -> tuple[Saved, CurveSet, float, str]:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from curvecast import saved
+    from curvecast import choice, saved
     from curvecast.data.readers.table import read_curves
 
     given = {key: getattr(options, key) for key in ("id", *_ROLES)}
@@ -147,14 +150,17 @@ def _fit(options: argparse.Namespace) -> int:
     for note in curves.notes:
         print(f"Note: {note}", file=sys.stderr)
     print(_roles(curves, options.id))
-    model = saved.train(
-        options.model,
-        curves,
-        options.fractions or saved.FRACTIONS,
-        seed=options.seed,
-        curve_columns=options.curve_columns,
-        id=options.id,
-    )
+    fractions = options.fractions or saved.FRACTIONS
+    more = {key: getattr(options, key) for key in ("seed", "curve_columns", "id")}
+    if options.model is None:
+        model, tried = choice.choose(curves, fractions, seconds=options.seconds, **more)
+        title = "error: of left-out runs, as a share of last_value's; the smallest one is chosen"
+        _print(tried, "text", title=title)
+        if tried["error"].min() >= 1:
+            print("No model beats last_value on these runs: their last values say as much.")
+        print(f"The same again: --model {model.model}")
+    else:
+        model = saved.train(options.model, curves, fractions, **more)
     saved.save(model, options.out)
     few = len(model.taus) <= len(saved.FRACTIONS)
     epochs = ", ".join(map(str, model.taus)) if few else f"{model.taus[0]} to {model.taus[-1]}"
