@@ -64,7 +64,7 @@ def choose(
 def _left_out(saved: Saved, runs: CurveSet, fractions: Sequence[float]) -> tuple[float, float]:
     """The error of `choose` and the coverage; NaN where the model leaves no run out."""
     errors, covers = [], []
-    for tau in (int(t) for t in tau_grid(runs.last_epoch, fractions) if t in saved.taus):
+    for tau in (int(t) for t in tau_grid(runs.epochs, fractions) if t in saved.taus):
         predicted = saved.predictor.predict_left_out(tau)
         if predicted is None:
             return np.nan, np.nan
