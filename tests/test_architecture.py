@@ -41,7 +41,8 @@ ALLOWED = {
     "studies": PREDICTORS | {"stopping", "training"},
     "report": PREDICTORS | {"benchmark", "stopping", "studies", "data", "__version__"},
     "saved": PREDICTORS | {"stopping", "data"},
-    "cli": ASKED | {"cli_logs"},
+    "choice": ASKED,
+    "cli": ASKED | {"cli_logs", "choice"},
     # a page of advice is what a person asks for in a shell
     "cli_logs": ASKED | {"report"},
     "integrations": ASKED,

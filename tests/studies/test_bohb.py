@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ConfigSpace
 import numpy as np
+import psutil
 import pytest
 from hpbandster.core.dispatcher import Job
 from hpbandster.core.result import logged_results_to_HBS_result
@@ -161,6 +162,28 @@ def start(code: str, *arguments: object) -> subprocess.Popen[bytes]:
         [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": path},
     )
+
+
+def test_nobody_can_reach_a_study_and_its_processes_end_with_it(tmp_path: Path) -> None:
+    """No process listens on a port, so that no other user can register a result."""
+    calls = tmp_path / "calls"
+    code = (
+        "import sys; from pathlib import Path; from toys import Bowl\n"
+        "from curvecast.studies.scheduler import Settings, run\n"
+        "settings = Settings('s', iterations=9, workers=2, time_limit=300)\n"
+        "run(settings, Bowl(Path(sys.argv[1]), slow=1.0), sys.argv[2])"
+    )
+    study = psutil.Process(start(code, calls, tmp_path / "study").pid)
+    until = time.monotonic() + 120
+    while not calls.exists():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    family = [study, *study.children(recursive=True)]
+    assert len(family) >= 3
+    connections = [c for process in family for c in process.net_connections("inet")]
+    assert connections == []
+    study.kill()
+    assert psutil.wait_procs(family, timeout=60)[1] == []
 
 
 @pytest.mark.parametrize("optimizer", ["bohb", "freeze_thaw"])
