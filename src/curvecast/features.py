@@ -138,6 +138,12 @@ def bridge(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     return np.where(before >= 0, filled, np.nan)
 
 
+def within(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Values with the gaps between two finite ones bridged; what is after the last one stays."""
+    after = np.logical_or.accumulate(np.isfinite(values[:, ::-1]), axis=1)[:, ::-1]
+    return np.where(after, bridge(values, epochs), values)
+
+
 def static(curves: CurveSet) -> pd.DataFrame:
     """The blocks AP and HP alone, which no tau changes; see `build`."""
     columns: dict[str, np.ndarray] = {}

@@ -105,9 +105,9 @@ def train(
             f"{len(complete)} runs have a final value, at least 4 are needed to fit on",
             file=curves.name,
         )
-    grid = tau_grid(curves.epochs, fractions) if predictor.needs_training else curves.epochs
+    grid = tau_grid(curves.epochs, fractions) if predictor.needs_taus else curves.epochs
     taus = [int(tau) for tau in grid if max(curves.epochs[0], 1) <= tau < curves.last_epoch]
-    begun = np.isfinite(complete.values[:, complete.seen(taus[0])]).any(axis=1)
+    begun = np.all([reached(complete, tau) for tau in _tried(taus)], axis=0)
     return Saved(
         model=model,
         predictor=predictor.fit(complete, taus),
@@ -140,12 +140,15 @@ def _plain(column: pd.Series) -> tuple[list[Any], list[Any] | None]:
     return column.tolist(), None
 
 
+def _tried(taus: Sequence[int]) -> Sequence[int]:
+    return taus[:: -(-len(taus) // _TRIED_TAUS)]
+
+
 def _answers(saved: Saved) -> np.ndarray:
     """Means and standard deviations of `like`, shape (n_tried, 2, n_runs)."""
     if not len(saved.like):
         return np.zeros((0, 2, 0))
-    tried = saved.taus[:: -(-len(saved.taus) // _TRIED_TAUS)]
-    predicted = [saved.predictor.predict(saved.like, tau) for tau in tried]
+    predicted = [saved.predictor.predict(saved.like, tau) for tau in _tried(saved.taus)]
     return np.array([[p.mean, p.std] for p in predicted])
 
 
@@ -333,6 +336,11 @@ def predictions(
     usable = (at > 0) & ~diverged & ~finished
     for tau in np.unique(at[usable]):
         here = np.flatnonzero(usable & (at == tau))
+        early = here[~reached(runs.take(here), int(tau))]
+        rows.loc[early, "note"] = f"no value at or shortly before epoch {tau}"
+        rows.loc[early, "epoch"] = pd.NA
+        here = np.setdiff1d(here, early)
+        rows.loc[here, "note"] = saved.predictor.notes(runs.take(here), int(tau))
         predicted = saved.predictor.predict(runs.take(here), int(tau))
         low, high = predicted.quantile([0.5 - level / 2, 0.5 + level / 2]).T
         beats = 1 - probability_worse(predicted, sign, sign * beat)

@@ -129,7 +129,7 @@ def _second_fit(subject: _Subject) -> Iterator[str]:
         used.predict(subject.test, 3)
     except DataError:
         return
-    if used.needs_training:
+    if used.needs_taus:
         yield "a tau that was not fitted is no DataError"
 
 
@@ -222,6 +222,32 @@ def _exploding(subject: _Subject) -> Iterator[str]:
         yield f"beside runs that explode the median error is {np.median(error[calm]):.3g}"
 
 
+def _ended(subject: _Subject) -> Iterator[str]:
+    values = subject.test.values.copy()
+    values[0, TAU - 5 :] = values[0, TAU - 5]
+    p = subject.fitted.predict(replace(subject.test, values=values), TAU)
+    low, high = p.quantile([0.1, 0.9])[0]
+    usual = np.ptp(subject.prediction.quantile([0.1, 0.9]), axis=1).max()
+    if p.mean[0] != values[0, TAU - 1] and np.ptp(p.mean) > 0:  # the mean ignores runs
+        yield f"a run that stays at {values[0, TAU - 1]:.4g} is predicted as {p.mean[0]:.4g}"
+    if high - low > usual:
+        yield "the interval of an ended run is wide"
+
+
+def _no_training(subject: _Subject) -> Iterator[str]:
+    try:
+        model = subject.fit(subject.train.take([]))
+    except DataError:
+        if not subject.fitted.needs_training:
+            yield "a fit without runs is a DataError"
+        return
+    if subject.fitted.needs_training:
+        yield "a fit without runs is no DataError"
+    p = model.predict(subject.test, TAU)
+    if not _finite(p) or not np.isfinite(p.quantile(_LEVELS)).all() or (p.std <= 0).any():
+        yield "a prediction without training runs is not a distribution"
+
+
 def _directions(subject: _Subject) -> Iterator[str]:
     y = subject.test.final
     mirrored = subject.predict(saturating_curves().negated())
@@ -257,6 +283,8 @@ _CHECKS: dict[str, Callable[[_Subject], Iterator[str]]] = {
     "a prediction depends on its run alone": _batch,
     "diverged runs and gaps are legal": _diverged,
     "what is too early is named": _early,
+    "a run that has ended stays": _ended,
+    "without training runs a model answers or refuses": _no_training,
     "gaps in a running curve are bridged": _gaps,
     "both directions are served": _directions,
     "exploding runs harm no other": _exploding,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from curvecast import CurveSet, make_predictor
-from curvecast.predictors.domain import Domain, reached
+from curvecast.predictors.domain import Domain, ended, reached
 from curvecast.testing import saturating_curves
 
 
@@ -87,3 +87,33 @@ def test_odd_rows_take_no_other_with_them(name: str) -> None:
     np.testing.assert_array_equal(odd.mean[2:], usual.mean[2:])
     assert np.isfinite(odd.mean).all()
     assert [bool(note) for note in model.notes(rest, 10)] == [True, True, *[False] * 8]
+
+
+def test_a_run_has_ended_after_five_equal_values_or_a_tenth_of_its_epochs() -> None:
+    curves = saturating_curves(5)
+    values = curves.values
+    values[0, 5:] = values[0, 5]
+    values[1, 6:] = values[1, 6]  # four equal values at 10
+    values[2, 2:] = values[2, 2]
+    values[2, [4, 7]] = np.nan
+    values[3, 2:] = np.inf
+    values[4, :9] = values[4, 0]
+    assert ended(curves, 10).tolist() == [True, False, True, False, False]
+    assert ended(replace(saturating_curves(5, 1, 80), values=np.ones((5, 80))), 7).sum() == 0
+    assert ended(replace(saturating_curves(5, 1, 80), values=np.ones((5, 80))), 8).all()
+
+
+def test_the_distribution_of_an_ended_run_is_narrow_and_consistent() -> None:
+    curves = saturating_curves(60)
+    model = make_predictor("ridge").fit(curves.take(np.arange(50)), [10])
+    rest = curves.take(np.arange(50, 60))
+    usual = model.predict(rest, 10)
+    rest.values[2, 5:] = 0.123
+    p = model.predict(rest, 10)
+    others = np.arange(10) != 2
+    assert p.mean[2] == 0.123
+    for distribution in (p, p.gaussian()):
+        np.testing.assert_allclose(distribution.cdf(distribution.quantile([0.3])[:, 0]), 0.3)
+    np.testing.assert_array_equal(p.quantile([0.1])[others], usual.quantile([0.1])[others])
+    np.testing.assert_allclose(p.affine(1, 2).quantile([0.9]), 1 + 2 * p.quantile([0.9]))
+    np.testing.assert_allclose(p.std[2], 0.05 * usual.std[2])

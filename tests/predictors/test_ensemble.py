@@ -9,7 +9,14 @@ import pytest
 
 from curvecast import CurveSet, make_predictor
 from curvecast.features import build
-from curvecast.predictors.ensemble import LIBRARY, SHARES, trimmed_mean, weigh
+from curvecast.predictors.ensemble import (
+    FEWEST,
+    LIBRARY,
+    SHARES,
+    Library,
+    trimmed_mean,
+    weigh,
+)
 
 
 def test_trimmed_mean_is_the_mean_of_the_middle_half() -> None:
@@ -76,8 +83,8 @@ def test_the_unit_does_not_matter(make_curves: Callable[..., CurveSet]) -> None:
         curves.name,
         log_columns=curves.log_columns,
     )
-    p = make_predictor("ensemble", draws=10).fit(curves, [6]).predict(curves, 6)
-    q = make_predictor("ensemble", draws=10).fit(percent, [6]).predict(percent, 6)
+    p = Library(draws=10).fit(curves, [6]).predict(curves, 6)
+    q = Library(draws=10).fit(percent, [6]).predict(percent, 6)
     np.testing.assert_allclose(q.mean, 100 * p.mean - 7, rtol=1e-3)
     np.testing.assert_allclose(q.std, 100 * p.std, rtol=2e-2)
 
@@ -85,14 +92,14 @@ def test_the_unit_does_not_matter(make_curves: Callable[..., CurveSet]) -> None:
 def test_the_same_seed_gives_the_same_bytes(make_curves: Callable[..., CurveSet]) -> None:
     X = build(make_curves(40, noise=0.02), [4])[4]
     y = make_curves(40, noise=0.02).final
-    a, b = (make_predictor("ensemble", seed=5, draws=10).fit_xy(X, y).predict_xy(X) for _ in "ab")
+    a, b = (Library(seed=5, draws=10).fit_xy(X, y).predict_xy(X) for _ in "ab")
     assert a.quantile([0.1, 0.5]).tobytes() == b.quantile([0.1, 0.5]).tobytes()
 
 
 def test_without_curves_only_levels_are_left(make_curves: Callable[..., CurveSet]) -> None:
     curves = make_curves(40)
     X = build(curves, [4])[4].filter(regex="^(hp|ap)_")
-    model = make_predictor("ensemble", draws=10).fit_xy(X, curves.final)
+    model = Library(draws=10).fit_xy(X, curves.final)
     assert len(model._members) == sum(member.target == "level" for member in LIBRARY)
     assert np.isfinite(model.predict_xy(X).mean).all()
 
@@ -110,3 +117,26 @@ def test_diverged_and_constant_curves_are_legal(
     prediction = make_predictor("ensemble", draws=10).fit(broken, [2, 5]).predict(broken, 5)
     assert np.isfinite(prediction.mean).all()
     assert (prediction.std > 0).all()
+
+
+@pytest.mark.parametrize("n", [0, 5, FEWEST - 1])
+def test_with_few_runs_the_network_is_alone(make_curves: Callable[..., CurveSet], n: int) -> None:
+    curves = make_curves(40, noise=0.01)
+    train, test = curves.take(np.arange(n)), curves.take(np.arange(20, 40))
+    p, q = (make_predictor(name).fit(train, [5]).predict(test, 5) for name in ("ensemble", "pfn"))
+    np.testing.assert_array_equal(p.mean, q.mean)
+    np.testing.assert_array_equal(p.quantile([0.1, 0.9]), q.quantile([0.1, 0.9]))
+
+
+def test_network_and_library_share_by_their_errors(make_curves: Callable[..., CurveSet]) -> None:
+    curves = make_curves(60, noise=0.005, seed=3)
+    train, test = curves.take(np.arange(40)), curves.take(np.arange(40, 60))
+    model = make_predictor("ensemble", draws=10).fit(train, [5])
+    share = model.diagnostics()["weight_pfn"]
+    assert 0 < share < 1
+    p = model.predict(test, 5)
+    parts = [model._pfn.predict(test, 5), model._library.predict(test, 5)]
+    np.testing.assert_allclose(p.mean, share * parts[0].mean + (1 - share) * parts[1].mean)
+    left_out = model._pfn.predict_left_out(5).mean, model._library.predict_left_out(5).mean
+    errors = [np.abs(mean - train.final).mean() for mean in left_out]
+    assert (share > 0.5) == (errors[0] < errors[1])

@@ -217,6 +217,8 @@ def _tabular(
         fitted = make().fit_xy(X.iloc[split.train], y, groups)
         middle = time.process_time()
         prediction = fitted.predict_xy(X.iloc[test])
+        if "TS" in blocks:
+            prediction = fitted.settle(prediction, curves.take(test), cell.tau)
         yield cell, test, prediction, report(fitted, middle - start, time.process_time() - middle)
 
 

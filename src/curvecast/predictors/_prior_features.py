@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from curvecast.features import bridge
+from curvecast.features import bridge, within
 
 GRID, SETTINGS = 12, 10
 # A target is asinh(SHARP (end - last) / scale): linear near the last value, logarithmic far off.
@@ -67,7 +67,7 @@ class Runs:
 
         Every row has a finite value.
         """
-        seen = view(values)
+        seen = view(within(values, epochs))
         broken = ~np.isfinite(seen)
         if broken.any():
             seen = bridge(bridge(seen, epochs)[:, ::-1], -epochs[::-1])[:, ::-1]

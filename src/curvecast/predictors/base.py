@@ -14,8 +14,13 @@ import pandas as pd
 
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
-from curvecast.predictors.domain import Domain, reached
+from curvecast.predictors.distributions import (
+    MIN_RESIDUALS,
+    EndedPrediction,
+    Prediction,
+    ResidualPrediction,
+)
+from curvecast.predictors.domain import Domain, ended, reached
 from curvecast.predictors.scaling import Columns
 from curvecast.predictors.transforms import (
     FEATURE_FORMS,
@@ -31,12 +36,14 @@ class Predictor(ABC):
 
     A subclass takes its options as keyword arguments of `__init__`, all with defaults, and
     implements `_fit_curves` and `_predict_hidden`. `needs_training` is False where a model
-    predicts a run from that run alone; `_fit_curves` of all others sets `_taus`, the taus that
-    `predict` answers. `warps_explosions` is False where exploding values need no warp; `calibrated`
-    is True where the tails of the distributions hold on runs of unseen tasks.
+    answers without any training run, `needs_taus` where it answers at every tau; `_fit_curves` of
+    all others sets `_taus`, the taus that `predict` answers. `warps_explosions` is False where
+    exploding values need no warp; `calibrated` is True where the tails of the distributions hold
+    on runs of unseen tasks.
     """
 
     needs_training = True
+    needs_taus = True
     warps_explosions = True
     calibrated = False
     takes_unfinished = False
@@ -101,8 +108,16 @@ class Predictor(ABC):
                 file=curves.name,
                 row=", ".join(ids[:5]) + (", ..." if len(ids) > 5 else ""),
             )
-        prediction = self._predict_hidden(self._mapped(curves.hide_after(tau)), tau)
-        return self._unmapped(prediction, "")
+        hidden = curves.hide_after(tau)
+        prediction = self._unmapped(self._predict_hidden(self._mapped(hidden), tau), "")
+        return self.settle(prediction, hidden, tau)
+
+    def settle(self, prediction: Prediction, curves: CurveSet, tau: int) -> Prediction:
+        """The prediction, but of runs that have ended by tau their value (`domain.ended`)."""
+        values = np.where(curves.seen(tau), curves.values, np.nan)
+        return EndedPrediction.of(
+            prediction, ended(curves, tau), feature_blocks.bridge(values, curves.epochs)[:, -1]
+        )
 
     def _unmapped(self, prediction: Prediction, series: str) -> Prediction:
         warp = self._maps[series].warp if series in self._maps else None
@@ -140,6 +155,7 @@ class TabularPredictor(Predictor):
     """
 
     blocks = "TS+AP+HP"
+    unseen: Prediction | None = None
 
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__(seed=seed)
@@ -162,6 +178,22 @@ class TabularPredictor(Predictor):
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
         X = feature_blocks.build(curves, [tau])[tau]
         return self._at_tau[tau].predict_xy(X)
+
+    def predict_left_out(self, tau: int) -> Prediction | None:
+        """`unseen` of that tau, where a model has it; None where a training run has no such fit."""
+        model = self._at_tau[tau]
+        if model.unseen is None or not np.isfinite(model.unseen.mean).all():
+            return None
+        return model._unmapped(model.unseen, "ts_")
+
+    def warped(self, values: np.ndarray, tau: int) -> np.ndarray:
+        """Final values as the model at tau sees them; see `transforms.explosions`."""
+        warp = self._at_tau[tau]._maps["ts_"].warp
+        return values if warp is None else warp(values)
+
+    def unwarped(self, prediction: Prediction, tau: int) -> Prediction:
+        """The distribution of final values whose warped ones have the given one."""
+        return self._at_tau[tau]._unmapped(prediction, "ts_")
 
     def diagnostics(self) -> dict[str, float]:
         values: dict[str, list[float]] = {}
@@ -188,7 +220,7 @@ class TabularPredictor(Predictor):
         groups = np.arange(len(y)) if groups is None else np.asarray(groups)
         usable = np.isfinite(y)
         X, y, groups = X.loc[usable], y[usable], groups[usable]
-        if len(y) < 2 or not len(X.columns):
+        if (len(y) < 2 and self.needs_training) or not len(X.columns):
             raise DataError(
                 f"{len(y)} runs with a final value and {len(X.columns)} feature columns are too "
                 "few to fit on"
@@ -287,13 +319,6 @@ class Regressor(TabularPredictor):
                 "target": float(FEATURE_FORMS.index(forms[best])),
             }
         return self
-
-    def predict_left_out(self, tau: int) -> Prediction | None:
-        """`unseen` of that tau; None where a training run has no such fit."""
-        model = self._at_tau[tau]
-        if not np.isfinite(model.unseen.mean).all():
-            return None
-        return model._unmapped(model.unseen, "ts_")
 
     def _fit_form(self, form: Form, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> None:
         seen = form.seen(X)

@@ -48,6 +48,45 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False)
+class EndedPrediction(Prediction):
+    """The distribution `inner`, but of ended runs moved to their value and narrowed.
+
+    Attributes
+    ----------
+    ended : boolean, shape (n_configs,).
+    """
+
+    NARROW = 0.05
+
+    inner: Prediction
+    ended: np.ndarray
+
+    @classmethod
+    def of(cls, inner: Prediction, ended: np.ndarray, values: np.ndarray) -> Prediction:
+        """From the values that ended runs stay at, shape (n_configs,); `inner` if no run ended."""
+        if not ended.any():
+            return inner
+        mean = np.where(ended, values, inner.mean)
+        return cls(mean, np.where(ended, cls.NARROW, 1.0) * inner.std, inner, ended)
+
+    def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
+        q = self.inner.quantile(levels)
+        moved = self.mean[:, None] + self.NARROW * (q - self.inner.mean[:, None])
+        return np.where(self.ended[:, None], moved, q)
+
+    def cdf(self, value: float | np.ndarray) -> np.ndarray:
+        away = (np.asarray(value, dtype=np.float64) - self.mean) / self.NARROW
+        return self.inner.cdf(np.where(self.ended, self.inner.mean + away, value))
+
+    def gaussian(self) -> Prediction:
+        return EndedPrediction.of(self.inner.gaussian(), self.ended, self.mean)
+
+    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
+        moved = shift + scale * self.mean
+        return EndedPrediction.of(self.inner.affine(shift, scale), self.ended, moved)
+
+
+@dataclass(frozen=True, eq=False)
 class ResidualPrediction(Prediction):
     """Location and scale per run with one shape for all: that of standardised residuals.
 

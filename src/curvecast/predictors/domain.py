@@ -37,6 +37,20 @@ def reached(curves: CurveSet, tau: int) -> np.ndarray:
     return np.isfinite(values).any(axis=1) & ((late == 0) | (late < stretch) | overflowed)
 
 
+def ended(curves: CurveSet, tau: int) -> np.ndarray:
+    """Whether a run has ended by `tau`: no later value will differ; boolean, shape (n_configs,).
+
+    It has where its last values, at least 5 and a tenth of the recorded epochs, are exactly equal.
+    """
+    values = curves.values[:, curves.seen(tau)][:, ::-1]
+    observed = ~np.isnan(values)
+    first = np.argmax(observed, axis=1)[:, None] if values.size else np.zeros((len(values), 0))
+    last = np.take_along_axis(values, first.astype(np.int64), axis=1)
+    differs = np.logical_or.accumulate(observed & (values != last), axis=1)
+    equal = (observed & ~differs).sum(axis=1)
+    return (equal >= max(5, -(-(curves.epochs >= 1).sum() // 10))) & np.isfinite(last).all(axis=1)
+
+
 @dataclass(frozen=True)
 class Domain:
     """What the training runs looked like.

@@ -36,7 +36,7 @@ from scipy.optimize.elementwise import find_root
 from scipy.special import ndtr, ndtri
 
 from curvecast.curves import CurveSet
-from curvecast.features import bridge
+from curvecast.features import within
 from curvecast.predictors._lce_fit import COMPONENTS, UNIT_OF_CONSTANT, extrapolate, used
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction, ResidualPrediction
@@ -138,7 +138,7 @@ class LCEPredictor(Predictor):
         curves of finite end the mixture stays as it is.
     """
 
-    needs_training = False
+    needs_training = needs_taus = False
     warps_explosions = False  # every curve has its own unit
 
     def __init__(self, *, seed: int = 0, calibrate: bool = True) -> None:
@@ -176,12 +176,6 @@ class LCEPredictor(Predictor):
         components[1:, zeros] *= self._zero_unit
         weights, centres, widths = components
         return MixturePrediction.of(weights, curves.sign * centres, widths)
-
-
-def within(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-    """Values with the gaps between two finite ones bridged; what is after the last one stays."""
-    after = np.logical_or.accumulate(np.isfinite(values[:, ::-1]), axis=1)[:, ::-1]
-    return np.where(after, bridge(values, epochs), values)
 
 
 def _remember(values: np.ndarray, epochs: np.ndarray, last_epoch: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import DataError
+from curvecast.curves import CurveSet, DataError
 from curvecast.features import value_columns
 from curvecast.predictors.base import Regressor, TabularPredictor
 from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
@@ -33,8 +33,12 @@ class LastValue(TabularPredictor):
 
     Nothing is learnt about the mean, so the leave-one-out residuals are y_final - y_tau
     themselves; the distribution around the last value is theirs, with their root mean square as
-    standard deviation (the drift between tau and the end counts as error). Takes no options.
+    standard deviation (the drift between tau and the end counts as error). With fewer than two
+    training runs it is Gaussian, and what a run has moved so far is its standard deviation, for a
+    run of one epoch its value. Takes no options.
     """
+
+    needs_training = False
 
     blocks = "TS"
 
@@ -43,20 +47,22 @@ class LastValue(TabularPredictor):
             raise DataError(
                 "the value at tau is needed, the block TS is not there", column="ts_y_*"
             )
-        self._column = names[-1]
-        seen = X[self._column].to_numpy(dtype=np.float64)
+        self._names = names
+        seen = X[names[-1]].to_numpy(dtype=np.float64)
         usable = np.isfinite(seen)
-        if usable.sum() < 2:
-            raise DataError(f"{int(usable.sum())} runs with a final value are too few to fit on")
-        self._median = float(np.median(seen[usable]))
+        self._median = float(np.median(seen[usable])) if usable.any() else 0.0
         self._residuals = (y - seen)[usable]
         return self
 
     def _predict_xy(self, X: pd.DataFrame) -> Prediction:
-        if self._column not in X.columns:
-            raise DataError("a column that was fitted on is missing", column=self._column)
-        seen = X[self._column].to_numpy(dtype=np.float64)
+        if self._names[-1] not in X.columns:
+            raise DataError("a column that was fitted on is missing", column=self._names[-1])
+        values = X.reindex(columns=self._names).to_numpy(dtype=np.float64)
+        seen = values[:, -1]
         mean = np.where(np.isfinite(seen), seen, self._median)
+        if len(self._residuals) < 2:
+            moved = np.nanmax(values, axis=1) - np.nanmin(values, axis=1)
+            return Prediction(mean, np.where(moved > 0, moved, np.maximum(np.abs(mean), 1e-12)))
         if len(self._residuals) < MIN_RESIDUALS:
             std = float(np.sqrt(np.mean(self._residuals**2)))
             return Prediction(mean, np.full(len(X), std))
@@ -69,6 +75,10 @@ class Mean(Regressor):
     The standard deviation is that of the leave-one-out residuals, (y_i - mean) * n / (n - 1).
     Takes the option `target` alone.
     """
+
+    def settle(self, prediction: Prediction, curves: CurveSet, tau: int) -> Prediction:
+        """The prediction as it is: the value of an ended run is not looked at."""
+        return prediction
 
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         self._std = len(y) / (len(y) - 1)

@@ -75,9 +75,10 @@ class PriorFitted(Predictor):
     weights : a file that `training.prior` wrote, in place of the shipped ones.
     """
 
-    needs_training = False
+    needs_training = needs_taus = False
     calibrated = True
     takes_unfinished = True
+    warps_explosions = False  # the network has seen exploding values
 
     def __init__(self, *, seed: int = 0, weights: str | None = None) -> None:
         super().__init__(seed=seed)
@@ -86,9 +87,6 @@ class PriorFitted(Predictor):
         self._groups, self._sign = np.zeros(0, dtype=np.int64), 1.0
         self._settings: np.ndarray | None = None
         self._columns: Columns | None = None
-
-    def _learn_maps(self, curves: CurveSet) -> None:
-        """Exploding values and gaps are among what the network has seen."""
 
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         """Store the runs as context; at most MAX_CONTEXT, drawn with the seed."""
