@@ -23,7 +23,7 @@ from curvecast import protocol
 from curvecast.curves import CurveSet
 from curvecast.features import COMBINATIONS, present, select
 from curvecast.files import DataError, read_parquet
-from curvecast.predictors import entry_of, make_predictor
+from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor, TabularPredictor
 from curvecast.predictors.domain import reached
 from curvecast.predictors.quantiles import LEVELS, SHAPES
@@ -140,7 +140,8 @@ def run(
     """
     predictions: list[pd.DataFrame] = []
     timings: list[dict[str, Any]] = []
-    able = [cell for cell in cells if cell.n_train or entry_of(model).from_zero]
+    fewest = 1 if make_predictor(model, seed=0, **options).needs_training else 0
+    able = [cell for cell in cells if cell.n_train >= fewest]
     for _, group in groupby(able, key=lambda c: (c.repeat, c.n_train, c.reserve, c.depth)):
         for cell, test, prediction, report in _of_split(
             model, options, curves, features, list(group), depth_column

@@ -52,7 +52,6 @@ class Entry:
     look : colour, marker and line style in figures, None for the next one that is free; see
         `report.figures.style`.
     cheap : options with which it is trained in a second, for tests.
-    from_zero : whether it predicts without any training run.
     """
 
     name: str
@@ -64,7 +63,6 @@ class Entry:
     order: int | None = None
     look: tuple[str, str, str] | None = None
     cheap: Mapping[str, Any] = field(default_factory=dict)
-    from_zero: bool = False
 
 
 @cache

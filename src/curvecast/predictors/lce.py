@@ -48,7 +48,6 @@ MODELS = {
         "cite": "Domhan, Springenberg and Hutter (2015)",
         "order": 110,
         "look": ("grey", "v", "solid"),
-        "from_zero": True,
     },
 }
 

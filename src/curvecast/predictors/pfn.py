@@ -46,7 +46,6 @@ MODELS = {
         "cite": "Adriaensen et al. (2023); Rakotoarison et al. (2024)",
         "order": 155,
         "look": ("purple", "D", "solid"),
-        "from_zero": True,
     }
 }
 

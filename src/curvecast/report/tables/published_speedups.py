@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from curvecast.report.tables.published import NOT_EXPLAINED, read_columns
@@ -58,20 +57,6 @@ def add(table: pd.DataFrame, published: pd.DataFrame, search: str) -> pd.DataFra
     note = merged["note"].fillna("")
     note = note.mask((note == "") & ((ratio - 1).abs() > _AGREES), NOT_EXPLAINED)
     return pd.concat([table, merged[["published", "published_recovered"]], ratio, note], axis=1)
-
-
-def without_counterpart(table: pd.DataFrame, published: pd.DataFrame, search: str) -> pd.DataFrame:
-    """Published rows of a search that `table` has nothing beside, with the `reason`."""
-    keys = _keys(table, search)
-    beside = pd.MultiIndex.from_frame(keys)
-    left = published[~pd.MultiIndex.from_frame(_rounded(published)[_CELL]).isin(beside)]
-    here = left["dataset"].isin(keys["dataset"])
-    reason = np.where(
-        here,
-        "predictor, setting or Delta not in this run",
-        "the data set is not in this run: files not at hand, or not asked for",
-    )
-    return left.drop(columns="note").assign(reason=reason)
 
 
 def _keys(table: pd.DataFrame, search: str) -> pd.DataFrame:

@@ -35,8 +35,7 @@ def speedup_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table
     ours = {"sequential": speedup_sequential, "hyperband": speedup_hyperband}[search](outcomes)
     frame = published_speedups.add(ours, published, search)
     summary = over_data_sets(frame)
-    left = published_speedups.without_counterpart(frame, published, search)
-    return {name: (frame, text(search, frame, summary, left)), f"{name}_summary": (summary, "")}
+    return {name: (frame, text(search, frame, summary)), f"{name}_summary": (summary, "")}
 
 
 def stopping_timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
@@ -208,10 +207,10 @@ _DOCUMENTS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def text(search: str, frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataFrame) -> str:
+def text(search: str, frame: pd.DataFrame, summary: pd.DataFrame) -> str:
     """The fixed setting, each collection, published rows beside ours, and every setting.
 
-    `frame` is that of `published_speedups.add`, `left` that of its `without_counterpart`.
+    `frame` is that of `published_speedups.add`.
     """
     title, note, losses, further = _DOCUMENTS[search]
     place = [name for name in ("budget", "window", "first", "last") if name in frame]
@@ -236,8 +235,6 @@ def text(search: str, frame: pd.DataFrame, summary: pd.DataFrame, left: pd.DataF
             **{"ours / published": "ratio", "note": "note"},
         }
         parts.append(f"## Beside published speedups\n\n{table(compared, columns)}")
-    if len(left):
-        parts.append(f"## Published without a counterpart here\n\n{table(left)}")
     cells = f"Cells: {' / '.join(('speedup', *losses))}."
     parts.append(f"## Every setting\n\n{cells}\n\n{_every_setting(frame, place, losses)}")
     return document(title, note, *parts)
