@@ -44,7 +44,8 @@ def choose(
     ------
     DataError : as `saved.train` raises it, or no candidate can leave runs out.
     """
-    began, fitted, rows = time.monotonic(), {}, []
+    fitted: dict[str, Saved] = {}
+    began, rows = time.monotonic(), []
     runs = curves.take(np.isfinite(curves.final))
     for name in CANDIDATES:
         start = time.monotonic()
