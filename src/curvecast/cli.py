@@ -197,9 +197,9 @@ def _stop(options: argparse.Namespace) -> int:
     model, runs, beat, shown = _asked(options)
     frame = saved.decisions(model, runs, beat=beat, delta=options.delta)
     title = (
-        f"rule predicted, by {model.model} from {len(model.finals)} finished runs: a run stops where "
-        f"worse, P(ends worse than {shown}), reaches stops_at; {100 * options.delta:g} % of the "
-        "would-be winners are to survive"
+        f"rule predicted, by {model.model} from {len(model.finals)} finished runs: a run stops "
+        f"where worse, P(ends worse than {shown}), reaches stops_at; {100 * options.delta:g} % of "
+        "the would-be winners are to survive"
     )
     _print(frame, options.format, title=title)
     return STOP if (frame["decision"] == "stop").any() else DONE
