@@ -1,11 +1,12 @@
-"""CurvePruner against Optuna's pruners: epochs trained and the best value found.
+"""CurvePruner against Optuna's pruners: the front of epochs used and regret.
 
-    PYTHONPATH=src python benchmarks/optuna_pruners.py [--seeds 10] [--trials 100] [PARQUET ...]
+    PYTHONPATH=src python benchmarks/optuna_pruners.py [--seeds 10] [--trials 100] [--every 1] [PARQUET ...]
 
 A trial replays a recorded run, so that all pruners see the same runs in the same order and what a
-pruned run would have become is known. Writes a table in Markdown to standard output. `regret` is
-the best value that the study reports minus the best one among its runs, in units of the median
-distance of a run from the best one: 0 means that the best run was not pruned.
+pruned run would have become is known. A trial reports every epoch and asks at `every` so many.
+Writes two tables in Markdown to standard output, the means over data sets and the data sets.
+`regret` is the best value that the study reports minus the best one among its runs, in units of
+the median distance of a run from the best one: 0 means that the best run was not pruned.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PatientPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
 
 from curvecast import CurveSet
 from curvecast.integrations.optuna import CurvePruner
@@ -30,15 +40,24 @@ from curvecast.studies.summary import interval
 EMBEDDED = sorted(Path(__file__).parents[1].glob("resources/embedded/*.parquet"))
 PRUNERS: dict[str, Callable[[int, int], BasePruner]] = {
     "none": lambda last, seed: NopPruner(),
-    "MedianPruner": lambda last, seed: MedianPruner(),
-    "HyperbandPruner": lambda last, seed: HyperbandPruner(max_resource=last),
-    "CurvePruner .95": lambda last, seed: CurvePruner(seed=seed),
-    "CurvePruner .9": lambda last, seed: CurvePruner(seed=seed, delta=0.9),
-    "CurvePruner .8": lambda last, seed: CurvePruner(seed=seed, delta=0.8),
+    "Median": lambda last, seed: MedianPruner(),
+    "Percentile 25": lambda last, seed: PercentilePruner(25.0),
+    "SuccessiveHalving": lambda last, seed: SuccessiveHalvingPruner(),
+    "Hyperband": lambda last, seed: HyperbandPruner(max_resource=last),
+    "Patient (Median, 5)": lambda last, seed: PatientPruner(MedianPruner(), patience=5),
+    "Wilcoxon": lambda last, seed: WilcoxonPruner(),
+    "CurvePruner": lambda last, seed: CurvePruner(seed=seed),
+    "CurvePruner .5": lambda last, seed: CurvePruner(seed=seed, delta=0.5),
+    "CurvePruner pfn": lambda last, seed: CurvePruner(
+        model="pfn", n_startup_trials=0, always=0, seed=seed
+    ),
+    "CurvePruner pfn .5": lambda last, seed: CurvePruner(
+        model="pfn", n_startup_trials=0, always=0, delta=0.5, seed=seed
+    ),
 }
 
 
-def run(curves: CurveSet, pruner: BasePruner, order: np.ndarray) -> dict[str, float]:
+def run(curves: CurveSet, pruner: BasePruner, order: np.ndarray, every: int) -> dict[str, float]:
     """One study whose trials replay the runs in `order`."""
     settings = curves.configs[[c for c in curves.configs if c.startswith(("hp_", "ap_"))]]
     low, high = settings.min(), settings.max()
@@ -55,7 +74,7 @@ def run(curves: CurveSet, pruner: BasePruner, order: np.ndarray) -> dict[str, fl
         for epoch, value in zip(epochs.tolist(), curve.tolist(), strict=True):
             used += 1
             trial.report(value, epoch)
-            if trial.should_prune():
+            if epoch % every == 0 and trial.should_prune():
                 raise optuna.TrialPruned
         return float(curve[-1])
 
@@ -75,12 +94,12 @@ def run(curves: CurveSet, pruner: BasePruner, order: np.ndarray) -> dict[str, fl
     return {
         "epochs": used / (len(order) * len(epochs)),
         "regret": (finals.max() - curves.sign * study.best_value) / scale,
-        "kept": float(study.best_value == curves.sign * finals.max()),
+        "best": float(study.best_value == curves.sign * finals.max()),
         "seconds": time.perf_counter() - start,
     }
 
 
-def measure(files: list[Path], seeds: int, trials: int) -> pd.DataFrame:
+def measure(files: list[Path], seeds: int, trials: int, every: int) -> pd.DataFrame:
     """A row per data set, pruner and seed."""
     rows: list[dict[str, Any]] = []
     for file in files:
@@ -88,8 +107,8 @@ def measure(files: list[Path], seeds: int, trials: int) -> pd.DataFrame:
         for seed in range(seeds):
             order = np.random.default_rng(seed_from(curves.name, seed)).permutation(len(curves))
             for name, make in PRUNERS.items():
-                found = run(curves, make(curves.last_epoch, seed), order[:trials])
-                rows.append({"dataset": curves.name, "pruner": name, "seed": seed, **found})
+                outcome = run(curves, make(curves.last_epoch, seed), order[:trials], every)
+                rows.append({"dataset": curves.name, "pruner": name, "seed": seed, **outcome})
     return pd.DataFrame(rows)
 
 
@@ -106,8 +125,28 @@ def table(rows: pd.DataFrame) -> str:
                 "epochs used": f"{100 * part['epochs'].mean():.0f} % "
                 f"[{100 * low:.0f}, {100 * high:.0f}]",
                 "regret": f"{part['regret'].mean():.3f} (at most {worst:.3f})",
-                "best run kept": f"{part['kept'].sum():.0f} of {len(part)}",
+                "best run finished": f"{part['best'].sum():.0f} of {len(part)}",
                 "seconds": f"{part['seconds'].mean():.1f}",
+            }
+        )
+    return markdown.table(pd.DataFrame(lines))
+
+
+def front(rows: pd.DataFrame) -> str:
+    """Means over data sets and seeds, and by which pruners each one is dominated in them."""
+    means = rows.groupby("pruner", sort=False)[["epochs", "regret", "best", "seconds"]].mean()
+    lines = []
+    for name, own in means.iterrows():
+        better = (means["epochs"] <= own["epochs"]) & (means["regret"] <= own["regret"])
+        better &= (means["epochs"] < own["epochs"]) | (means["regret"] < own["regret"])
+        lines.append(
+            {
+                "pruner": name,
+                "epochs used": f"{100 * own['epochs']:.1f} %",
+                "regret": f"{own['regret']:.4f}",
+                "best run finished": f"{100 * own['best']:.0f} %",
+                "seconds per study": f"{own['seconds']:.1f}",
+                "dominated by": ", ".join(means.index[better]),
             }
         )
     return markdown.table(pd.DataFrame(lines))
@@ -118,9 +157,11 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path, default=EMBEDDED, help="of CurveSets")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--every", type=int, default=1, help="a trial asks at every so many epochs")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    print(table(measure(options.files, options.seeds, options.trials)))
+    rows = measure(options.files, options.seeds, options.trials, options.every)
+    print(front(rows), table(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The collections on which the settings of the online search and of f-Hyperband were chosen.
 
     python benchmarks/stopping_choice.py [--orderings 3] [--deltas 0.9] [--search online]
+    python benchmarks/stopping_choice.py --search rule [--model gain_gp] [--n-full 40]
 
 The embedded collections, each with three of its series as the target, and simulated ones that
 are shaped like published searches: image networks of few epochs, a drop of the learning rate at
@@ -24,10 +25,17 @@ import pandas as pd
 from scipy.signal import lfilter
 
 from curvecast.curves import CurveSet
+from curvecast.fidelity import online_epochs
+from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
 from curvecast.report.tables import speedups as tables
 from curvecast.stopping import replay
+from curvecast.stopping.accounting import Record, ordering
+from curvecast.stopping.calibration import ENOUGH
+from curvecast.stopping.frames import Rows
 from curvecast.stopping.hyperband import DEFAULT_PREDICTOR
+from curvecast.stopping.rules.predicted import Predicted
+from curvecast.stopping.sequential import forecast, oracle_speedup, walk
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "resources" / "embedded"
 TARGETS = ("val_cross_entropy", "val_accuracy", "train_cross_entropy")
@@ -116,9 +124,30 @@ def measure(curves: CurveSet, args: argparse.Namespace) -> pd.DataFrame:
     return rows[rows["window"] == "settled"]
 
 
+def measure_rule(curves: CurveSet, args: argparse.Namespace) -> pd.DataFrame:
+    """The rule of `curvecast stop` after `--n-full` full runs, with the predictor `--model`."""
+    record, at = Record.of(curves), online_epochs(curves.epochs, 8)
+    rows = Rows(record)
+    for repeat in range(args.orderings):
+        order = ordering(curves, repeat)
+        forecasts, _ = forecast(curves, args.model, repeat, at, args.n_full)
+        best_possible = oracle_speedup(record, order, at, args.n_full)
+        trained = make_predictor(args.model).needs_training
+        n = args.n_full if trained else max(args.n_full, ENOUGH)
+        for delta in args.deltas or (0.9,):
+            rule = Predicted(forecasts.known, n, len(curves), curves.last_epoch, delta)
+            replayed = walk(record, order, at, rule, n_full=args.n_full)
+            keys = (args.model, rule.setting, delta)
+            rows.add(keys, repeat, replayed, best_possible, shown=True)
+    return rows.frames()["outcomes"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--search", choices=["online", "hyperband"], default="online")
+    parser.add_argument("--search", choices=["online", "hyperband", "rule"], default="online")
+    parser.add_argument("--model", default=DEFAULT_PREDICTOR, help="of --search rule")
+    parser.add_argument("--n-full", type=int, default=40, help="of --search rule")
+    parser.add_argument("--group", nargs="+", default=["embedded", "simulated"])
     parser.add_argument("--orderings", type=int, default=3)
     parser.add_argument("--hyperbands", type=int, default=40)
     parser.add_argument("--deltas", type=float, nargs="*")
@@ -128,9 +157,14 @@ def main() -> None:
         "simulated": [simulated(shape, number) for shape in SHAPES for number in (0, 1)],
     }
     for name, collections in groups.items():
-        rows = pd.concat([measure(curves, args) for curves in collections])
-        online = args.search == "online"
-        table = tables.speedup_sequential(rows) if online else tables.speedup_hyperband(rows)
+        if name not in args.group:
+            continue
+        one = measure_rule if args.search == "rule" else measure
+        rows = pd.concat([one(curves, args) for curves in collections])
+        hyperband = args.search == "hyperband"
+        table = tables.speedup_hyperband(rows) if hyperband else tables.speedup_sequential(rows)
+        if not hyperband:
+            print(f"{rows['lost'].sum()} of {rows['beating'].sum()} would-be winners lost")
         speed = np.exp(np.log(table["speedup"]).mean())
         print(f"## {name}: geometric-mean speedup {speed:.2f}")
         for column in ("lost_share", "recovered_share", "regret_mean", "share_of_bound",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import optuna
 import pytest
 from optuna.pruners import BasePruner, NopPruner
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from curvecast import DataError
 from curvecast.integrations.optuna import CurvePruner, curves_of
@@ -105,15 +105,140 @@ def test_a_diverged_trial_ends_at_once() -> None:
 
 
 def test_trials_become_curves(pruned: optuna.Study) -> None:
-    completed = [t for t in pruned.trials if t.state == TrialState.COMPLETE]
-    curves = curves_of(completed, pruned.direction, "study")
-    assert curves.epochs.tolist() == list(range(1, LAST + 1))
+    ended = [t for t in pruned.trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    curves, shift = curves_of(pruned.trials, pruned.direction, "study")
+    assert (curves.epochs.tolist(), shift) == (list(range(1, LAST + 1)), 1)
     assert curves.direction == "minimize"
     assert curves.log_columns == ("hp_lr",)
-    assert curves.final.tolist() == [trial.value for trial in completed]
+    finals = [t.value if t.state == TrialState.COMPLETE else np.nan for t in ended]
+    np.testing.assert_array_equal(curves.final, finals)
+    seen = [len(trial.intermediate_values) for trial in ended]
+    assert np.isfinite(curves.values).sum(axis=1).tolist() == seen
     momentum = curves.configs["hp_momentum"].to_numpy()
-    assert np.isnan(momentum).tolist() == ["momentum" not in t.params for t in completed]
+    assert np.isnan(momentum).tolist() == ["momentum" not in t.params for t in ended]
     assert list(curves.configs["hp_optimizer"].dtype.categories) == ["adam", "sgd"]
+
+
+def falling(
+    pruner: BasePruner,
+    steps: Sequence[int],
+    *,
+    every: int = 1,
+    n_trials: int = 30,
+    parameter: str = "lr",
+    shorter: int = 0,
+) -> optuna.Study:
+    """A study of errors that fall at the same rate to limits which the parameter tells.
+
+    Trials report at all `steps`, ask at every so many of them, and every third one ends `shorter`.
+    """
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(pruner=pruner, sampler=sampler, study_name="tune")
+
+    def objective(trial: optuna.Trial) -> float:
+        far = abs(np.log10(trial.suggest_float(parameter, 1e-4, 1, log=True)) + 2)
+        value, last = 1.0, len(steps) - shorter * (trial.number % 3 == 0)
+        for number, step in enumerate(steps[:last], 1):
+            value = 0.1 + 0.05 * far + 0.9 * np.exp(-number / (len(steps) / 10 + far))
+            trial.report(value, step)
+            if number % every == 0 and trial.should_prune():
+                raise optuna.TrialPruned
+        return value
+
+    study.optimize(objective, n_trials=n_trials)
+    return study
+
+
+def n_pruned(study: optuna.Study) -> int:
+    return sum(trial.state == TrialState.PRUNED for trial in study.trials)
+
+
+RIDGE = {"model": "ridge", "n_startup_trials": 8}
+
+
+@pytest.mark.parametrize("every", [7, 10, 25])
+def test_it_prunes_at_any_cadence(every: int) -> None:
+    often, seldom = (
+        falling(CurvePruner(**RIDGE), range(1, 51), every=e, n_trials=40) for e in (1, every)
+    )
+    assert n_pruned(often) > 15
+    assert n_pruned(seldom) >= n_pruned(often) - 3
+    assert seldom.best_value == often.best_value
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [range(50), range(1000, 51_000, 1000), range(17, 67), range(10**12, 51 * 10**12, 10**12)],
+)
+def test_steps_may_be_large_and_start_anywhere(steps: range) -> None:
+    study, usual = (falling(CurvePruner(**RIDGE), s, every=2) for s in (steps, range(1, 51)))
+    assert n_pruned(study) >= n_pruned(usual) - 2 > 5
+    assert study.best_value == usual.best_value
+
+
+def test_trials_may_have_unequal_lengths_and_one_report() -> None:
+    assert n_pruned(falling(CurvePruner(**RIDGE), range(1, 31), shorter=10)) > 5
+    assert n_pruned(falling(CurvePruner(**RIDGE), [1], n_trials=12)) == 0
+
+
+def test_studies_of_one_name_have_fits_of_their_own() -> None:
+    shared = CurvePruner(**RIDGE)
+    for parameter in ("lr", "decay"):
+        own = falling(CurvePruner(**RIDGE), range(1, 31), parameter=parameter)
+        study = falling(shared, range(1, 31), parameter=parameter)
+        assert steps(study) == steps(own)
+        assert n_pruned(study) > 5
+
+
+def test_a_decision_is_stored_with_its_trial_and_stands() -> None:
+    study = falling(CurvePruner(**RIDGE, always=0), range(1, 31))
+    for trial in study.trials:
+        noted = {name: trial.system_attrs.get(f"curvecast:{name}") for name in ATTRIBUTES}
+        if trial.state == TrialState.PRUNED:
+            assert noted["reason"] == "predicted worse"
+            assert noted["probability"] > 0.9
+            assert noted["step"] in trial.intermediate_values
+            assert study.pruner.prune(study, trial)
+        elif trial.number >= 8:
+            assert (noted["reason"], noted["probability"] < 1) == ("", True)
+
+
+ATTRIBUTES = ("step", "probability", "reason")
+
+
+def test_a_resumed_trial_has_the_curve_of_the_one_that_failed() -> None:
+    study = falling(NopPruner(), range(1, 31), n_trials=10)
+    bad = {"lr": optuna.distributions.FloatDistribution(1e-4, 1, log=True)}
+    values = {step: 0.9 + 0.5 * np.exp(-step / 3) for step in range(1, 31)}
+
+    def trial(state: TrialState, steps: range, **options: object) -> FrozenTrial:
+        reports = {step: values[step] for step in steps}
+        return optuna.create_trial(
+            state=state,
+            params={"lr": 1.0},
+            distributions=bad,
+            intermediate_values=reports,
+            **options,
+        )
+
+    study.add_trial(trial(TrialState.FAIL, range(1, 16)))
+    answers = []
+    for attributes in ({"retry_history": [10]}, {}):
+        asked = trial(TrialState.RUNNING, range(15, 21), system_attrs=attributes)
+        study.add_trial(asked)
+        pruner = CurvePruner(**RIDGE, n_warmup_steps=16, always=0)
+        answers.append(pruner.prune(study, study.trials[-1]))
+    assert answers == [True, False]
+
+
+def test_the_network_that_has_seen_other_trainings_prunes_from_the_second_trial_on() -> None:
+    pruner = CurvePruner(model="pfn", n_startup_trials=0, always=0)
+    study = falling(pruner, range(1, 51), every=5, n_trials=12)
+    early = [trial.state for trial in study.trials[1:6]]
+    assert study.trials[0].state == TrialState.COMPLETE
+    assert TrialState.PRUNED in early
+    everything = falling(NopPruner(), range(1, 51), n_trials=12)
+    assert study.best_value == everything.best_value
 
 
 @pytest.mark.parametrize(
@@ -121,6 +246,7 @@ def test_trials_become_curves(pruned: optuna.Study) -> None:
     [
         ({"delta": 0.0}, "delta 0.0 must be"),
         ({"n_startup_trials": 3}, "n_startup_trials 3 at least 4"),
+        ({"model": "pfn", "n_startup_trials": -1}, "n_startup_trials -1 at least 0"),
         ({"always": 1.5}, "always 1.5 must be"),
         ({"model": "nothing"}, "unknown model 'nothing'"),
     ],

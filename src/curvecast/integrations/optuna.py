@@ -2,8 +2,8 @@
 
     study = optuna.create_study(direction="minimize", pruner=CurvePruner())
 
-It learns from the study's own completed trials: their reported values are training curves, their
-objective values are what is predicted. Needs optuna >= 5.
+It learns from the study's own trials: their reported values are training curves, the objective
+values of completed ones are what is predicted. Needs optuna >= 5.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.fidelity import online_epochs
+from curvecast.fidelity import nearest, online_epochs
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record
@@ -30,39 +30,47 @@ __all__ = ["CurvePruner"]
 
 # At about how many steps it decides about a trial.
 _N_DECISIONS = 8
-# The predictor is fitted again when the number of completed trials has grown by this factor.
+# The predictor is fitted again when the number of ended trials has grown by this factor.
 _GROWTH = 1.3
+# Trials that report at many different steps share so many of them.
+_MOST_STEPS = 200
+# System attributes of a trial: the decision step, P(ends worse than the best), and why it ends.
+_STEP, _PROBABILITY, _REASON = (f"curvecast:{name}" for name in ("step", "probability", "reason"))
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A rule fitted on the first `n_trials` completed trials.
+    """A rule fitted on `n_ended` trials, its decision epochs `at`, and `like`, without runs.
 
-    `at` holds its decision epochs, `like` the columns and epochs of a trial's curve.
+    Epochs are steps + `shift`.
     """
 
-    n_trials: int
+    n_ended: int
     rule: Predicted
     at: np.ndarray
     like: CurveSet
+    shift: int
 
 
 class CurvePruner(BasePruner):
     """Prune a trial when it is improbable that it ends better than the best one.
 
-    The rule is `Predicted`, with a predictor that is fitted again as trials complete. Every
-    completed trial should report its value after each epoch, the last one at the same step; the
-    objective's return value counts as the value at that step. A trial whose last value is not
-    finite is pruned at once.
+    The rule is `Predicted`, with a predictor that is fitted again as trials end. Trials report
+    values at any steps and ask at any of them; a decision is taken at the newest decision step
+    that was passed. The objective's return value counts as the value at the last step. A trial
+    whose last value is not finite is pruned at once. What was decided is in the system attributes
+    `curvecast:step`, `curvecast:probability` (of ending worse) and `curvecast:reason` of the trial.
 
     Parameters
     ----------
-    model : name of the predictor. The default is made for few runs and fits in about a second.
+    model : name of the predictor. The default is made for few runs and fits in about a second;
+        `pfn` needs no completed trial to learn from, and learns from pruned trials too.
     delta : share of the trials that would be the best that is to survive; 1 never prunes.
-    n_startup_trials : nothing is pruned before so many trials have completed.
+    n_startup_trials : nothing is pruned before so many trials have completed; at least 4 for a
+        model that learns from them alone. One is needed in any case, to be compared with.
     n_warmup_steps : nothing is pruned while a trial has reported fewer values.
-    always : share of the trials that is never pruned. The predictor learns from completed
-        trials alone, which soon are the good ones; from these it learns about the others.
+    always : share of the trials that is never pruned, from which most predictors learn what bad
+        trials become.
     seed : of the predictor and of the choice of these trials.
     options : of the predictor.
 
@@ -82,115 +90,160 @@ class CurvePruner(BasePruner):
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        if not 0 < delta <= 1 or n_startup_trials < 4 or n_warmup_steps < 1:
+        fewest = 4 if make_predictor(model, seed=seed, **(options or {})).needs_training else 0
+        if not 0 < delta <= 1 or n_startup_trials < fewest or n_warmup_steps < 1:
             raise DataError(
-                f"delta {delta} must be in (0, 1], n_startup_trials {n_startup_trials} at least 4 "
-                f"and n_warmup_steps {n_warmup_steps} at least 1"
+                f"delta {delta} must be in (0, 1], n_startup_trials {n_startup_trials} at least "
+                f"{fewest} and n_warmup_steps {n_warmup_steps} at least 1"
             )
         if not 0 <= always <= 1:
             raise DataError(f"always {always} must be in [0, 1]")
-        make_predictor(model, seed=seed, **(options or {}))
         self._model, self._delta, self._options = model, delta, dict(options or {})
         self._n_startup_trials, self._n_warmup_steps = n_startup_trials, n_warmup_steps
         self._always, self._seed = always, seed
-        self._fitted: dict[str, _Fitted] = {}
+        self._fitted: dict[tuple[Any, ...], _Fitted] = {}
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to end a trial now; Optuna asks through `trial.should_prune()`."""
-        values = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
+        trials = study.get_trials(deepcopy=False)
+        values = _values(trial, trials)
         if not values:
             return False
-        if not np.isfinite(values[-1]):
-            return True
+        step = max(values)
+        if not np.isfinite(values[step]):
+            return _note(study, trial, step, 1.0, "diverged")
         if len(values) < self._n_warmup_steps or self._is_spared(trial):
             return False
-        completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        completed = [done for done in completed if done.intermediate_values]
-        if len(completed) < self._n_startup_trials:
+        fitted = self._fit(study, trials)
+        if fitted is None or step + fitted.shift >= fitted.like.last_epoch:
             return False
-        fitted = self._fit(study, completed)
-        epochs = fitted.like.epochs
-        if len(values) >= len(epochs) or epochs[len(values) - 1] not in fitted.at:
+        epochs = fitted.at - fitted.shift
+        reached = fitted.at[(epochs >= min(values)) & (epochs <= step)]
+        if not len(reached):
             return False
-        finals = fitted.like.sign * np.array([done.value for done in completed])
-        bar = fitted.rule.bar(np.sort(finals[np.isfinite(finals)]).tolist())
-        names = [str(name) for name in fitted.like.configs if str(name).startswith("hp_")]
-        run = replace(
-            fitted.like,
-            configs=_configs([trial], names, [trial, *completed]),
-            values=np.array([[*values, *[np.nan] * (len(epochs) - len(values))]]),
-        )
-        return bool(fitted.rule.decide(Record(run), int(epochs[len(values) - 1]), bar).stop[0])
+        at = int(reached[-1])
+        if trial.system_attrs.get(_STEP) == at - fitted.shift:
+            return bool(trial.system_attrs[_REASON])
+        finals = np.sort([fitted.like.sign * done.value for done in _completed(trials)])
+        run = _with_runs(fitted.like, [trial], [values], fitted.shift)
+        decision = fitted.rule.decide(Record(run), at, fitted.rule.bar(finals.tolist()))
+        reason = str(decision.reason[0])
+        return _note(study, trial, at - fitted.shift, float(decision.probability[0]), reason)
 
     def _is_spared(self, trial: FrozenTrial) -> bool:
         """Whether a trial belongs to the share that is never pruned; the same at every step."""
         drawn = seed_from("always", self._seed, trial.number) / 2**32
         return drawn < self._always
 
-    def _fit(self, study: Study, completed: Sequence[FrozenTrial]) -> _Fitted:
-        """The rule for a study, fitted again when enough trials have completed since."""
-        known = self._fitted.get(study.study_name)
-        if known is not None and len(completed) < _GROWTH * known.n_trials:
+    def _fit(self, study: Study, trials: Sequence[FrozenTrial]) -> _Fitted | None:
+        """The rule for a study, fitted again when enough trials have ended since."""
+        n_completed = len(_completed(trials))
+        if n_completed < max(1, self._n_startup_trials):
+            return None
+        # Studies of one name differ in the time at which their first trial started.
+        study_key = study.study_name, trials[0].datetime_start
+        known, ended = self._fitted.get(study_key), _ended(trials)
+        if known is not None and len(ended) < _GROWTH * known.n_ended:
             return known
-        curves = curves_of(completed, study.direction, study.study_name)
+        curves, shift = curves_of(trials, study.direction, study.study_name)
         at = online_epochs(curves.epochs, _N_DECISIONS)
-        at = at[at >= self._n_warmup_steps]
+        at = at[at >= curves.epochs[min(self._n_warmup_steps, len(curves.epochs)) - 1]]
+        if not len(at):
+            return None
         predictor = make_predictor(self._model, seed=self._seed, **self._options)
-        numbers = len(completed), len(study.trials), curves.last_epoch
+        numbers = n_completed, len(trials), curves.last_epoch
         rule = Predicted.of(predictor.fit(curves, at.tolist()), *numbers, delta=self._delta)
-        fitted = _Fitted(len(completed), rule, at, curves.take([]))
-        self._fitted[study.study_name] = fitted
-        return fitted
+        self._fitted[study_key] = _Fitted(len(ended), rule, at, curves.take([]), shift)
+        return self._fitted[study_key]
 
 
-def curves_of(trials: Sequence[FrozenTrial], direction: StudyDirection, name: str) -> CurveSet:
-    """Completed trials as learning curves.
+def _note(study: Study, trial: FrozenTrial, step: int, probability: float, reason: str) -> bool:
+    """Store a decision with its trial; returns whether the trial ends."""
+    for name, value in ((_STEP, step), (_PROBABILITY, probability), (_REASON, reason)):
+        study._storage.set_trial_system_attr(trial._trial_id, name, value)
+    return bool(reason)
 
-    Parameters
-    ----------
-    trials : with intermediate values; the steps of the longest one are the epochs 1, 2, ... of
-        all. A trial's objective value stands at the last of them.
+
+def _completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials with a curve and a finite objective value."""
+    done = [t for t in trials if t.state == TrialState.COMPLETE and t.intermediate_values]
+    return [trial for trial in done if trial.value is not None and np.isfinite(trial.value)]
+
+
+def _ended(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Completed trials and those that were pruned on their way."""
+    pruned = [t for t in trials if t.state == TrialState.PRUNED and t.intermediate_values]
+    return sorted([*_completed(trials), *pruned], key=lambda trial: trial.number)
+
+
+def _values(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> dict[int, float]:
+    """Reported values by step, those before a resumption included."""
+    values = dict(trial.intermediate_values)
+    for number in reversed(trial.system_attrs.get("retry_history", []) if values else []):
+        first, before = min(values), trials[number].intermediate_values
+        values |= {step: value for step, value in before.items() if step < first}
+    return values
+
+
+def curves_of(
+    trials: Sequence[FrozenTrial], direction: StudyDirection, name: str
+) -> tuple[CurveSet, int]:
+    """The completed and pruned ones of all trials of a study as learning curves.
 
     Returns
     -------
-    CurveSet with a column `hp_*` per parameter, in log scale where it was drawn so.
+    CurveSet with a column `hp_*` per parameter, in log scale where it was drawn so; its epochs are
+    the steps of completed trials, plus 1 where these begin at 0; that shift is the second value.
+    A completed trial has its objective value after its last step, a pruned one NaN.
     """
-    longest = max(len(trial.intermediate_values) for trial in trials)
-    values = np.full((len(trials), longest), np.nan)
-    for row, trial in enumerate(trials):
-        steps = sorted(trial.intermediate_values)
-        values[row, : len(steps)] = [trial.intermediate_values[step] for step in steps]
-        values[row, -1] = np.nan if trial.value is None else trial.value
-    drawn = {n: d for trial in trials for n, d in trial.distributions.items()}
-    names = tuple(f"hp_{name}" for name in drawn)
-    return CurveSet(
-        configs=_configs(trials, names, trials),
-        values=values,
-        epochs=np.arange(1, longest + 1),
+    ended = _ended(trials)
+    steps = np.unique([step for trial in _completed(trials) for step in trial.intermediate_values])
+    if len(steps) > _MOST_STEPS:
+        steps = np.unique(nearest(steps, np.linspace(steps[0], steps[-1], _MOST_STEPS)))
+    shift = int(steps[0] == 0)
+    drawn = {n: d for trial in ended for n, d in trial.distributions.items()}
+    columns = {f"hp_{name}": pd.Series([], dtype=_dtype(d)) for name, d in drawn.items()}
+    like = CurveSet(
+        configs=pd.DataFrame({"id": [], "group": []} | columns),
+        values=np.empty((0, len(steps))),
+        epochs=steps + shift,
         metric="objective",
         direction="minimize" if direction == StudyDirection.MINIMIZE else "maximize",
         name=name,
         source="Optuna study",
         log_columns=tuple(f"hp_{n}" for n, d in drawn.items() if getattr(d, "log", False)),
     )
+    return _with_runs(like, ended, [_values(trial, trials) for trial in ended], shift), shift
 
 
-def _configs(
-    trials: Sequence[FrozenTrial], names: Sequence[str], known: Sequence[FrozenTrial]
-) -> pd.DataFrame:
-    """Trials as `CurveSet.configs`, a column per name; what a trial did not draw is missing.
+def _dtype(distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return pd.CategoricalDtype([str(choice) for choice in distribution.choices])
+    return np.float64
 
-    Distributions are those of the trials in `known`.
+
+def _with_runs(
+    like: CurveSet,
+    trials: Sequence[FrozenTrial],
+    values: Sequence[Mapping[int, float]],
+    shift: int,
+) -> CurveSet:
+    """Trials with their reported values by step as runs with the columns and epochs of `like`.
+
+    Between two reports the values lie on a line, before the first and after the last one they are
+    missing; so is what a trial did not draw.
     """
-    drawn = {f"hp_{n}": d for trial in known for n, d in trial.distributions.items()}
     columns: dict[str, Any] = {"id": [str(t.number) for t in trials], "group": range(len(trials))}
-    for name in names:
-        values = [trial.params.get(name.removeprefix("hp_")) for trial in trials]
-        distribution = drawn[name]
-        if isinstance(distribution, CategoricalDistribution):
-            choices = [str(choice) for choice in distribution.choices]
-            texts = [None if value is None else str(value) for value in values]
-            columns[name] = pd.Categorical(texts, categories=choices)
-        else:
-            columns[name] = np.array(values, dtype=np.float64)
-    return pd.DataFrame(columns)
+    for column, dtype in like.configs.drop(columns=["id", "group"]).dtypes.items():
+        name = str(column).removeprefix("hp_")
+        kind = str if isinstance(dtype, pd.CategoricalDtype) else float
+        drawn = [kind(t.params[name]) if name in t.params else None for t in trials]
+        columns[str(column)] = pd.Series(drawn, dtype=dtype)
+    rows = np.full((len(trials), len(like.epochs)), np.nan)
+    asked = like.epochs - shift
+    for row, trial, reported in zip(rows, trials, values, strict=True):
+        steps = sorted(reported)
+        row[:] = np.interp(asked, steps, [reported[s] for s in steps], left=np.nan, right=np.nan)
+        if trial.state == TrialState.COMPLETE:
+            row[asked > steps[-1]] = row[-1] = trial.value
+    return replace(like, configs=pd.DataFrame(columns), values=rows)
