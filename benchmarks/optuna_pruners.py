@@ -1,6 +1,6 @@
 """CurvePruner against Optuna's pruners: the front of epochs used and regret.
 
-    PYTHONPATH=src python benchmarks/optuna_pruners.py [--seeds 10] [--trials 100] [--every 1] [PARQUET ...]
+    PYTHONPATH=src python benchmarks/optuna_pruners.py [--seeds 10] [--trials 100] [PARQUET ...]
 
 A trial replays a recorded run, so that all pruners see the same runs in the same order and what a
 pruned run would have become is known. A trial reports every epoch and asks at `every` so many.
@@ -99,15 +99,20 @@ def run(curves: CurveSet, pruner: BasePruner, order: np.ndarray, every: int) -> 
     }
 
 
-def measure(files: list[Path], seeds: int, trials: int, every: int) -> pd.DataFrame:
+def measure(options: argparse.Namespace) -> pd.DataFrame:
     """A row per data set, pruner and seed."""
     rows: list[dict[str, Any]] = []
-    for file in files:
+    for file in options.files:
         curves = CurveSet.from_parquet(file)
-        for seed in range(seeds):
+        for seed in range(options.seeds):
             order = np.random.default_rng(seed_from(curves.name, seed)).permutation(len(curves))
-            for name, make in PRUNERS.items():
-                outcome = run(curves, make(curves.last_epoch, seed), order[:trials], every)
+            for name in options.pruners:
+                outcome = run(
+                    curves,
+                    PRUNERS[name](curves.last_epoch, seed),
+                    order[: options.trials],
+                    options.every,
+                )
                 rows.append({"dataset": curves.name, "pruner": name, "seed": seed, **outcome})
     return pd.DataFrame(rows)
 
@@ -157,10 +162,11 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path, default=EMBEDDED, help="of CurveSets")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--pruners", nargs="+", default=list(PRUNERS), help="some of them")
     parser.add_argument("--every", type=int, default=1, help="a trial asks at every so many epochs")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    rows = measure(options.files, options.seeds, options.trials, options.every)
+    rows = measure(options)
     print(front(rows), table(rows), sep="\n\n")
 
 

@@ -31,7 +31,6 @@ from curvecast.protocol import seed_from
 from curvecast.report.tables import speedups as tables
 from curvecast.stopping import replay
 from curvecast.stopping.accounting import Record, ordering
-from curvecast.stopping.calibration import ENOUGH
 from curvecast.stopping.frames import Rows
 from curvecast.stopping.hyperband import DEFAULT_PREDICTOR
 from curvecast.stopping.rules.predicted import Predicted
@@ -127,15 +126,14 @@ def measure(curves: CurveSet, args: argparse.Namespace) -> pd.DataFrame:
 def measure_rule(curves: CurveSet, args: argparse.Namespace) -> pd.DataFrame:
     """The rule of `curvecast stop` after `--n-full` full runs, with the predictor `--model`."""
     record, at = Record.of(curves), online_epochs(curves.epochs, 8)
-    rows = Rows(record)
+    rows, calibrated = Rows(record), make_predictor(args.model).calibrated
     for repeat in range(args.orderings):
         order = ordering(curves, repeat)
         forecasts, _ = forecast(curves, args.model, repeat, at, args.n_full)
         best_possible = oracle_speedup(record, order, at, args.n_full)
-        trained = make_predictor(args.model).needs_training
-        n = args.n_full if trained else max(args.n_full, ENOUGH)
         for delta in args.deltas or (0.9,):
-            rule = Predicted(forecasts.known, n, len(curves), curves.last_epoch, delta)
+            facts = args.n_full, len(curves), curves.last_epoch, delta, calibrated
+            rule = Predicted(forecasts.known, *facts)
             replayed = walk(record, order, at, rule, n_full=args.n_full)
             keys = (args.model, rule.setting, delta)
             rows.add(keys, repeat, replayed, best_possible, shown=True)

@@ -181,8 +181,8 @@ def halving_epochs(epochs: np.ndarray, first: int, eta: int) -> np.ndarray:
     ends = [first]
     while ends[-1] * eta < epochs[-1]:
         ends.append(ends[-1] * eta)
-    ends = np.unique(nearest(trained(epochs), ends))
-    return ends[ends < epochs[-1]]
+    rung = np.unique(nearest(trained(epochs), ends))
+    return rung[rung < epochs[-1]]
 
 
 def evaluation_epochs(trained: int, rung: int, n: int, min_saving: int) -> list[int]:
@@ -192,8 +192,8 @@ def evaluation_epochs(trained: int, rung: int, n: int, min_saving: int) -> list[
     before `trained` is decided there, before anything new is trained.
     """
     last = rung - min_saving
-    spaced = np.geomspace(1, last, n).round().astype(np.int64) if last >= 1 else []
-    wanted = np.unique(np.maximum([0, *spaced], trained))
+    spaced = np.geomspace(1, last, n).round() if last >= 1 else np.zeros(0)
+    wanted = np.unique(np.maximum([0, *spaced], trained)).astype(np.int64)
     return wanted[wanted <= last].tolist()
 
 

@@ -58,6 +58,19 @@ def test_oracle_is_an_upper_bound_and_the_rule_saves(make_curves, promising_firs
     assert [r.epochs for r in runs[:7]] == [r.epochs for r in vanilla[:7]]
 
 
+def test_rungs_have_forecasts_from_the_first_bracket_on(make_curves):
+    curves = make_curves(40, 9, noise=0.01, seed=4)
+    forecaster = RungForecaster(curves, "pfn", 3, 0)
+    vanilla = replay_hyperband(curves, 0, plan_to(9), 2)
+    for again in (False, True):
+        setting = HyperbandSetting(delta=0.8, kappa=0.0, n_start=0, again=again)
+        assert setting.name == "top1 from 0" + " again" * again
+        runs = replay_hyperband(curves, 0, plan_to(9), 2, setting, forecaster)
+        assert runs[0].epochs < vanilla[0].epochs
+        # rungs that end at 3 and at 9 epochs; those without a run at their end share their fits
+        assert (forecaster.fits > 2) if again else (forecaster.fits == 2)
+
+
 def test_minimised_metric_is_searched_like_its_negated_copy(make_curves):
     up = make_curves(150, 9, noise=0.02, seed=4)
     setting = HyperbandSetting(delta=0.8, kappa=0.5, promising_first=True)

@@ -81,11 +81,31 @@ def test_only_completed_runs_are_learnt_from(make_curves):
     np.testing.assert_array_equal(first.ended, second.ended)
 
 
+def test_with_other_trainings_seen_no_full_run_has_to_be_first(make_curves):
+    """The first run sets the value to beat; stopped runs inform, but not by their ends."""
+    curves = make_curves(60, noise=0.01, seed=3)
+    setting = OnlineSetting(n_full=0, model="pfn")
+    replay, cost = replay_online(curves, 0, AT, setting)
+    account = outcome(Record.of(curves), replay)
+    assert (account.regret, cost.fits) == (0.0, 7)
+    assert account.speedup > 1.1
+    assert replay.finished[replay.order[0]]
+    assert (~replay.finished[replay.order[1:20]]).any()
+    for run in np.flatnonzero(~replay.finished):
+        curves.values[run, replay.ended[run] + 1 :] += 5.0
+    changed, _ = replay_online(curves, 0, AT, setting)
+    np.testing.assert_array_equal(changed.ended, replay.ended)
+
+
 def test_options_and_sizes_are_checked(make_curves):
     with pytest.raises(DataError, match="too few for 20"):
         replay_online(make_curves(20), 0, AT, OnlineSetting(n_full=20))
     with pytest.raises(DataError, match="out of range"):
         OnlineSetting(delta=0.0)
+    with pytest.raises(DataError, match="out of range"):
+        OnlineSetting(n_full=0)
+    with pytest.raises(DataError, match="is not gain_gp or pfn"):
+        OnlineSetting(model="ridge")
 
 
 def test_bounds_are_wider_with_few_runs_at_the_start_and_after_many():

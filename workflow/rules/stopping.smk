@@ -15,7 +15,10 @@ STOPPING = {
     ),
     "online": (
         "online search on {wildcards.dataset}",
-        ["curvecast.stopping.online"],
+        [
+            "curvecast.stopping.online",
+            *["curvecast.predictors.pfn"] * plan.config.stopping.online.prior,
+        ],
         [*TRACES, "timings.csv"],
     ),
     "rules": (

@@ -117,16 +117,16 @@ class CurvePruner(BasePruner):
         fitted = self._fit(study, trials)
         if fitted is None or step + fitted.shift >= fitted.like.last_epoch:
             return False
-        epochs = fitted.at - fitted.shift
-        reached = fitted.at[(epochs >= min(values)) & (epochs <= step)]
+        run = Record(_with_runs(fitted.like, [trial], [values], fitted.shift))
+        seen = np.isfinite(run.gain[0, run.columns(fitted.at)])
+        reached = fitted.at[seen & (fitted.at <= step + fitted.shift)]
         if not len(reached):
             return False
         at = int(reached[-1])
         if trial.system_attrs.get(_STEP) == at - fitted.shift:
             return bool(trial.system_attrs[_REASON])
-        finals = np.sort([fitted.like.sign * done.value for done in _completed(trials)])
-        run = _with_runs(fitted.like, [trial], [values], fitted.shift)
-        decision = fitted.rule.decide(Record(run), at, fitted.rule.bar(finals.tolist()))
+        finals = np.sort(fitted.like.sign * np.array([t.value for t in _completed(trials)]))
+        decision = fitted.rule.decide(run, at, fitted.rule.bar(finals.tolist()))
         reason = str(decision.reason[0])
         return _note(study, trial, at - fitted.shift, float(decision.probability[0]), reason)
 

@@ -40,8 +40,10 @@ class HyperbandSetting:
     delta : stop when P(value at the rung's end is below the k-th best) reaches it; 1 never stops.
     kappa : k = max(1, kappa * number of runs that are promoted); 0 stands for k = 1.
     offset : the k-th best is lowered by it, in the unit of the curve.
+    n_start : a rung has forecasts once so many runs have reached its end, by a predictor that
+        learns from them; 0 with `pfn`, which needs none: from the first bracket on.
     again : train a rung's predictor again whenever its runs have doubled, instead of using the
-        one of the first 100 runs throughout.
+        one of the first `n_start` runs throughout.
     promising_first : give every run of a rung the epochs up to its first decision epoch, then
         train them to the rung's end in the order of their forecasts there, so that the k best are
         known early.
@@ -50,11 +52,12 @@ class HyperbandSetting:
     delta: float = 0.95
     kappa: float = 1.0
     offset: float = 0.0
+    n_start: int = N_START
     again: bool = False
     promising_first: bool = False
 
     def __post_init__(self) -> None:
-        if not (0 < self.delta <= 1 and 0 <= self.kappa <= 1 and self.offset >= 0):
+        if not (0 < self.delta <= 1 and 0 <= self.kappa <= 1) or min(self.offset, self.n_start) < 0:
             raise DataError(f"an option is out of range in {self}")
 
     @property
@@ -62,6 +65,7 @@ class HyperbandSetting:
         """What differs from the defaults, without Delta."""
         top = f"kappa={self.kappa:g}" if self.kappa else "top1"
         offset = f" offset={self.offset:g}" if self.offset else ""
+        offset += f" from {self.n_start}" * (self.n_start != N_START)
         flags = [" again"] * self.again + [" promising first"] * self.promising_first
         return f"{top}{offset}{''.join(flags)}"
 
@@ -89,8 +93,7 @@ def search_hyperband(
     have predictors. `settings` are options of `HyperbandSetting`; the fixed one is replayed too.
     """
     plan = brackets(curves.epochs, eta, budget)
-    budget = plan[0][-1].epochs
-    unit = _unit_at(curves, budget)
+    unit = _unit_at(curves, budget := plan[0][-1].epochs)
     grid = [HyperbandSetting(**{**s, "delta": delta}) for s in settings for delta in deltas]
     grid = list(dict.fromkeys([*grid, DEFAULT_HYPERBAND]))
     rows, timings = [], []
@@ -295,14 +298,14 @@ class _Hyperbands:
 
     def _stage(self, rung_end: int) -> _Stage | None:
         """The rung's forecasts once enough runs have reached its end."""
-        reached = self._reached.get(rung_end, [])
-        if self._forecaster is None or rung_end == self._lowest or len(reached) < N_START:
+        reached, setting = self._reached.get(rung_end, []), self._setting
+        if self._forecaster is None or rung_end == self._lowest or len(reached) < setting.n_start:
             return None
-        stage, again = self._stages.get(rung_end), self._setting.again
-        if stage is None or (again and len(reached) >= 2 * stage.n_train):
-            n = len(reached) if again else N_START
-            forecasts = self._forecaster(rung_end, np.unique(reached[:n]))
+        stage = self._stages.get(rung_end)
+        if stage is None or (setting.again and len(reached) >= max(1, 2 * stage.n_train)):
+            n = len(reached) if setting.again else setting.n_start
+            forecasts = self._forecaster(rung_end, np.unique(np.array(reached[:n], dtype=int)))
             at = self._forecaster.epochs_before(rung_end)
-            mean, bound = forecasts.mean(at), forecasts.bound(at, self._setting.delta)
+            mean, bound = forecasts.mean(at), forecasts.bound(at, setting.delta)
             stage = self._stages[rung_end] = _Stage(n, self._record.columns(at), mean, bound)
         return stage

@@ -67,9 +67,9 @@ class RungForecaster:
         model = fitted(train)
         left_out = [model.predict_left_out(tau) for tau in at]
         folds: list[tuple[np.ndarray, Predictor]] = []
-        if None in left_out:
+        if None in left_out and len(train):
             fold = grouped_folds(target.groups[train], _FOLDS, self._seed)
-            folds = [(train[fold == f], fitted(train[fold != f])) for f in range(_FOLDS)]
+            folds = [(train[fold == f], fitted(train[fold != f])) for f in np.unique(fold)]
         parts = {}
         for tau, own in zip(at, left_out, strict=True):
             alive = others[self._end[others] > tau]

@@ -46,7 +46,7 @@ def search_sequential(
     settings: Sequence[Mapping[str, Any]] = ({},),
     every_epoch_up_to: int = 60,
 ) -> Frames:
-    """Baker's protocol with one predictor, `options` being those of `make_predictor`.
+    """Baker's protocol with one predictor; DataError for not more than `n_full` runs.
 
     Parameters
     ----------
@@ -54,8 +54,6 @@ def search_sequential(
     deltas, settings : the grid of rules; settings are `offset` and `top_n` of `Baker`. The
         first one is drawn, at the Delta nearest to 0.95.
     every_epoch_up_to : curves up to this length have decisions at every epoch, longer ones at 12.
-
-    Raises DataError for not more than `n_full` runs, an unknown model or option.
     """
     record, at = _searched(curves, n_full), sequential_epochs(curves.epochs, every_epoch_up_to)
     rows, pairs, timings = Rows(record), [], []

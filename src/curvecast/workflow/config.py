@@ -165,6 +165,7 @@ class RungSetting(Strict):
 
     kappa: float = Field(ge=0, le=1)
     offset: float = Field(0.0, ge=0)
+    n_start: int = Field(100, ge=0)
     again: bool = False
     promising_first: bool = False
 
@@ -176,6 +177,7 @@ class Online(Strict):
     deltas: Annotated[list[Fraction], AfterValidator(_unique)] = Field(
         description="Further Delta beside that of the fixed setting."
     )
+    prior: bool = Field(False, description="Also with pfn, without a full run first.")
 
 
 class Hyperband(Strict):

@@ -385,7 +385,8 @@ class Plan:
     def _search_plan(self, search: str, section: StoppingKeys) -> dict[str, Any]:
         """What concerns one search, and nothing else."""
         if search == "online":
-            return {"orderings": section.orderings, "deltas": section.online.deltas}
+            prior = {"prior": True} if section.online.prior else {}
+            return {"orderings": section.orderings, "deltas": section.online.deltas, **prior}
         if search == "hyperband":
             return section.hyperband.model_dump(exclude={"predictors"}, exclude_unset=True)
         other = {"predictors", "online", "hyperband"}

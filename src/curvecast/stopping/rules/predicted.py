@@ -156,10 +156,17 @@ class Predicted(Predicting):
             raise DataError(f"delta {self.delta} must be in (0, 1]")
 
     @classmethod
-    def of(cls, predictor: Predictor, *facts: int, delta: float = 0.9) -> Self:
-        """From a predictor that is fitted for the decision epochs, and the three numbers above."""
+    def of(
+        cls,
+        predictor: Predictor,
+        n_finished: int,
+        n_started: int,
+        last_epoch: int,
+        delta: float = 0.9,
+    ) -> Self:
+        """From a predictor that is fitted for the decision epochs."""
         ask = partial(Forecasts.under_way, predictor)
-        return cls(ask, *facts, delta=delta, calibrated=predictor.calibrated)
+        return cls(ask, n_finished, n_started, last_epoch, delta, predictor.calibrated)
 
     def levels(self, at: np.ndarray) -> np.ndarray:
         if self.calibrated:
