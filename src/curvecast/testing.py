@@ -194,7 +194,7 @@ def _gaps(subject: _Subject) -> Iterator[str]:
         p = subject.fitted.predict(replace(subject.test, values=values), TAU)
         error, covered = np.abs(p.mean - y).mean(), _coverage(p, y)
         # the first epoch tells what no other one does
-        factor, least = (1.5, 0.6) if 0 in missing else (1.3, 0.7)
+        factor, least = (2.5, 0.6) if 0 in missing else (1.3, 0.7)
         if error > factor * usual[0] or covered < min(least, usual[1] - 0.1):
             yield (
                 f"without epochs {[e + 1 for e in missing]} the mean error is {error:.3g} instead "

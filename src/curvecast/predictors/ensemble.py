@@ -6,7 +6,8 @@ range, a gain follows the curve there, and a gain over the best value so far fol
 jumps. Which of them is right cannot be learnt from a hundred runs that hold few such curves. So
 every form has a fixed share of the weight, within a form members are weighted by their errors on
 runs they did not see (far from sharply), and at every run the combination is a weighted *trimmed*
-mean: a member that runs away there is outvoted, nothing is clipped.
+mean: a member that runs away there is outvoted, nothing is clipped. `pfn`, which has seen other
+trainings, joins this library by its errors on unseen runs, and is alone while few are finished.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from curvecast.predictors.distributions import ResidualPrediction
 MODELS = {
     "ensemble": {
         "class": "Ensemble",
-        "label": "Trimmed weighted mean of regressors and target forms; "
+        "label": "Trimmed weighted mean of regressors and target forms, with pfn; "
         "intervals from runs not fitted on.",
         "cite": "Wolpert (1992); Vovk (2015)",
         "order": 160,
