@@ -26,6 +26,7 @@ test: $(READY)
 
 embedded: $(READY)  ## trains the embedded collections again; copy them to resources/embedded by hand
 	PYTHONPATH=src $(BIN)/python -m curvecast.training.embedded --out results/make_embedded --workers $(CORES)
+	PYTHONPATH=src $(BIN)/python -m curvecast.training.digits_layers --out results/make_embedded --workers $(CORES)
 
 CORPUS ?= results/corpus
 prior: $(READY)  ## trains the weights of pfn on a corpus; docs/prior.md says how they are shipped

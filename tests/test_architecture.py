@@ -19,7 +19,7 @@ MODULES = {
 }
 # The room of a module is its folder below curvecast, or the module itself at the top. A room may
 # import those in its own entry and itself, nothing else.
-GROUND = {"validation", "files"}
+GROUND = {"validation", "files", "layers"}
 CURVES = GROUND | {"curves"}
 INPUTS = CURVES | {"features", "protocol", "fidelity"}
 PREDICTORS = INPUTS | {"predictors", "code_digest"}
@@ -27,6 +27,7 @@ ASKED = PREDICTORS | {"stopping", "data", "saved"}
 ALLOWED = {
     "validation": {"files"},
     "files": set(),
+    "layers": set(),
     "curves": GROUND,
     "features": CURVES,
     "protocol": CURVES,

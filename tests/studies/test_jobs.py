@@ -72,7 +72,11 @@ def test_replays_of_several_optimisers_make_the_comparison(make_curves: Make) ->
     )
     ended = {**RECORDED, "seeds": 1, "stopping": {"predictor": "last_value", "Delta": 0.9}}
     made = jobs.run_job("tab", ended, "bohb", curves=curves)
-    assert set(made["evaluations"]["optimizer"]) == set(made["regret"]["optimizer"]) == {"f-bohb"}
+    assert (
+        set(made["evaluations"]["optimizer"])
+        == set(made["regret"]["optimizer"])
+        == {"f-bohb:last_value"}
+    )
 
 
 class Shift:

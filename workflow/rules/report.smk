@@ -121,6 +121,19 @@ TABLES = [
         when=studies.of("training"),
     ),
     Summary(
+        "metaqnn",
+        "table of searches over layers",
+        tables_of("metaqnn"),
+        lambda wildcards: {
+            "evaluations": [
+                file
+                for study in studies.of_layers()
+                for file in studies.files("evaluations", study=study)
+            ]
+        },
+        when=studies.of_layers(),
+    ),
+    Summary(
         "networks",
         "table of trained networks",
         {**tables_of("networks"), "network_timings": csv_and_md("network_timings")},
@@ -248,6 +261,13 @@ FIGURES = [
         figures_of("studies/{study}/{name}", "regret"),
         lambda wildcards: {"regret": studies.files("regret", study=wildcards.study)},
         {"study": studies.of("recorded")},
+    ),
+    Summary(
+        "layer_search",
+        "search over layers in study {wildcards.study}",
+        figures_of("studies/{study}/{name}", "course", "learned"),
+        lambda wildcards: {"evaluations": studies.files("evaluations", study=wildcards.study)},
+        {"study": [n for n in studies.of_layers() if "metaqnn" in studies.study(n).optimizers]},
     ),
     Summary(
         "network",

@@ -118,6 +118,17 @@ class EarlyEnd:
         return RungRule(needed, rung, bar + self.offset, n_fit, fitted)
 
 
+def label_of(optimizer: str, early: EarlyEnd | None) -> str:
+    """Name of a search in tables: `f-bohb` is BOHB with a stopping rule (after f-Hyperband).
+
+    Another predictor than the default one stands behind it: `f-bohb:nusvr_rbf`.
+    """
+    if early is None:
+        return optimizer
+    other = early.predictor != EarlyEnd.predictor
+    return f"f-{optimizer}" + (f":{early.predictor}" if other else "")
+
+
 @dataclass(frozen=True)
 class RungRule:
     """Decides about one run on its way to the end of a rung.

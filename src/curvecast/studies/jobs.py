@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ConfigSpace
 import numpy as np
 import pandas as pd
 
@@ -15,7 +16,7 @@ from curvecast.curves import CurveSet, DataError, concat, group_equal_rows
 from curvecast.protocol import seed_from
 from curvecast.studies import summary
 from curvecast.studies.definitions import early_of, objective_of, settings_of, study_of
-from curvecast.studies.early import EarlyEnd
+from curvecast.studies.early import EarlyEnd, label_of
 from curvecast.studies.objectives.prediction import Prediction
 from curvecast.studies.objectives.recorded import Recorded
 from curvecast.studies.scheduler import run
@@ -45,12 +46,12 @@ def run_job(
         # The collection's name is the study column.
         settings = settings.model_copy(update={"name": curves.name})
         seeds = range(study_of(name, definition).seeds)
-        frame = replay(curves, settings, seeds, early_of(definition))
+        frame = replay(curves, settings, seeds, early_of(definition), objective.space)
         # Without `total_budget` every seed has its own end; the earliest one counts.
         total = settings.total_budget or frame.groupby("seed")["cost"].sum().min()
         return {"evaluations": frame, "regret": summary.regrets(frame, curves, float(total))}
     evaluations = run(settings, objective, folder)
-    label = _label(optimizer, early_of(definition))
+    label = label_of(optimizer, early_of(definition))
     frame = summary.evaluations_frame(evaluations, name, label, settings.seed)
     made: dict[str, pd.DataFrame | CurveSet] = {"evaluations": frame}
     trained = objective.collect(evaluations)
@@ -62,26 +63,25 @@ def run_job(
 
 
 def replay(
-    curves: CurveSet, settings: Settings, seeds: Iterable[int], early: EarlyEnd | None = None
+    curves: CurveSet,
+    settings: Settings,
+    seeds: Iterable[int],
+    early: EarlyEnd | None = None,
+    space: ConfigSpace.ConfigurationSpace | None = None,
 ) -> pd.DataFrame:
     """Run a study on recorded curves once per seed; `summary.evaluations_frame` of them all.
 
     `settings.seed` comes from the name of the data set and each seed, so that no two data sets
     share their luck; `settings.workers` is 0.
     """
-    objective = Recorded(curves, early=early)
+    objective = Recorded(curves, space, early)
     frames = []
     for seed in seeds:
         own = seed_from(settings.name, seed)
         one = settings.model_copy(update={"seed": own, "workers": 0})
-        label = _label(settings.optimizer, early)
+        label = label_of(settings.optimizer, early)
         frames.append(summary.evaluations_frame(run(one, objective), settings.name, label, seed))
     return pd.concat(frames, ignore_index=True)
-
-
-def _label(optimizer: str, early: EarlyEnd | None) -> str:
-    """Name of a search in tables: `f-bohb` is BOHB with a stopping rule (after f-Hyperband)."""
-    return optimizer if early is None else f"f-{optimizer}"
 
 
 def gather_curves(sets: Sequence[CurveSet]) -> CurveSet:

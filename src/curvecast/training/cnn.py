@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import nn
 
+from curvecast import layers
+
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
@@ -49,11 +51,17 @@ class Network(nn.Sequential):
         module = nn.Conv2d(self.shape[0], channels, kernel, stride, padding)
         self._weighted(module, self.shape[0] * kernel**2, (channels, *sides))
 
-    def max_pool(self, kernel: int) -> None:
-        """Maxima of squares of so many pixels."""
-        sides = self._sides("max_pool", kernel, kernel, 0)
-        self.append(nn.MaxPool2d(kernel, kernel))
+    def max_pool(self, kernel: int, stride: int | None = None) -> None:
+        """Maxima of squares of so many pixels, side by side or at a stride."""
+        sides = self._sides("max_pool", kernel, stride or kernel, 0)
+        self.append(nn.MaxPool2d(kernel, stride))
         self.shape = (self.shape[0], *sides)
+
+    def average_pool(self) -> None:
+        """The mean over all pixels of each channel, as units."""
+        self.append(nn.AdaptiveAvgPool2d(1))
+        self.append(nn.Flatten())
+        self.shape = self.shape[:1]
 
     def flatten(self) -> None:
         """All pixels of all channels side by side."""
@@ -154,4 +162,32 @@ def usps(config: Mapping[str, Any], n_classes: int, image: tuple[int, int]) -> N
     return network
 
 
-NETWORKS = {"kuzushiji": kuzushiji, "usps": usps}
+def listed(config: Mapping[str, Any], n_classes: int, image: tuple[int, int]) -> Network:
+    """The network of a configuration of `spaces.layers`, with the dropout layers of MetaQNN.
+
+    Convolutions have same padding, and ReLU follows them and the fully connected layers.
+    """
+    network, listing = Network(image), layers.of_config(config)
+    pooled = ("GAP", listing[-1][1]) in listing
+    for kind, arguments in layers.with_dropout(listing):
+        if kind in ("FC", "SM") and len(network.shape) == 3:
+            network.flatten()
+        if kind == "C":
+            network.convolution(*arguments, padding=arguments[1] // 2)
+        elif kind == "P":
+            network.max_pool(*arguments)
+        elif kind == "D":
+            network.dropout(arguments[0] / (2 * arguments[1]))
+        elif kind == "GAP":
+            network.convolution(n_classes, 1)
+            network.average_pool()
+        elif kind == "FC":
+            network.dense(arguments[0])
+        elif not pooled:
+            network.dense(n_classes)
+        if kind in ("C", "FC"):
+            network.activation("relu")
+    return network
+
+
+NETWORKS = {"kuzushiji": kuzushiji, "usps": usps, "layers": listed}

@@ -31,7 +31,7 @@ _EVALUATED_AT_ONCE = 1000
 _PROBE = 1000
 LOSSES = ("cross_entropy", "mse")
 OPTIMIZERS = ("sgd", "adam", "adadelta")
-SCHEDULES = ("constant", "cosine", "step")
+SCHEDULES = ("constant", "cosine", "step", "quarters")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Recipe:
     ----------
     n_epochs : length of a complete training, over which the schedule runs.
     schedule : of the learning rate: constant, cosine (to 0, per step; Loshchilov and Hutter
-        2017), or step (a tenth after one half and again after three quarters of the training).
+        2017), step (a tenth after one half and again after three quarters of the training), or
+        quarters (a fifth after every quarter, as MetaQNN does).
     loss : cross-entropy, or the mean squared error between softmax and one-hot labels.
     shift : every image is moved by up to so many pixels in both directions, anew in each epoch.
     weighted : every class counts the same in the loss, whatever its number of images.
@@ -67,6 +68,8 @@ def rate_at(recipe: Recipe, progress: float) -> float:
     """Learning rate after this share of the complete training."""
     if recipe.schedule == "cosine":
         return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    if recipe.schedule == "quarters":
+        return recipe.learning_rate * 0.2 ** min(math.floor(4 * progress), 3)
     if recipe.schedule == "step":
         return recipe.learning_rate * 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
     return recipe.learning_rate

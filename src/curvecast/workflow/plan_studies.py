@@ -19,6 +19,7 @@ from curvecast.predictors import module_of
 from curvecast.predictors import registry as models
 from curvecast.studies import samplers
 from curvecast.studies.definitions import TASKS, early_of, settings_of
+from curvecast.studies.early import label_of
 from curvecast.workflow.config import Config
 
 Definition = dict[str, Any]
@@ -125,7 +126,7 @@ class Studies:
         for name in self.config.studies:
             study, definition = self.study(name), self.definition(name)
             settings_of(name, definition)
-            ended = "f-" if early_of(definition) else ""
+            early = early_of(definition)
             if study.objective == "prediction":
                 module_of(study.model)
                 if study.dataset not in datasets.expand(self.config.datasets, self.registry):
@@ -133,7 +134,7 @@ class Studies:
                         f"study {name!r} tunes on {study.dataset!r}, which is not in datasets"
                     )
             for subject in datasets.expand(getattr(study, "datasets", ()), self.registry) or [name]:
-                for row in ((subject, ended + optimizer) for optimizer in study.optimizers):
+                for row in ((subject, label_of(o, early)) for o in study.optimizers):
                     if rows.setdefault(row, name) != name:
                         raise DataError(
                             f"studies {rows[row]!r} and {name!r} both have {row[1]} on {row[0]}"
@@ -223,6 +224,11 @@ class Studies:
     def of(self, *objectives: str) -> list[str]:
         """Studies with one of the objectives that have jobs, each once."""
         return list(dict.fromkeys(s.study for s in self.searches if s.objective in objectives))
+
+    def of_layers(self) -> list[str]:
+        """Studies in a space of layers that have jobs."""
+        spaces = {name: str(self.definition(name).get("space", "")) for name in self.of(*FOLDERS)}
+        return [name for name, space in spaces.items() if space.startswith("layers.")]
 
     def files(self, name: str, *objectives: str, study: str = "") -> list[str]:
         """The file `name` of all jobs with one of the objectives (all), of one study or of all."""

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curvecast import CurveSet, DataError, features
+from curvecast import CurveSet, DataError, features, layers
 from curvecast.data import readers
-from curvecast.data.readers.baker import network_columns, parse_network, resnet_parameters
+from curvecast.data.readers.baker import network_columns, resnet_parameters
 from curvecast.data.registry import files_of, load_registry
 
 REGISTRY = load_registry()
@@ -91,14 +91,6 @@ def test_wrong_networks_are_named(tmp_path: Path, text: str, problem: str) -> No
         read_text(tmp_path, NETS.replace("net,", "network,", 1))
 
 
-def test_parse_network() -> None:
-    assert parse_network("[C(64,3,1), P(2,2), SM(10)]") == [
-        ("C", (64, 3, 1)),
-        ("P", (2, 2)),
-        ("SM", (10,)),
-    ]
-
-
 def test_resnet_parameters_counted_by_hand() -> None:
     # One block per stage, f = 2, k = 3: convolutions 3-2, 2-2, 2-2, 2-4, 4-4, 4-8, 8-8 channels.
     channels = [(3, 2), (2, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8)]
@@ -169,20 +161,23 @@ def test_real_networks_are_read_right(mirror: Path) -> None:
     configs = curves.configs
     counted = sum(configs[f"info_{kind}"] for kind in ("conv_layers", "pool_layers", "fc_layers"))
     np.testing.assert_array_equal(counted + configs["info_gap"] + 1, configs["ap_depth"])
-    # Where global pooling makes the size of the image irrelevant, the weights can be counted.
-    for text, given in zip(texts, configs["ap_num_params"], strict=True):
-        layers = parse_network(text)
-        if not any(kind == "GAP" for kind, _ in layers):
-            continue
-        channels, weights = 3, 0
-        for kind, arguments in layers:
-            if kind == "C":
-                weights += channels * arguments[0] * arguments[1] ** 2
-                channels = arguments[0]
-            if kind == "GAP":
-                weights += channels * arguments[0]
-        assert weights == given
     assert network_columns(texts, path)["gap"].sum() == 297
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["metaqnn_cifar10", "metaqnn_svhn"])
+def test_every_real_network_is_written_back_and_its_weights_are_counted(
+    name: str, mirror: Path
+) -> None:
+    table = pd.read_csv(mirror / "baker" / f"{name}.csv")
+    space = layers.CIFAR10 if name == "metaqnn_cifar10" else layers.SVHN
+    for text, given in zip(table["net"], table["num_params"], strict=True):
+        network = layers.parse(text)
+        assert layers.text_of(network) == text
+        assert layers.n_weights(network, 32, 3, published=True) == given
+        plain = tuple(layer for layer in network if layer[0] != "D")
+        assert layers.with_dropout(plain) == network
+        assert space.holds(plain)
 
 
 @pytest.mark.real_data

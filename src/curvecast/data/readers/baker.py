@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +11,13 @@ import numpy as np
 import pandas as pd
 from pydantic import model_validator
 
+from curvecast import layers
 from curvecast.curves import CurveSet, group_equal_rows
 from curvecast.data import stanza as stanzas
 from curvecast.data.cells import counted, numbers, read_table, require
 from curvecast.data.columns import Layout, assemble, epoch_columns
 from curvecast.files import DataError
 from curvecast.validation import Strict
-
-# Number of arguments per layer in a network's text: C(filters, kernel, stride), P(kernel, stride),
-# D(i, n) the i-th of n dropout layers, FC(units), GAP(classes), SM(classes).
-_ARGUMENTS = {"C": 3, "P": 2, "D": 2, "FC": 1, "GAP": 1, "SM": 1}
-_LAYER = re.compile(r"([A-Z]+)\(([\d, ]+)\)")
-_NETWORK = re.compile(rf"\[{_LAYER.pattern}(?:, {_LAYER.pattern})*\]")
-
-Layers = list[tuple[str, tuple[int, ...]]]
 
 
 class ParameterCount(Strict):
@@ -124,20 +116,6 @@ def _first_epoch(table: pd.DataFrame, stanza: Stanza, path: Path) -> int:
 # --- networks as text ---------------------------------------------------------------------------
 
 
-def parse_network(text: str) -> Layers:
-    """Layers of a text like "[C(64,3,1), P(2,2), SM(10)]" with their arguments.
-
-    Raises ValueError where the text is no list of known layers.
-    """
-    if not _NETWORK.fullmatch(text):
-        raise ValueError(f"{text[:60]!r} is not a list of layers")
-    layers = [(kind, tuple(map(int, cells.split(",")))) for kind, cells in _LAYER.findall(text)]
-    for kind, arguments in layers:
-        if _ARGUMENTS.get(kind) != len(arguments):
-            raise ValueError(f"unknown layer {kind} with {len(arguments)} arguments")
-    return layers
-
-
 def network_columns(texts: pd.Series, path: Path) -> pd.DataFrame:
     """What the layers say beyond depth and number of weights, one row per network.
 
@@ -153,16 +131,16 @@ def network_columns(texts: pd.Series, path: Path) -> pd.DataFrame:
     rows = []
     for row, text in texts.items():
         try:
-            rows.append(_describe(parse_network(str(text))))
+            rows.append(_describe(layers.parse(str(text))))
         except ValueError as error:
             raise DataError(str(error), file=path, row=counted(row), column=texts.name) from error
     return pd.DataFrame(rows, index=texts.index, dtype=np.float64)
 
 
-def _describe(layers: Layers) -> dict[str, float]:
+def _describe(network: layers.Layers) -> dict[str, float]:
     def of(kind: str) -> np.ndarray:
-        rows = [arguments for k, arguments in layers if k == kind]
-        return np.array(rows, dtype=np.float64).reshape(-1, _ARGUMENTS[kind])
+        rows = [arguments for k, arguments in network if k == kind]
+        return np.array(rows, dtype=np.float64).reshape(-1, layers.ARGUMENTS[kind])
 
     conv, pool, dropout, dense = of("C"), of("P"), of("D"), of("FC")
     return {

@@ -33,6 +33,7 @@ FIGURES: Mapping[str, str] = {
     "learning_curves": "studies",
     "regret": "studies",
     "network": "studies",
+    "layer_search": "layer_search",
 }
 
 

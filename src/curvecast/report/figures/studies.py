@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,7 +105,10 @@ def _since_start(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _optimisers(frame: pd.DataFrame) -> dict[str, style.Look]:
-    return {name: {"color": _OPTIMISERS[name]} for name in sorted(set(frame["optimizer"]))}
+    """Those without a colour of their own share the palette."""
+    names = sorted(set(frame["optimizer"]))
+    others = dict(zip((n for n in names if n not in _OPTIMISERS), cycle(_PALETTE), strict=False))
+    return {name: {"color": (_OPTIMISERS | others)[name]} for name in names}
 
 
 @style.styled
@@ -117,17 +119,18 @@ def incumbent(evaluations: pd.DataFrame) -> Figure:
     loss may rise where a higher budget is reached for the first time.
     """
     frame = _since_start(evaluations)
+    looks = _optimisers(frame)
     figure, axes = style.panels(["", ""], columns=2, ylabel="loss of the incumbent", height=3.0)
     for (optimiser, _), part in frame.groupby(["optimizer", "seed"]):
         known = summary.incumbents(part)
         for axis, at in zip(axes, ("used", "finished"), strict=True):
             x = np.append(known[at], part[at].max())
             y = np.append(known["loss"], known["loss"].iloc[-1])
-            axis.step(x, y, where="post", color=_OPTIMISERS[str(optimiser)], alpha=0.8)
+            axis.step(x, y, where="post", color=looks[str(optimiser)]["color"], alpha=0.8)
     for axis, label in zip(axes, ("used budget", "seconds"), strict=True):
         style.log_if_wide(axis.set_yscale, frame["loss"])
         axis.set_xlabel(label)
-    style.legend(figure, _optimisers(frame))
+    style.legend(figure, looks)
     return figure
 
 
@@ -305,14 +308,15 @@ def regret(regret: pd.DataFrame) -> Figure:
         ylabel="normalised regret",
         sharex=True,
     )
+    looks = _optimisers(rows)
     for axis, of_study in panels:
         for optimiser, part in of_study.groupby("optimizer"):
-            look: dict[str, Any] = {"color": _OPTIMISERS[str(optimiser)]}
+            look = looks[str(optimiser)]
             axis.plot(part["share"], part["regret"], **look)
             axis.fill_between(part["share"], part["low"], part["high"], alpha=0.15, lw=0, **look)
         # The intervals of the first evaluations would flatten the rest.
         axis.set_ylim(0, 1.1 * max(of_study["regret"].max(), 1e-3))
-    style.legend(figure, _optimisers(rows))
+    style.legend(figure, looks)
     return figure
 
 

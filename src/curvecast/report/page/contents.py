@@ -36,7 +36,8 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         "What searches reach",
         (
             *("figures/studies/*/regret", "figures/studies/*/incumbent", "figures/studies/*"),
-            *("tables/studies", "tables/study_comparison", "tables/tuning*", "tables/effects*"),
+            *("tables/studies", "tables/study_comparison", "tables/metaqnn"),
+            *("tables/tuning*", "tables/effects*"),
         ),
     ),
     "networks": (

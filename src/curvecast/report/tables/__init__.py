@@ -34,6 +34,7 @@ TABLES: Mapping[str, str] = {
     "tuning": "studies.tuning_tables",
     "networks": "networks.networks_tables",
     "effects": "studies.effects_tables",
+    "metaqnn": "studies.metaqnn_tables",
 }
 
 

@@ -15,7 +15,7 @@ from curvecast.files import read_parquet
 from curvecast.report.tables import Inputs, Table
 from curvecast.report.tables.markdown import Cell, Columns, document, sections, show, table
 from curvecast.report.tables.published import read_columns
-from curvecast.studies import summary
+from curvecast.studies import layer_search, summary
 
 PUBLISHED_ON = "LCBench task A, validation accuracy in percent"
 _TUNED = " tuned by BOHB"
@@ -100,6 +100,32 @@ def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
         "used yet: each run serves one configuration.",
         *parts,
     )
+
+
+# Searches over layers
+
+
+def metaqnn_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+    """Networks, epochs, speedup and incumbents of searches over layers."""
+    rows = layer_search.search_rows(_read(inputs["evaluations"]))
+    rewards = [column for column in rows if column.startswith("reward_")]
+    agents = rows.dropna(subset=rewards, how="all")
+    columns: dict[str, Cell] = {
+        **{name: name for name in ("study", "optimizer", "seeds", "networks", "unique", "epochs")},
+        **{"speedup": "speedup", "after 100 networks": "speedup_after"},
+        **{"change": ("change", "change_low", "change_high")},
+        **{"validation": "validation", "test": "test"},
+    }
+    text = document(
+        "Searches over layers",
+        "Means over seeds. Speedup: epochs without early stopping over epochs with it. Change: of "
+        "the incumbent's final validation accuracy against the same seeds without stopping, with "
+        "its 95 % interval.",
+        table(rows, columns),
+        "## Mean accuracy of the networks by epsilon\n",
+        table(agents, ["study", "optimizer", *rewards]),
+    )
+    return {"metaqnn": (rows, text)}
 
 
 # Tuned predictors

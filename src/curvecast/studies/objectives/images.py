@@ -15,7 +15,7 @@ from curvecast.curves import DataError
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config
 from curvecast.studies.objectives.task import Task
-from curvecast.studies.spaces import kuzushiji, load_configuration, usps
+from curvecast.studies.spaces import kuzushiji, layers, load_configuration, usps
 from curvecast.training import cnn, images
 from curvecast.training.image_training import (
     ImageTraining,
@@ -26,7 +26,7 @@ from curvecast.training.image_training import (
 )
 from curvecast.training.torch_session import seeded
 
-SPACES = {"kuzushiji": kuzushiji.cnn, "usps": usps.grid}
+SPACES = {"kuzushiji": kuzushiji.cnn, "usps": usps.grid, "layers": layers.small}
 _RECIPE = ("batch_size", "learning_rate", "optimizer", "momentum", "amsgrad", "schedule", "loss")
 
 # Fields that `identity` describes otherwise, or that change no result.

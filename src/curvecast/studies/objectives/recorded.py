@@ -20,7 +20,7 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd, Ended
 from curvecast.studies.evaluation import Config, Evaluation, Objective, Trial, native
-from curvecast.studies.spaces import of_curves
+from curvecast.studies.spaces import layers, of_curves
 
 
 class Recorded(Objective):
@@ -32,7 +32,7 @@ class Recorded(Objective):
     ----------
     curves : the recorded runs.
     space : search space; default: the box around the recorded configurations. A parameter `lr`
-        stands for a column `lr`, `hp_lr` or `ap_lr`.
+        stands for a column `lr`, `hp_lr`, `ap_lr` or `info_lr`.
     early : ends evaluations before their budget; default: none is ended.
     """
 
@@ -44,6 +44,7 @@ class Recorded(Objective):
     ) -> None:
         self.curves, self.early = curves, early
         self.space = of_curves(curves) if space is None else space
+        self.possible = layers.possible(self.space)
         self.losses = -curves.sign * curves.values
         self._columns = [_column_of(curves, name) for name in self.space]
         recorded = curves.configs[self._columns].set_axis(list(self.space), axis=1)
@@ -90,6 +91,8 @@ class Recorded(Objective):
             used = set(range(len(self.curves))) - {rows[trial.id]}
         row, distance = self.nearest(config, used)
         info: dict[str, Any] = {"row": row, "distance": distance, "trained": trial.budget}
+        if "info_test_accuracy" in self.curves.configs:
+            info["test"] = self.curves.configs["info_test_accuracy"].iloc[row]
         if (evaluated := self._recorded[row]) is not None:
             info["evaluated"] = evaluated
         ended = self._ended(row, trial)
@@ -167,7 +170,7 @@ def _legal(space: ConfigSpace.ConfigurationSpace, recorded: pd.DataFrame) -> lis
 
 
 def _column_of(curves: CurveSet, name: str) -> str:
-    for column in (name, f"hp_{name}", f"ap_{name}"):
+    for column in (name, f"hp_{name}", f"ap_{name}", f"info_{name}"):
         if column in curves.configs:
             return column
     raise DataError(

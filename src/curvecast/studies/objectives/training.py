@@ -17,6 +17,7 @@ from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd
 from curvecast.studies.evaluation import Config, Evaluation, Objective, Trial
 from curvecast.studies.objectives.task import Session, Task
+from curvecast.studies.spaces import layers
 
 WHOLE = 100.0
 # Values of epochs 0, 1, ... by the name of their series.
@@ -48,6 +49,7 @@ class Training(Objective):
             )
         self.task, self.early = task, early
         self.space = task.space() if space is None else space
+        self._holds = layers.possible(self.space)
         self._sign = 1.0 if task.direction == "maximize" else -1.0
 
     def identity(self) -> dict[str, Any]:
@@ -61,8 +63,8 @@ class Training(Objective):
         }
 
     def possible(self, config: Config) -> bool:
-        """Whether the task can train this configuration."""
-        return self.task.possible(config)
+        """Whether the task can train this configuration, and the space holds it."""
+        return (self._holds is None or self._holds(config)) and self.task.possible(config)
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Train up to the budget; `evaluation.Objective` describes the result."""
@@ -181,8 +183,11 @@ def curves_of(
 
     table: dict[str, Any] = {"id": [key for key, _, _ in runs]}
     log_columns = []
+    # The size of a network tells a predictor more than the list of its layers.
+    listed = layers.rules_of(space) is not None
     for name, parameter in space.items():
-        column = ("ap_" if name in task.architecture else "hp_") + name
+        kind = "info" if listed else "ap" if name in task.architecture else "hp"
+        column = f"{kind}_{name}"
         values = [config.get(name) for _, config, _ in runs]
         if isinstance(parameter, ConfigSpace.CategoricalHyperparameter):
             table[column] = pd.Categorical(values, categories=sorted(parameter.choices))
