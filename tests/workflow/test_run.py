@@ -152,9 +152,12 @@ def test_the_full_reproduction_leaves_out_what_cannot_be_had(
     data = json.dumps({"data": {"offline": True, "mirrors": [str(mirror)]}})
     (project.folder / "tiny.yaml").write_text(data, encoding="utf-8")
     text = project.run("--dry-run", "--quiet")
-    assert "main: 41 data sets x 16 models x 6 fractions x 10 repeats = 39360 cells" in text
-    absent = ("baker/cudaconvnet_cifar10", "baker/cudaconvnet_svhn")
-    assert f"LEFT OUT, because files are missing: {', '.join(absent)}" in text
+    assert "main: 50 data sets x 16 models x 6 fractions x 10 repeats = 48000 cells" in text
+    assert (
+        "LEFT OUT, because files are missing: baker/cudaconvnet_cifar10, baker/cudaconvnet_svhn, "
+        "taskset/patch128_LSTM128_avg_bs64, taskset/patch32_GRU64_avg_bs128, "
+        "taskset/patch32_VRNN64_relu_avg_bs128"
+    ) in text
     assert "put it at results/raw/baker/cudaconvnet_svhn.csv" in text
 
 
@@ -168,6 +171,7 @@ def test_the_full_reproduction_leaves_out_what_cannot_be_had(
             "results: out\nresult: out",
             "unknown key 'result', the nearest known key is",
         ),
+        ("results: out", "results: out\nresults: out", "the key 'results' is there twice"),
         (
             "n_train: 30",
             "n_train: 1",

@@ -13,7 +13,7 @@ from snakemake.exceptions import WorkflowError
 from curvecast import DataError
 from curvecast.curves import collection_of
 from curvecast.data import preflight, registry
-from curvecast.files import claim, locked
+from curvecast.files import claim, locked, read_yaml
 from curvecast.report import closing, figures, tables
 from curvecast.report.page import about
 from curvecast.workflow.config import load
@@ -25,7 +25,7 @@ from curvecast.workflow.summaries import Summary, csv_and_md, figures_of, svg_an
 MAIN_PROCESS = workflow.is_main_process
 try:
     for configfile in workflow.configfiles if MAIN_PROCESS else ():
-        files.read_yaml(configfile)  # Snakemake passes over a key that stands there twice
+        read_yaml(configfile)  # Snakemake passes over a key that stands there twice
     settings = load(config)
     if MAIN_PROCESS:
         LOCKS = [claim(Path(".snakemake"), Path(settings.results))]
