@@ -69,6 +69,8 @@ def test_large_collections_have_training_sets_that_share_no_run(make_curves: Mak
     assert {cell.repeat for cell in cells} == set(range(8))
     predictions, _ = run("ols", curves, cells)
     assert set(predictions["n_train"]) == {10}
+    from_zero, _ = run("last_value", curves, cells)
+    assert set(from_zero["n_train"]) == {0, 10}
     tests = predictions.groupby("repeat")["configuration"].agg(tuple)
     assert len(set(tests)) == 1
     assert len(tests[0]) == 20

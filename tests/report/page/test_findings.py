@@ -53,7 +53,7 @@ def test_few_runs_name_the_best_by_their_number() -> None:
     rows = [(0, "lce", 0.9), (0, "last_value", 1.0), (10, "gp", 0.6), (10, "lce", 0.8)]
     frame = pd.DataFrame(rows, columns=["n_train", "model", "mae_ratio"])
     finding = findings({"training_size": frame.assign(dataset="x/a", fraction=0.25)}, 0.25)[0]
-    assert finding[0] == "0.60 of the error"
+    assert finding[0] == "0.60 with 10"
     assert "**x**: 0.90 with none (`lce`), 0.60 with 10 (`gp`)" in finding[1]
 
 

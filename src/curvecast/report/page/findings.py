@@ -93,14 +93,14 @@ def few_runs(tables: Tables, fraction: float) -> Finding | None:
             f"{number(best[n], 2)} with {'none' if n == 0 else n} (`{medians.loc[n].idxmin()}`)"
             for n in best.index
         ]
-        few = [n for n in best.index if n <= 10]
-        keys.append(number(float(best[few[-1] if few else best.index[0]]), 2))
+        few = max((n for n in best.index if n <= 10), default=best.index[0])
+        keys.append(f"{number(float(best[few]), 2)} with {few}")
         texts.append(f"**{collection}**: {', '.join(parts)}")
     return (
-        f"{' / '.join(keys)} of the error",
-        "of the last value seen is what the best predictor makes with ten finished runs (median "
-        f"over data sets, after {_percent(fraction)} of a run). By number of finished runs, "
-        f"{'; '.join(texts)}. The best was chosen on these data.",
+        f"{' / '.join(keys)}",
+        "finished runs to learn from is the mean absolute error of the best predictor, over that "
+        f"of the last value seen (median over data sets, after {_percent(fraction)} of a run). By "
+        f"number of finished runs, {'; '.join(texts)}. The best was chosen on these data.",
         "training_size",
     )
 
