@@ -32,7 +32,7 @@ SETS = (
     "lcbench/adult",
     "baker/metaqnn_cifar10",
     "baker/deep_resnets_tinyimagenet",
-    "taskset/FixedTextRNNClassification_imdb_patch128_LSTM128_avg_bs64",
+    "taskset/patch128_LSTM128_bs64",
 )
 UNDER_WAY = 100
 

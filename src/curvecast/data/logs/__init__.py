@@ -237,7 +237,9 @@ def curves_of(
         info=("info_state",),
     )
     curves = assemble(table, layout, path, source=f"{path.name} ({log.tool})")
-    return replace(curves, notes=(*log.notes, *curves.notes))
+    # `info_state` says which runs have no final value.
+    remarks = [note for note in curves.notes if " runs without " not in note]
+    return replace(curves, notes=(*log.notes, *remarks))
 
 
 def read(
