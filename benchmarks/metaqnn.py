@@ -1,7 +1,6 @@
 """Searches over layers on the recorded space `embedded/digits_layers`, with and without stopping.
 
-    python -m curvecast.training.digits_layers --out results/make_embedded
-    python benchmarks/metaqnn.py --curves results/make_embedded/digits_layers.parquet --out DIR
+    python benchmarks/metaqnn.py --out DIR
 
 Every search has the epochs of `--networks` whole trainings. Written are `metaqnn.csv`, the regret
 in percentage points of validation accuracy over the epochs (`metaqnn_regret.csv`), and the paired
@@ -25,6 +24,7 @@ from curvecast.studies.settings import Settings
 from curvecast.studies.spaces import load_space
 from curvecast.studies.summary import SHARES, at_budgets, incumbents, interval
 
+_RECORDED = Path("resources/embedded/digits_layers.parquet")
 # Baker et al. (2018): a model of 100 whole runs. Ours: the stopping rule of the studies.
 RULES = {
     "": None,
@@ -65,7 +65,7 @@ def regrets(frame: pd.DataFrame, curves: CurveSet, total: float) -> pd.DataFrame
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--curves", type=Path, required=True)
+    parser.add_argument("--curves", type=Path, default=_RECORDED)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--networks", type=int, default=200)
