@@ -63,7 +63,7 @@ def write(
         promise=promise,
         level=level,
         notes=curves.notes,
-        script=vl_convert.javascript_bundle(),
+        script=vl_convert.javascript_bundle(),  # type: ignore[call-arg]  # its stub has no default
         spec=json.dumps(chart.to_dict()).replace("</", "<\\/"),
     )
     write_text(text, path)
@@ -71,8 +71,9 @@ def write(
 
 def _rows(advice: pd.DataFrame, curves: CurveSet) -> list[dict[str, Any]]:
     """Rows of the first table: the advice, and the settings of each run in one text."""
-    settings = _settings(curves)
-    return [{**row, "settings": settings[row["run"]]} for row in advice.to_dict("records")]
+    texts = _settings(curves)
+    settings = [texts[run] for run in advice["run"]]
+    return list(map(dict, advice.assign(settings=settings).to_dict("records")))
 
 
 def _settings(curves: CurveSet) -> dict[str, str]:
