@@ -78,8 +78,8 @@ def search_rows(evaluations: pd.DataFrame, n_first: int = 100) -> pd.DataFrame:
             "unique": by_seed["network"].nunique().mean(),
             "epochs": whole[study, optimizer].groupby("seed")["cost"].sum().mean(),
         }
-        name = optimizer.removeprefix("f-").partition(":")[0]
-        other = (study.removesuffix("_stopped"), name)
+        name = str(optimizer).removeprefix("f-").partition(":")[0]
+        other = (str(study).removesuffix("_stopped"), name)
         if other != (study, optimizer) and other in whole:
             row |= _saved(part, networks_of(whole[other]), n_first)
             gaps = (_incumbents(whole[other])["loss"] - last["loss"]).dropna().to_numpy()

@@ -173,7 +173,8 @@ def listed(config: Mapping[str, Any], n_classes: int, image: tuple[int, int]) ->
         if kind in ("FC", "SM") and len(network.shape) == 3:
             network.flatten()
         if kind == "C":
-            network.convolution(*arguments, padding=arguments[1] // 2)
+            channels, kernel, stride = arguments
+            network.convolution(channels, kernel, stride, kernel // 2)
         elif kind == "P":
             network.max_pool(*arguments)
         elif kind == "D":

@@ -89,7 +89,7 @@ def _configs(networks: Sequence[layers.Layers], side: int, test: list[float]) ->
             "ap_num_params": [layers.n_weights(network, side, 1) for network in networks],
             "ap_depth": [len(network) for network in networks],
             "info_net": [layers.text_of(network) for network in networks],
-            **{f"info_{name}": columns[name] for name in sorted(columns)},
+            **{f"info_{name}": columns[name] for name in sorted(map(str, columns))},
             "info_test_accuracy": test,
         }
     )

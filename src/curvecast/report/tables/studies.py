@@ -108,7 +108,7 @@ def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
 def metaqnn_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
     """Networks, epochs, speedup and incumbents of searches over layers."""
     rows = layer_search.search_rows(_read(inputs["evaluations"]))
-    rewards = [column for column in rows if column.startswith("reward_")]
+    rewards = [name for name in map(str, rows.columns) if name.startswith("reward_")]
     agents = rows.dropna(subset=rewards, how="all")
     columns: dict[str, Cell] = {
         **{name: name for name in ("study", "optimizer", "seeds", "networks", "unique", "epochs")},
