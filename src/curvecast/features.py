@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,7 @@ def map_series(
 
     Differences follow the mapped values; what is not mapped stays.
     """
-    changed = {}
+    changed: dict[str, Any] = {}
     for label, names in series_columns(features).items():
         if label in maps:
             values = maps[label](features[names].to_numpy(dtype=np.float64))

@@ -310,7 +310,8 @@ class Regressor(TabularPredictor):
         for model, name in zip(tried, forms, strict=True):
             model._fit_form(Form.of(name, X, y), X, y, groups)
         power = 1 if exploded else 2
-        errors = [float(np.nanmean(np.abs(model.unseen.mean - y) ** power)) for model in tried]
+        means = [p.mean for model in tried if (p := model.unseen) is not None]
+        errors = [float(np.nanmean(np.abs(mean - y) ** power)) for mean in means]
         best = int(np.argmin(errors)) if len(forms) > 1 else 0
         self.__dict__.update(tried[best].__dict__)
         if len(forms) > 1:

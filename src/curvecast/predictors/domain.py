@@ -126,8 +126,10 @@ class Domain:
 
     def _inside(self, values: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Whether most values and changes of a run lie within half a range of the ranges."""
-        first = np.argmax(np.isfinite(values), axis=1)[:, None] if values.size else 0
-        moved = values - np.take_along_axis(values, first, axis=1) if values.size else values
+        moved = values
+        if values.size:
+            first = np.argmax(np.isfinite(values), axis=1)[:, None]
+            moved = values - np.take_along_axis(values, first, axis=1)
         fits = np.ones(len(values), dtype=bool)
         for array, (low, high) in ((values, self.levels[:, at]), (moved, self.changes[:, at])):
             reach = np.maximum(0.5 * (high - low), 1e-9 * np.abs(high))
@@ -143,7 +145,7 @@ def _settings(curves: CurveSet) -> list[str]:
 def _numeric(column: pd.Series, logarithm: bool) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(numbers) if logarithm else numbers
+        return numbers.map(np.log) if logarithm else numbers
 
 
 def _ranges(values: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ class Library(TabularPredictor):
     def _fit_xy(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> Self:
         library = LIBRARY if value_columns(X) else [m for m in LIBRARY if m.target == "level"]
         self._members = [self._make(member)._fit_xy(X, y, groups) for member in library]
-        means = np.array([member.unseen.mean for member in self._members])
+        means = np.array([p.mean for m in self._members if (p := m.unseen) is not None])
         # a run that every bag of a forest held has no prediction there: ask the other members
         means = np.where(np.isfinite(means), means, np.nanmedian(means, axis=0))
         self._weights = weigh(means - y, [member.target for member in library])
@@ -215,10 +215,11 @@ class Ensemble(Predictor):
     def _weigh(self, y: np.ndarray, tau: int) -> None:
         """Learn at tau the weight of `pfn`, and the errors of the average on unseen runs."""
         assert self._library is not None
-        unseen = self._pfn.predict_left_out(tau), self._library.predict_left_out(tau)
-        if unseen[0] is None or unseen[1] is None:
+        own = self._pfn.predict_left_out(tau)
+        fitted = self._library.predict_left_out(tau)
+        if own is None or fitted is None:
             return
-        own, fitted = (self._warped(part, tau) for part in unseen)
+        own, fitted = self._warped(own, tau), self._warped(fitted, tau)
         y = self._library.warped(y, tau)
         weights = _sharpness(np.array([own.mean - y, fitted.mean - y])) ** -2.0
         self._shares[tau] = float(weights[0] / weights.sum())
@@ -249,7 +250,7 @@ class Ensemble(Predictor):
     def diagnostics(self) -> dict[str, float]:
         if self._library is None:
             return {"weight_pfn": 1.0}
-        shares = [self._shares.get(tau, 0.0) for tau in self._taus]
+        shares = [self._shares.get(tau, 0.0) for tau in self._taus or ()]
         return {**self._library.diagnostics(), "weight_pfn": float(np.mean(shares))}
 
 

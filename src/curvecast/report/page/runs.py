@@ -73,7 +73,8 @@ def _rows(advice: pd.DataFrame, curves: CurveSet) -> list[dict[str, Any]]:
     """Rows of the first table: the advice, and the settings of each run in one text."""
     texts = _settings(curves)
     settings = [texts[run] for run in advice["run"]]
-    return list(map(dict, advice.assign(settings=settings).to_dict("records")))
+    rows = advice.assign(settings=settings).to_dict("records")
+    return [{str(name): cell for name, cell in row.items()} for row in rows]
 
 
 def _settings(curves: CurveSet) -> dict[str, str]:
