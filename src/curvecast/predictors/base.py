@@ -22,12 +22,7 @@ from curvecast.predictors.distributions import (
 )
 from curvecast.predictors.domain import Domain, ended, reached
 from curvecast.predictors.scaling import Columns
-from curvecast.predictors.transforms import (
-    FEATURE_FORMS,
-    Form,
-    SeriesMap,
-    WarpedPrediction,
-)
+from curvecast.predictors.transforms import FEATURE_FORMS, Form, SeriesMap, WarpedPrediction
 from curvecast.protocol import grouped_folds
 
 
@@ -135,11 +130,7 @@ class Predictor(ABC):
         return None
 
     def diagnostics(self) -> dict[str, float]:
-        """What the last fit reports about itself: chosen hyper-parameters, unconverged shares.
-
-        Numbers by name, the mean over taus where several were fitted; empty where a model has
-        nothing to report.
-        """
+        """What the last fit reports about itself, numbers by name; means over its taus."""
         return {}
 
     @abstractmethod
@@ -272,9 +263,8 @@ class Regressor(TabularPredictor):
     residuals of unseen training runs over their scales, at the levels of cross-conformal
     prediction (Vovk 2015, Cross-conformal predictors); with fewer than MIN_RESIDUALS of them it
     is Gaussian. Under a warped target that is the distribution of the warped value.
-
-    NaN cells take the median of the training runs. A constant target, or features that are all
-    constant, give the mean of the training runs with its leave-one-out standard deviation.
+    NaN cells take the median of the training runs. A constant target, or constant features, give
+    the mean of the training runs with its leave-one-out standard deviation.
 
     Options
     -------
@@ -366,10 +356,9 @@ class Regressor(TabularPredictor):
 
     @abstractmethod
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Fit on standardised arrays of shapes (n, p) and (n,); `self._groups` has shape (n,).
+        """Fit on standardised arrays (n, p) and (n,); `self._groups` has shape (n,).
 
-        Returns y minus predictions of fits that did not see the run, shape (n,); NaN where there
-        is no such fit.
+        Returns y minus predictions of fits that did not see the run, (n,); NaN where there is none.
         """
 
     @abstractmethod
@@ -377,10 +366,7 @@ class Regressor(TabularPredictor):
         """Mean and scale of the error on the standardised scale; X has shape (n, p)."""
 
     def _unseen_std(self) -> np.ndarray | float:
-        """What `_predict` would have given as standard deviation where `_fit` predicts unseen runs.
-
-        Shape (n,), or one number. By default the one that a model without an idea of its own has.
-        """
+        """The standard deviation of `_predict` for the unseen runs of `_fit`, (n,) or a number."""
         return self._std
 
 
