@@ -110,7 +110,8 @@ def static_features(curves: CurveSet) -> pd.DataFrame:
     AP and HP columns as the feature blocks hold them, and the `info_*` columns, which belong to
     no published block, in the same way.
     """
-    names = {c: f"ap_{c}" for c in curves.configs.columns if c.startswith("info_")}
+    numbers = curves.configs.select_dtypes("number").columns
+    names = {c: f"ap_{c}" for c in numbers if c.startswith("info_")}
     if names:
         curves = replace(
             curves,
