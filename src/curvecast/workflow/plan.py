@@ -1,7 +1,6 @@
 """Plan a run: which jobs there are, which files they read and make, and what each has to know.
 
-The rules of the workflow read one `Plan(config)`. What reaches a job as `params` is only what
-concerns it, so that a change of the configuration reruns what it changes and nothing else.
+The rules read one `Plan(config)`. What reaches a job as `params` is only what concerns it.
 """
 
 from __future__ import annotations
@@ -87,15 +86,12 @@ class Plan:
     Parameters
     ----------
     have : what can be had; looked up where it is not given.
-    root : of the repository. Paths of its files are relative to the working folder, so that a
-        clone may move without rerunning.
-    first : whether this process starts the others. They neither ask the network nor write lists
-        of code, and plan the same jobs.
+    root : of the repository; paths of its files are relative to the working folder.
+    first : whether this process starts the others, which do not ask the network nor write lists.
 
     Raises
     ------
-    DataError : an unknown data set, predictor or study; `settled` Hyperbands beyond their number;
-        missing files with `data.on_missing: fail`.
+    DataError : an unknown data set, predictor or study; missing files with `on_missing: fail`.
     """
 
     def __init__(
@@ -260,11 +256,11 @@ class Plan:
 
     def scores(self, *experiments: str, collection: str = "", folder: str = "scores") -> list[str]:
         """Scores of experiments (default: of the main protocol), or their draws, per data set."""
-        wanted = experiments or (MAIN,)
         names = dict.fromkeys(
             (job.dataset, suffix(job.experiment))
             for job in self.jobs
-            if job.experiment in wanted and collection in ("", collection_of(job.dataset))
+            if job.experiment in (experiments or (MAIN,))
+            and collection in ("", collection_of(job.dataset))
         )
         return [f"{self.results}/{folder}/{name}{end}.parquet" for name, end in names]
 
@@ -355,9 +351,8 @@ class Plan:
         if experiment == "ablation":
             return {**chosen, "n_train": [protocol.n_train], "features": section.features}
         if experiment == "training_size":
-            repeats = list(range(min(section.repeats, protocol.repeats)))
-            sizes = {"n_train": section.n_train, "reserve": protocol.n_train}
-            return {**chosen, "repeats": repeats, **sizes}
+            chosen["repeats"] = chosen["repeats"][: section.repeats]
+            return {**chosen, "n_train": section.n_train, "reserve": protocol.n_train}
         if experiment == "depth":
             return {**chosen, "n_train": [section.n_train], "depths": section.thresholds}
         return {**chosen, "n_train": [protocol.n_train], "taus": protocol.taus}
