@@ -15,7 +15,7 @@ from curvecast.files import DataError, read_parquet, write_parquet
 DIRECTIONS = ("maximize", "minimize")
 _SERIES = "series"
 _FACTS = ("metric", "direction", "name", "source", "log_columns")
-_SETTINGS = ("hp_", "ap_", "info_")
+_SETTINGS = ("hp_", "ap_", "info_", "end_")
 
 
 def collection_of(name: str) -> str:
@@ -31,7 +31,8 @@ class CurveSet:
     ----------
     configs : DataFrame, one row per run with the columns `id` (str, unique), `group` (int, equal
         for repeated configurations), `hp_*` (training hyper-parameters), `ap_*` (architecture
-        parameters) and `info_*` (further facts, of no feature block); text columns have a
+        parameters), `info_*` (further facts that are known before the run, of no feature block)
+        and `end_*` (facts that are known after it, which no predictor reads); text columns have a
         categorical dtype.
     values : float64 array of shape (n_configs, n_epochs), in the unit of `metric`; NaN means
         not observed, inf a run that overflowed.
@@ -86,7 +87,7 @@ class CurveSet:
             refuse(f"duplicate id {self.configs['id'][row]!r}", row=int(row), column="id")
         for column in self.configs.columns:
             if column not in ("id", "group") and not column.startswith(_SETTINGS):
-                refuse("configs columns are id, group, hp_*, ap_*, info_*", column=column)
+                refuse("configs columns are id, group, hp_*, ap_*, info_*, end_*", column=column)
         for column in self.log_columns:
             if column not in self.configs:
                 refuse("log column is not in configs", column=column)

@@ -1,5 +1,7 @@
 """The Gaussian process on the remaining gain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
@@ -12,6 +14,14 @@ from curvecast.predictors.gaussian_process import by_solving, negative_log_poste
 
 def fitted(curves, taus, rows, **options):
     return make_predictor("gain_gp", **options).fit(curves.take(rows), taus)
+
+
+def test_facts_known_after_a_run_are_no_inputs(make_curves):
+    curves = make_curves(40, 20)
+    told = replace(curves, configs=curves.configs.assign(end_test=curves.final))
+    rows = np.arange(30)
+    expected = fitted(curves, [5], rows).predict(curves, 5).mean
+    np.testing.assert_array_equal(fitted(told, [5], rows).predict(told, 5).mean, expected)
 
 
 def test_gradient_of_the_posterior():

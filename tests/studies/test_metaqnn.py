@@ -43,7 +43,7 @@ def recorded() -> CurveSet:
             "group": np.arange(len(networks)),
             "ap_num_params": [layers.n_weights(network, 8, 1) for network in networks],
             **{f"info_{name}": columns[name] for name in sorted(columns)},
-            "info_test_accuracy": final,
+            "end_test_accuracy": final,
         }
     )
     return CurveSet(

@@ -22,7 +22,7 @@ def test_two_networks_become_a_collection() -> None:
     data = prepare(images.digits().share(0.3))
     again = digits_layers.train(networks[0], data, n_epochs=1)
     np.testing.assert_array_equal(again["val_accuracy"], curves.values[0].astype(np.float32))
-    assert again["test"] == curves.configs["info_test_accuracy"][0]
+    assert again["test"] == curves.configs["end_test_accuracy"][0]
 
 
 @pytest.mark.parametrize(

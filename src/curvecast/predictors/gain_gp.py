@@ -111,9 +111,7 @@ def static_features(curves: CurveSet) -> pd.DataFrame:
     no published block, in the same way.
     """
     numbers = curves.configs.select_dtypes("number").columns
-    # The test accuracy is known after the end alone.
-    known = [c for c in numbers if c.startswith("info_") and c != "info_test_accuracy"]
-    names = {c: f"ap_{c}" for c in known}
+    names = {c: f"ap_{c}" for c in numbers if c.startswith("info_")}
     if names:
         curves = replace(
             curves,

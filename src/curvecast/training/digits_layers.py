@@ -55,7 +55,7 @@ def train_collection(
 
     Columns: `ap_num_params` (without biases), `ap_depth` (layers, the softmax included), `info_net`
     (the text), `info_n_layers`, `info_layer_1`, ..., `info_end` (see `layers.config_of`) and
-    `info_test_accuracy` after the last epoch.
+    `end_test_accuracy` after the last epoch.
     """
     data = prepare(images.digits().share(_SHARE))
     job = partial(train, data=data, n_epochs=n_epochs)
@@ -90,7 +90,7 @@ def _configs(networks: Sequence[layers.Layers], side: int, test: list[float]) ->
             "ap_depth": [len(network) for network in networks],
             "info_net": [layers.text_of(network) for network in networks],
             **{f"info_{name}": columns[name] for name in sorted(map(str, columns))},
-            "info_test_accuracy": test,
+            "end_test_accuracy": test,
         }
     )
 

@@ -91,8 +91,8 @@ class Recorded(Objective):
             used = set(range(len(self.curves))) - {rows[trial.id]}
         row, distance = self.nearest(config, used)
         info: dict[str, Any] = {"row": row, "distance": distance, "trained": trial.budget}
-        if "info_test_accuracy" in self.curves.configs:
-            info["test"] = self.curves.configs["info_test_accuracy"].iloc[row]
+        if "end_test_accuracy" in self.curves.configs:
+            info["test"] = self.curves.configs["end_test_accuracy"].iloc[row]
         if (evaluated := self._recorded[row]) is not None:
             info["evaluated"] = evaluated
         ended = self._ended(row, trial)
