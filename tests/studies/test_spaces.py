@@ -53,7 +53,7 @@ def test_json_and_python_files_are_read(tmp_path: Path) -> None:
         ("predictors.mlp", "no search space 'mlp'"),
         (
             "elsewhere.cnn",
-            "unknown search space 'elsewhere.cnn', modules: houses, kuzushiji, mlp, predictors",
+            "unknown search space 'elsewhere.cnn', modules: houses, kuzushiji, layers, mlp",
         ),
         ("absent.json", "no such search space"),
         ("absent.py:f", "no such search space"),

@@ -43,9 +43,10 @@ def ended(curves: CurveSet, tau: int) -> np.ndarray:
     It has where its last values, at least 5 and a tenth of the recorded epochs, are exactly equal.
     """
     values = curves.values[:, curves.seen(tau)][:, ::-1]
+    if not values.size:
+        return np.zeros(len(values), dtype=bool)
     observed = ~np.isnan(values)
-    first = np.argmax(observed, axis=1)[:, None] if values.size else np.zeros((len(values), 0))
-    last = np.take_along_axis(values, first.astype(np.int64), axis=1)
+    last = np.take_along_axis(values, np.argmax(observed, axis=1)[:, None], axis=1)
     differs = np.logical_or.accumulate(observed & (values != last), axis=1)
     equal = (observed & ~differs).sum(axis=1)
     return (equal >= max(5, -(-(curves.epochs >= 1).sum() // 10))) & np.isfinite(last).all(axis=1)
