@@ -183,7 +183,7 @@ def test_short_curves_stay_near_their_last_value(make_curves: MakeCurves) -> Non
 def test_constant_curves_stay_where_they_are(as_set: Callable[..., CurveSet]) -> None:
     levels = np.array([0.1, 0.9, -3.0, 0.0])
     curves = as_set(np.repeat(levels[:, None], LAST, axis=1))
-    prediction = predict(curves, 10)
+    prediction = make_predictor("lce").predict(curves, 10)
     np.testing.assert_allclose(prediction.mean, levels, atol=0.01 * np.abs(levels).max())
     assert prediction.mean[3] == 0
     assert prediction.std[3] == 0

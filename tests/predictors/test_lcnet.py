@@ -214,7 +214,7 @@ def test_diverged_runs_gaps_and_an_untrained_first_epoch(
         p = model.predict(extra, tau=tau)
         assert np.isfinite(p.mean).all()
         assert (p.std > 0).all()
-    with pytest.raises(DataError, match="no finite value up to epoch 1"):
+    with pytest.raises(DataError, match="too early for a prediction at epoch 1"):
         model.predict(curves, tau=1)
     with pytest.raises(DataError, match="not fitted for tau 3"):
         model.predict(curves, tau=3)
