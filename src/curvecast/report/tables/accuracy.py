@@ -227,11 +227,13 @@ def ranks_text(frame: pd.DataFrame, uncounted: pd.DataFrame) -> str:
 def differences_text(frame: pd.DataFrame) -> str:
     """How often models are behind the best one, and ahead of or behind last_value."""
     by = ["fraction", "collection", "metric", "n_train"]
-    sign = frame["metric"].map(lambda metric: -1 if METRICS[metric][1] else 1)
+    # Of one model alone there are no differences, and no column has a type.
+    difference = frame["difference"].astype(np.float64)
+    sign = np.array([-1.0 if METRICS[metric][1] else 1.0 for metric in frame["metric"]])
     frame = frame.assign(
         collection=frame["dataset"].map(collection_of).map(collection_title),
-        better=sign * frame["difference"] > 0,
-        worse=sign * frame["difference"] < 0,
+        better=sign * difference > 0,
+        worse=sign * difference < 0,
     )
     parts = []
     for (fraction, collection, metric, runs), part in frame.groupby(by):
