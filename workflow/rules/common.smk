@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 # Of the Snakemake that started this one, on whichever machine; jobs end with this process.
-os.environ["CURVECAST_SCHEDULER"] = str(os.getpid())
+os.environ.update(CURVECAST_SCHEDULER=str(os.getpid()))
 
 from snakemake import sourcecache
 from snakemake.exceptions import WorkflowError
