@@ -145,4 +145,5 @@ def test_the_runs_of_a_study_are_a_data_set(project: Project) -> None:
     assert len(curves) == 2 * 9
     assert np.isfinite(curves.final).all()
     scores = read_parquet(project.folder / "out/scores/trained/toy.parquet")[0]
-    assert (scores["n_test"] == 12).all()
+    # The two repeats train on 6 runs each, share none, and are tested on the other 6.
+    assert (scores["n_test"] == 6).all()
