@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     _log(watch)
     _advice(watch)
     watch.add_argument("--out", help="page to write again each time")
-    watch.add_argument("--every", type=float, default=30, help="seconds between two looks (30)")
+    watch.add_argument("--every", type=float, default=30, help="seconds between two readings (30)")
     watch.add_argument(
         "--exec",
         help="command for each run that should end, {run} in it is the run's name; "
