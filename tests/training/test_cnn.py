@@ -11,7 +11,7 @@ from curvecast.training import cnn
 from curvecast.training.torch_session import seeded
 
 
-def layers(image: tuple[int, int]) -> cnn.Network:
+def layers(image: tuple[int, int, int]) -> cnn.Network:
     network = cnn.Network(image)
     network.convolution(6, 5, stride=2, padding=2)
     network.batch_norm()
@@ -26,7 +26,7 @@ def layers(image: tuple[int, int]) -> cnn.Network:
 
 
 def test_sizes_by_hand() -> None:
-    network = layers((28, 28))
+    network = layers((1, 28, 28))
     assert network.shape == (10,)
     assert nn.Sequential(*list(network)[:4])(torch.zeros(2, 1, 28, 28)).shape == (2, 6, 14, 14)
     assert network[6].in_features == 6 * 4 * 4
@@ -42,12 +42,12 @@ def test_every_network_of_the_space_computes_or_is_impossible() -> None:
     for drawn in space.sample_configuration(150):
         try:
             with torch.device("meta"):
-                sizes = cnn.kuzushiji(dict(drawn), 10, (16, 16))
+                sizes = cnn.kuzushiji(dict(drawn), 10, (1, 16, 16))
         except cnn.ImpossibleNetwork:
             continue
         if sizes.n_parameters > 1e6:
             continue
-        network = cnn.kuzushiji(dict(drawn), 10, (16, 16)).eval()
+        network = cnn.kuzushiji(dict(drawn), 10, (1, 16, 16)).eval()
         assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
         assert network.n_parameters == sizes.n_parameters
         built += 1
@@ -56,12 +56,12 @@ def test_every_network_of_the_space_computes_or_is_impossible() -> None:
 
 def test_impossible_networks_are_named_while_they_are_built() -> None:
     with pytest.raises(cnn.ImpossibleNetwork, match=r"layer 1 \(conv\): a kernel of 5"):
-        layers((0, 0))
+        layers((1, 0, 0))
     with pytest.raises(cnn.ImpossibleNetwork, match=r"layer 5 \(max_pool\)"):
-        layers((4, 4))
+        layers((1, 4, 4))
     config = {**kuzushiji.DEFAULT, "padding_1": 2}
     with pytest.raises(cnn.ImpossibleNetwork, match="padding 2 for kernel 3"):
-        cnn.kuzushiji(config, 10, (28, 28))
+        cnn.kuzushiji(config, 10, (1, 28, 28))
 
 
 def channels(network: cnn.Network) -> list[int]:
@@ -73,13 +73,13 @@ def test_later_channels_are_multiples_of_the_first() -> None:
         **kuzushiji.DEFAULT, "n_conv": 2, "channels_1": 12, "channels_2": 64,
         "kernel_2": 3, "padding_2": 0, "stride_2": 1, "pool_2": False,
     }  # fmt: skip
-    assert channels(cnn.kuzushiji(config, 10, (28, 28))) == [12, 60]
+    assert channels(cnn.kuzushiji(config, 10, (1, 28, 28))) == [12, 60]
     config["channels_2"] = 5
-    assert channels(cnn.kuzushiji(config, 10, (28, 28))) == [12, 12]
+    assert channels(cnn.kuzushiji(config, 10, (1, 28, 28))) == [12, 12]
 
 
 def test_the_reference_network_for_usps() -> None:
-    network = cnn.usps(usps.REFERENCE, 10, (16, 16))
+    network = cnn.usps(usps.REFERENCE, 10, (1, 16, 16))
     dense = [module.out_features for module in network if isinstance(module, nn.Linear)]
     assert (channels(network), dense) == ([32, 64, 128], [100, 50, 10])
     assert {module.p for module in network if isinstance(module, nn.Dropout)} == {0.25}
@@ -91,7 +91,7 @@ def test_weights_come_from_the_seed_alone() -> None:
     networks = []
     for seed in (1, 1, 2):
         with seeded(seed):
-            networks.append(layers((28, 28)))
+            networks.append(layers((1, 28, 28)))
     one, two, other = networks
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(one[0].weight, two[0].weight)

@@ -35,7 +35,7 @@ def test_two_networks_become_a_collection() -> None:
 )
 def test_a_network_has_the_layers_and_weights_of_its_text(text: str) -> None:
     network = layers.parse(text)
-    module = cnn.listed(layers.config_of(network), 10, (8, 8))
+    module = cnn.listed(layers.config_of(network), 10, (1, 8, 8))
     weights = sum(p.numel() for name, p in module.named_parameters() if "weight" in name)
     assert weights == layers.n_weights(network, 8, 1)
     assert module(torch.zeros(2, 1, 8, 8)).shape == (2, 10)

@@ -14,7 +14,7 @@ from curvecast.training.image_training import ImageTraining, Recipe
 from curvecast.training.torch_session import seeded
 
 
-def network(image: tuple[int, int], seed: int, n_classes: int = 10) -> cnn.Network:
+def network(image: tuple[int, int, int], seed: int, n_classes: int = 10) -> cnn.Network:
     built = cnn.Network(image)
     with seeded(seed):
         built.convolution(8, 3, padding=1)
@@ -91,7 +91,7 @@ def test_images_are_standardised_by_the_training_part(data: image_training.Prepa
     assert float(x.std()) == pytest.approx(1, abs=1e-6)
     assert float(data.test[0].min()) == pytest.approx(data.background)
     larger = image_training.prepare(images.digits(), size=12)
-    assert larger.image == (12, 12)
+    assert larger.image == (1, 12, 12)
 
 
 def test_schedules() -> None:

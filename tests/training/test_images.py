@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import io
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from scipy.io import savemat
 from sklearn.datasets import dump_svmlight_file
 
 from curvecast import DataError
 from curvecast.data import registry as datasets
-from curvecast.training import images
+from curvecast.training import cnn, images
+from curvecast.training.image_training import ImageTraining, Recipe, prepare
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (120, 4, 4), dtype=np.uint8)
@@ -32,7 +36,7 @@ def test_pairs_of_files_are_divided_by_class(
     paths += write_images(tmp_path, format, X[::4], Y[::4], "test")
     data = images.load("task/toy", {**STANZA, "format": format}, paths)
     assert (len(data.train), len(data.validation), len(data.test)) == (90, 30, 30)
-    assert (data.n_classes, data.shape) == (3, (4, 4))
+    assert (data.n_classes, data.shape) == (3, (1, 4, 4))
     assert np.bincount(data.validation.y).tolist() == [10, 10, 10]
     # Every image is in one of the two parts, with its own label.
     both = np.concatenate([data.train.x, data.validation.x])
@@ -70,11 +74,66 @@ def test_usps_as_hdf5_and_as_text_is_the_same(tmp_path: Path) -> None:
     one = images.load("usps", {**stanza, "format": "h5"}, [tmp_path / "usps.h5"])
     paths = [tmp_path / "usps", tmp_path / "usps.t"]
     two = images.load("usps", {**stanza, "format": "libsvm"}, paths)
-    assert one.shape == (16, 16)
+    assert one.shape == (1, 16, 16)
     for part in ("train", "validation", "test"):
         a, b = getattr(one, part), getattr(two, part)
         np.testing.assert_allclose(a.x, b.x, atol=1e-6)
         np.testing.assert_array_equal(a.y, b.y)
+
+
+COLOUR = RNG.integers(0, 256, (30, 3, 32, 32), dtype=np.uint8)
+DIGITS = np.tile(np.arange(10), 3)
+
+
+def cifar(path: Path, batches: dict[str, slice]) -> list[Path]:
+    """The layout of cifar-10-binary.tar.gz."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, rows in batches.items():
+            records = [
+                bytes([y]) + x.tobytes() for x, y in zip(COLOUR[rows], DIGITS[rows], strict=True)
+            ]
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = sum(map(len, records))
+            archive.addfile(member, io.BytesIO(b"".join(records)))
+    return [path]
+
+
+def svhn(folder: Path) -> list[Path]:
+    """The layout of train_32x32.mat and test_32x32.mat: images last, 10 for the digit 0."""
+    paths = [folder / "train_32x32.mat", folder / "test_32x32.mat"]
+    for path, rows in zip(paths, (slice(20), slice(20, 30)), strict=True):
+        y = np.where(DIGITS[rows] == 0, 10, DIGITS[rows])
+        savemat(path, {"X": COLOUR[rows].transpose(2, 3, 1, 0), "y": y[:, None].astype(np.uint8)})
+    return paths
+
+
+@pytest.mark.parametrize("format", ["cifar", "svhn"])
+def test_colour_images_in_their_official_files(tmp_path: Path, format: str) -> None:
+    batches = {"batches.meta.txt": slice(0), "data_batch_1.bin": slice(10)}
+    batches |= {"data_batch_2.bin": slice(10, 20), "test_batch.bin": slice(20, 30)}
+    paths = cifar(tmp_path / "c.tar.gz", batches) if format == "cifar" else svhn(tmp_path)
+    data = images.load("task/toy", {**STANZA, "format": format, "validation": 10}, paths)
+    assert (data.shape, data.n_classes) == ((3, 32, 32), 10)
+    both = np.concatenate([data.train.x, data.validation.x])
+    labels = np.concatenate([data.train.y, data.validation.y])
+    known = {x.tobytes(): int(y) for x, y in zip(COLOUR[:20], DIGITS, strict=False)}
+    assert [known[x.tobytes()] for x in both] == labels.tolist()
+    np.testing.assert_array_equal(data.test.x, COLOUR[20:])
+    np.testing.assert_array_equal(data.test.y, DIGITS[20:])
+
+
+def test_a_network_trains_on_colour_images(tmp_path: Path) -> None:
+    stanza = {**STANZA, "format": "svhn", "validation": 10}
+    prepared = prepare(images.load("task/toy", stanza, svhn(tmp_path)))
+    network = cnn.listed(
+        {"n_layers": 1, "layer_1": "C(4,3,1)", "end": "SM(10)"}, 10, prepared.image
+    )
+    recipe = Recipe(n_epochs=1, batch_size=4, learning_rate=0.01, shift=1)
+    training = ImageTraining(network, prepared, recipe, seed=0)
+    before = training.evaluate()["train_loss"]
+    training.train_epoch()
+    assert network.n_multiplications == 4 * 3 * 9 * 32 * 32 + 4 * 32 * 32 * 10
+    assert training.evaluate()["train_loss"] != before
 
 
 def test_the_embedded_default_needs_no_file() -> None:
@@ -127,6 +186,13 @@ def broken(tmp_path: Path, pair: Writer, kind: str) -> tuple[dict[str, object], 
             return STANZA, good
         case "swapped":
             return idx, [good[1], good[0], *good[2:]]
+        case "cifar":
+            return {**STANZA, "format": "cifar"}, [good[0]]
+        case "batches":
+            path = tmp_path / "c.tar.gz"
+            return {**STANZA, "format": "cifar"}, cifar(path, {"data_batch_1.bin": slice(9)})
+        case "svhn":
+            return {**STANZA, "format": "svhn"}, good[:2]
         case "large":
             return {**idx, "validation": 121}, good
     return {**STANZA, "format": "h5"}, [good[0]]
@@ -142,6 +208,9 @@ def broken(tmp_path: Path, pair: Writer, kind: str) -> tuple[dict[str, object], 
         ("npz", "not a npz file"),
         ("swapped", "not images"),
         ("large", "cannot be divided"),
+        ("cifar", "not the binary version of CIFAR-10"),
+        ("batches", "no data_batch"),
+        ("svhn", "no arrays X and y of SVHN"),
         ("h5", "no groups train and test"),
     ],
 )

@@ -100,7 +100,7 @@ class TaskStanza(Stanza):
     of a csv.
     """
 
-    format: Literal["npz", "idx", "h5", "libsvm", "csv"]
+    format: Literal["npz", "idx", "h5", "libsvm", "cifar", "svhn", "csv"]
     validation: int | None = None
     split: Annotated[list[int], Field(min_length=3, max_length=3)] | None = None
     features: Names = ()

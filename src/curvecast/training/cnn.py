@@ -22,7 +22,7 @@ class ImpossibleNetwork(ValueError):
 
 
 class Network(nn.Sequential):
-    """A network of which every method appends a layer.
+    """A network of which every method appends a layer; `image` is (channels, height, width).
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class Network(nn.Sequential):
     ImpossibleNetwork : a kernel is larger than its input.
     """
 
-    def __init__(self, image: tuple[int, int]) -> None:
+    def __init__(self, image: tuple[int, int, int]) -> None:
         super().__init__()
-        self.shape: tuple[int, ...] = (1, *image)
+        self.shape: tuple[int, ...] = image
         self.n_multiplications = self.depth = 0
 
     @property
@@ -101,7 +101,7 @@ class Network(nn.Sequential):
         return sides
 
 
-def kuzushiji(config: Mapping[str, Any], n_classes: int, image: tuple[int, int]) -> Network:
+def kuzushiji(config: Mapping[str, Any], n_classes: int, image: tuple[int, int, int]) -> Network:
     """The network of a configuration of `spaces.kuzushiji` (Mallik).
 
     [CONV, BATCHNORM?, ACTIVATION, DROPOUT?, MAXPOOL?] x n_conv, then
@@ -140,7 +140,7 @@ def kuzushiji(config: Mapping[str, Any], n_classes: int, image: tuple[int, int])
     return network
 
 
-def usps(config: Mapping[str, Any], n_classes: int, image: tuple[int, int]) -> Network:
+def usps(config: Mapping[str, Any], n_classes: int, image: tuple[int, int, int]) -> Network:
     """Sikorskyi's network for USPS and those of the study around it.
 
     `n_conv` convolutions of 32, 64, 128 channels (3 x 3, the image's size stays), each with batch
@@ -162,7 +162,7 @@ def usps(config: Mapping[str, Any], n_classes: int, image: tuple[int, int]) -> N
     return network
 
 
-def listed(config: Mapping[str, Any], n_classes: int, image: tuple[int, int]) -> Network:
+def listed(config: Mapping[str, Any], n_classes: int, image: tuple[int, int, int]) -> Network:
     """The network of a configuration of `spaces.layers`, with the dropout layers of MetaQNN.
 
     Convolutions have same padding, and ReLU follows them and the fully connected layers.

@@ -64,7 +64,7 @@ def train_collection(
         logs = list(progress.track(pool.map(job, networks), len(networks), description=NAME))
     series = {name: np.stack([log[name] for log in logs]) for name in SERIES}
     return CurveSet(
-        configs=_configs(networks, data.image[0], [float(log["test"]) for log in logs]),
+        configs=_configs(networks, data.image[1], [float(log["test"]) for log in logs]),
         values=series.pop("val_accuracy"),
         epochs=np.arange(n_epochs + 1),
         metric="validation accuracy",

@@ -77,7 +77,9 @@ def rate_at(recipe: Recipe, progress: float) -> float:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Images on a device, standardised by the training images, float32 (n, 1, height, width).
+    """Images on a device, standardised by the training images.
+
+    Arrays are float32 (n, channels, height, width).
 
     Attributes
     ----------
@@ -93,17 +95,18 @@ class Prepared:
     weights: torch.Tensor
 
     @property
-    def image(self) -> tuple[int, int]:
-        """Height and width."""
-        height, width = self.train[0].shape[2:]
-        return height, width
+    def image(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        channels, height, width = self.train[0].shape[1:]
+        return channels, height, width
 
 
 def prepare(images: Images, device: str = "cpu", size: int | None = None) -> Prepared:
     """Put a data set on a device; with `size`, images are resampled to size x size pixels."""
 
     def pixels(part: Labelled) -> torch.Tensor:
-        x = torch.from_numpy(part.x).to(device).float().unsqueeze(1)
+        x = torch.from_numpy(part.x).to(device).float()
+        x = x.unsqueeze(1) if x.ndim == 3 else x
         if part.x.dtype == np.uint8:
             x = x / 255
         if size is not None and x.shape[2:] != (size, size):
@@ -188,11 +191,11 @@ class ImageTraining(TorchSession):
             for step, rows in enumerate(order.split(recipe.batch_size)):
                 if len(rows) < 2 and n > 1:
                     continue  # batch norm has no variance of a single image
-                images = self._windows[rows, 0, moves[0, rows], moves[1, rows]]
+                images = self._windows[rows, :, moves[0, rows], moves[1, rows]]
                 self._set_rate((self.epoch - 1 + step / n_steps) / recipe.n_epochs)
                 self.optimizer.zero_grad()
                 labels = y[rows]
-                logits = self._logits(images.unsqueeze(1))
+                logits = self._logits(images)
                 loss = self._loss(logits, labels, recipe.weighted)
                 loss.backward()
                 self.optimizer.step()
@@ -262,7 +265,7 @@ def precision_of(device: str) -> torch.dtype:
 
 
 def _windows(x: torch.Tensor, shift: int, background: float) -> torch.Tensor:
-    """A view of all images at all shifts, (n, 1, 2 shift + 1, 2 shift + 1, height, width)."""
+    """A view of all images at all shifts, (n, channels, 2 shift + 1, same, height, width)."""
     height, width = x.shape[2:]
     padded = nn.functional.pad(x, [shift] * 4, value=background)
     return padded.unfold(2, height, 1).unfold(3, width, 1)

@@ -1,15 +1,18 @@
-"""Read and divide images with labels: the Kuzushiji files, USPS and scikit-learn's digits.
+"""Read and divide images with labels: Kuzushiji, USPS, CIFAR-10, SVHN and scikit-learn's digits.
 
-The stanza of a data set in resources/datasets.yaml gives the `format` of its files (npz, idx, h5
-or libsvm) and either `validation` (how many training images are held out) or, where one file holds
-all images, `split` (training, validation, test). All divisions are stratified by class, with seeds
-from the name of the data set.
+The stanza of a data set in resources/datasets.yaml gives the `format` of its files (npz, idx, h5,
+libsvm, cifar or svhn) and either `validation` (how many training images are held out) or, where one
+file holds all images, `split` (training, validation, test). All divisions are stratified by class,
+with seeds from the name of the data set.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +21,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from scipy.io import loadmat
 from sklearn.datasets import load_digits, load_svmlight_file
 from sklearn.model_selection import train_test_split
 
@@ -26,11 +30,15 @@ from curvecast.protocol import seed_from
 
 DIGITS = "digits"
 _IDX_UINT8 = 8
+_BATCH = re.compile(r"(data_batch_\d|test_batch)\.bin")
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images `x` (n, height, width), uint8 0..255 or float32 0..1, and labels `y` (n,) int64."""
+    """Images `x` (n, height, width) or (n, channels, height, width) and labels `y` (n,) int64.
+
+    Pixels are uint8 0..255 or float32 0..1.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -55,9 +63,10 @@ class Images:
     n_classes: int
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of an image."""
-        return self.train.x.shape[1:]
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        *channels, height, width = self.train.x.shape[1:]
+        return channels[0] if channels else 1, height, width
 
     def class_weights(self) -> np.ndarray:
         """Weights that make every class count the same, float32 (n_classes,), 1 on average."""
@@ -100,7 +109,8 @@ def load(name: str, stanza: Mapping[str, Any], paths: Sequence[str | Path]) -> I
     Parameters
     ----------
     paths : the files in the stanza's order: images and labels of the training part, then of the
-        test part (npz, idx), the training and the test part (libsvm), or one file (h5).
+        test part (npz, idx), the training and the test part (libsvm, svhn), or one file (h5,
+        cifar).
 
     Raises
     ------
@@ -112,6 +122,8 @@ def load(name: str, stanza: Mapping[str, Any], paths: Sequence[str | Path]) -> I
         "idx": partial(_pairs, _idx),
         "h5": _h5,
         "libsvm": _libsvm,
+        "cifar": _cifar,
+        "svhn": _svhn,
     }
     if stanza.get("format") not in known:
         raise DataError(f"{name}: format {stanza.get('format')!r} is not one of {list(known)}")
@@ -217,6 +229,40 @@ def _libsvm(paths: Sequence[Path]) -> list[Labelled]:
         except (ValueError, OSError) as error:
             raise DataError(f"not a LIBSVM file ({error})", file=path) from error
         parts.append(_square((x.toarray() + 1) / 2, y - 1, path))
+    return parts
+
+
+def _cifar(paths: Sequence[Path]) -> list[Labelled]:
+    """cifar-10-binary.tar.gz: per image one byte of label and 3 x 32 x 32 bytes of colour."""
+    batches: dict[str, np.ndarray] = {}
+    try:
+        with tarfile.open(paths[0]) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                stream = archive.extractfile(member) if _BATCH.fullmatch(name) else None
+                if stream is not None:
+                    batches[name] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 3073)
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise DataError(f"not the binary version of CIFAR-10 ({error})", file=paths[0]) from error
+    test = batches.pop("test_batch.bin", None)
+    if test is None or not batches:
+        raise DataError("no data_batch_*.bin and test_batch.bin in it", file=paths[0])
+    parts = [np.concatenate([batches[name] for name in sorted(batches)]), test]
+    return [Labelled(p[:, 1:].reshape(-1, 3, 32, 32), p[:, 0].astype(np.int64)) for p in parts]
+
+
+def _svhn(paths: Sequence[Path]) -> list[Labelled]:
+    """SVHN's cropped digits: `X` (32, 32, 3, n) and `y` (n, 1), in which 10 stands for 0."""
+    parts = []
+    for path in paths:
+        try:
+            stored = loadmat(path)
+            x, y = stored["X"].transpose(3, 2, 0, 1), stored["y"].ravel() % 10
+        except (ValueError, OSError, KeyError, zlib.error, NotImplementedError) as error:
+            raise DataError(f"no arrays X and y of SVHN in it ({error})", file=path) from error
+        if x.dtype != np.uint8:
+            raise DataError(f"pixels of {x.dtype}, not of uint8", file=path)
+        parts.append(Labelled(np.ascontiguousarray(x), y.astype(np.int64)))
     return parts
 
 

@@ -80,7 +80,8 @@ class ImageTask(Task):
         data = images.load(stanza["name"], stanza, self.raw) if stanza else images.digits()
         self.name, self.source = f"trained/{data.name.rpartition('/')[2]}", data.source
         self._images = data.with_validation() if self.all_training else data
-        self._side = self._images.shape if self.size is None else (self.size, self.size)
+        channels, *sides = self._images.shape
+        self._shape = (channels, *(sides if self.size is None else (self.size, self.size)))
         self._prepared: Prepared | None = None
         self.architecture = tuple(
             name for name in self.space() if name not in _RECIPE and not name.startswith("dropout")
@@ -114,7 +115,7 @@ class ImageTask(Task):
     def built(self, config: Config) -> cnn.Network:
         """The network of a configuration. Raises ImpossibleNetwork, see `training.cnn`."""
         make = cnn.NETWORKS[self.network]
-        network = make(self.complete(config), self._images.n_classes, self._side)
+        network = make(self.complete(config), self._images.n_classes, self._shape)
         limit = self.most_multiplications
         if limit is not None and network.n_multiplications > limit:
             raise cnn.ImpossibleNetwork(f"{network.n_multiplications} multiply-adds per image")
