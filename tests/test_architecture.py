@@ -43,13 +43,14 @@ ALLOWED = {
     "report": PREDICTORS | {"benchmark", "stopping", "studies", "data", "__version__"},
     "saved": PREDICTORS | {"stopping", "data"},
     "choice": ASKED,
+    "stopper": ASKED,
     "cli": ASKED | {"cli_logs", "choice"},
     # a page of advice is what a person asks for in a shell
     "cli_logs": ASKED | {"report"},
     "integrations": ASKED,
     "testing": PREDICTORS,
     "workflow": PREDICTORS | {"data", "stopping", "studies", "benchmark", "report", "training"},
-    "__init__": ASKED,
+    "__init__": ASKED | {"stopper"},
     "__main__": {"cli"},
 }
 HEAVY = {"torch", "hpbandster", "sklearn", "matplotlib"}

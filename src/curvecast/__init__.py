@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from curvecast.data.readers.table import read_curves
     from curvecast.predictors import make_predictor
     from curvecast.saved import load_predictor
+    from curvecast.stopper import Stopper
     from curvecast.stopping.advice import advise
 
 __version__ = "0.1.0"
 __all__ = [
     "CurveSet",
     "DataError",
+    "Stopper",
     "advise",
     "load_predictor",
     "make_predictor",
@@ -32,6 +34,7 @@ _HOMES = {
     "CurveSet": "curvecast.curves",
     "advise": "curvecast.stopping.advice",
     "DataError": "curvecast.curves",
+    "Stopper": "curvecast.stopper",
     "load_predictor": "curvecast.saved",
     "make_predictor": "curvecast.predictors",
     "read": "curvecast.data.logs",

@@ -8,6 +8,7 @@ from curvecast import DataError, features, make_predictor
 from curvecast.predictors.base import Prediction, options_of
 from curvecast.predictors.linear import OLS, Ridge
 from curvecast.predictors.nusvr import NuSVRSearch
+from curvecast.testing import saturating_curves
 
 
 def test_gaussian_quantiles_and_cdf_are_inverse() -> None:
@@ -27,6 +28,23 @@ def test_cdf_without_spread_is_a_step() -> None:
 def test_affine_moves_mean_and_scales_std() -> None:
     p = Prediction(np.array([0.5]), np.array([0.1])).affine(2.0, 10.0)
     assert (p.mean[0], p.std[0]) == (7.0, 1.0)
+
+
+def test_a_predictor_tells_its_options_and_its_score() -> None:
+    curves = saturating_curves(60)
+    model = make_predictor("extra_trees", seed=3, max_trees=20)
+    assert repr(model) == "Forest(seed=3, kind='extra_trees', max_trees=20)"
+    assert repr(make_predictor("cnn")) == "CNN(seed=0)"
+    assert model.get_params()["max_trees"] == 20
+    assert make_predictor("cnn", members=2).get_params()["members"] == 2
+    assert type(model)(**model.get_params()).get_params() == model.get_params()
+    train, test = curves.take(np.arange(40)), curves.take(np.arange(40, 60))
+    fitted = model.fit(train, [5])
+    errors = test.final - fitted.predict(test, 5).mean
+    expected = 1 - np.mean(errors**2) / np.var(test.final)
+    assert fitted.score(test, 5) == pytest.approx(expected)
+    with pytest.raises(DataError, match="different final values"):
+        fitted.score(test.take([0, 0][:1]), 5)
 
 
 def test_options_are_the_keywords_without_seed() -> None:

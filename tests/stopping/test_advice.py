@@ -1,5 +1,7 @@
 """Advice on runs under way, against runs whose ends are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,3 +82,13 @@ def test_the_check_counts_what_the_advice_would_have_saved_and_lost():
     assert (late["mae"] < late["mae_last_value"]).all()
     assert late["cover80"].between(0.5, 1).all()
     assert check(made(5)[0]) is None
+
+
+def test_runs_with_epochs_that_were_not_logged_are_checked_too():
+    curves, _ = made(20)
+    values = curves.values.copy()
+    values[::2, 1::3] = np.nan
+    values[1, :6] = np.nan
+    table = check(replace(curves, values=values)).accuracy
+    assert table["runs"].max() == 20
+    assert np.isfinite(table.to_numpy()).all()

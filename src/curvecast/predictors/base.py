@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
@@ -44,10 +44,40 @@ class Predictor(ABC):
     takes_unfinished = False
     _taus: Collection[int] | None = None
     _domain: Domain | None = None
+    _given: Mapping[str, Any] = {}
+
+    def __new__(cls, **options: Any) -> Self:
+        """Note the options, for `get_params`."""
+        made = super().__new__(cls)
+        made._given = options
+        return made
 
     def __init__(self, *, seed: int = 0) -> None:
         self.seed = seed
         self._maps: dict[str, SeriesMap] = {}
+
+    def get_params(self) -> dict[str, Any]:
+        """The options of this model and their values, `seed` among them."""
+        return {"seed": 0, **options_of(type(self)), **self._given}
+
+    def __repr__(self) -> str:
+        """The class with the options that were given."""
+        given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
+        return f"{type(self).__name__}({given})"
+
+    def score(self, curves: CurveSet, tau: int) -> float:
+        """R² of the mean predictions at `tau` for the runs with a finite end.
+
+        Raises
+        ------
+        DataError : see `predict`; fewer than two such runs, or all end at the same value.
+        """
+        ended = curves.take(np.isfinite(curves.final))
+        spread = np.sum((ended.final - ended.final.mean()) ** 2) if len(ended) > 1 else 0.0
+        if not spread > 0:
+            raise DataError("R² needs two runs with different final values", file=curves.name)
+        errors = ended.final - self.predict(ended, tau).mean
+        return float(1 - np.sum(errors**2) / spread)
 
     def fit(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         """Learn from complete curves for every tau. Runs without a finite end are passed over.

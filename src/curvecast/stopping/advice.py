@@ -7,7 +7,7 @@ advice comes with what it would have saved and lost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from curvecast.fidelity import online_epochs
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction
+from curvecast.predictors.domain import reached
 from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record
 from curvecast.stopping.rules.predicted import Predicted
@@ -71,7 +72,7 @@ def advise(
     running = ~done if state is None else (state == "running").to_numpy()
     rows = np.flatnonzero(running)
     begun = [int(tau) for tau in np.unique(at[rows]) if tau >= 0]
-    predictor = _fitted(curves, np.flatnonzero(~running), begun, model)
+    predictor = fitted(curves, np.flatnonzero(~running), begun, model)
     bar = np.max(curves.sign * curves.final[done], initial=-np.inf)
     table = pd.DataFrame({"run": curves.configs["id"].iloc[rows], "epoch": at[rows]}, index=rows)
     table["value"] = [_value(curves, int(row), int(at[row])) for row in rows]
@@ -102,7 +103,8 @@ def advise(
     return table.loc[order.index].reset_index(drop=True)
 
 
-def _fitted(curves: CurveSet, rows: np.ndarray, taus: list[int], model: str) -> Predictor:
+def fitted(curves: CurveSet, rows: np.ndarray, taus: list[int], model: str) -> Predictor:
+    """A predictor of this name that has learnt from the runs at `rows`."""
     seed = seed_from(curves.name, model)
     return make_predictor(model, seed=seed).fit(curves.take(rows), taus or [curves.last_epoch])
 
@@ -157,12 +159,14 @@ class Check:
 def check(curves: CurveSet, *, promise: float = PROMISE, model: str = MODEL) -> Check | None:
     """Ask about each half of the finished runs with the other half as context.
 
-    None where fewer than six runs are finished.
+    None where fewer than six runs are finished. A run counts from its first value on.
     """
-    complete = Record(curves).complete
+    complete = finished(curves)
     if complete.sum() < _FEWEST_CHECKED:
         return None
     runs = curves.take(complete)
+    # an epoch that was not logged has the value before
+    runs = replace(runs, values=pd.DataFrame(runs.values).ffill(axis=1).to_numpy())
     halves = np.random.default_rng(seed_from(curves.name, "halves")).permutation(len(runs)) % 2
     at = online_epochs(runs.epochs, _CHECKED)
     bounds = {int(tau): np.full((len(runs), 3), np.nan) for tau in at}
@@ -170,16 +174,20 @@ def check(curves: CurveSet, *, promise: float = PROMISE, model: str = MODEL) -> 
     winners = np.zeros(len(runs), dtype=bool)
     for half in (0, 1):
         asked, shown = np.flatnonzero(halves == half), np.flatnonzero(halves != half)
-        predictor = _fitted(runs, shown, at.tolist(), model)
+        predictor = fitted(runs, shown, at.tolist(), model)
         bar = float((runs.sign * runs.final[shown]).max())
         winners[asked] = runs.sign * runs.final[asked] > bar
         rule = Predicted.of(predictor, len(shown), len(shown), runs.last_epoch, delta=promise)
         for tau in at.tolist():
-            some = runs.take(asked)
-            bounds[tau][asked] = predictor.predict(some, tau).quantile([0.5, 0.1, 0.9])
+            begun = asked[reached(runs.take(asked), tau)]
+            if not len(begun):
+                continue
+            some = runs.take(begun)
+            bounds[tau][begun] = predictor.predict(some, tau).quantile([0.5, 0.1, 0.9])
             stop = rule.decide(Record(some.hide_after(tau)), tau, bar).stop
-            ended[asked[stop]] = np.minimum(ended[asked[stop]], tau)
-    table = pd.DataFrame([_accuracy(runs, tau, bounds[tau]) for tau in at.tolist()])
+            ended[begun[stop]] = np.minimum(ended[begun[stop]], tau)
+    answered = [tau for tau in at.tolist() if np.isfinite(bounds[tau]).any()]
+    table = pd.DataFrame([_accuracy(runs, tau, bounds[tau]) for tau in answered])
     lost = winners & (ended < runs.last_epoch)
     saved = int((runs.last_epoch - ended).sum())
     total = runs.last_epoch * len(runs)
@@ -188,6 +196,8 @@ def check(curves: CurveSet, *, promise: float = PROMISE, model: str = MODEL) -> 
 
 def _accuracy(runs: CurveSet, tau: int, bounds: np.ndarray) -> dict[str, float]:
     """One row of `Check.accuracy` from medians and 80 % bounds, shape (n_runs, 3)."""
+    known = np.isfinite(bounds[:, 0])
+    runs, bounds = runs.take(known), bounds[known]
     final, last = runs.final, runs.values[:, runs.seen(tau)][:, -1]
     covered = (bounds[:, 1] <= final) & (final <= bounds[:, 2])
     top = np.argsort(-runs.sign * bounds[:, 0], kind="stable")[: max(1, len(final) // 10)]
