@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from curvecast.predictors import make_predictor, storage
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.domain import reached
 from curvecast.protocol import seed_from, tau_grid
-from curvecast.stopping.rule import stops
-from curvecast.stopping.rules.predicted import Predicted, probability_worse
+from curvecast.stopping.advice import outlook
+from curvecast.stopping.rules.predicted import Predicted
 
 _PARTS = ("model", "predictor", "taus", "finals", "curve_columns", "first_epoch", "id")
 _FACTS = ("values", "epochs", "metric", "direction", "name", "source", "log_columns")
@@ -312,41 +311,10 @@ def predictions(
     ------
     DataError : `epoch` is none of the fitted ones.
     """
-    if epoch is not None and epoch not in saved.taus:
-        fitted = ", ".join(map(str, saved.taus))
-        raise DataError(f"the model was not fitted for epoch {epoch}, only for {fitted}")
-    beat = saved.bar(runs)[0] if beat is None else beat
-    last = np.where(~np.isnan(runs.values), np.arange(len(runs.epochs)), -1).max(axis=1)
-    seen = np.where(last >= 0, runs.epochs[last], 0)
-    diverged = (last >= 0) & np.isinf(runs.values[np.arange(len(runs)), last])
-    finished = (seen == runs.last_epoch) & ~diverged & (epoch is None)
-    taus = [-1, *saved.taus] if epoch is None else [-1, epoch]
-    at = np.array(taus)[np.searchsorted(taus, seen, side="right") - 1]
-    for before, tau in reversed(list(pairwise(taus))):
-        here = np.flatnonzero(at == tau)
-        at[here[~reached(runs.take(here), tau)]] = before
-    rows = pd.DataFrame({"run": runs.configs["id"], "seen": seen})
-    rows["epoch"] = pd.Series(at, dtype="Int64").mask((at < 0) | finished)
-    numeric = ["mean", "low", "high", "beats"]
-    rows[numeric] = np.nan
-    early = f"too early: the first epoch for a prediction is {epoch or saved.taus[0]}"
-    rows["note"] = np.select([diverged, finished, at < 0], ["diverged", "finished", early], "")
-    final, sign = runs.final[finished], runs.sign
-    rows.loc[finished, numeric] = np.column_stack([final] * 3 + [sign * final > sign * beat])
-    usable = (at > 0) & ~diverged & ~finished
-    for tau in np.unique(at[usable]):
-        here = np.flatnonzero(usable & (at == tau))
-        early = here[~reached(runs.take(here), int(tau))]
-        rows.loc[early, "note"] = f"no value at or shortly before epoch {tau}"
-        rows.loc[early, "epoch"] = pd.NA
-        here = np.setdiff1d(here, early)
-        rows.loc[here, "note"] = saved.predictor.notes(runs.take(here), int(tau))
-        predicted = saved.predictor.predict(runs.take(here), int(tau))
-        low, high = predicted.quantile([0.5 - level / 2, 0.5 + level / 2]).T
-        beats = 1 - probability_worse(predicted, sign, sign * beat)
-        rows.loc[here, numeric] = np.column_stack([predicted.mean, low, high, beats])
-        rows.loc[here, "note"] = saved.predictor.notes(runs.take(here), int(tau))
-    return rows
+    rows, ends = _outlook(saved, runs, beat, levels=[0.5 - level / 2, 0.5 + level / 2], epoch=epoch)
+    rows[["low", "high"]] = ends
+    rows["beats"] = (1 - rows["worse"]).mask(rows["note"] == "diverged")
+    return rows[["run", "seen", "epoch", "mean", "low", "high", "beats", "note"]]
 
 
 def decisions(
@@ -364,22 +332,20 @@ def decisions(
     One row per run: `run, decision` ("stop" or "go on"), `worse` (1 - `beats` of `predictions`),
     `stops_at` (the `worse` from which on the run ends; NaN where it is too early) and `reason`.
     """
-    rows = predictions(saved, runs, beat=beat)
-    n_finished, asked = len(saved.finals), rows["epoch"].notna()
-    n_started = n_finished or len(runs)
-    rule = Predicted.of(saved.predictor, n_finished, n_started, runs.last_epoch, delta=delta)
-    level = np.full(len(runs), np.nan)
-    if delta < 1:
-        level[asked] = rule.levels(rows.loc[asked, "epoch"].to_numpy(dtype=np.int64))
-    diverged = rows["note"] == "diverged"
-    worse = (1 - rows["beats"]).where(asked)
-    stop = stops(level, worse) | diverged
-    return pd.DataFrame(
-        {
-            "run": rows["run"],
-            "decision": stop.map({True: "stop", False: "go on"}),
-            "worse": worse.mask(diverged, 1.0),
-            "stops_at": level,
-            "reason": rows["note"].mask(stop & ~diverged, rule.reason),
-        }
-    )
+    rows = _outlook(saved, runs, beat, delta)[0].rename(columns={"level": "stops_at"})
+    rows["decision"] = np.where(rows["stop"], "stop", "go on")
+    rows["worse"] = rows["worse"].mask(rows["note"] == "finished")
+    return rows[["run", "decision", "worse", "stops_at", "reason"]]
+
+
+def _outlook(
+    saved: Saved, runs: CurveSet, beat: float | None, delta: float = 0.9, **more: Any
+) -> tuple[pd.DataFrame, np.ndarray]:
+    epoch, n_finished = more.get("epoch"), len(saved.finals)
+    if epoch is not None and epoch not in saved.taus:
+        fitted = ", ".join(map(str, saved.taus))
+        raise DataError(f"the model was not fitted for epoch {epoch}, only for {fitted}")
+    numbers = n_finished, n_finished or len(runs), runs.last_epoch
+    rule = Predicted.of(saved.predictor, *numbers, delta=delta)
+    beat = saved.bar(runs)[0] if beat is None else beat
+    return outlook(rule, saved.predictor, saved.taus, runs, beat, **more)

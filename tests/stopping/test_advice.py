@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from curvecast import saved
 from curvecast.curves import CurveSet
 from curvecast.stopping.advice import advise, check
 
@@ -92,3 +93,17 @@ def test_runs_with_epochs_that_were_not_logged_are_checked_too():
     table = check(replace(curves, values=values)).accuracy
     assert table["runs"].max() == 20
     assert np.isfinite(table.to_numpy()).all()
+
+
+def test_advice_and_a_saved_model_give_the_same_answer():
+    curves, _ = made(40, "minimize", n_running=10)
+    asked = curves.take(np.arange(30, 40))
+    model = saved.train("pfn", curves.take(np.arange(30)))
+    rows = saved.predictions(model, asked).set_index("run")
+    decided = saved.decisions(model, asked, delta=0.9).set_index("run")
+    advice = advise(curves, promise=0.9).set_index("run")
+    for ours, theirs in (("low", "low"), ("high", "high"), ("epoch", "seen")):
+        np.testing.assert_allclose(advice[ours], rows.loc[advice.index, theirs])
+    np.testing.assert_allclose(advice["worse"], 1 - rows.loc[advice.index, "beats"])
+    assert (advice["advice"] == decided.loc[advice.index, "decision"]).all()
+    np.testing.assert_allclose(advice["level"], decided.loc[advice.index, "stops_at"])

@@ -7,7 +7,9 @@ advice comes with what it would have saved and lost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -17,14 +19,17 @@ from curvecast.curves import CurveSet
 from curvecast.fidelity import online_epochs
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Predictor
-from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.domain import reached
 from curvecast.protocol import seed_from
-from curvecast.stopping.accounting import Record
-from curvecast.stopping.rules.predicted import Predicted
+from curvecast.stopping.rule import stops
+from curvecast.stopping.rules.predicted import Predicted, probability_worse
 
 MODEL = "pfn"
 PROMISE = 0.9
+COLUMNS = (
+    *("run", "epoch", "value", "predicted", "low", "high", "best", "worse", "level"),
+    *("advice", "reason", "epochs_left"),
+)
 _DRAWS = 400
 _LEVELS = np.linspace(0.005, 0.995, 100)
 _CHECKED = 8
@@ -36,10 +41,72 @@ def finished(curves: CurveSet) -> np.ndarray:
     return np.isfinite(curves.final)
 
 
-def last_epochs(curves: CurveSet) -> np.ndarray:
-    """Last epoch of each run with a value, finite or not; -1 for none; shape (n_runs,)."""
+def outlook(
+    rule: Predicted,
+    predictor: Predictor,
+    taus: Sequence[int],
+    runs: CurveSet,
+    beat: float,
+    levels: Sequence[float] = (0.5,),
+    epoch: int | None = None,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Ask about every run at the last fitted epoch that it has reached (`domain.reached`).
+
+    Parameters
+    ----------
+    predictor, taus : fitted at `taus`, increasing.
+    runs : NaN where nothing is recorded yet, inf where a run diverged.
+    beat : final value to beat, NaN for none.
+    epoch : one of `taus`: see nothing after it.
+
+    Returns
+    -------
+    A row per run: `run, seen` (last epoch with a value, 0 for none), `value` there, `epoch` (that
+    it is asked about at), `mean`, `worse` (P(ends worse than `beat`)), `level` (the `worse` from
+    which on it ends), `stop`, `note` (`Predictor.notes`; "diverged", "finished" or "too early: ..."
+    where it is asked about nowhere) and `reason`. And the quantiles of the ends at `levels`, shape
+    (n_runs, n_levels). A finished run ends at its value, unless `epoch` is given.
+    """
+    rows, sign = _places(taus if epoch is None else [epoch], runs, epoch is None), runs.sign
+    done, diverged = ((rows["note"] == text).to_numpy() for text in ("finished", "diverged"))
+    numbers, ends = np.full((len(runs), 3), np.nan), np.full((len(runs), len(levels)), np.nan)
+    ends[done] = runs.final[done, None]
+    numbers[done, :2] = np.column_stack([runs.final, sign * runs.final <= sign * beat])[done]
+    numbers[diverged, 1] = 1.0
+    notes = rows["note"].to_numpy(dtype=object, copy=True)
+    for tau in rows["epoch"].dropna().unique().tolist():
+        here = np.flatnonzero(rows["epoch"].eq(tau).fillna(False))
+        p = predictor.predict(runs.take(here), tau)
+        ends[here], notes[here] = p.quantile(levels), predictor.notes(runs.take(here), tau)
+        numbers[here, :2] = np.column_stack([p.mean, probability_worse(p, sign, sign * beat)])
+        numbers[here, 2] = rule.levels(np.array([tau]))[0] if rule.delta < 1 else np.nan
+    rows[["mean", "worse", "level"]] = numbers
+    stop = stops(rows["level"], rows["worse"])
+    reason = np.where(stop, rule.reason, notes)
+    return rows.assign(stop=stop | diverged, note=notes, reason=reason), ends
+
+
+def _places(taus: Sequence[int], runs: CurveSet, ends: bool) -> pd.DataFrame:
+    """The first five columns of `outlook`, without the predictor's notes."""
+    seen, value = _last(runs)
+    known = [-1, *taus]
+    at = np.array(known)[np.searchsorted(known, seen, side="right") - 1]
+    at[np.isnan(value)] = -1
+    for before, tau in reversed(list(pairwise(known))):
+        here = np.flatnonzero(at == tau)
+        at[here[~reached(runs.take(here), tau)]] = before
+    early = ": the first epoch for a prediction is ".join(["too early", *map(str, known[1:2])])
+    which = [np.isinf(value), finished(runs) & ends, at < 0]
+    rows = pd.DataFrame({"run": runs.configs["id"].to_numpy(), "seen": seen, "value": value})
+    rows["epoch"] = pd.Series(at, dtype="Int64").mask(np.any(which, axis=0))
+    return rows.assign(note=np.select(which, ["diverged", "finished", early], ""))
+
+
+def _last(curves: CurveSet) -> tuple[np.ndarray, np.ndarray]:
+    """Last epoch of each run with a value, finite or not (0 for none), and the value (NaN)."""
     columns = np.where(np.isnan(curves.values), -1, np.arange(len(curves.epochs))).max(axis=1)
-    return np.where(columns >= 0, curves.epochs[columns], -1)
+    values = curves.values[np.arange(len(curves)), columns]
+    return np.where(columns >= 0, curves.epochs[columns], 0), values
 
 
 def advise(
@@ -57,50 +124,36 @@ def advise(
 
     Returns
     -------
-    One row per run under way, the most promising first: `run, epoch` (last one with a value),
-    `value` there, `predicted` (median of the end), `low, high` (interval), `best` (probability
-    of becoming the best of all runs), `worse` (probability of ending worse than the best
-    finished one, NaN without one), `level` (of `worse`, from which on the run is stopped),
+    One row per run under way, the most promising first: `run, epoch` (last one with a value, 0
+    for none), `value` there, `predicted` (median of the end), `low, high` (interval), `best`
+    (probability of becoming the best of all runs), `worse` (probability of ending worse than the
+    best finished one, NaN without one), `level` (of `worse`, from which on the run is stopped),
     `advice` (`stop`, `go on` or `too early`), `reason` and `epochs_left`.
 
     Raises
     ------
     DataError : the predictor cannot be fitted on so few finished runs.
     """
-    done, at = finished(curves), last_epochs(curves)
-    state = curves.configs.get("info_state")
+    done, state = finished(curves), curves.configs.get("info_state")
     running = ~done if state is None else (state == "running").to_numpy()
-    rows = np.flatnonzero(running)
-    begun = [int(tau) for tau in np.unique(at[rows]) if tau >= 0]
+    runs = curves.take(running)
+    seen, value = _last(runs)
+    begun = np.unique(seen[np.isfinite(value)]).tolist()
     predictor = fitted(curves, np.flatnonzero(~running), begun, model)
-    bar = np.max(curves.sign * curves.final[done], initial=-np.inf)
-    table = pd.DataFrame({"run": curves.configs["id"].iloc[rows], "epoch": at[rows]}, index=rows)
-    table["value"] = [_value(curves, int(row), int(at[row])) for row in rows]
-    table[["predicted", "low", "high", "best", "worse", "level"]] = np.nan
-    table["advice"], table["reason"] = "too early", ""
-    quantiles = np.full((len(rows), len(_LEVELS)), np.nan)
-    known = int(done.sum()), int((~running).sum()), curves.last_epoch
-    rule = Predicted.of(predictor, *known, delta=promise)
-    for tau in begun:
-        here = rows[at[rows] == tau]
-        some = curves.take(here)
-        decision = rule.decide(Record(some), tau, bar)
-        table.loc[here, "worse"] = decision.probability
-        table.loc[here, "level"] = decision.level
-        table.loc[here, "reason"] = decision.reason
-        table.loc[here, "advice"] = np.where(decision.stop, "stop", "go on")
-        alive = decision.reason != "diverged"
-        if alive.any():
-            ends = predictor.predict(some.take(alive), tau)
-            bounds = ends.quantile([0.5, 0.5 - level / 2, 0.5 + level / 2])
-            table.loc[here[alive], ["predicted", "low", "high"]] = bounds
-            quantiles[np.searchsorted(rows, here[alive])] = _gains(ends, curves.sign)
-    table["best"] = _becomes_best(quantiles, bar, seed_from(curves.name, "best"))
-    table["epochs_left"] = curves.last_epoch - np.maximum(table["epoch"], 0)
-    order = table.assign(gain=curves.sign * table["predicted"]).sort_values(
-        ["best", "gain"], ascending=False, kind="stable"
-    )
-    return table.loc[order.index].reset_index(drop=True)
+    numbers = int(done.sum()), int((~running).sum()), curves.last_epoch
+    rule = Predicted.of(predictor, *numbers, delta=promise)
+    beat = curves.sign * (curves.sign * curves.final[done]).max() if done.any() else np.nan
+    edges = [0.5, 0.5 - level / 2, 0.5 + level / 2]
+    rows, ends = outlook(rule, predictor, begun, runs, beat, [*edges, *_LEVELS])
+    rows[["predicted", "low", "high"]] = ends[:, :3]
+    seed = seed_from(curves.name, "best")
+    rows["best"] = _becomes_best(np.sort(curves.sign * ends[:, 3:]), curves.sign * beat, seed)
+    early = rows["note"].str.startswith("too early")
+    rows["advice"] = np.select([rows["stop"], early], ["stop", "too early"], "go on")
+    rows["epochs_left"] = curves.last_epoch - rows["seen"]
+    order = np.lexsort([-curves.sign * rows["predicted"], -rows["best"]])
+    table = rows.iloc[order].drop(columns="epoch").rename(columns={"seen": "epoch"})
+    return table[list(COLUMNS)].reset_index(drop=True)
 
 
 def fitted(curves: CurveSet, rows: np.ndarray, taus: list[int], model: str) -> Predictor:
@@ -109,20 +162,10 @@ def fitted(curves: CurveSet, rows: np.ndarray, taus: list[int], model: str) -> P
     return make_predictor(model, seed=seed).fit(curves.take(rows), taus or [curves.last_epoch])
 
 
-def _value(curves: CurveSet, row: int, epoch: int) -> float:
-    return float(curves.values[row, curves.epochs == epoch][0]) if epoch >= 0 else float("nan")
-
-
-def _gains(ends: Prediction, sign: float) -> np.ndarray:
-    """Quantiles of the final gains at `_LEVELS`, shape (n_runs, n_levels)."""
-    gains = sign * ends.quantile(_LEVELS)
-    return gains if sign > 0 else gains[:, ::-1]
-
-
 def _becomes_best(quantiles: np.ndarray, bar: float, seed: int) -> np.ndarray:
     """P(a run ends better than all others and than the bar), from stratified draws; (n_runs,).
 
-    NaN rows have no prediction and do not compete.
+    NaN rows have no prediction and do not compete; a bar of NaN is none.
     """
     known = np.isfinite(quantiles).all(axis=1)
     best = np.full(len(quantiles), np.nan)
@@ -132,7 +175,7 @@ def _becomes_best(quantiles: np.ndarray, bar: float, seed: int) -> np.ndarray:
         rows = zip(levels, quantiles[known], strict=True)
         draws = np.array([np.interp(level, _LEVELS, row) for level, row in rows])
         first = draws.max(axis=0)
-        best[known] = ((draws == first) & (draws > bar)).mean(axis=1)
+        best[known] = ((draws == first) & ~(draws <= bar)).mean(axis=1)
     return best
 
 
@@ -179,13 +222,12 @@ def check(curves: CurveSet, *, promise: float = PROMISE, model: str = MODEL) -> 
         winners[asked] = runs.sign * runs.final[asked] > bar
         rule = Predicted.of(predictor, len(shown), len(shown), runs.last_epoch, delta=promise)
         for tau in at.tolist():
-            begun = asked[reached(runs.take(asked), tau)]
-            if not len(begun):
-                continue
-            some = runs.take(begun)
-            bounds[tau][begun] = predictor.predict(some, tau).quantile([0.5, 0.1, 0.9])
-            stop = rule.decide(Record(some.hide_after(tau)), tau, bar).stop
-            ended[begun[stop]] = np.minimum(ended[begun[stop]], tau)
+            some = runs.take(asked)
+            rows, bounds[tau][asked] = outlook(
+                rule, predictor, at.tolist(), some, runs.sign * bar, [0.5, 0.1, 0.9], tau
+            )
+            stop = rows["stop"].to_numpy()
+            ended[asked[stop]] = np.minimum(ended[asked[stop]], tau)
     answered = [tau for tau in at.tolist() if np.isfinite(bounds[tau]).any()]
     table = pd.DataFrame([_accuracy(runs, tau, bounds[tau]) for tau in answered])
     lost = winners & (ended < runs.last_epoch)
