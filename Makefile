@@ -5,7 +5,9 @@ BIN := .venv/bin
 # Named after the pins: a changed requirement installs again, a touched file does not.
 READY := .venv/ready-$(firstword $(shell cksum < envs/requirements.txt))
 
-.PHONY: run reproduce test embedded prior pins clean
+DOCS := .venv/docs-$(firstword $(shell cksum < envs/docs.txt))
+
+.PHONY: run reproduce lint test docs wheel embedded prior corpus pins clean
 .DELETE_ON_ERROR:
 
 run: $(READY)  ## the offline run: embedded curves to tables and figures, in minutes
@@ -16,13 +18,21 @@ reproduce: $(READY)  ## everything in config.yaml; downloads what no mirror has
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "Report: results/report.html"
 
-test: $(READY)
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --configfile config/embedded.yaml
 	$(BIN)/mypy
+
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
+
+docs: $(READY) $(DOCS)  ## the documentation as a site in site/, without a network
+	OMP_NUM_THREADS=1 PYTHONPATH=src $(BIN)/mkdocs build --strict --quiet
+
+wheel: $(READY)  ## the package, in dist/
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 embedded: $(READY)  ## trains the embedded collections again; copy them to resources/embedded by hand
 	PYTHONPATH=src $(BIN)/python -m curvecast.training.embedded --out results/make_embedded --workers $(CORES)
@@ -49,4 +59,8 @@ $(READY):
 	$(PYTHON) envs/check_system.py
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.txt
+	touch $@
+
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/docs.txt
 	touch $@

@@ -19,14 +19,15 @@ MODULES = {
 }
 # The room of a module is its folder below curvecast, or the module itself at the top. A room may
 # import those in its own entry and itself, nothing else.
-GROUND = {"validation", "files", "layers"}
+GROUND = {"validation", "files", "layers", "extras"}
 CURVES = GROUND | {"curves"}
 INPUTS = CURVES | {"features", "protocol", "fidelity"}
 PREDICTORS = INPUTS | {"predictors", "code_digest"}
 ASKED = PREDICTORS | {"stopping", "data", "saved"}
 ALLOWED = {
     "validation": {"files"},
-    "files": set(),
+    "extras": set(),
+    "files": {"extras"},
     "layers": set(),
     "curves": GROUND,
     "features": CURVES,
@@ -44,7 +45,8 @@ ALLOWED = {
     "saved": PREDICTORS | {"stopping", "data"},
     "choice": ASKED,
     "stopper": ASKED,
-    "cli": ASKED | {"cli_logs", "choice"},
+    "cli": ASKED | {"cli_logs", "choice", "demo", "__version__"},
+    "demo": ASKED,
     # a page of advice is what a person asks for in a shell
     "cli_logs": ASKED | {"report"},
     "integrations": ASKED,

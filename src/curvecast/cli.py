@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curvecast import cli_logs
+from curvecast import __version__, cli_logs
+from curvecast.extras import missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DataError as error:
         problem = str(error)
     except ImportError as error:
-        problem = f"{error}; is a package missing, an extra of curvecast?"
+        problem = missing(error)
     except OSError as error:
         problem = f"file {error.filename}: {error.strerror}"
     print(f"Error: {problem}", file=sys.stderr)
@@ -61,7 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="curvecast", description="Is this training run worth finishing?"
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="show on a small search what this is, in ten seconds")
+    demo.add_argument("--out", default="curvecast_demo.csv", help="its log (curvecast_demo.csv)")
+    demo.set_defaults(answer=_demo)
 
     fit = commands.add_parser("fit", help="fit a predictor on finished runs and save it")
     fit.add_argument("curves", help="table of finished runs, CSV or Parquet: a row per run")
@@ -138,6 +144,13 @@ def _asked(options: argparse.Namespace) -> tuple[Saved, CurveSet, float, str]:
         return model, runs, options.beat, f"{options.beat:.{_DIGITS}g}"
     beat, meaning = model.bar(runs)
     return model, runs, beat, f"{beat:.{_DIGITS}g}, {meaning}"
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from curvecast import demo
+
+    demo.show(options.out)
+    return DONE
 
 
 def _fit(options: argparse.Namespace) -> int:

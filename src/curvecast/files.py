@@ -23,11 +23,11 @@ from typing import Any, TextIO
 import filelock
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+
+from curvecast.extras import missing
 
 _META = b"curvecast"
 # What stands in front of the digits of a file's digest, and the place for them.
@@ -183,10 +183,21 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         raise DataError(f"not a file of arrays ({error!r})", file=path) from error
 
 
+def _pyarrow(path: str | Path) -> tuple[Any, Any]:
+    """The modules of pyarrow, which is half as large as all other packages together."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(missing(error), file=path) from error
+    return pyarrow, pyarrow.parquet
+
+
 def write_parquet(
     frame: pd.DataFrame, path: str | Path, meta: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a frame with JSON metadata as zstd Parquet."""
+    """Write a frame with JSON metadata as zstd Parquet. Raises DataError without pyarrow."""
+    pa, pq = _pyarrow(path)
     table = pa.Table.from_pandas(frame, preserve_index=False)
     more = {_META: json.dumps(dict(meta or {})), "digest": _UNSEALED}
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **more})
@@ -197,8 +208,10 @@ def write_parquet(
 def read_parquet(path: str | Path, *, own: bool = True) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read a Parquet file and its JSON metadata.
 
-    `own`: the project wrote it. Raises DataError where it is damaged or no Parquet file.
+    `own`: the project wrote it. Raises DataError where it is damaged or no Parquet file, and
+    without pyarrow.
     """
+    pa, pq = _pyarrow(path)
     try:
         table = pq.read_table(pa.BufferReader(read_bytes(path, own=own)))
     except (pa.ArrowException, OSError) as error:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curvecast.curves import DataError
+from curvecast.extras import missing
 
 if TYPE_CHECKING:
     from curvecast.predictors.base import Predictor
@@ -133,9 +134,12 @@ def make_predictor(model: str, *, seed: int = 0, **options: Any) -> Predictor:
 
     Raises
     ------
-    DataError : unknown model or unknown option.
+    DataError : unknown model or unknown option, or a package that the model needs is missing.
     """
-    cls = getattr(importlib.import_module(module_of(model)), entry_of(model).cls)
+    try:
+        cls = getattr(importlib.import_module(module_of(model)), entry_of(model).cls)
+    except ImportError as error:
+        raise DataError(f"model {model!r}: {missing(error)}") from error
     fixed = entry_of(model).options
     from curvecast.predictors.base import options_of
 
