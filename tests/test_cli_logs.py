@@ -168,3 +168,13 @@ def test_the_page_on_logs_prints_what_the_commands_print(tmp_path, monkeypatch, 
     for number, end in zip(typed, [*typed[1:], block.index("import curvecast")], strict=True):
         main(block[number].removeprefix("$ curvecast ").split())
         assert capsys.readouterr().out.splitlines() == block[number + 1 : end]
+
+
+def test_settings_that_all_runs_share_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{run},{epoch},{run / 10},adam,3,{epoch / 10}" for run in (1, 2) for epoch in (1, 2)]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["run,epoch,lr,optimizer,seed,val_acc", *rows]) + "\n")
+    assert main(["inspect", str(path)]) == 0
+    assert "settings  lr (0.1 to 0.2); 2 equal in all runs\n" in capsys.readouterr().out

@@ -132,14 +132,15 @@ def _settings(log: Log) -> str:
     for name in log.settings:
         values = log.settings[name].dropna()
         numbers = pd.to_numeric(values, errors="coerce")
-        if values.empty:
-            text = "empty"
-        elif numbers.notna().all():
-            low, high = numbers.min(), numbers.max()
-            text = f"{low:g} to {high:g}" if low < high else f"{low:g}"
+        if values.astype(str).nunique() < 2:
+            continue
+        if numbers.notna().all():
+            text = f"{numbers.min():g} to {numbers.max():g}"
         else:
             text = _list(sorted(set(values.astype(str))))
         texts.append(f"{name} ({text})")
+    if equal := len(log.settings.columns) - len(texts):
+        texts.append(f"{equal} equal in all runs")
     return "; ".join(texts) or "none"
 
 

@@ -282,7 +282,7 @@ def _remarks(values: np.ndarray, epochs: np.ndarray, rows: pd.Index, path: Path)
     if len(final) and np.ptp(final) == 0:
         notes.append(f"the final value is constant ({final[0]:g}): R² is not defined")
     if gaps := epochs[-1] - epochs[0] + 1 - len(epochs):
-        notes.append(f"{gaps} epochs between the first and the last have no column")
+        notes.append(f"{gaps} epochs between the first and the last are not recorded")
     return notes
 
 

@@ -104,7 +104,7 @@ def test_series_and_epochs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(curves.series["train"], [[np.nan, 0.9, 0.8], [np.nan, 0.7, 0.6]])
     assert list(curves.configs.columns) == ["id", "group", "hp_lr"]
     assert curves.configs["id"].tolist() == ["1", "2"]
-    assert "13 epochs between the first and the last have no column" in curves.notes
+    assert "13 epochs between the first and the last are not recorded" in curves.notes
     by_name = read_curves(tmp_path / "runs.csv", "err {epoch}", "minimize", series=["loss{epoch}"])
     assert list(by_name.series) == ["loss"]
     with pytest.raises(DataError, match="column err 5: series 'train' has epoch 5"):
