@@ -9,6 +9,7 @@ os.environ.update(CURVECAST_SCHEDULER=str(os.getpid()))
 
 from snakemake import sourcecache
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from curvecast import DataError
 from curvecast.curves import collection_of
@@ -19,6 +20,7 @@ from curvecast.report.page import about
 from curvecast.workflow.config import load
 from curvecast.workflow.plan import RANKED_SETS, SEARCHES, Plan
 from curvecast.workflow.plan_studies import FOLDERS
+from curvecast.workflow.terminal import Progress
 from curvecast.workflow.summaries import Summary, csv_and_md, figures_of, svg_and_png, tables_of
 
 # A job's own process must not ask the network again, nor stop for what others still fetch.
@@ -36,6 +38,11 @@ if MAIN_PROCESS and not plan.usable:
     raise WorkflowError(f"no data set is left\n{plan.data.text()}")
 if MAIN_PROCESS:
     print(plan.text(), file=sys.stderr)
+    stage_of = lambda rule: Path(workflow.get_rule(rule).snakefile).stem.replace("Snakefile", "all")
+    shorter = Progress(stage_of, workflow.cores or 1, lambda: workflow.dryrun)
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":  # the log file is left as it is
+            handler.addFilter(shorter)
 
 studies = plan.studies
 RESULTS = plan.results

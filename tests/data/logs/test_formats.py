@@ -2,7 +2,9 @@
 
 import gzip
 import json
-import sqlite3
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +14,22 @@ import curvecast
 from curvecast.data.logs import curves_of, formats_known, read_log
 from curvecast.files import DataError
 
+WRITTEN = Path(__file__).parent / "written"
 LENGTHS = [5, 5, 3, 5]
 VALUES = [[0.1 + 0.1 * run + 0.01 * e for e in range(n)] for run, n in enumerate(LENGTHS)]
 LR = [0.1, 0.2, 0.3, 0.4]
 OPT = ["sgd", "adam", "sgd", "adam"]
+
+
+def written(tool):
+    """A function that unpacks what `written/make.py` let a tool write."""
+
+    def unpack(folder):
+        with zipfile.ZipFile(WRITTEN / f"{tool}.zip") as archive:
+            archive.extractall(folder)
+        return folder
+
+    return unpack
 
 
 def _json_lines(path, rows):
@@ -46,25 +60,6 @@ def _wide(folder):
     return folder / "wide.csv"
 
 
-def _keras(folder):
-    for i, values in enumerate(VALUES):
-        frame = pd.DataFrame({"epoch": range(len(values)), "val_acc": values})
-        _csv(folder / f"lr={LR[i]},opt={OPT[i]}" / "training.log", frame)
-    return folder
-
-
-def _lightning(folder):
-    for i, values in enumerate(VALUES):
-        rows = []
-        for e, value in enumerate(values):
-            rows += [{"epoch": e, "step": 10 * e + 4, "train_loss": 1 - value}]
-            rows += [{"epoch": e, "step": 10 * e + 9, "val_acc": value}]
-        _csv(folder / f"version_{i}" / "metrics.csv", pd.DataFrame(rows))
-        text = f"lr: {LR[i]}\nopt: {OPT[i]}\nmodel: !!python/object:torch.nn.Linear {{a: 1}}\n"
-        (folder / f"version_{i}" / "hparams.yaml").write_text(text.replace("model", "cls"))
-    return folder
-
-
 def _ultralytics(folder):
     for i, values in enumerate(VALUES):
         frame = pd.DataFrame({"epoch": np.arange(len(values)) + 1, "metrics/val_acc": values})
@@ -76,33 +71,6 @@ def _ultralytics(folder):
     return folder
 
 
-def _transformers(folder):
-    for i, values in enumerate(VALUES):
-        history = []
-        for e, value in enumerate(values):
-            at = {"epoch": float(e + 1), "step": 10 * (e + 1)}
-            history += [{**at, "loss": 1 - value, "learning_rate": 0.1, "grad_norm": 1.0}]
-            history += [{**at, "eval_val_acc": value, "eval_runtime": 2.0}]
-        n = len(values)
-        state = {"epoch": float(n), "global_step": 10 * n, "max_steps": 50, "log_history": history}
-        run = folder / f"run-{i}" / f"checkpoint-{10 * n}"
-        run.mkdir(parents=True)
-        (run / "trainer_state.json").write_text(json.dumps(state))
-    return folder
-
-
-def _ray(folder):
-    for i, values in enumerate(VALUES):
-        config = {"lr": LR[i], "opt": OPT[i]}
-        rows = [
-            {"val_acc": v, "training_iteration": e + 1, "done": False, "pid": 7, "config": config}
-            for e, v in enumerate(values)
-        ]
-        _json_lines(folder / f"trainable_{i:05d}" / "result.json", rows)
-        (folder / f"trainable_{i:05d}" / "params.json").write_text(json.dumps(config))
-    return folder
-
-
 def _wandb(folder):
     frame = pd.DataFrame({"Step": range(5)})
     for i, values in enumerate(VALUES):
@@ -110,39 +78,6 @@ def _wandb(folder):
             frame[f"run-{i} - val_acc{kind}"] = [*values, None, None][:5]
     _csv(folder / "chart.csv", frame)
     return folder / "chart.csv"
-
-
-def _mlflow_folders(folder):
-    for i, values in enumerate(VALUES):
-        run = folder / "0" / f"abc{i}"
-        (run / "metrics").mkdir(parents=True)
-        (run / "params").mkdir()
-        meta = f"lifecycle_stage: active\nrun_name: fine-{i}\nstatus: 1\n"
-        (run / "meta.yaml").write_text(meta)
-        lines = [f"16000000{e} {value!r} {e}\n" for e, value in enumerate(values)]
-        (run / "metrics" / "val_acc").write_text("".join(lines))
-        (run / "params" / "lr").write_text(str(LR[i]))
-        (run / "params" / "opt").write_text(OPT[i])
-    (folder / "0" / "meta.yaml").write_text("name: Default\n")
-    return folder
-
-
-def _mlflow_database(folder):
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        database.executescript(
-            "create table runs (run_uuid, name, status, start_time, lifecycle_stage);"
-            "create table params (key, value, run_uuid);"
-            "create table metrics (key, value, timestamp, run_uuid, step, is_nan);"
-        )
-        for i, values in enumerate(VALUES):
-            key, run = f"abc{i}", (f"abc{i}", f"fine-{i}", "RUNNING", i, "active")
-            database.execute("insert into runs values (?, ?, ?, ?, ?)", run)
-            for name, value in (("lr", LR[i]), ("opt", OPT[i])):
-                database.execute("insert into params values (?, ?, ?)", (name, str(value), key))
-            for e, value in enumerate(values):
-                row = ("val_acc", value, e, key, e, False)
-                database.execute("insert into metrics values (?, ?, ?, ?, ?, ?)", row)
-    return folder / "mlflow.db"
 
 
 def _optuna(folder):
@@ -164,64 +99,33 @@ def _optuna(folder):
 
 
 def _hpbandster(folder):
-    _json_lines(
-        folder / "configs.json",
-        [[[0, 0, i], {"lr": LR[i], "opt": OPT[i]}, {}] for i in range(4)],
-    )
+    log = pytest.importorskip("hpbandster.core.result").json_result_logger(str(folder))
     times = {"submitted": 0.0, "started": 1.0, "finished": 2.0}
-    _json_lines(
-        folder / "results.json",
-        [
-            [[0, 0, i], float(e + 1), times, {"loss": value, "info": {}}, None]
-            for i, values in enumerate(VALUES)
-            for e, value in enumerate(values)
-        ],
-    )
-    return folder
-
-
-def _syne_tune(folder):
-    rows = [
-        {
-            "val_acc": value,
-            "epoch": e + 1,
-            "trial_id": i,
-            "st_decision": "CONTINUE",
-            "st_tuner_time": 1.5,
-            "config_lr": LR[i],
-            "config_opt": OPT[i],
-        }
-        for i, values in enumerate(VALUES)
-        for e, value in enumerate(values)
-    ]
-    pd.DataFrame(rows).to_csv(folder / "results.csv.zip", index=False)
-    return folder
-
-
-def _tensorboard(folder):
-    writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
     for i, values in enumerate(VALUES):
-        with writer(str(folder / f"lr={LR[i]},opt={OPT[i]}")) as events:
-            for e, value in enumerate(values):
-                events.add_scalar("val_acc", value, e)
+        log.new_config((0, 0, i), {"lr": LR[i], "opt": OPT[i]}, {"model_based_pick": False})
+        for e, value in enumerate(values):
+            done = {"result": {"loss": value, "info": {}}, "exception": None, "timestamps": times}
+            log(SimpleNamespace(id=(0, 0, i), kwargs={"budget": float(e + 1)}, **done))
     return folder
 
 
+# By format: how its log is written, and whether it has the settings.
 FORMATS = {
     "long": (_long, True),
     "wide": (_wide, True),
-    "run_tables:keras": (_keras, True),
-    "run_tables:lightning": (_lightning, True),
+    "run_tables:keras": (written("keras"), True),
+    "run_tables:lightning": (written("lightning"), True),
     "run_tables:ultralytics": (_ultralytics, True),
-    "transformers": (_transformers, False),
-    "ray": (_ray, True),
+    "transformers": (written("transformers"), False),
+    "ray": (written("ray"), True),
     "wandb": (_wandb, False),
-    "mlflow:folders": (_mlflow_folders, True),
-    "mlflow:database": (_mlflow_database, True),
+    "wandb_run": (written("wandb"), True),
+    "mlflow:folders": (written("mlflow"), True),
+    "mlflow:database": (written("mlflow_database"), True),
     "optuna": (_optuna, True),
     "hpbandster": (_hpbandster, True),
-    "syne_tune": (_syne_tune, True),
-    "tensorboard": (_tensorboard, True),
+    "syne_tune": (written("syne_tune"), True),
+    "tensorboard": (written("tensorboard"), True),
 }
 
 
@@ -231,6 +135,8 @@ def test_every_format_is_here():
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_log_is_read_as_its_runs(name, tmp_path):
+    if name == "tensorboard":
+        pytest.importorskip("tensorboard")
     write, has_settings = FORMATS[name]
     path = write(tmp_path)
     log = read_log(path)
@@ -262,9 +168,9 @@ def test_separators_encodings_and_packing_make_no_difference(tmp_path):
 
 
 def test_a_line_that_is_being_written_is_left_out(tmp_path):
-    folder = _ray(tmp_path)
+    folder = written("ray")(tmp_path)
     before = curvecast.read(folder).values
-    with (folder / "trainable_00002" / "result.json").open("a") as stream:
+    with next(folder.glob("*/*/result.json")).open("a") as stream:
         stream.write('{"val_acc": 0.5, "training_it')
     np.testing.assert_array_equal(curvecast.read(folder).values, before)
 
@@ -291,11 +197,12 @@ def test_what_is_to_be_predicted_is_asked_once(tmp_path):
 
 
 def test_the_target_is_the_end_the_best_or_a_runs_own_end(tmp_path):
-    path = _syne_tune(tmp_path)
-    table = pd.read_csv(path / "results.csv.zip")
+    path = written("syne_tune")(tmp_path)
+    file = next(path.glob("*/results.csv.zip"))
+    table = pd.read_csv(file)
     table.loc[table.groupby("trial_id").tail(1).index, "st_decision"] = "STOP"
     table.loc[table["epoch"] == 2, "val_acc"] = 0.9
-    table.to_csv(path / "results.csv.zip", index=False)
+    table.to_csv(file, index=False)
     end = curvecast.read(path)
     assert end.configs["info_state"].tolist() == ["finished", "finished", "ended", "finished"]
     assert np.isnan(end.final[2])
@@ -335,7 +242,25 @@ def test_what_cannot_be_read_is_named(name, text, problem, tmp_path):
 def test_a_stanza_names_a_log(tmp_path):
     from curvecast.data import readers
 
-    folder = _lightning(tmp_path)
+    folder = written("lightning")(tmp_path)
     stanza = {"reader": "log", "files": [{"local": str(folder)}], "metric": "val_acc"}
     curves = readers.read("mine", stanza, [folder])
     assert (curves.name, curves.metric, len(curves)) == ("mine", "val_acc", 4)
+
+
+def test_a_file_of_wandb_is_read_up_to_what_is_being_written_and_no_damage_is_passed_over(tmp_path):
+    folder = written("wandb")(tmp_path)
+    file = max(folder.rglob("*.wandb"), key=lambda f: f.stat().st_size)
+    content = file.read_bytes()
+    whole = read_log(file).rows
+    file.write_bytes(content[: len(content) // 2])
+    pd.testing.assert_frame_equal(read_log(file).rows, whole[: len(read_log(file).rows)])
+    file.write_bytes(content[:400] + b"?" + content[401:])
+    with pytest.raises(DataError, match="damaged at byte"):
+        read_log(file)
+
+
+def test_a_folder_of_other_logs_is_not_read_as_tables(tmp_path):
+    (tmp_path / "debug.log").write_text('{"time": 1, "msg": "a, b"}\nand "so\n')
+    with pytest.raises(DataError, match="format is not known"):
+        read_log(tmp_path)

@@ -136,3 +136,11 @@ def metrics_in(table: pd.DataFrame, without: Sequence[str]) -> dict[str, np.ndar
         for name, values in columns.items()
         if values is not None and not np.isnan(values).all()
     }
+
+
+def unique(names: dict[str, str]) -> dict[str, str]:
+    """Names of runs by key, with the key where two runs have the same name."""
+    doubled = set(pd.Series(list(names.values())).loc[lambda n: n.duplicated()])
+    return {
+        key: f"{name} {Path(key).name}" if name in doubled else name for key, name in names.items()
+    }

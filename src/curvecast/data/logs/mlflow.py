@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import table_of, trained
+from curvecast.data.logs._parts import table_of, trained, unique
 from curvecast.files import DataError
 
 _ENDED = ("FINISHED", "FAILED", "KILLED", 3, 4, 5)
@@ -21,9 +21,15 @@ _NEEDED = {"runs", "metrics", "params"}
 
 def recognises(path: Path) -> bool:
     """Whether there are runs with `metrics/` and `params/`, or the tables of a database."""
-    if path.is_file():
-        return is_sqlite(path) and tables(path) >= _NEEDED
+    database = _database(path)
+    if database.is_file():
+        return is_sqlite(database) and tables(database) >= _NEEDED
     return any(_run_folders(path))
+
+
+def _database(path: Path) -> Path:
+    """The database: the path itself, or the one of this usual name in the folder."""
+    return path / "mlflow.db" if path.is_dir() else path
 
 
 def is_sqlite(path: Path) -> bool:
@@ -43,13 +49,14 @@ def tables(path: Path) -> set[str]:
 
 
 def _run_folders(path: Path) -> list[Path]:
-    metas = (path.glob(f"{'*/' * depth}meta.yaml") for depth in range(3))
+    metas = (path.glob(f"{'*/' * depth}meta.yaml") for depth in range(4))
     return sorted(m.parent for found in metas for m in found if (m.parent / "metrics").is_dir())
 
 
 def read(path: Path) -> Log:
     """Read all runs that were not deleted; a run without steps has no curve and is left out."""
-    entries, settings, states = _of_database(path) if path.is_file() else _of_folders(path)
+    file = _database(path)
+    entries, settings, states = _of_database(file) if file.is_file() else _of_folders(path)
     if not entries:
         raise DataError("no run has logged a metric", file=path)
     table = pd.DataFrame(entries, columns=[RUN, EPOCH, "metric", "value"])
@@ -76,7 +83,7 @@ def _of_database(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]
             "from metrics order by timestamp"
         ).fetchall()
         params = database.execute("select run_uuid, key, value from params").fetchall()
-    names = _unique({key: name for key, name, _ in runs})
+    names = unique({key: name for key, name, _ in runs})
     settings: dict[str, dict[str, Any]] = {name: {} for name in names.values()}
     for key, name, value in params:
         if key in names:
@@ -88,7 +95,7 @@ def _of_database(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]
 def _of_folders(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     metas = {f: yaml.safe_load((f / "meta.yaml").read_text()) for f in _run_folders(path)}
     active = {f: meta for f, meta in metas.items() if meta.get("lifecycle_stage") != "deleted"}
-    names = _unique({str(f): str(meta.get("run_name") or f.name) for f, meta in active.items()})
+    names = unique({str(f): str(meta.get("run_name") or f.name) for f, meta in active.items()})
     entries, settings, states = [], {}, {}
     for folder, meta in active.items():
         run = names[str(folder)]
@@ -108,11 +115,3 @@ def _files(folder: Path) -> dict[str, Path]:
     """The files below a folder by their path in it, which is the name of a metric or a setting."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {file.relative_to(folder).as_posix(): file for file in files}
-
-
-def _unique(names: dict[str, str]) -> dict[str, str]:
-    """Names of runs by key, with the key where two runs have the same name."""
-    doubled = set(pd.Series(list(names.values())).loc[lambda n: n.duplicated()])
-    return {
-        key: f"{name} {Path(key).name}" if name in doubled else name for key, name in names.items()
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,13 @@ def recognises(path: Path) -> bool:
     if path.is_file() and not kind_of(path):
         return False
     files = _files(path)[1]
-    return (
-        bool(files)
-        and RUN not in (columns := _header(next(iter(files.values()))))
-        and (EPOCH in columns or "step" in columns)
-    )
+    if not files:
+        return False
+    first = next((file for file in files.values() if file.stat().st_size), None)
+    if first is None:
+        return False
+    columns = list(read_table(path).columns) if first == path else _header(first)
+    return RUN not in columns and (EPOCH in columns or "step" in columns)
 
 
 def _files(path: Path) -> tuple[str, dict[str, Path]]:
@@ -38,7 +41,9 @@ def _files(path: Path) -> tuple[str, dict[str, Path]]:
 
 
 def _header(file: Path) -> list[str]:
-    return [str(column) for column in read_table(file).columns] if file.stat().st_size else []
+    """The names of a table's columns; those of a file that is no table are not looked for."""
+    with file.open(encoding="utf-8-sig", errors="replace") as stream:
+        return [name.strip(' "\n') for name in re.split(r"[,;\t|{:]", stream.readline())]
 
 
 def read(path: Path) -> Log:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +13,11 @@ from curvecast.data.logs._parts import run_files, settings_of, table_of, trained
 from curvecast.files import DataError
 
 _FILE = "events.out.tfevents*"
+# Keras has two folders per run.
+_SETS = ("train", "validation")
+# `add_hparams` writes into a folder of its own, named after the time, inside the run's.
+_TIME = re.compile(r"\d+\.\d+")
+_SETTINGS = "_hparams_/session_start_info"
 
 
 def recognises(path: Path) -> bool:
@@ -19,28 +26,56 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> Log:
-    """Read the scalars. Raises DataError where tensorboard is not installed."""
+    """Read the scalars, and the settings of `add_hparams`.
+
+    Raises DataError where tensorboard is not installed.
+    """
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        from tensorboard.util.tensor_util import make_ndarray
     except ImportError as error:
         raise DataError(
             "reading it needs tensorboard: pip install curvecast[tensorboard]", file=path
         ) from error
-    folders = dict.fromkeys(file.parent for file in run_files(path, _FILE).values())
-    rows, settings = [], {}
+    folders = list(dict.fromkeys(file.parent for file in run_files(path, _FILE).values()))
+    settings: dict[str, dict[str, Any]] = {}
+    rows = []
     for folder in folders:
-        run = path.name if folder == path else folder.relative_to(path).as_posix()
-        events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+        of_settings = _TIME.fullmatch(folder.name) and folder.parent in folders
+        home = folder.parent if folder.name in _SETS or of_settings else folder
+        run = path.name if home == path else home.relative_to(path).as_posix()
+        events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
         events.Reload()
-        settings[run] = settings_of(run, folder)
+        settings.setdefault(run, settings_of(run, home)).update(_settings(events))
+        if of_settings:
+            continue
+        before = f"{folder.name}/" if folder.name in _SETS else ""
         for tag in events.Tags()["scalars"]:
-            for event in events.Scalars(tag):
-                value = float("inf") if event.value != event.value else event.value
-                rows.append((run, event.step, tag, value))
+            rows += [(run, e.step, before + tag, e.value) for e in events.Scalars(tag)]
+        for tag in events.Tags()["tensors"]:
+            arrays = [(e.step, make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)]
+            rows += [
+                (run, step, before + tag, float(value))
+                for step, value in arrays
+                if value.ndim == 0 and value.dtype.kind == "f"
+            ]
     if not rows:
         raise DataError("the event files hold no scalars", file=path)
     table = pd.DataFrame(rows, columns=[RUN, EPOCH, "metric", "value"])
+    table["value"] = table["value"].fillna(float("inf"))
     wide = table.pivot_table(index=[RUN, EPOCH], columns="metric", values="value", aggfunc="last")
     rows_ = wide.reset_index().rename_axis(columns=None)
     rows_[EPOCH] = trained(rows_[EPOCH].to_numpy())
     return Log("TensorBoard", rows_, table_of(settings))
+
+
+def _settings(events: Any) -> dict[str, Any]:
+    """The settings that `add_hparams` wrote."""
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    try:
+        content = events.PluginTagToContent("hparams")[_SETTINGS]
+    except KeyError:
+        return {}
+    settings = HParamsPluginData.FromString(content).session_start_info.hparams
+    return {name: getattr(v, v.WhichOneof("kind")) for name, v in settings.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import run_files, settings_of, table_of
+from curvecast.data.logs._parts import flat, run_files, settings_of, table_of
 from curvecast.files import DataError
 
 _FILE = "trainer_state.json"
@@ -50,5 +50,8 @@ def read(path: Path) -> Log:
         if steps := state.get("max_steps", 0):
             per_step = state["epoch"] / max(state["global_step"], 1) if whole else 1
             planned[run] = round(steps * per_step)
-    settings = {run: settings_of(run, file.parent) for run, (_, file) in states.items()}
+    settings = {
+        run: settings_of(run, file.parent) | flat(state.get("trial_params") or {})
+        for run, (state, file) in states.items()
+    }
     return Log("Transformers", pd.DataFrame(rows), table_of(settings), planned)

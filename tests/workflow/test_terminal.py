@@ -1,0 +1,65 @@
+"""What a run prints: a line per stage, and the progress with the time left."""
+
+import logging
+
+import pytest
+
+from curvecast.workflow import terminal
+from curvecast.workflow.terminal import Progress, duration
+
+
+@pytest.fixture
+def printed(monkeypatch, capsys):
+    """A run of 100 jobs of the rules `short` (1 s) and `long` (10 s); what it prints."""
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    shown = Progress(lambda rule: {"all": "all"}.get(rule, "predict"), 2, lambda: False)
+
+    def record(text="", level=logging.INFO, **extra):
+        made = logging.makeLogRecord({"msg": text, "levelno": level, **extra})
+        return shown.filter(made)
+
+    stats = {"short": 80, "long": 19, "all": 1, "total": 100}
+    assert not record("Job stats: ...", event="run_info", stats=stats)
+    left = None
+    for job in range(100):
+        rule = "all" if job == 99 else "long" if job % 5 == 4 else "short"
+        assert not record(event="job_info", jobid=job, rule_name=rule)
+        assert not record("Execute 1 jobs...", event="job_started", jobs=[job])
+        now[0] += {"short": 1, "long": 10, "all": 0}[rule]
+        assert not record(event="job_finished", job_id=job)
+        if job == 49:
+            left = shown.left()
+    assert record("a warning", logging.WARNING)
+    assert record("what the run says")
+    assert not record("Select jobs to execute...")
+    return left, capsys.readouterr().err.splitlines()
+
+
+def test_a_run_prints_a_line_per_stage_and_per_tenth(printed):
+    _, lines = printed
+    assert len(lines) == 11
+    assert lines[-2].endswith("predict: done, 99 jobs")
+    assert "10 of 100 jobs" in lines[0]
+
+
+def test_the_time_left_knows_which_jobs_are_long(printed):
+    left, lines = printed
+    # 40 short and 9 long ones on two cores, and `all` at the mean of all
+    assert left == pytest.approx((40 + 90 + 140 / 50) / 2)
+    assert "50 of 100 jobs, about 66 s left" in lines[4]
+
+
+def test_a_dry_run_prints_everything():
+    shown = Progress(str, 1, lambda: True)
+    assert shown.filter(logging.makeLogRecord({"event": "job_info", "jobid": 1, "rule_name": "a"}))
+
+
+def test_times_are_said_as_a_person_does():
+    assert [duration(s) for s in (7, 99, 100, 3599, 7200)] == [
+        "7 s",
+        "99 s",
+        "2 min",
+        "60 min",
+        "2.0 h",
+    ]
