@@ -100,7 +100,7 @@ def test_minimised_metric_decides_like_its_negated_copy(run):
 
 def test_the_calibrated_level_is_worked_out_by_hand(run):
     """1.46 + .76 normal quantiles of Delta, and 4 more at the start, fading by 5 % of the run."""
-    rule = calibrated(0.7, 0.1)
+    rule = calibrated(0.7, 0.1, n_started=10)
     width = 1.46 + 0.76 * 1.2815516 + 4 * np.exp(-0.5 / 0.05)
     assert rule.levels(np.array([10]))[0] == pytest.approx(ndtr(width), abs=1e-9)
     runs = run([0.3] * 10)
@@ -114,11 +114,22 @@ def test_the_calibrated_level_is_worked_out_by_hand(run):
 
 def test_the_calibrated_rule_is_careful_early_with_few_runs_and_at_high_delta():
     at = np.array([1, 5, 15])
-    usual = calibrated(0, 1).levels(at)
+    usual = calibrated(0, 1, n_started=10).levels(at)
     assert (np.diff(usual) < 0).all()
     for careful in ({"n_finished": 5}, {"n_started": 2000}, {"delta": 0.99}):
-        assert (calibrated(0, 1, **careful).levels(at)[1:] > usual[1:]).all()
+        options = {"n_started": 10, **careful}
+        assert (calibrated(0, 1, **options).levels(at)[1:] > usual[1:]).all()
     assert (calibrated(0, 1, n_finished=0).levels(at) < 1).all()
+
+
+def test_fitted_models_are_held_to_both_levels():
+    """1.7 times the lost share among the 101 runs that may be the best; more with few runs."""
+    at, least = np.array([10]), 1 - 1.7 * 0.1 / 101
+    few = Predicted.of(make_predictor("ridge"), 19, 100, 20).levels(at)[0]
+    assert few == pytest.approx(ndtr((1.46 + 0.76 * 1.2815516) * (19 / 40) ** -0.3), abs=1e-5)
+    assert few > least
+    for name in ("ridge", "pfn"):
+        assert Predicted.of(make_predictor(name), 100, 100, 20).levels(at)[0] == least
 
 
 def test_delta_one_never_stops_even_when_it_is_certain(run):

@@ -128,9 +128,9 @@ def run(
         of the cells: `features` (category),
         `n_train`, `repeat`, `tau`, `depth` (only where cells have one), `configuration` (row
         position in `curves`), then float32 `y_true, y_mean, y_std`, the quantiles `LEVELS` and
-        `SHAPES`. Where all runs of a cell have the same (quantile - y_mean) / y_std, as for all
-        Gaussian and conformal predictions, these numbers stand in `SHAPES` and the quantiles are
-        null, which makes files small; else it is the other way round.
+        `SHAPES`. Where the runs of a cell have few different (quantile - y_mean) / y_std, as for
+        all Gaussian and conformal predictions, these numbers stand in `SHAPES` and the quantiles
+        are null, which makes files small; else it is the other way round.
     timings : a row per cell with its keys, `seconds_fit`, `seconds_predict` (of processor time)
         and the diagnostics of the fitted model. A fit that serves several taus is charged to them
         in equal parts.
@@ -256,10 +256,8 @@ def report(predictor: Predictor, fit: float, predict: float) -> dict[str, Any]:
 def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray) -> pd.DataFrame:
     """Prediction rows of one cell, see `run`."""
     quantiles = prediction.quantile(list(LEVELS.values()))
-    shapes = np.full_like(quantiles, np.nan)
-    shape = _common_shape(prediction, quantiles)
-    if shape is not None:
-        shapes[:], quantiles = shape, shapes.copy()
+    shapes = _shapes(prediction, quantiles)
+    quantiles[np.isfinite(shapes)] = np.nan
     numbers = {
         "y_true": curves.final[test],
         "y_mean": prediction.mean,
@@ -274,11 +272,19 @@ def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray
     return pd.concat([rows, pd.DataFrame(floats)], axis=1)
 
 
-def _common_shape(prediction: Prediction, quantiles: np.ndarray) -> np.ndarray | None:
-    """(quantile - mean) / std where that is the same for all runs, shape (n_levels,), else None."""
+def _shapes(prediction: Prediction, quantiles: np.ndarray) -> np.ndarray:
+    """(quantile - mean) / std, shape (n_runs, n_levels), where few runs have one of their own.
+
+    Else NaN. A shape that several runs have in common is the same number for all of them.
+    """
     mean, std = prediction.mean[:, None], prediction.std[:, None]
-    gaps = quantiles - mean
-    widest = int(np.argmax(prediction.std))
-    shape = gaps[widest] / std[widest] if std[widest] > 0 else np.zeros(len(LEVELS))
-    rounding = 1e-6 * std + 1e-14 * np.abs(mean)
-    return shape if (np.abs(gaps - std * shape) <= rounding).all() else None
+    gaps, inner = quantiles - mean, getattr(prediction, "inner", prediction)
+    places = getattr(inner, "places", np.zeros(len(mean), dtype=np.int64))
+    rounding, shapes = 1e-6 * std + 1e-14 * np.abs(mean), np.zeros_like(gaps)
+    for place in np.unique(places):
+        here = np.flatnonzero(places == place)
+        widest = here[np.argmax(prediction.std[here])]
+        if std[widest] > 0:
+            shapes[here] = gaps[widest] / std[widest]
+    common = (np.abs(gaps - std * shapes) <= rounding).all()
+    return shapes if common else np.full_like(gaps, np.nan)

@@ -18,7 +18,7 @@ from curvecast.predictors.distributions import (
     MIN_RESIDUALS,
     EndedPrediction,
     Prediction,
-    ResidualPrediction,
+    Residuals,
 )
 from curvecast.predictors.domain import Domain, ended, reached
 from curvecast.predictors.scaling import Columns
@@ -34,7 +34,7 @@ class Predictor(ABC):
     answers without any training run, `needs_taus` where it answers at every tau; `_fit_curves` of
     all others sets `_taus`, the taus that `predict` answers. `warps_explosions` is False where
     exploding values need no warp; `calibrated` is True where the tails of the distributions hold
-    on runs of unseen tasks.
+    on runs of unseen tasks, however few runs are finished.
     """
 
     needs_training = True
@@ -46,7 +46,7 @@ class Predictor(ABC):
     _domain: Domain | None = None
     _given: Mapping[str, Any] = {}
 
-    def __new__(cls, **options: Any) -> Self:
+    def __new__(cls, *values: Any, **options: Any) -> Self:
         """Note the options, for `get_params`."""
         made = super().__new__(cls)
         made._given = options
@@ -290,9 +290,10 @@ class Regressor(TabularPredictor):
     Results are given back in the unit of the curve. Nothing is clipped to the training range.
 
     The distribution around a mean has the scale that `_predict` gives and the shape of the
-    residuals of unseen training runs over their scales, at the levels of cross-conformal
-    prediction (Vovk 2015, Cross-conformal predictors); with fewer than MIN_RESIDUALS of them it
-    is Gaussian. Under a warped target that is the distribution of the warped value.
+    residuals of unseen training runs over their scales (`Residuals`; Vovk 2015, Cross-conformal
+    predictors), widened as if `USED_UP` runs were spent on hyper-parameters that the left-out fits
+    share; with fewer than MIN_RESIDUALS of them it is Gaussian. Under a warped target that is the
+    distribution of the warped value.
     NaN cells take the median of the training runs. A constant target, or constant features, give
     the mean of the training runs with its leave-one-out standard deviation.
 
@@ -310,6 +311,7 @@ class Regressor(TabularPredictor):
     """
 
     _std: float
+    USED_UP = 0
 
     # Known of the training runs alone, and not needed to predict.
     NOT_SAVED = ("unseen", "_groups", "_spread")
@@ -365,8 +367,10 @@ class Regressor(TabularPredictor):
             scale = self._z_scale * self._unseen_std()
         finite = np.isfinite(residuals)
         spread = np.sqrt(np.mean(residuals[finite] ** 2)) if finite.any() else self._z_scale
-        self._errors = (residuals / np.maximum(scale, 1e-300))[finite]
         self.unseen = form.back(Prediction(z - residuals, np.full(len(z), spread)), seen)
+        widened = len(z) / max(len(z) - self.USED_UP, 1)
+        errors = (widened * residuals / np.maximum(scale, 1e-300))[finite]
+        self._errors = Residuals.of(errors, self.unseen.mean[finite])
 
     def _predict_xy(self, X: pd.DataFrame) -> Prediction:
         if self._constant:
@@ -374,9 +378,10 @@ class Regressor(TabularPredictor):
         else:
             standard = self._predict(self._columns.apply(self._inputs(X)))
             z = standard.affine(self._z_center, self._z_scale)
-        if len(self._errors) >= MIN_RESIDUALS:
-            z = ResidualPrediction.of(z.mean, z.std, self._errors)
-        return self._form.back(z, self._form.seen(X))
+        seen = self._form.seen(X)
+        if len(self._errors.values) >= MIN_RESIDUALS:
+            z = self._errors.around(z.mean, z.std, self._form.back(z, seen).mean)
+        return self._form.back(z, seen)
 
     def _inputs(self, X: pd.DataFrame) -> pd.DataFrame:
         """The columns to regress on, made from those of `features.build`."""

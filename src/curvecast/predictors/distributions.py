@@ -10,6 +10,8 @@ from scipy.special import ndtr, ndtri
 
 # From fewer residuals than this no shape can be told: distributions stay Gaussian.
 MIN_RESIDUALS = 5
+# See `Residuals`.
+_PLACES, _REACH, _FEWEST, _COMMON = 11, 0.1, 10, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,61 +89,115 @@ class EndedPrediction(Prediction):
 
 
 @dataclass(frozen=True, eq=False)
+class Residuals:
+    """Shapes of distributions: standardised residuals of runs that a fit did not see.
+
+    Runs that are predicted to be among the best end otherwise than others: they are picked for
+    their luck, and have a spread of their own. So the distribution of a run is that of the
+    residuals of runs with about its rank among the predictions (localised conformal prediction,
+    Guan 2023): at each of `_PLACES` ranks residual i counts (1 - `_COMMON`) exp(-|rank_i - rank| /
+    reach) + `_COMMON` of the mean weight, with a reach of `_REACH`, or of `_FEWEST` runs if they
+    are few. The figures were chosen on the embedded collections, tasks of the corpus and simulated
+    searches: there the coverage of 80 % intervals among the predicted best tenth is off by .05 to
+    .08 (ridge, gp) where one shape for all is off by .12, and the loss in quantiles falls by 5 to
+    50 %.
+
+    Attributes
+    ----------
+    values : sorted residuals, shape (n,).
+    levels : of each residual in the distribution at each place, shape (n_places, n). Where all
+        weigh the same, residual i has the level i / (n + 1) of split-conformal prediction (Vovk,
+        Gammerman, Shafer 2005).
+    predicted : sorted predictions of the unseen runs, shape (n,); empty where there is one place.
+    """
+
+    values: np.ndarray
+    levels: np.ndarray
+    predicted: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, predicted: np.ndarray | None = None) -> Residuals:
+        """From residuals in any order, and what the runs were predicted to be, each (n,)."""
+        order = np.argsort(values, kind="stable")
+        weights, known = np.ones((1, len(values))), np.zeros(0)
+        if predicted is not None and len(values):
+            known = np.sort(predicted)
+            away = np.linspace(0, 1, _PLACES)[:, None] - _ranks(known, predicted[order])
+            near = np.exp(-np.abs(away) / max(_REACH, _FEWEST / len(values)))
+            weights = (1 - _COMMON) * near / near.mean(axis=1, keepdims=True) + _COMMON
+        until, total = np.cumsum(weights, axis=1), weights.sum(axis=1, keepdims=True)
+        as_many = total**2 / np.maximum((weights**2).sum(axis=1, keepdims=True), 1e-300)
+        middle = (until - weights / 2) / total - 0.5
+        return cls(values[order], 0.5 + middle * as_many / (as_many + 1), known)
+
+    def around(
+        self, mean: np.ndarray, scale: np.ndarray, predicted: np.ndarray | None = None
+    ) -> ResidualPrediction:
+        """Distributions with these locations and scales, each (n_runs,).
+
+        `predicted` stands for the locations among the predictions of `of`; default: themselves.
+        """
+        places = np.zeros(len(mean), dtype=np.int64)
+        if len(self.predicted):
+            ranks = _ranks(self.predicted, mean if predicted is None else predicted)
+            places = np.rint(ranks * (len(self.levels) - 1)).astype(np.int64)
+        std = scale * np.sqrt(np.mean(self.values**2))
+        return ResidualPrediction(mean, std, scale, self, places)
+
+
+def _ranks(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Ranks of values among sorted ones, in [0, 1]."""
+    sides = [np.searchsorted(known, values, side=side) for side in ("left", "right")]
+    return np.sum(sides, axis=0) / (2 * len(known))
+
+
+@dataclass(frozen=True, eq=False)
 class ResidualPrediction(Prediction):
-    """Location and scale per run with one shape for all: that of standardised residuals.
+    """Location and scale per run, with the shape of `residuals` at the run's place.
+
+    Between the residuals the distribution function is linear; beyond the outermost ones it goes on
+    as a Gaussian that passes through them. The standard deviation is that of all residuals.
 
     Attributes
     ----------
     scale : float64 array of shape (n_configs,).
-    residuals : sorted standardised residuals of runs that a fit did not see, shape (n,).
-        Between them the distribution function is linear, residual i having the level
-        i / (n + 1) of split-conformal prediction (Vovk, Gammerman, Shafer 2005); beyond the
-        outermost ones it goes on as a Gaussian that passes through them.
+    places : rows of `residuals.levels`, shape (n_configs,).
     """
 
     scale: np.ndarray
-    residuals: np.ndarray
-
-    @classmethod
-    def of(cls, mean: np.ndarray, scale: np.ndarray, residuals: np.ndarray) -> ResidualPrediction:
-        """From residuals in any order; the standard deviation is their root mean square."""
-        residuals = np.sort(residuals)
-        return cls(mean, scale * np.sqrt(np.mean(residuals**2)), scale, residuals)
-
-    @property
-    def _levels(self) -> np.ndarray:
-        n = len(self.residuals)
-        return np.arange(1, n + 1) / (n + 1)
+    residuals: Residuals
+    places: np.ndarray
 
     def _tail(self) -> float:
-        """Standard deviation of the Gaussian tails; they start at levels 1/(n+1), n/(n+1)."""
-        reach = max(-self.residuals[0], self.residuals[-1], 1e-300)
-        return float(reach / -ndtri(self._levels[0]))
+        """Standard deviation of the Gaussian tails, as if they began at 1/(n+1) and n/(n+1)."""
+        values = self.residuals.values
+        return float(max(-values[0], values[-1], 1e-300) / -ndtri(1 / (len(values) + 1)))
 
     def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
-        levels = np.asarray(levels, dtype=np.float64)
-        own = self._levels
-        inside = np.interp(levels, own, self.residuals)
-        below = self.residuals[0] + self._tail() * (ndtri(levels) - ndtri(own[0]))
-        above = self.residuals[-1] + self._tail() * (ndtri(levels) - ndtri(own[-1]))
-        shape = np.where(levels < own[0], below, np.where(levels > own[-1], above, inside))
-        return self.mean[:, None] + self.scale[:, None] * shape
+        levels, u, shapes = np.asarray(levels, dtype=np.float64), self.residuals.values, []
+        for own in self.residuals.levels:
+            below = u[0] + self._tail() * (ndtri(levels) - ndtri(own[0]))
+            above = u[-1] + self._tail() * (ndtri(levels) - ndtri(own[-1]))
+            shape = np.where(levels < own[0], below, np.interp(levels, own, u))
+            shapes.append(np.where(levels > own[-1], above, shape))
+        return self.mean[:, None] + self.scale[:, None] * np.array(shapes)[self.places]
 
     def cdf(self, value: float | np.ndarray) -> np.ndarray:
         gap = np.asarray(value, dtype=np.float64) - self.mean
         with np.errstate(divide="ignore", invalid="ignore"):
-            u = np.where(self.scale > 0, gap / self.scale, np.where(gap >= 0, np.inf, -np.inf))
-        own, tail = self._levels, self._tail()
-        inside = np.interp(u, self.residuals, own)
-        below = ndtr((u - self.residuals[0]) / tail + ndtri(own[0]))
-        above = ndtr((u - self.residuals[-1]) / tail + ndtri(own[-1]))
-        outside = np.where(u > self.residuals[-1], above, inside)
-        return np.where(u < self.residuals[0], below, outside)
+            z = np.where(self.scale > 0, gap / self.scale, np.where(gap >= 0, np.inf, -np.inf))
+        u, levels = self.residuals.values, np.full(len(z), np.nan)
+        for place in np.unique(self.places):
+            here, own = self.places == place, self.residuals.levels[place]
+            below = ndtr((z[here] - u[0]) / self._tail() + ndtri(own[0]))
+            above = ndtr((z[here] - u[-1]) / self._tail() + ndtri(own[-1]))
+            inside = np.where(z[here] > u[-1], above, np.interp(z[here], u, own))
+            levels[here] = np.where(z[here] < u[0], below, inside)
+        return levels
 
     def gaussian(self) -> Prediction:
         return Prediction(self.mean, self.std)
 
     def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
-        return ResidualPrediction(
-            shift + scale * self.mean, scale * self.std, scale * self.scale, self.residuals
-        )
+        moved, std = shift + scale * self.mean, scale * self.std
+        return ResidualPrediction(moved, std, scale * self.scale, self.residuals, self.places)

@@ -23,7 +23,7 @@ from curvecast.curves import CurveSet
 from curvecast.features import value_columns
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Prediction, Predictor, Regressor, TabularPredictor
-from curvecast.predictors.distributions import ResidualPrediction
+from curvecast.predictors.distributions import Residuals
 
 MODELS = {
     "ensemble": {
@@ -141,7 +141,7 @@ class Library(TabularPredictor):
         gaps = y - center
         self._usual = max(float(np.median(np.abs(gaps))), 1e-300)
         widened = len(y) / max(len(y) - USED_UP, 1)
-        self._residuals = widened * gaps / self._scale(apart)
+        self._residuals = Residuals.of(widened * gaps / self._scale(apart), center)
         self.unseen = Prediction(y - widened * gaps, self._scale(apart))
         self._diagnostics = {"spread": float(apart.mean() / self._usual)}
         for model in dict.fromkeys(member.model for member in library):
@@ -159,7 +159,7 @@ class Library(TabularPredictor):
 
     def _predict_xy(self, X: pd.DataFrame) -> Prediction:
         center, apart = self._combine(np.array([m._predict_xy(X).mean for m in self._members]))
-        return ResidualPrediction.of(center, self._scale(apart), self._residuals)
+        return self._residuals.around(center, self._scale(apart))
 
     def _combine(self, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centre and disagreement per run, from an array of shape (n_members, n_runs)."""
@@ -204,7 +204,7 @@ class Ensemble(Predictor):
         self._pfn.fit(curves, self._taus)
         self._library = None
         self._shares: dict[int, float] = {}
-        self._errors: dict[int, np.ndarray] = {}
+        self._errors: dict[int, Residuals] = {}
         finished = curves.take(np.isfinite(curves.final))
         if len(np.unique(finished.groups)) >= FEWEST:
             self._library = Library(draws=self.draws, seed=self.seed).fit(finished, self._taus)
@@ -224,7 +224,8 @@ class Ensemble(Predictor):
         weights = _sharpness(np.array([own.mean - y, fitted.mean - y])) ** -2.0
         self._shares[tau] = float(weights[0] / weights.sum())
         both = self._average(own, fitted, tau)
-        self._errors[tau] = (y - both.mean) / np.maximum(both.std, 1e-300)
+        errors = (y - both.mean) / np.maximum(both.std, 1e-300)
+        self._errors[tau] = Residuals.of(errors, both.mean)
 
     def _warped(self, p: Prediction, tau: int) -> Prediction:
         """Mean and half of the central 68 % as the library's models see values."""
@@ -244,8 +245,7 @@ class Ensemble(Predictor):
             return fitted
         own = self._warped(self._pfn._predict_hidden(curves, tau), tau)
         both = self._average(own, self._warped(fitted, tau), tau)
-        shaped = ResidualPrediction.of(both.mean, both.std, self._errors[tau])
-        return self._library.unwarped(shaped, tau)
+        return self._library.unwarped(self._errors[tau].around(both.mean, both.std), tau)
 
     def diagnostics(self) -> dict[str, float]:
         if self._library is None:

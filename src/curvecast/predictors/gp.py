@@ -123,6 +123,8 @@ class GaussianProcess(Regressor):
     DataError : unknown kernel.
     """
 
+    USED_UP = 4
+
     def __init__(
         self,
         *,

@@ -39,7 +39,7 @@ from curvecast.curves import CurveSet
 from curvecast.features import within
 from curvecast.predictors._lce_fit import COMPONENTS, UNIT_OF_CONSTANT, extrapolate, used
 from curvecast.predictors.base import Predictor
-from curvecast.predictors.distributions import Prediction, ResidualPrediction
+from curvecast.predictors.distributions import Prediction, Residuals
 
 MODELS = {
     "lce": {
@@ -155,14 +155,15 @@ class LCEPredictor(Predictor):
             raw = self._raw(started.hide_after(tau), tau)
             known = raw.std > 0
             if known.sum() >= MIN_CALIBRATION:
-                self._residuals[tau] = (started.final - raw.mean)[known] / raw.std[known]
+                residuals = (started.final - raw.mean)[known] / raw.std[known]
+                self._residuals[tau] = Residuals.of(residuals, raw.mean[known])
         return self
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
         raw = self._raw(curves, tau)
         if tau not in self._residuals:
             return raw
-        return ResidualPrediction.of(raw.mean, raw.std, self._residuals[tau])
+        return self._residuals[tau].around(raw.mean, raw.std)
 
     def _raw(self, curves: CurveSet, tau: int) -> MixturePrediction:
         seen = curves.seen(tau)

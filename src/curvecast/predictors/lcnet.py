@@ -50,7 +50,7 @@ from curvecast.predictors._network_inputs import (
     static_frame,
     thin,
 )
-from curvecast.predictors.distributions import Prediction, ResidualPrediction
+from curvecast.predictors.distributions import Prediction, Residuals
 from curvecast.predictors.scaling import Columns
 from curvecast.predictors.transforms import Warp, WarpedPrediction
 
@@ -214,7 +214,7 @@ class LCNet(MembersPredictor):
             mean, _ = _mixture(means, variances, held)
             # the scale of a new run comes from all samples
             _, variance = _mixture(means, variances, np.ones(means.shape))
-            self._errors[tau] = (z - mean) / np.sqrt(variance)
+            self._errors[tau] = Residuals.of((z - mean) / np.sqrt(variance), mean)
 
     def _points(self, curves: CurveSet, tau: int) -> tuple[Tensor, Tensor]:
         """Standardised curves (n_runs, T), gaps bridged, and times (T,) of the epochs <= tau."""
@@ -235,7 +235,7 @@ class LCNet(MembersPredictor):
     def _predict_varied(self, curves: CurveSet, tau: int) -> Prediction:
         means, variances = self._by_sample(curves, tau)
         mean, variance = _mixture(means, variances, np.ones(means.shape))
-        inner = ResidualPrediction.of(mean, np.sqrt(variance), self._errors[tau])
+        inner = self._errors[tau].around(mean, np.sqrt(variance))
         return WarpedPrediction.of(inner.affine(self._shift, self._scale), self._warp)
 
     @one_thread()

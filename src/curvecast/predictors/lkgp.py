@@ -33,7 +33,7 @@ from curvecast.features import bridge
 from curvecast.predictors._batched_layers import one_thread
 from curvecast.predictors._network_inputs import positions_of, static_frame, thin
 from curvecast.predictors.base import Predictor, inner_folds
-from curvecast.predictors.distributions import Prediction, ResidualPrediction
+from curvecast.predictors.distributions import Prediction, Residuals
 from curvecast.predictors.scaling import Columns
 from curvecast.predictors.transforms import Form
 
@@ -130,7 +130,7 @@ class LatentKronecker(Predictor):
                     mean[rows], std[rows] = self._posterior(
                         self._settings[~rows], self._z[~rows], self._settings[rows], hidden[rows]
                     )
-                self._errors[tau] = (self._z[:, -1].numpy() - mean) / std
+                self._errors[tau] = Residuals.of((self._z[:, -1].numpy() - mean) / std, mean)
         return self
 
     def _arrays(self, curves: CurveSet) -> tuple[torch.Tensor, torch.Tensor]:
@@ -191,5 +191,5 @@ class LatentKronecker(Predictor):
                 rows = slice(row, row + 1)
                 parts.append(self._posterior(self._settings, self._z, settings[rows], z[rows]))
         mean, std = (np.concatenate(part) for part in zip(*parts, strict=True))
-        inner = ResidualPrediction.of(mean, std, self._errors[tau])
+        inner = self._errors[tau].around(mean, std)
         return self._form.back(inner.affine(self._mean_curve[-1], self._scale), 0.0)

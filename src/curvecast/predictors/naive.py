@@ -10,7 +10,7 @@ import pandas as pd
 from curvecast.curves import CurveSet, DataError
 from curvecast.features import value_columns
 from curvecast.predictors.base import Regressor, TabularPredictor
-from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, ResidualPrediction
+from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, Residuals
 
 MODELS = {
     "last_value": {
@@ -51,7 +51,7 @@ class LastValue(TabularPredictor):
         seen = X[names[-1]].to_numpy(dtype=np.float64)
         usable = np.isfinite(seen)
         self._median = float(np.median(seen[usable])) if usable.any() else 0.0
-        self._residuals = (y - seen)[usable]
+        self._residuals = Residuals.of((y - seen)[usable], seen[usable])
         return self
 
     def _predict_xy(self, X: pd.DataFrame) -> Prediction:
@@ -60,13 +60,14 @@ class LastValue(TabularPredictor):
         values = X.reindex(columns=self._names).to_numpy(dtype=np.float64)
         seen = values[:, -1]
         mean = np.where(np.isfinite(seen), seen, self._median)
-        if len(self._residuals) < 2:
+        known = self._residuals.values
+        if len(known) < 2:
             moved = np.nanmax(values, axis=1) - np.nanmin(values, axis=1)
             return Prediction(mean, np.where(moved > 0, moved, np.maximum(np.abs(mean), 1e-12)))
-        if len(self._residuals) < MIN_RESIDUALS:
-            std = float(np.sqrt(np.mean(self._residuals**2)))
+        if len(known) < MIN_RESIDUALS:
+            std = float(np.sqrt(np.mean(known**2)))
             return Prediction(mean, np.full(len(X), std))
-        return ResidualPrediction.of(mean, np.ones(len(X)), self._residuals)
+        return self._residuals.around(mean, np.ones(len(X)))
 
 
 class Mean(Regressor):

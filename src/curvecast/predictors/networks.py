@@ -48,7 +48,7 @@ from curvecast.predictors._network_inputs import (
     static_frame,
     thin,
 )
-from curvecast.predictors.distributions import Prediction, ResidualPrediction
+from curvecast.predictors.distributions import Prediction, Residuals
 from curvecast.predictors.scaling import SCALINGS, Columns, center_and_scale
 
 MODELS = {
@@ -125,7 +125,7 @@ class NetworkPredictor(MembersPredictor):
 
     def _learn(self, curves: CurveSet, unseen: np.ndarray) -> None:
         self._variance: dict[int, float] = {}
-        self._errors: dict[int, np.ndarray] = {}
+        self._errors: dict[int, Residuals] = {}
         self._columns = Columns.of(static_frame(curves), self.scaling)
         fit = self._fit_causal if self.causal else self._fit_singh
         fit(curves, (~unseen).astype(np.float64))
@@ -190,19 +190,18 @@ class NetworkPredictor(MembersPredictor):
         """Learn the spread from predictions of runs that members did not see; R² of these."""
         y = curves.final
         values = self._members(curves.hide_after(tau), tau)
-        errors = y - (values * unseen).sum(axis=0) / unseen.sum(axis=0)
+        means = (values * unseen).sum(axis=0) / unseen.sum(axis=0)
+        errors = y - means
         self._variance[tau] = float(np.mean(errors**2))
         # the mean of the members is better than one of them by what they differ
         better = 1 - values.var(axis=0).mean() / max(self._variance[tau], 1e-300)
         shortened = errors * np.sqrt(np.clip(better, 0.25, 1.0))
-        self._errors[tau] = shortened / self._spread(values, tau)
+        self._errors[tau] = Residuals.of(shortened / self._spread(values, tau), means)
         return 1 - self._variance[tau] / float(y.var())
 
     def _predict_varied(self, curves: CurveSet, tau: int) -> Prediction:
         values = self._members(curves, tau)
-        return ResidualPrediction.of(
-            values.mean(axis=0), self._spread(values, tau), self._errors[tau]
-        )
+        return self._errors[tau].around(values.mean(axis=0), self._spread(values, tau))
 
     def _spread(self, values: np.ndarray, tau: int) -> np.ndarray:
         """Scale per run of the error of predictions by member, (members, n_configs)."""

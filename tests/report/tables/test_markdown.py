@@ -124,3 +124,11 @@ def test_timings_have_sums() -> None:
     assert "| a | 0.025 | 0.1 |" in text
     assert "| dataset | mean | ols | sum |" in text
     assert "| sum | 0.25 | 3 | 3.25 |" in text
+
+
+def test_runs_without_a_value_so_far_are_named(summary: pd.DataFrame) -> None:
+    assert "Runs without a value" not in accuracy.r2_text(summary)
+    name, tau = summary[["dataset", "tau"]].iloc[0]
+    some = (summary["dataset"] == name) & (summary["tau"] == tau)
+    text = accuracy.r2_text(summary.assign(unseen=np.where(some, 7, 0)))
+    assert f"Runs without a value so far are in no score: 7 of {name} at epoch {tau}." in text

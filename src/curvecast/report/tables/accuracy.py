@@ -125,7 +125,17 @@ def r2_text(summary: pd.DataFrame, name: str = "r2") -> str:
     title, note, sections, rows, across = _GRIDS[name]
     bold = across in ("model", "features")
     parts = _grids(summary, sections, rows, across, bold)
-    return document(title, note + " The best mean of a row is bold." * bold, *parts)
+    note += " The best mean of a row is bold." * bold
+    return document(title, note + _left_out(summary), *parts)
+
+
+def _left_out(summary: pd.DataFrame) -> str:
+    """Which scores leave out runs that have not come far enough, "" for none."""
+    some = summary.loc[summary["unseen"] > 0, ["dataset", "tau", "unseen"]].drop_duplicates()
+    texts = [f"{int(u)} of {name} at epoch {tau}" for name, tau, u in some.itertuples(index=False)]
+    if not texts:
+        return ""
+    return f" Runs without a value so far are in no score: {', '.join(texts)}."
 
 
 def _grids(

@@ -127,9 +127,9 @@ class Predicted(Predicting):
     """The rule for runs under way: of the runs that would win, a share of Delta is to survive.
 
     All decision epochs of a run together may stop 1 - Delta of the would-be winners. The level of
-    one epoch is `calibration.level_of_calibrated` for a predictor that is calibrated, and for
-    others the normal probability of `calibration.widths`; both were measured on other collections.
-    The probability is that of the whole predictive distribution.
+    one epoch is `calibration.level_of_calibrated`; for a predictor that is not calibrated while few
+    runs are finished, it is at least the normal probability of `calibration.widths`. Both were
+    measured on other collections. The probability is that of the whole predictive distribution.
 
     Attributes
     ----------
@@ -169,11 +169,12 @@ class Predicted(Predicting):
         return cls(ask, n_finished, n_started, last_epoch, delta, predictor.calibrated)
 
     def levels(self, at: np.ndarray) -> np.ndarray:
+        least = np.full(len(at), level_of_calibrated(self.n_started, self.delta))
         if self.calibrated:
-            return np.full(len(at), level_of_calibrated(self.n_started, self.delta))
+            return least
         fractions = at / self.last_epoch
         width = widths(max(self.n_finished, 1), self.n_started, fractions, self.delta)
-        return ndtr(np.minimum(width, _SUREST))
+        return np.maximum(least, ndtr(np.minimum(width, _SUREST)))
 
     def bar(self, marks: Sequence[float]) -> float:
         return marks[-1] if len(marks) else -np.inf
