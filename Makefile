@@ -29,7 +29,8 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
 
 docs: $(READY) $(DOCS)  ## the documentation as a site in site/, without a network
-	OMP_NUM_THREADS=1 PYTHONPATH=src $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/src $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/pytest tests/docs_site.py
 
 wheel: $(READY)  ## the package, in dist/
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

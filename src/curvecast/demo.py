@@ -50,9 +50,9 @@ def show(path: str | Path) -> None:
     best, inside = loss[:, -1].min(), advice["end"].between(advice["low"], advice["high"])
     print(
         f"\nTo stop these {len(stopped)} saves {stopped['epochs_left'].sum()} of the "
-        f"{advice['epochs_left'].sum()} epochs that are left. Trained on to check it: "
-        f"{inside.sum()} of {UNDER_WAY} ends lie\nin their interval, and the best run of all "
-        f"{'is stopped' if (stopped['end'] == best).any() else 'goes on'}. Now your own log:\n\n"
+        f"{advice['epochs_left'].sum()} epochs that are left. Trained on to check it:\n"
+        f"{inside.sum()} of {UNDER_WAY} ends lie in their interval, and the best run of all "
+        f"{'is stopped' if (stopped['end'] == best).any() else 'goes on'}.\n\nNow your own log:\n\n"
         "    curvecast inspect LOG                  what it holds, and the next command\n"
         "    curvecast report LOG --metric NAME     a page; the runs to stop first\n"
         "    curvecast watch LOG --metric NAME      the same whenever it grows"
