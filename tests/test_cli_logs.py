@@ -1,8 +1,10 @@
 """The commands about logs of other tools, as they are typed."""
 
+import io
 import json
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -150,12 +152,76 @@ def test_watch_runs_a_command_for_each_run_that_should_end(log, tmp_path):
     assert (tmp_path / "ended").read_text().split()[0] == "r9"
 
 
-def test_a_path_that_is_no_log_is_one_line(tmp_path, capsys):
-    assert main(["inspect", str(tmp_path / "none")]) == 1
-    assert main(["report", str(tmp_path)]) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert all(line.startswith("Error: ") for line in lines)
+def _typed(*words):
+    return [*map(str, words), "--metric", "val_acc"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "problem"),
+    [
+        (lambda log: _typed("inspect", log / "none"), "there is no such file"),
+        (lambda log: _typed("report", log.parent), "the format is not known"),
+        (lambda log: _typed("report", log, "--out", log.parent), "Is a directory"),
+        (lambda log: _typed("report", log, "--out", log / "page.html"), "log.csv: File exists"),
+        (lambda log: _typed("report", log, "--model", "gqp"), "unknown model 'gqp'"),
+        (lambda log: ["report", str(log), "--metric", "val_ac"], "no metric 'val_ac'"),
+        (lambda log: _typed("watch", "-"), "standard input cannot be watched"),
+    ],
+)
+def test_a_mistake_is_one_line(mistake, problem, log, capsys):
+    arguments = mistake(log)
+    if "format" in problem:
+        log.unlink()
+    assert main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: ")
+    assert problem in line
+
+
+def test_a_bad_cell_is_one_line_that_names_it(log, capsys):
+    text = log.read_text().splitlines()
+    text[3] = text[3].replace(",3,", ",three,")
+    log.write_text("\n".join(text))
+    assert main(["inspect", str(log)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "column epoch" in line
+    assert str(log) in line
+
+
+def test_a_package_that_is_missing_is_one_line_with_its_extra(log, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "altair", None)
+    assert main(_typed("report", log)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install curvecast[report]" in line
+
+
+def test_an_interrupt_ends_without_a_word(log, capsys, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    frame = pd.read_csv(log)
+    best = frame["run"].isin(["r9", "r10", "r11"])
+    frame.loc[best, "val_acc"] = 0.8 + 0.02 * frame.loc[best, "epoch"]
+    frame.to_csv(log, index=False)
+    assert main(_typed("watch", log)) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_table_comes_from_standard_input(log, monkeypatch, capsys):
+    assert main(_typed("inspect", log)) == 0
+    expected = capsys.readouterr().out.replace(str(log), "-")
+    for content in (
+        log.read_bytes(),
+        log.read_text().encode("utf-16"),
+        pd.read_csv(log).to_json(orient="records", lines=True).encode(),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert main(_typed("inspect", "-")) == 0
+        assert capsys.readouterr().out == expected
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert main(_typed("inspect", "-")) == 1
+    assert capsys.readouterr().err == "Error: file stdin: nothing came in\n"
 
 
 def test_the_page_on_logs_prints_what_the_commands_print(tmp_path, monkeypatch, capsys):

@@ -100,7 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _ask(stop)
     stop.add_argument(
-        "--delta", type=float, default=0.9, help="share of the winners that is to survive (0.9)"
+        *("--promise", "--delta"),
+        dest="delta",
+        type=float,
+        default=0.9,
+        help="share of the would-be winners to survive (0.9)",
     )
     stop.set_defaults(answer=_stop)
     cli_logs.add(commands)

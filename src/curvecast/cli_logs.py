@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
 
 
 def _log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", help="file or folder that a tool logged into")
+    parser.add_argument("path", help="file or folder that a tool logged into; - reads a table")
     parser.add_argument("--metric", help="to predict, where the log has several")
     parser.add_argument("--direction", choices=("maximize", "minimize"), help="of the metric")
     parser.add_argument("--epochs", type=int, help="last epoch of a complete run")
@@ -84,11 +84,11 @@ def _curves(options: argparse.Namespace) -> CurveSet:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from curvecast.data.logs import curves_of, length_of, metric_of, read_log
+    from curvecast.data.logs import curves_of, length_of, metric_of, path_of, read_log
     from curvecast.files import DataError
 
-    path = Path(options.path)
-    log = read_log(path, options.settings)
+    path = path_of(options.path)
+    log = read_log(options.path, options.settings)
     print(f"format    {log.tool}")
     print(f"metrics   {_list(log.metrics)}")
     for note in log.notes:
@@ -116,6 +116,7 @@ def _inspect(options: argparse.Namespace) -> int:
     for name in ("metric", "direction", "epochs", "settings"):
         if getattr(options, name) is not None:
             command += [f"--{name}", str(getattr(options, name))]
+    command += ["--target", options.target] if options.target != "end" else []
     print(f"next      {shlex.join(command)}")
     return DONE
 
@@ -174,8 +175,11 @@ def _watch(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.live import Live
 
+    from curvecast.files import DataError
     from curvecast.stopping.advice import advise
 
+    if options.path == "-":
+        raise DataError("standard input cannot be watched, only a file or a folder")
     before, ended = None, set()
     with Live(console=Console(), auto_refresh=False) as live:
         while True:

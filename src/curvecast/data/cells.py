@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import re
+import sys
 import zipfile
 import zlib
 from collections.abc import Hashable, Iterable, Sequence
@@ -71,6 +72,20 @@ def read_table(path: Path, *, growing: bool = False, kind: str = "") -> pd.DataF
         if growing and not text.endswith("\n"):
             text = text[: text.rfind("\n") + 1]
         table = _lines(text, path) if kind in _LINES else _separated(text, path)
+    return _counted(table, path)
+
+
+def read_stdin() -> pd.DataFrame:
+    """A table from standard input, CSV or JSON lines; as `read_table`."""
+    path = Path("stdin")
+    text = _decoded(sys.stdin.buffer.read(), path)
+    if not text.strip():
+        raise DataError("nothing came in", file=path)
+    return _counted(_lines(text, path) if text.startswith("{") else _separated(text, path), path)
+
+
+def _counted(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table with the rows that a person counts; its header is checked."""
     if not len(table):
         raise DataError("the file has a header but no data rows", file=path)
     table.columns = pd.Index([str(column).strip() for column in table.columns])
@@ -93,9 +108,16 @@ def _text(path: Path) -> str:
                 if len(names) != 1:
                     raise DataError(f"the archive holds {len(names)} files, not one", file=path)
                 content = archive.read(names[0])
-        marks = (code for mark, code in _ENCODINGS.items() if content.startswith(mark))
+        return _decoded(content, path)
+    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as e:
+        raise DataError(f"not a complete table ({e})", file=path) from e
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    marks = (code for mark, code in _ENCODINGS.items() if content.startswith(mark))
+    try:
         return content.decode(next(marks, "utf-8"))
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as e:
+    except UnicodeDecodeError as e:
         raise DataError(f"not a complete table ({e})", file=path) from e
 
 

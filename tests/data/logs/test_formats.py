@@ -159,12 +159,30 @@ def test_separators_encodings_and_packing_make_no_difference(tmp_path):
     frame = pd.read_csv(path)
     expected = curvecast.read(path).values
     frame.to_csv(tmp_path / "german.csv", sep=";", decimal=",", index=False)
+    frame.to_csv(tmp_path / "bom.csv", encoding="utf-8-sig", index=False)
+    frame.to_csv(tmp_path / "bars.csv", sep="|", index=False)
     frame.to_csv(tmp_path / "excel.tsv", sep="\t", encoding="utf-16", index=False)
     frame.to_json(tmp_path / "lines.jsonl", orient="records", lines=True)
     frame.to_parquet(tmp_path / "typed.parquet")
     (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
-    for name in ("german.csv", "excel.tsv", "lines.jsonl", "typed.parquet", "packed.csv.gz"):
+    frame.to_csv(tmp_path / "packed.csv.zip", index=False)
+    same = {p.name for p in tmp_path.iterdir()}
+    assert len(same) == 9
+    for name in same:
         np.testing.assert_allclose(curvecast.read(tmp_path / name).values, expected)
+
+
+def test_a_data_frame_is_a_log(tmp_path):
+    path = _long(tmp_path)
+    expected, frame = curvecast.read(path), pd.read_csv(path)
+    for given in (frame, frame.set_index(["run", "epoch"]), frame[::-1][::-1]):
+        curves = curvecast.read(given)
+        np.testing.assert_array_equal(curves.values, expected.values)
+        assert curves.configs["hp_lr"].tolist() == LR
+    wide = pd.read_csv(_wide(tmp_path))
+    np.testing.assert_array_equal(curvecast.read(wide).values, expected.values)
+    with pytest.raises(DataError, match="neither a row per run and epoch"):
+        curvecast.read(frame[["lr", "opt"]])
 
 
 def test_a_line_that_is_being_written_is_left_out(tmp_path):

@@ -22,11 +22,13 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet
-from curvecast.data.cells import read_table
+from curvecast.data.cells import read_stdin, read_table
 from curvecast.data.columns import Layout, assemble
 from curvecast.data.stanza import Direction
 from curvecast.files import DataError
 
+Source = str | Path | pd.DataFrame
+STDIN = "-"
 Target = Literal["end", "best", "own_end"]
 RUN, EPOCH = "run", "epoch"
 _CURVE = "curve:"
@@ -73,12 +75,13 @@ class Log:
         return list(dict.fromkeys(self.rows[RUN]))
 
 
-def read_log(path: str | Path, settings: str | Path | None = None) -> Log:
+def read_log(source: Source, settings: str | Path | None = None) -> Log:
     """Read a log of any format that this folder knows.
 
     Parameters
     ----------
-    path : a file, or a folder of runs.
+    source : a file, or a folder of runs; `-` is standard input, a table as CSV or JSON lines; or
+        a DataFrame, a row per run or per run and epoch.
     settings : a further table with one row per run, its first column (or `run`, `name`, `Name`,
         `id`) naming the runs: their settings, where the log has none.
 
@@ -86,20 +89,44 @@ def read_log(path: str | Path, settings: str | Path | None = None) -> Log:
     ------
     DataError : the path does not exist, no format recognises it, or the log cannot be used.
     """
-    path = Path(path)
-    if not path.exists():
+    path = path_of(source)
+    if isinstance(source, pd.DataFrame) or str(source) == STDIN:
+        log = _of_table(source if isinstance(source, pd.DataFrame) else read_stdin(), path)
+    elif not path.exists():
         raise DataError("there is no such file or folder", file=path)
-    formats = [importlib.import_module(f"{__name__}.{name}") for name in formats_known()]
-    formats.sort(key=lambda module: getattr(module, "GENERAL", False))
-    reader = next((module for module in formats if module.recognises(path)), None)
-    if reader is None:
-        raise DataError(
-            f"the format is not known; known are {', '.join(formats_known())}, and tables with a "
-            "row per run and epoch (columns `run` and `epoch`)",
-            file=path,
-        )
-    log: Log = _in_order(reader.read(path), path)
+    else:
+        formats = [importlib.import_module(f"{__name__}.{name}") for name in formats_known()]
+        formats.sort(key=lambda module: getattr(module, "GENERAL", False))
+        reader = next((module for module in formats if module.recognises(path)), None)
+        if reader is None:
+            raise DataError(
+                f"the format is not known; known are {', '.join(formats_known())}, and tables "
+                "with a row per run and epoch (columns `run` and `epoch`)",
+                file=path,
+            )
+        log = reader.read(path)
+    log = _in_order(log, path)
     return log if settings is None else _with_settings(log, Path(settings))
+
+
+def path_of(source: Source) -> Path:
+    """The path of a log; of a table without one, what stands for it."""
+    if isinstance(source, pd.DataFrame):
+        return Path("table")
+    return Path("stdin") if str(source) == STDIN else Path(source)
+
+
+def _of_table(table: pd.DataFrame, path: Path) -> Log:
+    if any(table.index.names):
+        table = table.reset_index()
+    table = table.set_axis([str(column) for column in table.columns], axis=1)
+    table.index = pd.RangeIndex(1, len(table) + 1)
+    for reader in (importlib.import_module(f"{__name__}.{name}") for name in ("long", "wide")):
+        if reader.suits(table):
+            return reader.of(table, path)
+    raise DataError(
+        "neither a row per run and epoch (columns `run` and `epoch`) nor a row per run", file=path
+    )
 
 
 def formats_known() -> list[str]:
@@ -243,7 +270,7 @@ def curves_of(
 
 
 def read(
-    path: str | Path,
+    source: Source,
     metric: str | None = None,
     direction: Direction | None = None,
     *,
@@ -252,5 +279,5 @@ def read(
     settings: str | Path | None = None,
 ) -> CurveSet:
     """Read the log of any tool as learning curves: `read_log`, then `curves_of`, which see."""
-    log = read_log(path, settings)
-    return curves_of(log, Path(path), metric, direction, epochs, target)
+    log = read_log(source, settings)
+    return curves_of(log, path_of(source), metric, direction, epochs, target)

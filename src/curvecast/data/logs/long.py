@@ -20,10 +20,13 @@ _EPOCHS = (
 
 
 def recognises(path: Path) -> bool:
-    """Whether the file is a table with a column that names runs and one that counts epochs."""
-    if not path.is_file() or not kind_of(path):
-        return False
-    columns = list(read_table(path).columns)
+    """Whether the file is such a table."""
+    return path.is_file() and bool(kind_of(path)) and suits(read_table(path))
+
+
+def suits(table: pd.DataFrame) -> bool:
+    """Whether a column names runs and one counts epochs."""
+    columns = list(table.columns)
     return _first(_RUNS, columns) is not None and _first(_EPOCHS, columns) is not None
 
 
@@ -33,8 +36,12 @@ def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
 
 
 def read(path: Path) -> Log:
-    """Read the table: columns that are constant in every run are settings, others metrics."""
-    table = read_table(path)
+    """Read the file."""
+    return of(read_table(path), path)
+
+
+def of(table: pd.DataFrame, path: Path) -> Log:
+    """Columns that are constant in every run are settings, others metrics."""
     run, epoch = (str(_first(names, list(table.columns))) for names in (_RUNS, _EPOCHS))
     names = table[run].astype(str).str.strip()
     rows = {RUN: names, EPOCH: whole(table[epoch], path)}

@@ -20,8 +20,13 @@ _LEAST = 4
 
 
 def recognises(path: Path) -> bool:
+    """Whether the file is such a table."""
+    return path.is_file() and bool(kind_of(path)) and suits(read_table(path))
+
+
+def suits(table: pd.DataFrame) -> bool:
     """Whether at least four columns differ in one number only."""
-    return path.is_file() and bool(kind_of(path)) and bool(_curves(read_table(path)))
+    return bool(_curves(table))
 
 
 def _curves(table: pd.DataFrame) -> dict[str, dict[int, str]]:
@@ -35,11 +40,12 @@ def _curves(table: pd.DataFrame) -> dict[str, dict[int, str]]:
 
 
 def read(path: Path) -> Log:
-    """Read the table: columns that belong to no curve are settings; empty cells are to come.
+    """Read the file. Raises DataError for a cell of a curve that is text, and for a run twice."""
+    return of(read_table(path), path)
 
-    Raises DataError for a cell of a curve that is text, and for two runs of one name.
-    """
-    table = read_table(path)
+
+def of(table: pd.DataFrame, path: Path) -> Log:
+    """Columns that belong to no curve are settings; empty cells are to come."""
     curves = _curves(table)
     name = next((c for c in (RUN, "id", "name", "Name", "trial_id") if c in table), None)
     runs = (table[name] if name else pd.Series(table.index, table.index)).astype(str).str.strip()
