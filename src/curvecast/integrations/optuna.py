@@ -2,8 +2,8 @@
 
     study = optuna.create_study(direction="minimize", pruner=CurvePruner())
 
-It learns from the study's own trials: their reported values are training curves, the objective
-values of completed ones are what is predicted. Needs optuna >= 5.
+Trials of the study are what its predictor has seen of this task: their reported values are
+training curves, the objective values of completed ones are the ends. Needs optuna >= 5.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.fidelity import nearest, online_epochs
+from curvecast.integrations._runs import values_at
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record
@@ -63,14 +64,14 @@ class CurvePruner(BasePruner):
 
     Parameters
     ----------
-    model : name of the predictor. The default is made for few runs and fits in about a second;
-        `pfn` needs no completed trial to learn from, and learns from pruned trials too.
-    delta : share of the trials that would be the best that is to survive; 1 never prunes.
-    n_startup_trials : nothing is pruned before so many trials have completed; at least 4 for a
-        model that learns from them alone. One is needed in any case, to be compared with.
+    model : name of the predictor. The default has seen other trainings: it fits nothing, needs one
+        completed trial (to be compared with), and reads pruned trials too.
+    delta : share of the trials that would be the best that has to survive at least; 1 never prunes.
+    n_startup_trials : nothing is pruned before so many trials have completed. Default: 0, and 10
+        for a model that learns from completed trials alone, which needs at least 4.
     n_warmup_steps : nothing is pruned while a trial has reported fewer values.
-    always : share of the trials that is never pruned, from which most predictors learn what bad
-        trials become.
+    always : share of the trials that is never pruned. Default: 0, and .05 for a model that learns
+        from completed trials alone, which sees from them what bad trials become.
     seed : of the predictor and of the choice of these trials.
     options : of the predictor.
 
@@ -82,15 +83,20 @@ class CurvePruner(BasePruner):
     def __init__(
         self,
         *,
-        model: str = "gain_gp",
-        delta: float = 0.9,
-        n_startup_trials: int = 10,
+        model: str = "pfn",
+        delta: float = 0.5,
+        n_startup_trials: int | None = None,
         n_warmup_steps: int = 1,
-        always: float = 0.05,
+        always: float | None = None,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        fewest = 4 if make_predictor(model, seed=seed, **(options or {})).needs_training else 0
+        alone = make_predictor(model, seed=seed, **(options or {})).needs_training
+        fewest = 4 if alone else 0
+        if n_startup_trials is None:
+            n_startup_trials = 10 if alone else 0
+        if always is None:
+            always = 0.05 if alone else 0.0
         if not 0 < delta <= 1 or n_startup_trials < fewest or n_warmup_steps < 1:
             raise DataError(
                 f"delta {delta} must be in (0, 1], n_startup_trials {n_startup_trials} at least "
@@ -117,14 +123,13 @@ class CurvePruner(BasePruner):
         fitted = self._fit(study, trials)
         if fitted is None or step + fitted.shift >= fitted.like.last_epoch:
             return False
-        run = Record(_with_runs(fitted.like, [trial], [values], fitted.shift))
-        seen = np.isfinite(run.gain[0, run.columns(fitted.at)])
-        reached = fitted.at[seen & (fitted.at <= step + fitted.shift)]
+        reached = fitted.at[np.isfinite(values_at(fitted.at - fitted.shift, values))]
         if not len(reached):
             return False
         at = int(reached[-1])
         if trial.system_attrs.get(_STEP) == at - fitted.shift:
             return bool(trial.system_attrs[_REASON])
+        run = Record(_with_runs(fitted.like, [trial], [values], fitted.shift))
         finals = np.sort(fitted.like.sign * np.array([t.value for t in _completed(trials)]))
         decision = fitted.rule.decide(run, at, fitted.rule.bar(finals.tolist()))
         reason = str(decision.reason[0])
@@ -234,7 +239,9 @@ def _with_runs(
     missing; so is what a trial did not draw.
     """
     columns: dict[str, Any] = {"id": [str(t.number) for t in trials], "group": range(len(trials))}
-    for column, dtype in like.configs.drop(columns=["id", "group"]).dtypes.items():
+    for column, dtype in like.configs.dtypes.items():
+        if column in columns:
+            continue
         name = str(column).removeprefix("hp_")
         kind = str if isinstance(dtype, pd.CategoricalDtype) else float
         drawn = [kind(t.params[name]) if name in t.params else None for t in trials]
@@ -242,8 +249,7 @@ def _with_runs(
     rows = np.full((len(trials), len(like.epochs)), np.nan)
     asked = like.epochs - shift
     for row, trial, reported in zip(rows, trials, values, strict=True):
-        steps = sorted(reported)
-        row[:] = np.interp(asked, steps, [reported[s] for s in steps], left=np.nan, right=np.nan)
+        row[:] = values_at(asked, reported)
         if trial.state == TrialState.COMPLETE:
-            row[asked > steps[-1]] = row[-1] = trial.value
+            row[asked > max(reported)] = row[-1] = trial.value
     return replace(like, configs=pd.DataFrame(columns), values=rows)

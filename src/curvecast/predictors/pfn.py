@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from curvecast import features
 from curvecast.curves import CurveSet, DataError
@@ -163,7 +163,7 @@ class PriorFitted(Predictor):
         shown = np.column_stack([self._values[:, self._epochs <= tau], self._values[:, -1]])[rows]
         log = is_log(-sign * asked.values) & is_log(-sign * shown).all()
         answers.log[places] = log
-        with threadpool_limits(1):
+        with _pools().limit(limits=1):
             for kind in np.unique(log):
                 view = View(sign, bool(kind))
                 context, memory = self._remember(model, view, rows, tau)
@@ -190,6 +190,12 @@ class PriorFitted(Predictor):
         settings = None if self._settings is None else self._settings[rows]
         vectors = context.shown(context.vectors(runs, settings), runs, ends, known)
         return context, model.network.remember(vectors)
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """Which libraries have threads: to list them takes longer than to ask the network once."""
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""A callback for Lightning that predicts where a training will end, and ends one that cannot win.
+
+    Trainer(max_epochs=50, callbacks=[CurveCallback("val_loss", earlier=curves)])
+
+Needs lightning >= 2.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from curvecast.curves import DataError
+from curvecast.integrations._runs import Watch
+
+__all__ = ["CurveCallback"]
+
+
+class CurveCallback(Callback):
+    """Predict the end of the training with an interval at each validation.
+
+    Every logger of the trainer gets `curvecast/predicted`, `low`, `high` and `worse`; they stand in
+    `curvecast.csv` in the trainer's log folder too. Epochs count from 1 to `max_epochs`.
+
+    Parameters
+    ----------
+    monitor, mode : the metric that the module logs, and "min" or "max".
+    options : of `curvecast.integrations._runs.Watch`: earlier, config (default: the module's
+        `hparams`), promise, stop, path, writer.
+
+    Raises
+    ------
+    DataError : the trainer has no `max_epochs`, or the metric is not logged.
+    """
+
+    def __init__(self, monitor: str = "val_loss", mode: str = "min", **options: Any) -> None:
+        self.watch = Watch(monitor, mode, **options)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin with the planned number of epochs."""
+        if (trainer.max_epochs or -1) < 0:
+            raise DataError("the end cannot be predicted without max_epochs")
+        if self.watch.path is None and trainer.log_dir is not None:
+            self.watch.path = Path(trainer.log_dir, "curvecast.csv")
+        self.watch.begin(trainer.max_epochs, dict(pl_module.hparams))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Predict, log, and end the training where that is advised; all processes alike."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        stop = False
+        if trainer.is_global_zero:
+            advice = self.watch.validated(trainer.current_epoch + 1, trainer.callback_metrics)
+            if advice is not None:
+                scalars = {f"curvecast/{k}": v for k, v in advice.scalars().items()}
+                for logger in trainer.loggers:
+                    logger.log_metrics(scalars, step=trainer.global_step)
+            stop = self.watch.ends(advice)
+        trainer.should_stop = trainer.should_stop or trainer.strategy.broadcast(stop)

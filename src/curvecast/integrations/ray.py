@@ -1,0 +1,89 @@
+"""A scheduler for Ray Tune that predicts where a trial will end, and stops one that cannot win.
+
+    TuneConfig(metric="loss", mode="min", scheduler=CurveScheduler(max_t=50), num_samples=100)
+
+Needs ray[tune] >= 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from curvecast.curves import DataError
+from curvecast.integrations._runs import Runs, direction_of
+from curvecast.stopping.advice import PROMISE
+
+__all__ = ["CurveScheduler"]
+
+
+class CurveScheduler(FIFOScheduler):
+    """Stop a trial when it is improbable that it ends better than the best one, and at `max_t`.
+
+    Trials start in the order of submission. What was advised is in `runs.history`.
+
+    Parameters
+    ----------
+    max_t : the last value of `time_attr` of a complete trial.
+    time_attr : what counts epochs or steps in the results.
+    metric, mode : of the results, and "min" or "max"; default: those of the `TuneConfig`.
+    promise : share of the trials that would become the best that is to survive.
+
+    Raises
+    ------
+    DataError : neither the scheduler nor the `TuneConfig` says metric and mode.
+    """
+
+    def __init__(
+        self,
+        max_t: int,
+        *,
+        time_attr: str = "training_iteration",
+        metric: str | None = None,
+        mode: str | None = None,
+        promise: float = PROMISE,
+    ) -> None:
+        super().__init__()
+        self._max_t, self._time_attr, self._promise = max_t, time_attr, promise
+        self._metric, self._mode = metric, mode
+        self.runs: Runs | None = None
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """Metric and mode of the `TuneConfig`; False where both say one."""
+        if (self._metric and metric) or (self._mode and mode):
+            return False
+        self._metric, self._mode = self._metric or metric, self._mode or mode
+        return True
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """A trial waits to begin."""
+        if self.runs is None:
+            if self._metric is None or self._mode is None:
+                raise DataError("the scheduler needs metric and mode, here or in the TuneConfig")
+            self.runs = Runs(direction_of(self._mode), self._max_t, promise=self._promise)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Stop or go on; results without the metric or the time are passed over."""
+        if self._metric not in result or self._time_attr not in result:
+            return TrialScheduler.CONTINUE
+        assert self.runs is not None
+        epoch, value = result[self._time_attr], result[self._metric]
+        ends = self.runs.stops(trial.trial_id, epoch, value, trial.config)
+        return TrialScheduler.STOP if ends else TrialScheduler.CONTINUE
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """The trial ended by itself."""
+        if self.runs is not None:
+            self.runs.end(trial.trial_id)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """The trial failed: what it reported counts as far as it goes."""
+        if self.runs is not None:
+            self.runs.end(trial.trial_id)
+
+    def debug_string(self) -> str:
+        """How many trials were stopped, for Ray's status."""
+        stopped = sum(advice.stop for advice in self.runs.history) if self.runs else 0
+        return f"Using CurveScheduler: {stopped} trials were stopped early."

@@ -1,0 +1,67 @@
+"""A callback for the Hugging Face Trainer that predicts the end, and ends what cannot win.
+
+    Trainer(..., callbacks=[CurveCallback("eval_loss", earlier=curves)])
+
+Needs transformers >= 4.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from curvecast.integrations._runs import Watch
+
+__all__ = ["CurveCallback"]
+
+
+class CurveCallback(TrainerCallback):
+    """Predict the end of the training with an interval at each evaluation.
+
+    The log history (`trainer_state.json`) gets `curvecast_predicted`, `low`, `high` and `worse`;
+    they stand in `curvecast.csv` in the output folder too. Epochs are steps, up to `max_steps`.
+
+    Parameters
+    ----------
+    monitor, mode : the metric of the evaluation, and "min" or "max".
+    options : of `curvecast.integrations._runs.Watch`: earlier, config, promise, stop, path, writer.
+
+    Raises
+    ------
+    DataError : the metric is not evaluated.
+    """
+
+    def __init__(self, monitor: str = "eval_loss", mode: str = "min", **options: Any) -> None:
+        self.watch = Watch(monitor, mode, **options)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Begin with the planned number of steps."""
+        if self.watch.path is None and state.is_world_process_zero:
+            self.watch.path = Path(args.output_dir or ".", "curvecast.csv")
+        self.watch.begin(state.max_steps)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, Any] | None = None,
+        **given: Any,
+    ) -> TrainerControl:
+        """Predict, log, and end the training where that is advised.
+
+        All processes have the same metrics, so that they decide alike.
+        """
+        if self.watch.runs is None or state.global_step == 0:
+            return control
+        advice = self.watch.validated(state.global_step, metrics or {})
+        if advice is not None:
+            scalars = {f"curvecast_{k}": v for k, v in advice.scalars().items()}
+            state.log_history.append({"step": state.global_step, "epoch": state.epoch, **scalars})
+        if self.watch.ends(advice):
+            control.should_training_stop = True
+        return control

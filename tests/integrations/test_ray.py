@@ -1,0 +1,72 @@
+"""The scheduler in real experiments of Ray Tune, on one machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ray = pytest.importorskip("ray", reason="ray is not installed")
+
+from ray import tune
+
+from curvecast import DataError
+from curvecast.integrations.ray import CurveScheduler
+
+LAST = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
+
+
+def error(config: dict[str, Any]) -> None:
+    """An error that falls to a limit which the learning rate tells; one trial diverges."""
+    far = abs(math.log10(config["lr"]) + 2)
+    for epoch in range(1, LAST + 5):
+        value = 0.1 + 0.1 * far + 0.6 * math.exp(-0.3 * epoch)
+        tune.report({"loss": math.nan if config["lr"] > 0.9 and epoch > 2 else value})
+
+
+def experiment(folder: Path, scheduler: CurveScheduler, rates: list[float]) -> tune.ResultGrid:
+    return tune.Tuner(
+        tune.with_resources(error, {"cpu": 1}),
+        param_space={"lr": tune.grid_search(rates)},
+        tune_config=tune.TuneConfig(
+            metric="loss", mode="min", scheduler=scheduler, max_concurrent_trials=1
+        ),
+        run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
+    ).fit()
+
+
+def test_trials_that_cannot_win_are_stopped_and_the_best_one_is_not(tmp_path: Path) -> None:
+    scheduler = CurveScheduler(LAST)
+    rates = [0.05, 0.02, 0.002, 0.01, 0.0003, 0.3, 1.0, 0.0001]
+    results = experiment(tmp_path, scheduler, rates)
+    epochs = {
+        result.config["lr"]: result.metrics["training_iteration"]
+        for result in results
+        if result.metrics is not None
+    }
+    assert not results.errors
+    assert epochs[0.05] == epochs[0.02] == epochs[0.01] == LAST
+    assert epochs[1.0] == 3
+    assert max(epochs[0.3], epochs[0.0001], epochs[0.0003]) < LAST / 2
+    assert results.get_best_result().config["lr"] == 0.01
+    reasons = {advice.reason for advice in scheduler.runs.history if advice.stop}
+    assert reasons == {"diverged", "predicted worse"}
+    assert scheduler.debug_string() == "Using CurveScheduler: 5 trials were stopped early."
+
+
+def test_metric_and_mode_are_said_once() -> None:
+    scheduler = CurveScheduler(LAST)
+    with pytest.raises(DataError, match="needs metric and mode"):
+        scheduler.on_trial_add(None, None)
+    assert scheduler.set_search_properties("loss", "min")
+    assert not scheduler.set_search_properties("loss", "min")
