@@ -7,7 +7,11 @@ READY := .venv/ready-$(firstword $(shell cksum < envs/requirements.txt))
 
 DOCS := .venv/docs-$(firstword $(shell cksum < envs/docs.txt))
 
-.PHONY: run reproduce lint test docs wheel embedded prior corpus pins clean
+# A second environment, on top of .venv, with the tools that the integrations are for.
+TOOLS := .venv-integrations
+TOOLS_READY := $(TOOLS)/ready-$(firstword $(shell cat envs/requirements.txt envs/integrations.txt | cksum))
+
+.PHONY: run reproduce lint test test-integrations docs wheel embedded prior corpus pins clean
 .DELETE_ON_ERROR:
 
 run: $(READY)  ## the offline run: embedded curves to tables and figures, in minutes
@@ -27,6 +31,9 @@ lint: $(READY)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
+
+test-integrations: $(TOOLS_READY)  ## the integrations against the real libraries, one after the other
+	CURVECAST_WITHOUT_SKIPS=1 OMP_NUM_THREADS=1 $(TOOLS)/bin/python -m pytest -n 2 --dist loadfile tests/integrations
 
 docs: $(READY) $(DOCS)  ## the documentation as a site in site/, without a network
 	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/src $(BIN)/mkdocs build --strict --quiet
@@ -53,7 +60,7 @@ pins: $(READY)  ## freezes what is installed, after a change of envs/requirement
 	mv envs/requirements.new envs/requirements.txt
 
 clean:  ## removes everything that was computed or installed
-	rm -rf .venv .snakemake .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv $(TOOLS) .snakemake .mypy_cache .ruff_cache .pytest_cache
 	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 
 $(READY):
@@ -64,4 +71,11 @@ $(READY):
 
 $(DOCS): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/docs.txt
+	touch $@
+
+$(TOOLS_READY): $(READY)
+	test -x $(TOOLS)/bin/python || .venv/bin/python -m venv $(TOOLS)
+	.venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> $$($(TOOLS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/integrations.txt
 	touch $@

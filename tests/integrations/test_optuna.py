@@ -246,8 +246,8 @@ def test_the_network_that_has_seen_other_trainings_prunes_from_the_second_trial_
     ("options", "message"),
     [
         ({"delta": 0.0}, "delta 0.0 must be"),
-        ({"n_startup_trials": 3}, "n_startup_trials 3 at least 4"),
-        ({"model": "pfn", "n_startup_trials": -1}, "n_startup_trials -1 at least 0"),
+        ({"model": "ridge", "n_startup_trials": 3}, "n_startup_trials 3 at least 4"),
+        ({"n_startup_trials": -1}, "n_startup_trials -1 at least 0"),
         ({"always": 1.5}, "always 1.5 must be"),
         ({"model": "nothing"}, "unknown model 'nothing'"),
     ],

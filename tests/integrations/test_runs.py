@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -179,3 +182,26 @@ def test_what_does_not_fit_is_one_line() -> None:
         watch.validated(1, {"loss": 1.0, "acc": 1.0})
     with pytest.raises(DataError, match="direction is 'up', not one of"):
         Runs("up", 20)
+
+
+@pytest.mark.parametrize(
+    ("module", "tool", "extra"),
+    [
+        ("keras", "keras", "keras"),
+        ("lightning", "lightning", "lightning"),
+        ("optuna", "optuna", "optuna"),
+        ("ray", "ray", "ray"),
+        ("syne_tune", "syne_tune", "syne-tune"),
+        ("transformers", "transformers", "transformers"),
+    ],
+)
+def test_a_tool_that_is_not_installed_is_named(
+    module: str, tool: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] == tool]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, tool, None)
+    monkeypatch.delitem(sys.modules, f"curvecast.integrations.{module}", raising=False)
+    line = f'the package {tool} is missing: pip install "curvecast[{extra}]"'
+    with pytest.raises(ImportError, match=re.escape(line)):
+        importlib.import_module(f"curvecast.integrations.{module}")

@@ -17,7 +17,7 @@ from syne_tune.backend import LocalBackend
 from syne_tune.backend.simulator_backend.simulator_callback import SimulatorCallback
 from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
 from syne_tune.blackbox_repository.simulated_tabular_backend import UserBlackboxBackend
-from syne_tune.config_space import loguniform
+from syne_tune.config_space import loguniform, uniform
 from syne_tune.experiments import load_experiment
 
 from curvecast.integrations.syne_tune import CurveScheduler
@@ -42,15 +42,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "syne-tune"))
 
 
-def tuned(scheduler: Any, backend: Any, trials: int, **options: Any) -> pd.DataFrame:
-    """The results of an experiment, a row per report."""
-    tuner = Tuner(
-        backend,
-        scheduler,
-        StoppingCriterion(max_num_trials_completed=trials),
-        n_workers=1,
-        **options,
-    )
+def tuned(scheduler: CurveScheduler, backend: Any, trials: int, **options: Any) -> pd.DataFrame:
+    """The results of an experiment of one worker, a row per report."""
+    stop = StoppingCriterion(max_num_trials_started=trials)
+    tuner = Tuner(backend, scheduler, stop, n_workers=1, print_update_interval=1000, **options)
     tuner.run()
     return load_experiment(tuner.name).results
 
@@ -66,18 +61,9 @@ def test_local_trials_that_cannot_win_are_stopped(tmp_path: Path) -> None:
         random_seed=0,
         searcher_kwargs={"points_to_evaluate": [{"lr": rate} for rate in rates]},
     )
-    backend = LocalBackend(str(script))
-    tuner = Tuner(
-        backend,
-        scheduler,
-        StoppingCriterion(max_num_trials_started=len(rates)),
-        n_workers=1,
-        sleep_time=0.1,
-        results_update_interval=1,
-        print_update_interval=1000,
+    results = tuned(
+        scheduler, LocalBackend(str(script)), 5, sleep_time=0.1, results_update_interval=1
     )
-    tuner.run()
-    results = load_experiment(tuner.name).results
     epochs = results.groupby("config_lr")["epoch"].max()
     assert epochs[0.05] == epochs[0.02] == epochs[0.01] == LAST
     assert epochs[0.0003] < LAST
@@ -90,31 +76,26 @@ def test_the_simulator_replays_a_table() -> None:
     limit = 0.1 + 0.1 * np.abs(np.log10(rates) + 2)
     loss = limit[:, None] + 0.6 * np.exp(-0.3 * epochs)
     time = np.broadcast_to(10.0 * epochs, loss.shape)
+    space = {**SPACE, "momentum": uniform(0, 1)}
     blackbox = BlackboxTabular(
-        hyperparameters=pd.DataFrame({"lr": rates}),
-        configuration_space={"lr": loguniform(1e-4, 1.0)},
+        hyperparameters=pd.DataFrame({"lr": rates, "momentum": 0.9}),
+        configuration_space=space,
         fidelity_space={"epoch": loguniform(1, LAST)},
         objectives_evaluations=np.stack([loss, time], axis=-1)[:, None],
         fidelity_values=epochs,
         objectives_names=["loss", "seconds"],
     )
     chosen = np.random.default_rng(0).permutation(rates)[:20].tolist()
+    points = [{"lr": rate, "momentum": 0.9} for rate in chosen]
     scheduler = CurveScheduler(
-        SPACE,
+        space,
         "loss",
         max_t=LAST,
         random_seed=0,
-        searcher_kwargs={"points_to_evaluate": [{"lr": rate} for rate in chosen]},
+        searcher_kwargs={"points_to_evaluate": points},
     )
     backend = UserBlackboxBackend(blackbox, elapsed_time_attr="seconds")
-    results = tuned(
-        scheduler,
-        backend,
-        20,
-        sleep_time=0,
-        callbacks=[SimulatorCallback()],
-        print_update_interval=1000,
-    )
+    results = tuned(scheduler, backend, 20, sleep_time=0, callbacks=[SimulatorCallback()])
     used = results.groupby("trial_id")["epoch"].max()
     assert used.sum() < 0.7 * 20 * LAST
     best = min(chosen, key=lambda rate: abs(math.log10(rate) + 2))

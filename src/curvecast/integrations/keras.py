@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
+from curvecast.extras import missing
 from curvecast.integrations._runs import Watch
+
+try:
+    import keras
+except ImportError as error:
+    raise ImportError(missing(error)) from error
 
 __all__ = ["CurveCallback"]
 

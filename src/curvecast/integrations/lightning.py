@@ -10,10 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
-
 from curvecast.curves import DataError
+from curvecast.extras import missing
 from curvecast.integrations._runs import Watch
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+except ImportError as error:
+    raise ImportError(missing(error)) from error
 
 __all__ = ["CurveCallback"]
 

@@ -14,18 +14,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.pruners import BasePruner
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.extras import missing
 from curvecast.fidelity import nearest, online_epochs
 from curvecast.integrations._runs import values_at
 from curvecast.predictors import make_predictor
 from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record
 from curvecast.stopping.rules.predicted import Predicted
+
+try:
+    from optuna.distributions import BaseDistribution, CategoricalDistribution
+    from optuna.pruners import BasePruner
+    from optuna.study import Study, StudyDirection
+    from optuna.trial import FrozenTrial, TrialState
+except ImportError as error:
+    raise ImportError(missing(error)) from error
 
 __all__ = ["CurvePruner"]
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-
 from curvecast.curves import DataError
+from curvecast.extras import missing
 from curvecast.integrations._runs import Runs, direction_of
 from curvecast.stopping.advice import PROMISE
+
+try:
+    from ray.tune.experiment import Trial
+    from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+except ImportError as error:
+    raise ImportError(missing(error)) from error
 
 __all__ = ["CurveScheduler"]
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from syne_tune.backend.trial_status import Trial
-from syne_tune.optimizer.scheduler import SchedulerDecision
-from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObjectiveScheduler
-
+from curvecast.extras import missing
 from curvecast.integrations._runs import Runs
 from curvecast.stopping.advice import PROMISE
+
+try:
+    from syne_tune.backend.trial_status import Trial
+    from syne_tune.optimizer.scheduler import SchedulerDecision
+    from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObjectiveScheduler
+except ImportError as error:
+    raise ImportError(missing(error)) from error
 
 __all__ = ["CurveScheduler"]
 
