@@ -46,7 +46,7 @@ from curvecast.files import write_csv
 from curvecast.integrations.optuna import CurvePruner
 from curvecast.protocol import seed_from
 from curvecast.report.tables import markdown
-from curvecast.studies.summary import crossed
+from curvecast.studies.summary import crossed, interval
 
 ROOT = Path(__file__).resolve().parents[1]
 PRUNERS: dict[str, Callable[[int, int], BasePruner]] = {
@@ -140,7 +140,8 @@ def front(rows: pd.DataFrame) -> pd.DataFrame:
             name: part.pivot(index="dataset", columns="order", values=column).dropna(axis=1)
             for name, part in rows.groupby("pruner")
         }
-        bounds = [crossed(wide[str(name)].to_numpy()) for name in means.index]
+        values = [wide[str(name)].to_numpy() for name in means.index]
+        bounds = [crossed(v) if v.shape[1] > 1 else interval(v[:, 0]) for v in values]
         means[[f"{column}_low", f"{column}_high"]] = bounds
     for name, own in means.iterrows():
         better = (means["epochs"] <= own["epochs"]) & (means["regret"] <= own["regret"])
@@ -205,8 +206,7 @@ def main() -> None:
         sys.exit("no mirror has the files of LCBench: set CURVECAST_MIRROR, or use --embedded")
     rows = common(measure(sets, options))
     means = front(rows)
-    print(f"{rows['dataset'].nunique()} data sets, {rows['order'].nunique()} orders, "
-          f"{options.trials} trials\n")  # fmt: skip
+    print(f"{rows['dataset'].nunique()} data sets, {rows['order'].nunique()} orders\n")
     print(table(means))
     draw(means, options.figure)
 

@@ -1,4 +1,4 @@
-"""A scheduler for Ray Tune: 20 trials of an error that falls to a limit."""
+"""A scheduler for Ray Tune: 12 trials of an error that falls to a limit."""
 
 import math
 import tempfile
@@ -19,12 +19,15 @@ def train(config):
 with tempfile.TemporaryDirectory() as folder:
     results = tune.Tuner(
         train,
-        param_space={"lr": tune.grid_search([10 ** (-n / 5) for n in range(20)])},
+        param_space={"lr": tune.grid_search([10 ** (-n / 3) for n in range(12)])},
         tune_config=tune.TuneConfig(
-            metric="error", mode="min", scheduler=CurveScheduler(max_t=EPOCHS)
+            metric="error",
+            mode="min",
+            scheduler=CurveScheduler(max_t=EPOCHS),
+            max_concurrent_trials=1,
         ),
         run_config=tune.RunConfig(storage_path=folder, verbose=0),
     ).fit()
 epochs = [result.metrics["training_iteration"] for result in results]
-print(f"{sum(epochs)} of {20 * EPOCHS} epochs trained")
+print(f"{sum(epochs)} of {12 * EPOCHS} epochs trained")
 print(f"best learning rate {results.get_best_result().config['lr']:.3g}")
