@@ -12,4 +12,5 @@ with jobs.logged(snakemake.log[0]):
         captions=snakemake.input.captions,
         method_texts=snakemake.input.method_texts[0],
         benchmarks=snakemake.params.benchmarks,
+        logs=snakemake.input.logs,
     )

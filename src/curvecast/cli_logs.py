@@ -6,6 +6,7 @@ import argparse
 import shlex
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,20 +147,24 @@ def _settings(log: Log) -> str:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from curvecast.stopping.advice import advise
+    from curvecast.stopping.advice import advise, left_out
 
     curves = _curves(options)
     advice = advise(curves, promise=options.promise, model=options.model, level=options.level)
     _write(curves, advice, options)
     print(_sentence(advice) + f"; {options.out}")
+    if note := left_out(curves, options.model):
+        print(f"Note: {note}")
     return DONE
 
 
 def _write(curves: CurveSet, advice: pd.DataFrame, options: argparse.Namespace) -> None:
     from curvecast.report.page import runs
-    from curvecast.stopping.advice import check
+    from curvecast.stopping.advice import check, left_out
 
     checked = check(curves, promise=options.promise, model=options.model)
+    if note := left_out(curves, options.model):
+        curves = replace(curves, notes=(*curves.notes, note))
     given = {"promise": options.promise, "level": options.level}
     runs.write(options.out, curves, advice, checked, **given)
 

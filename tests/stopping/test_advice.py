@@ -8,7 +8,7 @@ import pytest
 
 from curvecast import saved
 from curvecast.curves import CurveSet
-from curvecast.stopping.advice import advise, check
+from curvecast.stopping.advice import advise, check, left_out
 
 EPOCHS = np.arange(1, 31)
 
@@ -107,3 +107,24 @@ def test_advice_and_a_saved_model_give_the_same_answer():
     np.testing.assert_allclose(advice["worse"], 1 - rows.loc[advice.index, "beats"])
     assert (advice["advice"] == decided.loc[advice.index, "decision"]).all()
     np.testing.assert_allclose(advice["level"], decided.loc[advice.index, "stops_at"])
+
+
+def test_runs_that_ended_early_teach_a_model_that_can_and_others_say_how_many_they_leave_out():
+    """As successive halving leaves them: 7 complete runs, 13 ended at epoch 10, 30 at 4."""
+    curves, truth = made(60)
+    at, values = np.zeros(60), curves.values.copy()
+    order = np.argsort(-curves.values[:50, 3])
+    at[order[:7]], at[order[7:20]], at[order[20:]], at[50:] = 30, 10, 4, 6
+    values[at[:, None] < EPOCHS] = np.nan
+    state = np.where(at == 30, "finished", "ended")
+    state[50:] = "running"
+    configs = curves.configs.assign(info_state=state)
+    halved = replace(curves, values=values, configs=configs)
+    advice = advise(halved).set_index("run")
+    assert len(advice) == 10
+    error = np.abs(advice["predicted"].to_numpy() - truth[[int(r[1:]) for r in advice.index]])
+    last = np.abs(values[50:, 5] - truth[50:])
+    assert error.mean() < last.mean()
+    assert left_out(halved) == ""
+    assert left_out(halved, "ridge").startswith("ridge learns from complete runs alone: 43 ")
+    assert left_out(curves, "ridge") == ""

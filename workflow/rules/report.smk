@@ -381,6 +381,10 @@ MADE = {
 }
 
 
+# Data sets that may have runs under way.
+LOGGED = [name for name in plan.usable if plan.registry[name].get("reader") == "log"]
+
+
 # The page that people open; it needs everything else that the run makes. Not Snakemake's own
 # report: see docs/report.md.
 rule report:
@@ -388,8 +392,9 @@ rule report:
         **MADE,
         captions=plan.repository("workflow/report/*.rst"),
         method_texts=plan.repository("resources/methods.yaml"),
+        logs=[f"{RESULTS}/curves/{dataset}.parquet" for dataset in LOGGED],
         template=plan.repository("src/curvecast/report/page/page.html"),
-        code=plan.code("curvecast.report.page.page"),
+        code=plan.code("curvecast.report.page.page", *["curvecast.predictors.pfn"] * bool(LOGGED)),
     output:
         f"{RESULTS}/report.html",
     log:

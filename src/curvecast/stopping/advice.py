@@ -156,6 +156,15 @@ def advise(
     return table[list(COLUMNS)].reset_index(drop=True)
 
 
+def left_out(curves: CurveSet, model: str = MODEL) -> str:
+    """What to know of the runs that a model learns from: those that ended early, or ""."""
+    state = curves.configs.get("info_state")
+    n = 0 if state is None else int(((state != "running") & ~finished(curves)).sum())
+    if not n or make_predictor(model).takes_unfinished:
+        return ""
+    return f"{model} learns from complete runs alone: {n} that ended early are left out"
+
+
 def fitted(curves: CurveSet, rows: np.ndarray, taus: list[int], model: str) -> Predictor:
     """A predictor of this name that has learnt from the runs at `rows`."""
     seed = seed_from(curves.name, model)

@@ -229,6 +229,16 @@ def test_the_target_is_the_end_the_best_or_a_runs_own_end(tmp_path):
     assert np.isnan(curvecast.read(path, epochs=7).final).all()
 
 
+def test_a_state_says_which_runs_have_ended(tmp_path):
+    path = _wandb(tmp_path)
+    states = ["finished", "finished", "crashed", "finished"]
+    frame = pd.DataFrame({"Name": [f"run-{i}" for i in range(4)], "State": states, "lr": LR})
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    curves = curvecast.read(path, settings=tmp_path / "runs.csv")
+    assert curves.configs["info_state"].tolist() == ["finished", "finished", "ended", "finished"]
+    assert "hp_State" not in curves.configs
+
+
 def test_settings_come_from_a_second_table(tmp_path):
     path = _wandb(tmp_path)
     frame = pd.DataFrame({"Name": [f"run-{i}" for i in range(4)], "lr": LR})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from curvecast.predictors import registry
 from curvecast.report.figures import style
 from curvecast.report.page import page
 from curvecast.report.page.about import facts, protocol, sources
+from curvecast.report.page.running import running
 from curvecast.report.tables import accuracy
+from curvecast.testing import saturating_curves
 from curvecast.workflow.config import load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,6 +32,22 @@ def drawn() -> Any:
     figure, axes = style.panels([""], columns=1, width=3)
     axes[0].plot([0, 1], [0, 1])
     return figure
+
+
+def test_runs_under_way_come_first(tmp_path: Path) -> None:
+    whole = saturating_curves(30)
+    values = whole.values.copy()
+    values[20:, 6:] = np.nan
+    state = np.where(np.arange(30) < 20, "finished", "running")
+    configs = whole.configs.assign(info_state=state)
+    replace(whole, values=values, configs=configs).to_parquet(tmp_path / "log.parquet")
+    whole.to_parquet(tmp_path / "whole.parquet")
+    (part,) = running([tmp_path / "log.parquet", tmp_path / "whole.parquet"])
+    assert part["title"] == whole.name
+    stop = part["table"].count("<td>stop</td>")
+    assert part["text"].startswith(f"Stop {stop} of 10 runs under way")
+    assert "On the finished runs the same rule would have saved" in part["text"]
+    assert part["table"].count("<tr>") == 11
 
 
 @pytest.fixture

@@ -33,6 +33,10 @@ Target = Literal["end", "best", "own_end"]
 RUN, EPOCH = "run", "epoch"
 _CURVE = "curve:"
 _PLANNED = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
+_ENDED = (
+    *("finished", "complete", "completed", "done", "ended", "stopped", "pruned", "terminated"),
+    *("failed", "fail", "error", "crashed", "killed", "cancelled"),
+)
 _UP = re.compile(
     r"acc|auc|f1|map\d*|precision|recall|r2|bleu|rouge|dice|iou|reward|score|top\d", re.I
 )
@@ -106,7 +110,7 @@ def read_log(source: Source, settings: str | Path | None = None) -> Log:
             )
         log = reader.read(path)
     log = _in_order(log, path)
-    return log if settings is None else _with_settings(log, Path(settings))
+    return _with_states(log if settings is None else _with_settings(log, Path(settings)))
 
 
 def path_of(source: Source) -> Path:
@@ -166,6 +170,16 @@ def _with_settings(log: Log, path: Path) -> Log:
     if missing:
         raise DataError(f"there is no row for run {missing[0]!r}", file=path, column=name)
     return replace(log, settings=table.loc[log.runs])
+
+
+def _with_states(log: Log) -> Log:
+    """A setting `state` or `status` that says of runs that they have ended is no setting."""
+    for name in (c for c in log.settings if str(c).lower() in ("state", "status")):
+        states = log.settings[name].astype(str).str.strip().str.lower()
+        if states.isin(_ENDED).any():
+            ended = log.ended | set(states.index[states.isin(_ENDED)])
+            log = replace(log, settings=log.settings.drop(columns=name), ended=ended)
+    return log
 
 
 def metric_of(log: Log, metric: str | None, path: Path) -> str:

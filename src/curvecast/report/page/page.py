@@ -19,6 +19,7 @@ from curvecast.report.names import in_order
 from curvecast.report.page import contents, documents
 from curvecast.report.page.about import protocol
 from curvecast.report.page.findings import findings
+from curvecast.report.page.running import running
 from curvecast.report.tables.markdown import table
 
 # Tables of R², in which the shade of a cell shows its value.
@@ -40,6 +41,7 @@ def write(
     captions: Iterable[str | Path],
     method_texts: str | Path,
     benchmarks: str | Path,
+    logs: Iterable[str | Path] = (),
 ) -> None:
     """Write the report of a run to `path`.
 
@@ -52,6 +54,7 @@ def write(
     captions : files `{family}.rst`.
     method_texts : resources/methods.yaml, the methods that every run uses.
     benchmarks : the folder of Snakemake's benchmark files.
+    logs : curves of data sets that may have runs under way.
     """
     files = [Path(path) for path in (*tables, *figures)]
     frames = {path.stem: pd.read_csv(path) for path in files if path.suffix == ".csv"}
@@ -63,6 +66,7 @@ def write(
         about = {**about, "facts": {**about["facts"], "protocol": used}}
     text = page.render(
         about=about,
+        running=running(logs),
         findings=[
             {"key": key, "text": documents.inline(text), "anchor": anchor}
             for key, text, anchor in findings(frames, about["fraction"])
