@@ -217,6 +217,7 @@ def _stop(options: argparse.Namespace) -> int:
         f"rule predicted, by {model.model} from {len(model.finals)} finished runs: a run stops "
         f"where worse, P(ends worse than {shown}), reaches stops_at; {100 * options.delta:g} % of "
         "the would-be winners are to survive"
+        + ("" if model.predictor.calibrated else ", which is known of pfn alone")
     )
     _print(frame, options.format, title=title)
     return STOP if (frame["decision"] == "stop").any() else DONE

@@ -21,7 +21,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet
 from curvecast.predictors.base import Predictor
-from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, Residuals
+from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.gaussian_process import (
     Covariance,
     Gradient,
@@ -59,8 +59,6 @@ Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
 class GainGPPredictor(Predictor):
     """Gaussian process on the warped remaining gain; see the module.
 
-    The shape of its distributions is that of the left-out runs (`Residuals`).
-
     Parameters
     ----------
     n_tune : at most so many runs, evenly spread over the order of final values, are used to
@@ -80,7 +78,6 @@ class GainGPPredictor(Predictor):
         gain = self._sign * curves.values
         self._warp = Warp.to_best("log_below", gain[:, -1])
         self._at_tau: dict[int, Process] = {}
-        self._errors: dict[int, Residuals] = {}
         theta = PRIOR.mean
         for tau in sorted(int(t) for t in taus):
             seen = curves.seen(tau)
@@ -88,15 +85,11 @@ class GainGPPredictor(Predictor):
             process = Process(warped, curves.epochs[seen], hp, self._warp(gain[:, -1]))
             theta = process.tune(theta, self.n_tune)
             self._at_tau[tau] = process.condition(theta)
-            location, spread = process.leave_one_out()
-            self._errors[tau] = Residuals.of(
-                (self._warp(gain[:, -1]) - location) / spread, location
-            )
         self._taus = tuple(self._at_tau)
         return self
 
     def predict_left_out(self, tau: int) -> Prediction:
-        left_out = self._prediction(*self._at_tau[tau].leave_one_out(), tau)
+        left_out = self._prediction(*self._at_tau[tau].leave_one_out())
         return self._unmapped(left_out, "")
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> WarpedPrediction:
@@ -105,13 +98,10 @@ class GainGPPredictor(Predictor):
         gain = feature_blocks.bridge(self._sign * curves.values[:, seen], curves.epochs[seen])
         warped = self._warp(gain)
         hp = self._scale_static(static.to_numpy())
-        return self._prediction(*process.predict(warped, curves.epochs[seen], hp), tau)
+        return self._prediction(*process.predict(warped, curves.epochs[seen], hp))
 
-    def _prediction(self, location: np.ndarray, spread: np.ndarray, tau: int) -> WarpedPrediction:
-        inner, errors = Prediction(location, spread), self._errors[tau]
-        if len(errors.values) >= MIN_RESIDUALS:
-            inner = replace(errors.around(location, spread), std=spread)
-        return WarpedPrediction.of(inner, self._warp, self._sign)
+    def _prediction(self, location: np.ndarray, spread: np.ndarray) -> WarpedPrediction:
+        return WarpedPrediction.of(Prediction(location, spread), self._warp, self._sign)
 
 
 def static_features(curves: CurveSet) -> pd.DataFrame:

@@ -34,8 +34,8 @@ _EARLY, _FADE = 4.0, 0.05
 # the cases: s is 2.6, 2.4, 2.8, 1.7 with 3, 5, 10, 20 runs for Delta .9, and 3.1, 2.7, 3.7, 1.6 for
 # .95, on the tasks of the corpus that the prior was not trained on and the embedded collections.
 # Of the models that are fitted, ridge has 1.0 and 4.7 (corpus, embedded) with 20 runs and 13 with
-# 100, gain_gp .4 and .4, then 161: with few runs they are held to `widths` as well, by which both
-# lose .07 of the would-be winners of the corpus with 20 runs and .04 of the embedded ones.
+# 100, gp 18 and 76 (embedded): with few runs they are held to `widths` as well, by which ridge
+# loses .07 of the would-be winners of the corpus with 20 runs and .04 of the embedded ones.
 _SHARE = 1.7
 
 
