@@ -192,7 +192,7 @@ def test_a_package_that_is_missing_is_one_line_with_its_extra(log, capsys, monke
     monkeypatch.setitem(sys.modules, "altair", None)
     assert main(_typed("report", log)) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "pip install curvecast[report]" in line
+    assert 'altair is missing: pip install "curvecast[report]"' in line
 
 
 def test_an_interrupt_ends_without_a_word(log, capsys, monkeypatch):

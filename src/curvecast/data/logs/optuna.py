@@ -10,6 +10,7 @@ from curvecast.data.cells import kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import table_of, trained
 from curvecast.data.logs.mlflow import is_sqlite, tables
+from curvecast.extras import missing
 from curvecast.files import DataError
 
 _EXPORT = {"number", "value", "state"}
@@ -43,9 +44,7 @@ def read(path: Path) -> Log:
         import optuna
         from optuna.storages.journal import JournalFileBackend
     except ImportError as error:
-        raise DataError(
-            "reading it needs optuna: pip install curvecast[optuna]", file=path
-        ) from error
+        raise DataError(missing(error), file=path) from error
     storage: str | optuna.storages.BaseStorage = f"sqlite:///{path}"
     if not is_sqlite(path):
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import run_files, settings_of, table_of, trained
+from curvecast.extras import missing
 from curvecast.files import DataError
 
 _FILE = "events.out.tfevents*"
@@ -34,9 +35,7 @@ def read(path: Path) -> Log:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
         from tensorboard.util.tensor_util import make_ndarray
     except ImportError as error:
-        raise DataError(
-            "reading it needs tensorboard: pip install curvecast[tensorboard]", file=path
-        ) from error
+        raise DataError(missing(error), file=path) from error
     folders = list(dict.fromkeys(file.parent for file in run_files(path, _FILE).values()))
     settings: dict[str, dict[str, Any]] = {}
     rows = []

@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from curvecast.curves import CurveSet
+from curvecast.extras import missing
 from curvecast.files import DataError, write_text
 from curvecast.stopping.advice import Check, finished
 
@@ -44,8 +45,7 @@ def write(
         import altair
         import vl_convert
     except ImportError as error:
-        problem = f"the page needs {error.name}: pip install curvecast[report]"
-        raise DataError(problem) from error
+        raise DataError(missing(error), file=path) from error
     chart = _chart(altair, curves, advice)
     environment = Environment(undefined=StrictUndefined, autoescape=True)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
