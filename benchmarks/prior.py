@@ -7,7 +7,11 @@ per data set goes to standard error, then a table in Markdown to standard output
 collection, size of the context and fraction of the curve the median over data sets of the mean
 absolute error and of the CRPS, both divided by last_value's error, of the Spearman correlation
 beside last_value's, the coverage of the 80 % intervals over all runs and over the predicted best
-tenth, and the share of data sets with a coverage of .65 to .92. One split per data set.
+tenth, and the share of data sets with a coverage of .65 to .92. One split per data set, or as
+many as `--splits` says.
+
+`--models library ensemble` measures what pfn is worth to the ensemble (`library` is the ensemble
+without it): a second table has the ratio of their errors, pair by pair.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from curvecast.curves import CurveSet, collection_of
 from curvecast.data import preflight, readers, registry
 from curvecast.features import bridge
 from curvecast.predictors import make_predictor
+from curvecast.predictors.ensemble import Library
 from curvecast.predictors.quantiles import LEVELS
 from curvecast.report.tables import markdown
 
@@ -53,16 +58,19 @@ def present(names: list[str]) -> list[CurveSet]:
     return found
 
 
-def cell(curves: CurveSet, model: str, n: int, fraction: float, n_test: int, **options) -> dict:
-    """Scores of a model at one context size and fraction."""
-    split = protocol.split(curves, n, 0, reserve=RESERVE)
+def cell(
+    curves: CurveSet, model: str, n: int, fraction: float, n_test: int, nth: int = 0, **options
+) -> dict:
+    """Scores of a model at one context size and fraction, on the nth split."""
+    split = protocol.split(curves, n, nth, reserve=max(RESERVE, n))
     tau = protocol.tau_of(fraction, curves.epochs)
     test = curves.take(split.test)
     seen = test.values[:, test.seen(tau)]
     test = test.take(np.flatnonzero(np.isfinite(seen).any(axis=1))[:n_test])
     last = bridge(test.values[:, test.seen(tau)], test.epochs[test.seen(tau)])[:, -1]
-    seed = protocol.seed_from(curves.name, 0, model)
-    fitted = make_predictor(model, seed=seed, **options).fit(curves.take(split.train), [tau])
+    seed = protocol.seed_from(curves.name, nth, "ensemble" if model == "library" else model)
+    made = Library(seed=seed) if model == "library" else make_predictor(model, seed=seed, **options)
+    fitted = made.fit(curves.take(split.train), [tau])
     p, y = fitted.predict(test, tau), test.final
     quantiles = p.quantile(list(LEVELS.values()))
     scores = score(y, p.mean, quantiles)
@@ -74,6 +82,7 @@ def cell(curves: CurveSet, model: str, n: int, fraction: float, n_test: int, **o
         "model": model,
         "collection": collection_of(curves.name),
         "dataset": curves.name,
+        "split": nth,
         "context": n,
         "fraction": fraction,
         "mae": scores["mae"] / naive,
@@ -101,6 +110,23 @@ def summary(cells: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def with_and_without(cells: pd.DataFrame) -> pd.DataFrame:
+    """The error of `ensemble` over that of `library` per collection and context."""
+    keys = ["collection", "dataset", "context", "fraction", "split"]
+    wide = cells.pivot(index=keys, columns="model", values="mae")
+    ratio = (wide["ensemble"] / wide["library"]).rename("ratio").reset_index()
+    return (
+        ratio.groupby(["collection", "context"])["ratio"]
+        .agg(
+            median="median",
+            worst="max",
+            ahead=lambda r: (r < 1).mean(),
+            cells="size",
+        )
+        .reset_index()
+    )
+
+
 def main() -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
@@ -108,6 +134,7 @@ def main() -> None:
     parser.add_argument("--contexts", nargs="+", type=int, default=[0, 10, 100])
     parser.add_argument("--fractions", nargs="+", type=float, default=[0.1, 0.25, 0.5])
     parser.add_argument("--runs", type=int, default=400, help="test runs per data set")
+    parser.add_argument("--splits", type=int, default=1)
     parser.add_argument("--models", nargs="+", default=["pfn"])
     parser.add_argument("--weights", help="a file in place of the shipped weights of pfn")
     parser.add_argument("--csv", type=Path, help="also write all cells to this file")
@@ -116,16 +143,20 @@ def main() -> None:
     for curves, model in product(present(options.datasets), options.models):
         extra = {"weights": options.weights} if model == "pfn" and options.weights else {}
         rows += [
-            cell(curves, model, n, fraction, options.runs, **extra)
-            for n, fraction in product(options.contexts, options.fractions)
+            cell(curves, model, n, fraction, options.runs, nth, **extra)
+            for nth, n, fraction in product(
+                range(options.splits), options.contexts, options.fractions
+            )
         ]
-        shown = rows[-len(options.contexts) * len(options.fractions) :]
+        shown = [row for row in rows if (row["dataset"], row["model"]) == (curves.name, model)]
         text = " ".join(f"{row['mae']:.2f}" for row in shown)
         print(f"{curves.name} {model}: {text}", file=sys.stderr, flush=True)
     cells = pd.DataFrame(rows)
     if options.csv:
         cells.to_csv(options.csv, index=False)
     print(markdown.table(summary(cells).round(3)))
+    if {"library", "ensemble"} <= set(options.models):
+        print(markdown.table(with_and_without(cells).round(3)))
 
 
 if __name__ == "__main__":

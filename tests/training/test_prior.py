@@ -14,7 +14,7 @@ from safetensors import safe_open
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.predictors import pfn
 from curvecast.predictors._prior_features import N_FEATURES
-from curvecast.predictors._prior_network import Network, NumpyOps, Sizes, initial
+from curvecast.predictors._prior_network import Network, NumpyOps, Sizes, initial, middles_of
 from curvecast.testing import saturating_curves
 from curvecast.training import prior
 from curvecast.training.prior_tasks import REPORTED, invent, read_corpus, standardised, tasks_of
@@ -99,6 +99,52 @@ def test_numpy_and_torch_compute_the_same_network() -> None:
             torch.from_numpy(queries), other.remember(torch.from_numpy(context[:, :n]))
         )
         np.testing.assert_allclose(one, two.numpy(), atol=1e-10)
+
+
+def test_a_smaller_network_grows_and_answers_as_before() -> None:
+    rng = np.random.default_rng(0)
+    bins, width = SMALL.sizes.bins, SMALL.sizes.width
+    edges = np.linspace(-1, 1, bins + 1)
+    small = {**initial(SMALL.sizes, rng), "edges": edges}
+    fewer = {**small, "in.w": np.delete(small["in.w"], np.s_[33:41], axis=0)}
+    for name in ("head.w", "head.b"):
+        fewer[name] = small[name][..., :bins]
+    more = replace(SMALL.sizes, layers=3)
+    grown = prior.grown(fewer, initial(more, rng))
+    assert (grown.pop("edges") == edges).all()
+    context, queries = rng.standard_normal((2, 7, N_FEATURES))
+    small["in.w"][33:41] = 0.0
+    expected, new = (
+        network.answer(queries, network.remember(context))
+        for network in (
+            Network(small, SMALL.sizes, NumpyOps()),
+            Network(grown, more, NumpyOps()),
+        )
+    )
+    np.testing.assert_allclose(new[:, :bins], expected[:, :bins], atol=1e-6)
+    np.testing.assert_allclose(new[:, bins:], new[:, :bins], atol=1e-6)
+    assert grown["in.w"].shape == (N_FEATURES, width)
+
+
+@pytest.mark.parametrize("log", [0.0, 1.0])
+def test_the_losses_of_point_predictions_fall_with_error_and_disorder(log: float) -> None:
+    edges = torch.linspace(-3, 3, 41)
+    inner, middles = edges[1:-1], torch.from_numpy(middles_of(edges.numpy())).float()
+    target = torch.tensor([[-2.0, -1.0, 0.5, 1.5]])
+    last, scale = torch.tensor([[0.1, 0.4, -0.3, 0.2]]), torch.full((1, 4), 0.3)
+    end = last + 0.1 * torch.sinh(target)
+    asked = torch.stack([target, last, end, scale, torch.full((1, 4), log)], -1)
+
+    def of(point: torch.Tensor) -> list[float]:
+        logits = -((middles - point[..., None]) ** 2) / 0.01
+        return [
+            float(x) for x in prior.losses_of(torch.cat([logits] * 2, -1), asked, inner, middles)
+        ]
+
+    right, still, wrong = of(target), of(torch.zeros(1, 4)), of(-target)
+    assert all(a < b < c for a, b, c in zip(right, still, wrong, strict=True))
+    assert still[1] == pytest.approx(np.log(0.1 + 1), abs=0.03)  # the last value's own error
+    assert right[1] < np.log(0.1 + 0.1)
 
 
 def test_training_learns_and_writes_what_the_predictor_reads(

@@ -18,6 +18,7 @@ from curvecast.features import bridge, within
 GRID, SETTINGS = 12, 10
 # A target is asinh(SHARP (end - last) / scale): linear near the last value, logarithmic far off.
 SHARP = 3.0
+AHEAD = 8
 # Whatever a tail says, the logarithm of a loss falls and rises by no more than this.
 FALL, RISE = -50.0, 8.0
 # Weight of the context's scale beside the run's own, at its most.
@@ -101,7 +102,14 @@ class Runs:
             float(epochs[0] == 0),
         ]
         grid = np.clip((_on_grid(tame, epochs) - tame[:, -1:]) / full[:, None], -10, 10)
-        columns = [grid, *_summaries(tame, full, own), *scales, np.tile(time, (len(last), 1))]
+        ahead = _ahead(tame, epochs, last_epoch, own)
+        columns = [
+            grid,
+            *_summaries(tame, full, own),
+            *scales,
+            np.tile(time, (len(last), 1)),
+            ahead,
+        ]
         return cls(last, own, np.arcsinh(np.column_stack(columns)), view.log)
 
     def take(self, rows: np.ndarray) -> Self:
@@ -135,6 +143,30 @@ def _summaries(tame: np.ndarray, full: np.ndarray, own: np.ndarray) -> list[np.n
         0.5 * np.log(rough[:, -quarter:].mean(axis=1) / own + 1e-4),
         (steps == 0).mean(axis=1),
     ]
+
+
+def _ahead(tame: np.ndarray, epochs: np.ndarray, last_epoch: int, own: np.ndarray) -> np.ndarray:
+    """What lines through the later half promise until the end, and the last steps: (n, AHEAD).
+
+    Lines over the epochs and over their logarithms, by least squares: the gain that each promises,
+    where the first is at tau beside the last value, how far values lie off it; then the four
+    values before the last.
+    """
+    n, n_seen = tame.shape
+    late = tame[:, min(n_seen // 2, max(n_seen - 3, 0)) :] - tame[:, -1:]
+    at = epochs[n_seen - late.shape[1] :].astype(np.float64)
+    out = np.zeros((n, AHEAD))
+    for i, (x, end) in enumerate(((at, last_epoch), (np.log(at + 1), np.log(last_epoch + 1.0)))):
+        off = x - x.mean()
+        slope = late @ off / max(float(off @ off), 1e-12)
+        out[:, i] = slope * (end - x[-1])
+        if i == 0:
+            fit = late.mean(axis=1)[:, None] + slope[:, None] * off
+            out[:, 2] = fit[:, -1]
+            out[:, 3] = np.sqrt(((late - fit) ** 2).mean(axis=1))
+    before = tame[:, -5:-1] - tame[:, -1:]
+    out[:, AHEAD - before.shape[1] :] = before
+    return out / own[:, None]
 
 
 def _to_bound(view: View, seen: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -246,4 +278,4 @@ def _bounded(gain: np.ndarray, log: np.ndarray | bool) -> np.ndarray:
     return np.clip(gain, np.where(log, FALL, -np.inf), np.where(log, RISE, np.inf))
 
 
-N_FEATURES = GRID + 15 + 6 + 5 + 1 + SETTINGS + 3
+N_FEATURES = GRID + 15 + 6 + AHEAD + 5 + 1 + SETTINGS + 3

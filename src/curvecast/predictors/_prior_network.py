@@ -59,7 +59,7 @@ class Sizes:
 
     width: int = 96
     heads: int = 4
-    layers: int = 4
+    layers: int = 6
     bins: int = 100
 
 
@@ -88,8 +88,24 @@ def initial(sizes: Sizes, rng: np.random.Generator) -> dict[str, np.ndarray]:
         linear(f"{k}.up", d, 2 * d)
         linear(f"{k}.down", 2 * d, d, 0.3)
     norm("out")
-    linear("head", d, sizes.bins, 0.1)
+    linear("head", d, 2 * sizes.bins, 0.1)
     return {name: array.astype(np.float32) for name, array in weights.items()}
+
+
+# Widest tail of a target: less than that of a distribution with a finite variance.
+_TAIL = 0.5
+
+
+def tails_of(edges: np.ndarray) -> np.ndarray:
+    """Widths of the exponential tails in place of the outermost bins, below and above."""
+    return np.minimum(np.diff(edges)[[0, -1]], _TAIL)
+
+
+def middles_of(edges: np.ndarray) -> np.ndarray:
+    """Where the point prediction puts a bin, shape (bins,); the outermost at a tail's mean."""
+    low, high = tails_of(edges)
+    inner = edges[1:-1]
+    return np.r_[inner[0] - low, (inner[1:] + inner[:-1]) / 2, inner[-1] + high]
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,8 @@ class Network:
         return memory
 
     def answer(self, queries: Any, memory: list[tuple[Any, Any]]) -> Any:
-        """Logits of the bins for query vectors (..., m, N_FEATURES): shape (..., m, bins)."""
+        """For query vectors (..., m, N_FEATURES) the logits of the bins, and after these those of
+        the weights by which the bins' middles make the point prediction: (..., m, 2 bins)."""
         h = self._enter(queries)
         for k in range(self.sizes.layers):
             h = self._layer(k, h, self._norm(f"{k}.before", h), memory[k])

@@ -34,7 +34,7 @@ from curvecast.predictors._prior_features import (
     to_gain,
     to_target,
 )
-from curvecast.predictors._prior_network import Network, NumpyOps, Sizes
+from curvecast.predictors._prior_network import Network, NumpyOps, Sizes, middles_of, tails_of
 from curvecast.predictors.base import Predictor, inner_folds
 from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.scaling import Columns
@@ -51,14 +51,12 @@ MODELS = {
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 # Of the file WEIGHTS: other weights are other numbers, and whatever depends on them runs again.
-SHA256 = "0499d0d2c9e2083ce14876c45eafe5db406c9cb46bbb4abbe91c3878f785d003"
+SHA256 = "7cca7c8fd929c29e2f4ad285a6c4e03c094706d697155607fbd5e2424debe9fb"
 MAX_CONTEXT = 128
 # From fewer runs the scale of a setting cannot be told.
 _FEWEST_FOR_SETTINGS = 3
 _CHUNK = 256
 _LARGEST = 700.0
-# Widest tail of a target: less than that of a distribution with a finite variance.
-_TAIL = 0.5
 
 
 class PriorFitted(Predictor):
@@ -66,8 +64,9 @@ class PriorFitted(Predictor):
 
     A context run without a finite end is unfinished: up to its last epoch seen it informs about
     the settings, its end is open. At tau it counts where it has a finite value at tau.
-    The mean is the median of the distribution and the standard deviation half of its central
-    68 %, which heavy tails do not reach.
+    Without a context the mean is a point prediction of its own, trained on absolute errors and
+    ranks; with n finished runs it weighs 1 / (n + 1) beside the median. The standard deviation is
+    half of the central 68 %, which heavy tails do not reach.
 
     Parameters
     ----------
@@ -174,7 +173,8 @@ class PriorFitted(Predictor):
                     vectors = context.vectors(runs, settings)
                     at = places[part]
                     answers.last[at], answers.scale[at] = runs.last, context.scale(runs)
-                    answers.masses[at] = model.masses(vectors, memory)
+                    answers.masses[at], answers.point[at] = model.answer(vectors, memory)
+                    answers.lean[at] = 1 / (1 + context.n)
 
     def _remember(
         self, model: FittedPrior, view: View, rows: np.ndarray, tau: int
@@ -213,11 +213,14 @@ class Answers:
 
     Attributes
     ----------
-    masses : of the bins, shape (n, bins). last, scale : of the runs, on the network's side,
-        shape (n,). log : whether that is a logarithm, shape (n,). sign : of the direction.
+    masses : of the bins, shape (n, bins). point : predicted targets, lean : their weights beside
+        the medians, last and scale : of the runs, on the network's side, shape (n,).
+        log : whether that is a logarithm, shape (n,). sign : of the direction.
     """
 
     masses: np.ndarray
+    point: np.ndarray
+    lean: np.ndarray
     last: np.ndarray
     scale: np.ndarray
     log: np.ndarray
@@ -226,7 +229,8 @@ class Answers:
     @classmethod
     def empty(cls, n: int, bins: int, sign: float) -> Self:
         """Arrays to write to."""
-        return cls(np.zeros((n, bins)), np.zeros(n), np.ones(n), np.zeros(n, dtype=bool), sign)
+        point, lean, last, scale = np.zeros((4, n))
+        return cls(np.zeros((n, bins)), point, lean, last, scale + 1, np.zeros(n, bool), sign)
 
 
 def _most_telling(settings: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -249,11 +253,13 @@ class FittedPrior:
     def n_inputs(self) -> int:
         return len(self.network.weights["in.w"])
 
-    def masses(
+    def answer(
         self, vectors: np.ndarray, memory: list[tuple[np.ndarray, np.ndarray]]
-    ) -> np.ndarray:
-        """Probabilities of the bins, shape (n, bins)."""
-        return self.network.ops.softmax(self.network.answer(vectors, memory))
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of the bins, shape (n, bins), and predicted targets, shape (n,)."""
+        logits = np.stack(np.split(self.network.answer(vectors, memory), 2, axis=-1))
+        masses, weights = self.network.ops.softmax(logits)
+        return masses, weights @ middles_of(self.edges)
 
 
 @cache
@@ -301,15 +307,20 @@ class HistogramPrediction(Prediction):
 
     @classmethod
     def of(cls, answers: Answers, edges: np.ndarray) -> Self:
-        """With the median and half of the central 68 % as `mean` and `std`."""
+        """With `mean` inside of the central 80 %, and half of the central 68 % as `std`."""
         blank = np.zeros(len(answers.last))
         made = cls(blank, blank, answers, edges)
-        low, middle, high = made.quantile([0.16, 0.5, 0.84]).T
-        return replace(made, mean=middle, std=(high - low) / 2)
+        least, middle, most = made._target_at(np.array([0.1, 0.5, 0.9])).T
+        point = answers.lean * np.clip(answers.point, least, most) + (1 - answers.lean) * middle
+        low, high = made.quantile([0.16, 0.84]).T
+        return replace(made, mean=made._values(point[:, None])[:, 0], std=(high - low) / 2)
 
     def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
         levels = np.asarray(levels, dtype=np.float64)
-        target = self._target_at(levels if self.answers.sign < 0 else 1 - levels)
+        return self._values(self._target_at(levels if self.answers.sign < 0 else 1 - levels))
+
+    def _values(self, target: np.ndarray) -> np.ndarray:
+        """Values of targets, both of shape (n, any)."""
         seen = self.answers.last[:, None] + to_gain(
             target, self.answers.scale[:, None], self.answers.log[:, None]
         )
@@ -338,16 +349,12 @@ class HistogramPrediction(Prediction):
             slope=scale * self.slope,
         )
 
-    def _tails(self) -> np.ndarray:
-        """Widths of the exponential tails below and above."""
-        return np.minimum(np.diff(self.edges)[[0, -1]], _TAIL)
-
     def _target_at(self, levels: np.ndarray) -> np.ndarray:
         """Targets at levels, shape (n, n_levels)."""
         inner, upper = self.edges[1:-1], np.cumsum(self.answers.masses, axis=1)[:, :-1]
         out = np.array([np.interp(levels, row, inner) for row in upper]).reshape(-1, len(levels))
         first, final = upper[:, :1], 1 - upper[:, -1:]
-        width = self._tails()
+        width = tails_of(self.edges)
         with np.errstate(divide="ignore", invalid="ignore"):
             low = inner[0] + width[0] * np.log(levels / first)
             high = inner[-1] - width[1] * np.log((1 - levels) / final)
@@ -358,7 +365,7 @@ class HistogramPrediction(Prediction):
         """Share of each run's distribution below one target, shape (n,)."""
         inner, upper = self.edges[1:-1], np.cumsum(self.answers.masses, axis=1)[:, :-1]
         inside = np.array([np.interp(t, inner, row) for t, row in zip(target, upper, strict=True)])
-        width = self._tails()
+        width = tails_of(self.edges)
         low = upper[:, 0] * np.exp(np.minimum((target - inner[0]) / width[0], 0))
         high = 1 - (1 - upper[:, -1]) * np.exp(np.minimum((inner[-1] - target) / width[1], 0))
         return np.where(target < inner[0], low, np.where(target > inner[-1], high, inside))

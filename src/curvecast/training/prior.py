@@ -2,8 +2,9 @@
 
 `python -m curvecast.training.prior CORPUS OUT --seconds N` reads the curve files below CORPUS and
 writes weights, with the recipe and the losses of the training in their metadata. Every step draws
-tasks, a context size, a decision epoch and runs; the loss is the cross-entropy of the bin that
-holds the end of a run. docs/prior.md describes the method and its sources.
+tasks, a context size, a decision epoch and runs. The loss joins three: the cross-entropy of the
+bin that holds the end of a run; of the point predictions the logarithm of the absolute error over
+the last value's, and how they rank the runs of a task. docs/prior.md describes the method.
 """
 
 from __future__ import annotations
@@ -23,8 +24,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from curvecast.files import written
-from curvecast.predictors._prior_features import SETTINGS, Context, Runs, View, is_log
-from curvecast.predictors._prior_network import Network, Sizes, initial
+from curvecast.predictors._prior_features import (
+    FALL,
+    GRID,
+    RISE,
+    SETTINGS,
+    SHARP,
+    Context,
+    Runs,
+    View,
+    is_log,
+)
+from curvecast.predictors._prior_network import Network, Sizes, initial, middles_of
 from curvecast.training.prior_tasks import Task, invent, read_corpus
 
 
@@ -56,17 +67,19 @@ class Recipe:
     invented : share of invented tasks. pool : how many of them are ready to be drawn from.
     contexts : context sizes. queries : runs asked about per task. batch : tasks per step.
     reuse : steps that a batch serves in the mean. rate : highest learning rate.
-    seed : of everything. steps : the training ends at so many, or when its time is over.
+    point : weight of the losses of the point prediction. seed : of everything.
+    steps : the training ends at so many, or when its time is over.
     """
 
     sizes: Sizes = field(default_factory=Sizes)
     invented: float = 0.4
     pool: int = 400
-    contexts: tuple[int, ...] = (0, 0, 1, 3, 5, 10, 10, 20, 50, 100)
-    queries: int = 40
-    batch: int = 8
+    contexts: tuple[int, ...] = (0, 0, 0, 1, 3, 5, 10, 10, 20, 20, 40, 60, 85, 100)
+    queries: int = 32
+    batch: int = 12
     reuse: float = 3.0
     rate: float = 2e-3
+    point: float = 0.3
     seed: int = 0
     steps: int = 10**9
 
@@ -100,7 +113,7 @@ class Draws:
         return self._bank[i]
 
     def _fresh(self) -> Batch:
-        """Context vectors (batch, n, F), query vectors (batch, m, F) and targets (batch, m)."""
+        """Contexts (batch, n, F), queries (batch, m, F), what is asked (batch, m, 5)."""
         n = int(self._rng.choice(self._recipe.contexts))
         drawn: list[Batch] = []
         while len(drawn) < self._recipe.batch:
@@ -122,19 +135,13 @@ class Draws:
 
 
 def draw(task: Task, n: int, m: int, rng: np.random.Generator) -> Batch | None:
-    """Context vectors (n, F), query vectors (m, F), targets (m,); None where runs are too few.
+    """Context vectors (n, F), query vectors (m, F), what is asked; None where runs are too few.
 
-    The task's epochs may be cut short or thinned; settings are permuted, and left out at times;
-    some context runs have no end yet.
+    What is asked has shape (m, 5): target, last value, end, scale (as the network sees values, in
+    a unit of the task) and whether these are logarithms. The task's epochs may be cut short or
+    thinned; settings are permuted, and left out at times; some context runs have no end yet.
     """
-    values, epochs = task.values, task.epochs
-    if len(epochs) > 6 and rng.random() < 0.25:
-        stop = rng.integers(5, len(epochs) + 1)
-        values, epochs = values[:, :stop], epochs[:stop]
-    if len(epochs) > 12 and rng.random() < 0.2:
-        each = rng.integers(2, 1 + len(epochs) // 6)
-        offset = (len(epochs) - 1) % each
-        values, epochs = values[:, offset::each], epochs[offset::each]
+    values, epochs = _shortened(task, rng)
     share = rng.uniform(0.01, 0.95) ** 1.3
     k = max(1, int(np.searchsorted(epochs, share * epochs[-1], "right")))
     k = min(k, len(epochs) - 1)
@@ -158,7 +165,26 @@ def draw(task: Task, n: int, m: int, rng: np.random.Generator) -> Batch | None:
     context = Context.of(runs.take(first[known]), end[first[known]])
     vectors = context.vectors(runs, _settings(task, rows, first[known], rng))
     shown = context.shown(vectors[:n], runs.take(first), end[:n], known)
-    return shown, vectors[n:], context.target(runs.take(rest), end[n:])
+    asked = runs.take(rest)
+    middle, scale = np.median(end[n:]), context.scale(asked)
+    spread = np.ptp(np.quantile([asked.last, end[n:]], [0.1, 0.9]))
+    unit = 1.0 if log else max(spread, np.median(scale))
+    target = context.target(asked, end[n:])
+    told = ((asked.last - middle) / unit, (end[n:] - middle) / unit, scale / unit)
+    return shown, vectors[n:], np.column_stack([target, *told, np.full(m, log)])
+
+
+def _shortened(task: Task, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Values and epochs of a task, at times cut or thinned."""
+    values, epochs = task.values, task.epochs
+    if len(epochs) > 6 and rng.random() < 0.25:
+        stop = rng.integers(5, len(epochs) + 1)
+        values, epochs = values[:, :stop], epochs[:stop]
+    if len(epochs) > 12 and rng.random() < 0.2:
+        each = rng.integers(2, 1 + len(epochs) // 6)
+        offset = (len(epochs) - 1) % each
+        values, epochs = values[:, offset::each], epochs[offset::each]
+    return values, epochs
 
 
 def _settings(
@@ -179,7 +205,7 @@ def _settings(
 
 def edges_of(draws: Draws, bins: int) -> np.ndarray:
     """Edges of bins, shape (bins + 1,): equal shares of the targets, less in the outermost ones."""
-    targets = np.concatenate([draws.batch()[2].ravel() for _ in range(_BANK)])
+    targets = np.concatenate([draws.batch()[2][..., 0].ravel() for _ in range(_BANK)])
     outer = np.array([0.0002, 0.0005, 0.002, 0.005])
     levels = np.r_[outer, np.linspace(0.01, 0.99, bins - 7), 1 - outer[::-1]]
     return np.maximum.accumulate(np.quantile(targets, levels) + 1e-3 * np.arange(bins + 1))
@@ -190,48 +216,116 @@ def train(
     recorded: Sequence[Task],
     seconds: float,
     start: Mapping[str, np.ndarray] | None = None,
-) -> tuple[dict[str, np.ndarray], list[tuple[int, float]]]:
+) -> tuple[dict[str, np.ndarray], list[tuple[float, ...]]]:
     """Train for so many seconds; the rate falls with the time or the steps, to 0 at the end.
 
     Weights of an earlier training, with its edges, are a better `start` than random ones.
 
-    Returns the weights by name with the `edges`, averaged over the last steps, and pairs of step
-    and mean loss in nats.
+    Returns the weights by name with the `edges`, averaged over the last steps, and tuples of step
+    and mean losses (see `losses_of`).
     """
     rng = np.random.default_rng(recipe.seed)
     draws = Draws(recipe, recorded, rng)
-    begin = dict(start or initial(recipe.sizes, rng))
+    begin = (
+        initial(recipe.sizes, rng) if start is None else grown(start, initial(recipe.sizes, rng))
+    )
     edges = begin.pop("edges", None)
     edges = edges_of(draws, recipe.sizes.bins) if edges is None else edges
+    inner, middles = (torch.from_numpy(x).float() for x in (edges[1:-1], middles_of(edges)))
     weights = {name: torch.tensor(array, requires_grad=True) for name, array in begin.items()}
     network = Network(weights, recipe.sizes, TorchOps())
     mean = {name: tensor.detach().clone() for name, tensor in weights.items()}
     optimizer = _optimizer(weights, recipe.rate)
-    began, step, running, losses = time.monotonic(), 0, 0.0, []
-    inner = torch.tensor(edges[1:-1], dtype=torch.float32)
+    began, step, running, losses = time.monotonic(), 0, np.zeros(3), []
     while (done := max((time.monotonic() - began) / seconds, step / recipe.steps)) < 1:
+        warm = min(1.0, (step + 1) / 200)
         for group in optimizer.param_groups:
-            warm = min(1.0, (step + 1) / 200)
             group["lr"] = recipe.rate * warm * (0.5 * (1 + np.cos(np.pi * done)) + 0.01)
-        context, queries, target = (torch.from_numpy(part) for part in draws.batch())
+        context, queries, asked = (torch.from_numpy(part) for part in draws.batch())
         logits = network.answer(queries, network.remember(context))
-        bins = torch.bucketize(target.reshape(-1), inner)
-        loss = functional.cross_entropy(logits.reshape(-1, recipe.sizes.bins), bins)
+        parts = losses_of(logits, asked, inner, middles)
         optimizer.zero_grad()
-        loss.backward()
+        (parts[0] + recipe.point * (parts[1] + parts[2])).backward()
         torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
         optimizer.step()
         step += 1
-        keep = min(0.999, 1 - 1 / (1 + 0.1 * step))
-        with torch.no_grad():
-            for name, tensor in weights.items():
-                mean[name].lerp_(tensor, 1 - keep)
-        running += (loss.item() - running) / min(step, 300)
+        _follow(mean, weights, step)
+        running += (np.array([part.item() for part in parts]) - running) / min(step, 300)
         if step % LOG_EVERY == 0:
-            losses.append((step, round(running, 4)))
-            print(f"{step} steps, {time.monotonic() - began:.0f} s, loss {running:.3f}", flush=True)
-    losses.append((step, round(running, 4)))
+            losses.append((step, *running.round(4).tolist()))
+            print(
+                step,
+                f"steps, {time.monotonic() - began:.0f} s, losses",
+                *losses[-1][1:],
+                flush=True,
+            )
+    losses.append((step, *running.round(4).tolist()))
     return {**{n: t.numpy() for n, t in mean.items()}, "edges": edges}, losses
+
+
+def _follow(mean: dict[str, Tensor], weights: Mapping[str, Tensor], step: int) -> None:
+    """Move the mean over about the last thousand steps, at most a tenth of all."""
+    keep = min(0.999, 1 - 1 / (1 + 0.1 * step))
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            mean[name].lerp_(tensor, 1 - keep)
+
+
+def losses_of(
+    logits: Tensor, asked: Tensor, inner: Tensor, middles: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy in nats, log error ratio and disorder, each a mean over the batch.
+
+    `logits` has shape (batch, m, 2 bins), `asked` is that of `draw`. The second is log(0.1 + r), r
+    the absolute error of the point predictions over that of the last values, in the metric's own
+    values; the third is the logistic loss of pairs of runs whose ends differ.
+    """
+    n_bins = len(middles)
+    target, last, end, scale, log = asked.unbind(-1)
+    bins = torch.bucketize(target.reshape(-1).contiguous(), inner)
+    surprise = functional.cross_entropy(logits[..., :n_bins].reshape(-1, n_bins), bins)
+    point = torch.softmax(logits[..., n_bins:], -1) @ middles
+    gain = scale / SHARP * torch.sinh(point.clamp(-12, 12))
+    seen = last + torch.where(log > 0, gain.clamp(FALL, RISE), gain)
+
+    def value(x: Tensor) -> Tensor:
+        return torch.where(log > 0, torch.exp(x.clamp(-15, 15)), x)
+
+    naive = (value(last) - value(end)).abs().mean(-1)
+    floor = 1e-2 * (value(end) - value(end).median(-1, keepdim=True).values).abs().mean(-1) + 1e-6
+    ratio = (value(seen) - value(end)).abs().mean(-1) / (naive + floor)
+    error = torch.log(0.1 + ratio).mean()
+    unit = 0.3 * (end - end.median(-1, keepdim=True).values).abs().median(-1).values + 1e-6
+    apart = (end[:, :, None] - end[:, None, :]) / unit[:, None, None]
+    told = (seen[:, :, None] - seen[:, None, :]) / unit[:, None, None]
+    weight = apart.abs().clamp(max=1)
+    wrong = functional.softplus((-apart.sign() * told).clamp(max=20)) * weight
+    disorder = (wrong.sum((1, 2)) / (weight.sum((1, 2)) + 1e-6)).mean()
+    return surprise, error, disorder
+
+
+def grown(
+    start: Mapping[str, np.ndarray], fresh: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Weights of a smaller network inside of fresh ones, so that it answers as before.
+
+    New inputs weigh nothing, new layers add nothing at first, the point prediction begins as the
+    mean of the histogram.
+    """
+    out = {**fresh, "edges": start["edges"]}
+    for name, array in fresh.items():
+        old = start.get(name)
+        if old is None:
+            if name.endswith((".mix.w", ".down.w")):
+                out[name] = np.zeros_like(array)
+        elif old.shape == array.shape:
+            out[name] = old
+        elif name == "in.w":
+            more, at = len(array) - len(old), GRID + 21
+            out[name] = np.insert(old, [at] * more, 0.0, axis=0)
+        else:
+            out[name] = np.concatenate([old, old], axis=-1)
+    return out
 
 
 def _optimizer(weights: Mapping[str, Tensor], rate: float) -> torch.optim.Optimizer:
