@@ -1,4 +1,6 @@
 # Raw learning curves to R² tables and figures: `snakemake --cores 8`. See README.md.
+import functools
+import signal
 import sys
 
 from snakemake.utils import min_version
@@ -41,6 +43,9 @@ onstart:
     # after every job, each of which makes the scheduler look at all ready jobs every second.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+        signal.signal(
+            signal.SIGINT, functools.partial(interrupted, workflow.persistence.unlock)
+        )
 
 
 onsuccess:

@@ -63,4 +63,7 @@ def _end_with(scheduler: int) -> None:
 # the next run does the job again, and the old one must not work beside it.
 if "CURVECAST_SCHEDULER" in os.environ:
     _scheduler = int(os.environ["CURVECAST_SCHEDULER"])
+    if _scheduler != os.getpid():
+        # Ctrl-C is for Snakemake: a job that gets it too ends without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=[_scheduler], daemon=True).start()

@@ -1,6 +1,10 @@
 """What a run prints: a line per stage, and the progress with the time left."""
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -63,3 +67,24 @@ def test_times_are_said_as_a_person_does():
         "60 min",
         "2.0 h",
     ]
+
+
+def test_an_interrupt_unlocks_and_ends_in_one_line():
+    code = (
+        "from curvecast.workflow.terminal import interrupted as i; i(lambda: print('unlocked'), 2)"
+    )
+    done = subprocess.run([sys.executable, "-uc", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stdout == "unlocked\n"
+    assert done.stderr.strip().startswith("Interrupted")
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_job_that_gets_the_interrupt_of_its_run_ends_silently():
+    code = "import os, signal, curvecast; os.kill(os.getpid(), signal.SIGINT); print('on')"
+    environment = {**os.environ, "CURVECAST_SCHEDULER": str(os.getpid())}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == -signal.SIGINT
+    assert done.stdout + done.stderr == ""
