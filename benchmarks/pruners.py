@@ -9,7 +9,7 @@ value that the study reports minus the best one among its runs, in units of the 
 a run from the best one: 0 means that the best run was not pruned.
 
 Studies that stand in `--rows` already are not run again. Prints the front in Markdown, of the
-orders that all pruners have on a data set, and draws it (`--figure`).
+orders that all pruners have, and draws it (`--figure`).
 """
 
 from __future__ import annotations
@@ -127,9 +127,11 @@ def measure(sets: list[CurveSet], options: argparse.Namespace) -> pd.DataFrame:
 
 
 def common(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of those data sets and orders that every pruner has."""
+    """The rows of what every pruner has, of the data sets that have the most orders of it."""
     n = rows.groupby(["dataset", "order"])["pruner"].transform("nunique")
-    return rows[n == rows["pruner"].nunique()]
+    rows = rows[n == rows["pruner"].nunique()]
+    orders = rows.groupby("dataset")["order"].transform("nunique")
+    return rows[orders == orders.max()]
 
 
 def front(rows: pd.DataFrame) -> pd.DataFrame:
@@ -181,7 +183,9 @@ def draw(means: pd.DataFrame, path: Path) -> None:
         colour, marker = ("tab:purple", "D") if own else ("0.35", "o")
         axes.errorbar(x, y, xerr=wide, yerr=tall, fmt=marker, color=colour, lw=0.8, ms=5)
         axes.annotate(str(name), (x, y), xytext=(6, 5), textcoords="offset points", color=colour)
-    axes.set(xlabel="epochs used, % of training all trials", ylabel="regret (0: best run kept)")
+    axes.set(
+        xlabel="epochs used, % of training all trials", ylabel="regret (0: the best run survives)"
+    )
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,15 +26,15 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def error(config: dict[str, Any]) -> None:
-    """An error that falls to a limit which the learning rate tells; one trial diverges."""
-    far = abs(math.log10(config["lr"]) + 2)
-    for epoch in range(1, LAST + 5):
-        value = 0.1 + 0.1 * far + 0.6 * math.exp(-0.3 * epoch)
-        tune.report({"loss": math.nan if config["lr"] > 0.9 and epoch > 2 else value})
-
-
 def experiment(folder: Path, scheduler: CurveScheduler, rates: list[float]) -> tune.ResultGrid:
+    """Errors that fall to a limit which the learning rate tells; one trial diverges."""
+
+    def error(config: dict[str, Any]) -> None:  # workers cannot import this file
+        far = abs(math.log10(config["lr"]) + 2)
+        for epoch in range(1, LAST + 5):
+            value = 0.1 + 0.1 * far + 0.6 * math.exp(-0.3 * epoch)
+            tune.report({"loss": math.nan if config["lr"] > 0.9 and epoch > 2 else value})
+
     return tune.Tuner(
         tune.with_resources(error, {"cpu": 1}),
         param_space={"lr": tune.grid_search(rates)},
