@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import ConfigSpace
+
+from curvecast.studies.evaluation import Config, ConfigId
 from curvecast.studies.samplers import _base
+from curvecast.studies.settings import Settings
+
+_REDRAWS = 1000
 
 
 class Sampler(_base.Sampler):
-    """Uniform draws; a bracket has as many full evaluations as there are rungs."""
+    """Uniform draws; a bracket has as many full evaluations as there are rungs.
+
+    In a finite space no configuration is drawn twice, but where 1000 draws bring no new one.
+    """
+
+    def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
+        super().__init__(space, settings)
+        self._proposed: set[tuple[tuple[str, object], ...]] = set()
 
     def shape(self, number: int) -> tuple[list[int], list[float]]:
         """One rung, the highest."""
         return [len(self.rungs)], self.rungs[-1:]
+
+    def propose(self, config_id: ConfigId, budget: float) -> tuple[Config, bool]:
+        """A configuration that was not proposed before."""
+        for _ in range(_REDRAWS):
+            config = dict(self.space.sample_configuration())
+            if _key(config) not in self._proposed:
+                break
+        self._proposed.add(_key(config))
+        return config, False
+
+    def learn(self, config_id: ConfigId, config: Config, budget: float, loss: float) -> None:
+        """Note a configuration of a search that is resumed."""
+        self._proposed.add(_key(config))
+
+
+def _key(config: Config) -> tuple[tuple[str, object], ...]:
+    return tuple(sorted(config.items()))
