@@ -118,7 +118,7 @@ class Runs:
             strict=True,
         ):
             seen = np.isfinite(row)
-            self._settings[f"earlier {run}"] = config
+            self._settings[f"earlier {run}"] = {str(name): cell for name, cell in config.items()}
             self._values[f"earlier {run}"] = dict(
                 zip(earlier.epochs[seen].tolist(), row[seen].tolist(), strict=True)
             )
@@ -154,13 +154,13 @@ class Runs:
         if epoch >= self.last_epoch:
             return None
         if not np.isfinite(value := reported[epoch]):
-            nothing = [float("nan")] * 3
-            advice = Advice(run, epoch, value, *nothing, 1.0, True, "diverged")
+            end = low = high = float("nan")
+            advice = Advice(run, epoch, value, end, low, high, 1.0, True, "diverged")
         else:
             row = advise(self.curves(run), promise=self.promise).iloc[0]
-            numbers = [float(row[name]) for name in ("predicted", "low", "high", "worse")]
-            stop = row["advice"] == "stop"
-            advice = Advice(run, epoch, value, *numbers, stop, str(row["reason"]))
+            end, low, high, worse = map(float, row[["predicted", "low", "high", "worse"]])
+            stop, reason = row["advice"] == "stop", str(row["reason"])
+            advice = Advice(run, epoch, value, end, low, high, worse, stop, reason)
         self.history.append(advice)
         return advice
 
