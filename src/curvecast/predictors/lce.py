@@ -156,7 +156,7 @@ class LCEPredictor(Predictor):
             known = raw.std > 0
             if known.sum() >= MIN_CALIBRATION:
                 residuals = (started.final - raw.mean)[known] / raw.std[known]
-                self._residuals[tau] = Residuals.of(residuals, raw.mean[known])
+                self._residuals[tau] = Residuals.of(residuals)
         return self
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:

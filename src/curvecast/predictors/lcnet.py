@@ -214,7 +214,7 @@ class LCNet(MembersPredictor):
             mean, _ = _mixture(means, variances, held)
             # the scale of a new run comes from all samples
             _, variance = _mixture(means, variances, np.ones(means.shape))
-            self._errors[tau] = Residuals.of((z - mean) / np.sqrt(variance), mean)
+            self._errors[tau] = Residuals.of((z - mean) / np.sqrt(variance))
 
     def _points(self, curves: CurveSet, tau: int) -> tuple[Tensor, Tensor]:
         """Standardised curves (n_runs, T), gaps bridged, and times (T,) of the epochs <= tau."""

@@ -130,7 +130,7 @@ class LatentKronecker(Predictor):
                     mean[rows], std[rows] = self._posterior(
                         self._settings[~rows], self._z[~rows], self._settings[rows], hidden[rows]
                     )
-                self._errors[tau] = Residuals.of((self._z[:, -1].numpy() - mean) / std, mean)
+                self._errors[tau] = Residuals.of((self._z[:, -1].numpy() - mean) / std)
         return self
 
     def _arrays(self, curves: CurveSet) -> tuple[torch.Tensor, torch.Tensor]:

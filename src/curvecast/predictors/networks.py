@@ -190,13 +190,12 @@ class NetworkPredictor(MembersPredictor):
         """Learn the spread from predictions of runs that members did not see; R² of these."""
         y = curves.final
         values = self._members(curves.hide_after(tau), tau)
-        means = (values * unseen).sum(axis=0) / unseen.sum(axis=0)
-        errors = y - means
+        errors = y - (values * unseen).sum(axis=0) / unseen.sum(axis=0)
         self._variance[tau] = float(np.mean(errors**2))
         # the mean of the members is better than one of them by what they differ
         better = 1 - values.var(axis=0).mean() / max(self._variance[tau], 1e-300)
         shortened = errors * np.sqrt(np.clip(better, 0.25, 1.0))
-        self._errors[tau] = Residuals.of(shortened / self._spread(values, tau), means)
+        self._errors[tau] = Residuals.of(shortened / self._spread(values, tau))
         return 1 - self._variance[tau] / float(y.var())
 
     def _predict_varied(self, curves: CurveSet, tau: int) -> Prediction:
