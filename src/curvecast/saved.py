@@ -209,7 +209,7 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveS
             known = f"{like.epochs[0]} to {like.last_epoch}"
             problem = f"epoch {epoch} is none of those that the model knows ({known})"
             raise DataError(problem, file=path, column=column)
-    recorded = numbers(cells, list(at.values()), path)
+    recorded = np.array(numbers(cells, list(at.values()), path))
     recorded[_written(cells[list(at.values())]) & ~np.isfinite(recorded)] = np.inf
     values = np.full((len(cells), len(like.epochs)), np.nan)
     values[:, np.searchsorted(like.epochs, list(at))] = recorded
