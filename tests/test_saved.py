@@ -53,6 +53,18 @@ def opened(model: Path, under_way: Path) -> tuple[Saved, CurveSet]:
     return loaded, saved.read_runs(under_way, loaded)
 
 
+def test_runs_in_a_parquet_are_those_of_the_csv(
+    model: Path, tmp_path: Path, table_of: TableOf
+) -> None:
+    loaded, frame = saved.load(model), table_of(6)
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    frame.to_parquet(tmp_path / "runs.parquet")
+    of_csv, of_parquet = (
+        saved.read_runs(tmp_path / f"runs.{kind}", loaded) for kind in ("csv", "parquet")
+    )
+    np.testing.assert_array_equal(of_parquet.values, of_csv.values)
+
+
 def test_a_saved_model_is_the_model(model: Path) -> None:
     curves = read_curves(model.with_name("finished.csv"), "err_{epoch}", "minimize", id="run")
     fresh = saved.train("ridge", curves, [0.25, 0.5], curve_columns="err_{epoch}")
