@@ -18,7 +18,12 @@ def names(paths: list[str]) -> set[str]:
 
 
 def test_a_module_brings_what_it_imports_directly_or_not() -> None:
-    assert names(code_digest.of("curvecast.features")) == {"features.py", "curves.py", "files.py"}
+    assert names(code_digest.of("curvecast.features")) == {
+        "features.py",
+        "curves.py",
+        "extras.py",
+        "files.py",
+    }
     found = names(code_digest.of("curvecast.benchmark.cells"))
     assert {"benchmark/cells.py", "protocol.py", "features.py", "predictors/base.py"} <= found
 
@@ -73,7 +78,7 @@ def test_a_list_of_sources_is_written_only_when_one_of_them_changes(
     assert path == tmp_path / "features+curves.txt"
     lines = [line.split("  ") for line in path.read_text(encoding="utf-8").splitlines()]
     package = Path(code_digest.__file__).parent
-    assert [name for _, name in lines] == ["curves.py", "features.py", "files.py"]
+    assert [name for _, name in lines] == ["curves.py", "extras.py", "features.py", "files.py"]
     for digest, name in lines:
         assert digest == hashlib.sha256((package / name).read_bytes()).hexdigest()
     os.utime(path, (0, 0))
@@ -83,7 +88,7 @@ def test_a_list_of_sources_is_written_only_when_one_of_them_changes(
     code_digest.listed(tmp_path, "curvecast.features", "curvecast.curves")
     assert (
         path.read_text(encoding="utf-8")
-        == "changed  curves.py\nchanged  features.py\nchanged  files.py\n"
+        == "changed  curves.py\nchanged  extras.py\nchanged  features.py\nchanged  files.py\n"
     )
 
 

@@ -65,7 +65,7 @@ def test_a_definition_becomes_settings_and_an_objective(make_curves: Make) -> No
         ({**TRAINING, "task": "nonsense"}, "unknown task 'nonsense'"),
         ({**TRAINING, "task": "curvecast.curves:Nothing"}, "no such task"),
         ({**TRAINING, "task": "nowhere.py:Net"}, "nowhere.py: no such file with a task"),
-        ({**TRAINING, "task": "tests/conftest.py:Nothing"}, "no such task"),
+        ({**TRAINING, "task": "tests/studies/toys.py:Nothing"}, "no such task"),
         (
             {**TRAINING, "stopping": {"delta": 1}},
             "unknown key 'delta', the nearest",

@@ -152,7 +152,7 @@ def test_the_full_reproduction_leaves_out_what_cannot_be_had(
     data = json.dumps({"data": {"offline": True, "mirrors": [str(mirror)]}})
     (project.folder / "tiny.yaml").write_text(data, encoding="utf-8")
     text = project.run("--dry-run", "--quiet")
-    assert "main: 50 data sets x 16 models x 6 fractions x 10 repeats = 48000 cells" in text
+    assert "main: 50 data sets x 17 models x 6 fractions x 10 repeats = 51000 cells" in text
     assert (
         "LEFT OUT, because files are missing: baker/cudaconvnet_cifar10, baker/cudaconvnet_svhn, "
         "taskset/patch128_LSTM128_avg_bs64, taskset/patch32_GRU64_avg_bs128, "

@@ -5,11 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from curvecast.workflow import terminal
 from curvecast.workflow.terminal import Progress, duration
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
 
 
 @pytest.fixture
@@ -73,7 +76,9 @@ def test_an_interrupt_unlocks_and_ends_in_one_line():
     code = (
         "from curvecast.workflow.terminal import interrupted as i; i(lambda: print('unlocked'), 2)"
     )
-    done = subprocess.run([sys.executable, "-uc", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-uc", code], capture_output=True, text=True, env=ENVIRONMENT
+    )
     assert done.returncode == 130
     assert done.stdout == "unlocked\n"
     assert done.stderr.strip().startswith("Interrupted")
@@ -82,7 +87,7 @@ def test_an_interrupt_unlocks_and_ends_in_one_line():
 
 def test_a_job_that_gets_the_interrupt_of_its_run_ends_silently():
     code = "import os, signal, curvecast; os.kill(os.getpid(), signal.SIGINT); print('on')"
-    environment = {**os.environ, "CURVECAST_SCHEDULER": str(os.getpid())}
+    environment = {**ENVIRONMENT, "CURVECAST_SCHEDULER": str(os.getpid())}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment
     )

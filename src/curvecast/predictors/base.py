@@ -312,6 +312,8 @@ class Regressor(TabularPredictor):
 
     _std: float
     USED_UP = 0
+    # Whether the shape of a distribution follows the rank of its mean.
+    BY_RANK = True
 
     # Known of the training runs alone, and not needed to predict.
     NOT_SAVED = ("unseen", "_groups", "_spread")
@@ -370,7 +372,7 @@ class Regressor(TabularPredictor):
         self.unseen = form.back(Prediction(z - residuals, np.full(len(z), spread)), seen)
         widened = len(z) / max(len(z) - self.USED_UP, 1)
         errors = (widened * residuals / np.maximum(scale, 1e-300))[finite]
-        self._errors = Residuals.of(errors, self.unseen.mean[finite])
+        self._errors = Residuals.of(errors, self.unseen.mean[finite] if self.BY_RANK else None)
 
     def _predict_xy(self, X: pd.DataFrame) -> Prediction:
         if self._constant:

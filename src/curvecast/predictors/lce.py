@@ -143,7 +143,7 @@ class LCEPredictor(Predictor):
     def __init__(self, *, seed: int = 0, calibrate: bool = True) -> None:
         super().__init__(seed=seed)
         self.calibrate = calibrate
-        self._residuals: dict[int, np.ndarray] = {}
+        self._residuals: dict[int, Residuals] = {}
         self._zero_unit = 0.0
 
     def _fit_curves(self, usable: CurveSet, taus: Iterable[int]) -> Self:

@@ -77,6 +77,9 @@ class Mean(Regressor):
     Takes the option `target` alone.
     """
 
+    # A left-out run is predicted lower the higher it ends, and all others alike.
+    BY_RANK = False
+
     def settle(self, prediction: Prediction, curves: CurveSet, tau: int) -> Prediction:
         """The prediction as it is: the value of an ended run is not looked at."""
         return prediction
