@@ -225,9 +225,9 @@ def simulated(rng: np.random.Generator, repeats: int, n_test: int) -> pd.DataFra
 def test_intervals_of_disjoint_sets_hold_the_true_difference_as_often_as_they_promise() -> None:
     rng, repeats, n_test = np.random.default_rng(0), 10, 200
     covered, widths = [], []
-    for _ in range(100):
+    for _ in range(40):
         rows = simulated(rng, repeats, n_test)
-        weights = rng.poisson(1.0, (100, n_test)).astype(float)
+        weights = rng.poisson(1.0, (60, n_test)).astype(float)
         names = {"dataset": "x/a", "fraction": 0.25}
         draws = pd.concat(
             [bootstrap(part, weights).assign(model=model) for model, part in rows.groupby("model")]
