@@ -46,3 +46,14 @@ def test_mean_and_its_leave_one_out_error(make_curves) -> None:
     errors = [y[i] - np.delete(y, i).mean() for i in range(len(y))]
     np.testing.assert_allclose(p.mean, y.mean())
     np.testing.assert_allclose(p.std, np.sqrt(np.mean(np.square(errors))))
+
+
+def test_the_mean_is_the_same_for_all_runs_where_some_explode(make_curves) -> None:
+    curves = make_curves(n=60, noise=0.02, direction="minimize")
+    curves.values[:6, 4:] = 10.0 ** np.linspace(3, 18, 6)[:, None] * np.arange(1, 17)
+    model = make_predictor("mean").fit(curves.take(range(40)), taus=[6])
+    p = model.predict(curves.take(range(40, 60)), tau=6)
+    assert np.ptp(p.mean) == 0
+    median = np.median(curves.final[:40])
+    assert abs(p.mean[0] - median) < np.ptp(curves.final[6:])
+    assert 0.6 < np.mean(np.abs(p.cdf(curves.final[40:]) - 0.5) < 0.4) <= 1

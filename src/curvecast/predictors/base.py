@@ -312,8 +312,8 @@ class Regressor(TabularPredictor):
 
     _std: float
     USED_UP = 0
-    # Whether the shape of a distribution follows the rank of its mean.
-    BY_RANK = True
+    # Whether all runs are predicted alike: the left-out ones, which mirror the runs, have no ranks.
+    CONSTANT = False
 
     # Known of the training runs alone, and not needed to predict.
     NOT_SAVED = ("unseen", "_groups", "_spread")
@@ -328,7 +328,7 @@ class Regressor(TabularPredictor):
         self._floor = feature_blocks.noise_floor(X)
         forms: tuple[str, ...] = FEATURE_FORMS if self.target == "auto" else (self.target,)
         exploded = "ts_" in self._maps and self._maps["ts_"].warp is not None
-        if exploded and feature_blocks.value_columns(X):
+        if exploded and feature_blocks.value_columns(X) and not self.CONSTANT:
             forms = tuple(dict.fromkeys((*forms, "gain")))
         tried = [copy.deepcopy(self) for _ in forms]
         for model, name in zip(tried, forms, strict=True):
@@ -372,7 +372,7 @@ class Regressor(TabularPredictor):
         self.unseen = form.back(Prediction(z - residuals, np.full(len(z), spread)), seen)
         widened = len(z) / max(len(z) - self.USED_UP, 1)
         errors = (widened * residuals / np.maximum(scale, 1e-300))[finite]
-        self._errors = Residuals.of(errors, self.unseen.mean[finite] if self.BY_RANK else None)
+        self._errors = Residuals.of(errors, None if self.CONSTANT else self.unseen.mean[finite])
 
     def _predict_xy(self, X: pd.DataFrame) -> Prediction:
         if self._constant:

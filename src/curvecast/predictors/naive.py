@@ -77,8 +77,7 @@ class Mean(Regressor):
     Takes the option `target` alone.
     """
 
-    # A left-out run is predicted lower the higher it ends, and all others alike.
-    BY_RANK = False
+    CONSTANT = True
 
     def settle(self, prediction: Prediction, curves: CurveSet, tau: int) -> Prediction:
         """The prediction as it is: the value of an ended run is not looked at."""
