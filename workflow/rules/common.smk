@@ -39,7 +39,9 @@ if MAIN_PROCESS and not plan.usable:
 if MAIN_PROCESS:
     print(plan.text(), file=sys.stderr)
     stage_of = lambda rule: Path(workflow.get_rule(rule).snakefile).stem.replace("Snakefile", "all")
-    shorter = Progress(stage_of, workflow.cores or 1, lambda: workflow.dryrun)
+    limits = workflow.resource_settings  # on a cluster: jobs at a time, and no cores
+    side_by_side = limits.cores or limits.nodes or 1
+    shorter = Progress(stage_of, side_by_side, lambda: workflow.dryrun)
     for handler in logger.handlers:
         if handler.name == "DefaultStreamHandler":  # the log file is left as it is
             handler.addFilter(shorter)
