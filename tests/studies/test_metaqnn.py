@@ -94,10 +94,14 @@ def test_epsilon_falls_as_published() -> None:
 def test_no_search_proposes_a_network_twice_and_the_agents_learn() -> None:
     curves = recorded()
     space = load_space("layers.digits")
-    made = {}
+    best = set(np.argsort(-curves.final)[:60].tolist())
+    made, hits = {}, {}
     for optimizer in ("metaqnn", "evolution", "random"):
         settings = Settings("s", optimizer, **SEARCH | {"iterations": 120})
         made[optimizer] = run(settings, Recorded(curves, space))
+        settings = Settings("s", optimizer, **SEARCH | {"iterations": 200})
+        longer = run(settings, Recorded(curves, space))
+        hits[optimizer] = len(best & {e.info["row"] for e in longer})
     for evaluations in made.values():
         texts = [layers.text_of(layers.of_config(e.config)) for e in evaluations]
         assert len(set(texts)) == len(texts) == 120
@@ -105,6 +109,7 @@ def test_no_search_proposes_a_network_twice_and_the_agents_learn() -> None:
         assert all(e.info["distance"] == 0 for e in made[optimizer])
         late = np.mean([-e.loss for e in made[optimizer][60:]])
         assert late > np.mean([-e.loss for e in made["random"]]) + 0.01
+        assert hits[optimizer] > hits["random"]
     assert all(e.model_based for e in made["metaqnn"][-40:])
     assert not any(e.model_based for e in made["metaqnn"][:60])
 

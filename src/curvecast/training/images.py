@@ -259,6 +259,7 @@ def _svhn(paths: Sequence[Path]) -> list[Labelled]:
             stored = loadmat(path)
             x, y = stored["X"].transpose(3, 2, 0, 1), stored["y"].ravel() % 10
         except (ValueError, OSError, KeyError, zlib.error, NotImplementedError) as error:
+            # the last is scipy's for a file of MATLAB 7.3
             raise DataError(f"no arrays X and y of SVHN in it ({error})", file=path) from error
         if x.dtype != np.uint8:
             raise DataError(f"pixels of {x.dtype}, not of uint8", file=path)
