@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet
-from curvecast.data.logs._parts import flat
+from curvecast.data.cells import flat
 from curvecast.fidelity import online_epochs
 from curvecast.files import DataError
 from curvecast.stopping.accounting import Record

@@ -11,7 +11,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +239,19 @@ def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:
     if {cell.lower() for cell in text[~missing]} <= {"true", "false"}:
         text = np.array([cell.capitalize() for cell in text], dtype=object)
     return pd.Series(text, index=column.index, dtype=object).mask(missing).astype("category")
+
+
+def flat(content: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """A nested mapping as `outer.inner` to value; lists become text, None is left out."""
+    out: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{before}{key}.")
+        elif isinstance(value, bool | list | tuple):
+            out[f"{before}{key}"] = str(value)
+        elif value is not None:
+            out[f"{before}{key}"] = value
+    return out
 
 
 def text_of_its_own(text: np.ndarray) -> bool:

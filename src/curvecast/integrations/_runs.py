@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import DIRECTIONS, CurveSet, DataError
-from curvecast.data.logs._parts import flat
+from curvecast.data.cells import flat
 from curvecast.fidelity import nearest
 from curvecast.files import write_csv
 from curvecast.stopping.advice import PROMISE, advise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from curvecast.data.cells import flat
 from curvecast.files import DataError
 
 _BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
@@ -67,19 +68,6 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_multi_constructor("", lambda loader, tag, node: str(node.value)[:80])
-
-
-def flat(content: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """A nested mapping as `outer.inner` to value; lists become text, None is left out."""
-    out: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            out |= flat(value, f"{before}{key}.")
-        elif isinstance(value, bool | list | tuple):
-            out[f"{before}{key}"] = str(value)
-        elif value is not None:
-            out[f"{before}{key}"] = value
-    return out
 
 
 def table_of(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:

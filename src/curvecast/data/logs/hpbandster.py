@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curvecast.data.cells import flat
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import flat, table_of
+from curvecast.data.logs._parts import table_of
 from curvecast.files import DataError
 
 _PARTS = 100

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from curvecast.data.cells import flat
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import flat, run_files, settings_of, table_of
+from curvecast.data.logs._parts import run_files, settings_of, table_of
 from curvecast.files import DataError
 
 _FILE = "trainer_state.json"

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curvecast.data.cells import flat
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import flat, run_files, table_of, trained, unique
+from curvecast.data.logs._parts import run_files, table_of, trained, unique
 from curvecast.files import DataError
 
 # A file is a log of LevelDB: blocks, in them parts of records with check sum, length and kind.
