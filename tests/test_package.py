@@ -21,7 +21,7 @@ from curvecast.extras import EXTRAS, missing
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = {"scikit_posthocs": "scikit-posthocs", "markdown_it": "markdown-it-py"}
-DISTRIBUTIONS |= {"syne_tune": "syne-tune", "vl_convert": "vl-convert-python"}
+DISTRIBUTIONS |= {"syne_tune": "syne-tune"}
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -91,7 +91,7 @@ def test_the_demo_writes_a_log_that_the_commands_read(
 
 
 def test_the_sdist_builds_the_same_wheel_with_weights_templates_and_types(tmp_path: Path) -> None:
-    for part in ("src", "pyproject.toml", "README.md", "LICENSE"):
+    for part in ("src", "licenses", "pyproject.toml", "setup.py", "README.md", "LICENSE"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, tmp_path / part)
 
@@ -115,4 +115,6 @@ def test_the_sdist_builds_the_same_wheel_with_weights_templates_and_types(tmp_pa
         "curvecast/py.typed",
         "curvecast/report/page/page.html",
         "curvecast/report/page/runs.html",
+        "curvecast/report/page/vega.js",
+        f"curvecast-{curvecast.__version__}.dist-info/licenses/licenses/vega.txt",
     } <= set(contents[0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 # By the name that is imported; a test compares them with pyproject.toml.
 EXTRAS = {
     "ConfigSpace": "studies",
-    "altair": "report",
     "docutils": "workflow",
     "hpbandster": "studies",
     "ijson": "workflow",
@@ -18,13 +17,13 @@ EXTRAS = {
     "pyarrow": "parquet",
     "ray": "ray",
     "requests": "workflow",
+    "rich": "networks",
     "scikit_posthocs": "plots",
     "statsmodels": "plots",
     "syne_tune": "syne-tune",
     "tensorboard": "tensorboard",
     "torch": "networks",
     "transformers": "transformers",
-    "vl_convert": "report",
 }
 
 

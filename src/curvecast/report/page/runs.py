@@ -11,11 +11,11 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from curvecast.curves import CurveSet
-from curvecast.extras import missing
-from curvecast.files import DataError, write_text
+from curvecast.files import write_text
 from curvecast.stopping.advice import Check, finished
 
 _TEMPLATE = Path(__file__).with_name("runs.html")
+_SCRIPT = Path(__file__).with_name("vega.js")
 _COLOURS = {"stop": "#d55e00", "go on": "#0072b2", "too early": "#666666", "finished": "#b8c0c9"}
 _MOST_POINTS = 60
 _MOST_FINISHED = 200
@@ -36,17 +36,7 @@ def write(
     ----------
     curves, advice, check : a log, and what `stopping.advice` makes of it.
     promise, level : that the advice was made with.
-
-    Raises
-    ------
-    DataError : the packages of the extra `report` are not installed.
     """
-    try:
-        import altair
-        import vl_convert
-    except ImportError as error:
-        raise DataError(missing(error), file=path) from error
-    chart = _chart(altair, curves, advice)
     environment = Environment(undefined=StrictUndefined, autoescape=True)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     text = template.render(
@@ -63,10 +53,19 @@ def write(
         promise=promise,
         level=level,
         notes=curves.notes,
-        script=vl_convert.javascript_bundle(),  # type: ignore[call-arg]  # its stub has no default
-        spec=json.dumps(chart.to_dict()).replace("</", "<\\/"),
+        script=_script(),
+        spec=json.dumps(_chart(curves, advice)).replace("</", "<\\/"),
     )
     write_text(text, path)
+
+
+def _script() -> str:
+    """Vega-Lite and what it needs: in the package as setup.py wrote it, in a checkout made anew."""
+    if _SCRIPT.exists():
+        return _SCRIPT.read_text(encoding="utf-8")
+    import vl_convert
+
+    return vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub has no default
 
 
 def _rows(advice: pd.DataFrame, curves: CurveSet) -> list[dict[str, Any]]:
@@ -114,55 +113,59 @@ def _some(n: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))
 
 
-def _chart(altair: Any, curves: CurveSet, advice: pd.DataFrame) -> Any:
-    """Curves up to now, and the predicted ends with their intervals at the last epoch."""
-    altair.data_transformers.disable_max_rows()
+def _chart(curves: CurveSet, advice: pd.DataFrame) -> dict[str, Any]:
+    """The chart in Vega-Lite's language: curves up to now, and the predicted ends."""
     points = _points(curves, advice)
     low, high = np.quantile(points["value"], [0.02, 0.98])
     margin = 0.15 * (high - low) or 1.0
-    pick = altair.selection_point(fields=["run"], on="click", empty=True, name="pick")
-    legend = altair.Color(
-        "advice:N",
-        scale=altair.Scale(domain=list(_COLOURS), range=list(_COLOURS.values())),
-        legend=altair.Legend(orient="top", title=None),
-    )
-    scale = altair.Scale(domain=[low - margin, high + margin], clamp=False)
-    y = altair.Y("value:Q", title=curves.metric, scale=scale)
-    strength = altair.condition(pick, altair.value(0.9), altair.value(0.06))
-    hover = [altair.Tooltip(name) for name in ("run:N", "epoch:Q", "value:Q", "settings:N")]
-    thin = altair.condition("datum.advice == 'finished'", altair.value(0.7), altair.value(2))
-    drawn = altair.Chart(points).encode(x=altair.X("epoch:Q", title="epoch"), y=y, detail="run:N")
-    lines = drawn.mark_line(clip=True).encode(color=legend, opacity=strength, size=thin)
+    scale = {"domain": [low - margin, high + margin]}
+    y = {"field": "value", "type": "quantitative", "title": curves.metric, "scale": scale}
+    by_run = {"y": y, "detail": {"field": "run"}}
+    thin = {"condition": {"test": "datum.advice == 'finished'", "value": 0.7}, "value": 2}
+    pick = {"name": "pick", "select": {"type": "point", "fields": ["run"], "on": "click"}}
+    lines = {"mark": _mark("line"), "params": [pick], "encoding": {**by_run, "size": thin}}
     # A line's tooltip is that of its first value: invisible points tell the others.
-    near = drawn.mark_point(size=60, filled=True, clip=True).encode(
-        opacity=altair.value(0.01), tooltip=hover
-    )
-    lines = lines.add_params(pick) + near
+    numbers = [{"field": name, "type": "quantitative"} for name in ("epoch", "value")]
+    hover = [{"field": "run"}, *numbers, {"field": "settings"}]
+    invisible = {**by_run, "opacity": {"value": 0.01}, "tooltip": hover}
+    near = {"mark": _mark("point", filled=True, size=60), "encoding": invisible}
+    return {
+        "width": "container",
+        "height": 420,
+        "data": {"values": points.to_dict("records")},
+        "encoding": {
+            "x": {"field": "epoch", "type": "quantitative", "title": "epoch"},
+            "color": {
+                "field": "advice",
+                "scale": {"domain": list(_COLOURS), "range": list(_COLOURS.values())},
+                "legend": {"orient": "top", "title": None},
+            },
+            "opacity": {"condition": {"param": "pick", "value": 0.9}, "value": 0.06},
+        },
+        "layer": [lines, near, _ends(curves, advice, y)],
+    }
+
+
+def _ends(curves: CurveSet, advice: pd.DataFrame, y: dict[str, Any]) -> dict[str, Any]:
+    """The predicted ends with their intervals, right of the last epoch."""
     numbers = ["predicted", "low", "high", "best"]
     ends = advice.dropna(subset=["predicted"])[["run", *numbers, "advice"]]
-    if not len(ends):
-        return lines.properties(width="container", height=360)
-    base = altair.Chart(ends.assign(epoch=curves.last_epoch * _spread(len(ends))))
-    told = [
-        altair.Tooltip("run:N"),
-        *(altair.Tooltip(f"{c}:Q", format=".4g") for c in numbers),
-    ]
-    bars = base.mark_rule(clip=True).encode(
-        x="epoch:Q",
-        y=altair.Y("low:Q", scale=scale),
-        y2="high:Q",
-        color=legend,
-        opacity=strength,
-        tooltip=told,
-    )
-    dots = base.mark_point(filled=True, size=50, clip=True).encode(
-        x="epoch:Q",
-        y=altair.Y("predicted:Q", scale=scale),
-        color=legend,
-        opacity=strength,
-        tooltip=told,
-    )
-    return (lines + bars + dots).properties(width="container", height=420)
+    ends = ends.assign(epoch=curves.last_epoch * _spread(len(ends)))
+    told = [{"field": n, "type": "quantitative", "format": ".4g"} for n in numbers]
+    bars = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
+    dots = {"y": {**y, "field": "predicted"}}
+    return {
+        "data": {"values": ends.to_dict("records")},
+        "encoding": {"tooltip": [{"field": "run"}, *told]},
+        "layer": [
+            {"mark": _mark("rule"), "encoding": bars},
+            {"mark": _mark("point", filled=True, size=50), "encoding": dots},
+        ],
+    }
+
+
+def _mark(kind: str, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "clip": True, **more}
 
 
 def _spread(n: int) -> np.ndarray:
