@@ -185,6 +185,13 @@ def test_a_data_frame_is_a_log(tmp_path):
         curvecast.read(frame[["lr", "opt"]])
 
 
+def test_columns_of_a_wide_table_that_are_empty_are_epochs_to_come(tmp_path):
+    wide = pd.read_csv(_wide(tmp_path)).assign(val_acc_6=None, val_acc_8=None)
+    curves = curvecast.read(wide)
+    assert curves.last_epoch == 8
+    assert set(curves.configs["info_state"]) == {"running"}
+
+
 def test_a_line_that_is_being_written_is_left_out(tmp_path):
     folder = written("ray")(tmp_path)
     before = curvecast.read(folder).values

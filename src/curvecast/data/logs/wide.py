@@ -45,7 +45,7 @@ def read(path: Path) -> Log:
 
 
 def of(table: pd.DataFrame, path: Path) -> Log:
-    """Columns that belong to no curve are settings; empty cells are to come."""
+    """Columns that belong to no curve are settings; empty cells, and columns, are to come."""
     curves = _curves(table)
     name = next((c for c in (RUN, "id", "name", "Name", "trial_id") if c in table), None)
     runs = (table[name] if name else pd.Series(table.index, table.index)).astype(str).str.strip()
@@ -64,4 +64,7 @@ def of(table: pd.DataFrame, path: Path) -> Log:
     settings = table[[column for column in table if column not in used]].set_axis(runs, axis=0)
     rows = pd.concat(parts, ignore_index=True)
     shown = ", ".join(f"{m} at {min(at)} to {max(at)}" for m, at in curves.items())
-    return Log("wide table", rows, settings, notes=(f"curves: {shown}",))
+    lasts = {max(at) for at in curves.values()}
+    ahead = len(lasts) == 1 and max(lasts) > rows[EPOCH].max()
+    planned = dict.fromkeys(runs, max(lasts)) if ahead else {}
+    return Log("wide table", rows, settings, planned, notes=(f"curves: {shown}",))
