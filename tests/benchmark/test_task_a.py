@@ -14,6 +14,7 @@ from curvecast import CurveSet, DataError
 from curvecast.benchmark import task_a
 from curvecast.benchmark.task_a import Variant
 from curvecast.files import write_parquet
+from curvecast.report.making import make
 from curvecast.report.tables import task_a as table
 
 Make = Callable[..., CurveSet]
@@ -89,7 +90,7 @@ def test_published_rows_stand_below_with_their_source(make_curves: Make, tmp_pat
     predictions, _ = task_a.run("ridge", curves, 10, variants)
     write_parquet(predictions, tmp_path / "a/b/ridge.task_a.parquet", {"metric": "loss"})
     inputs = {"predictions": [tmp_path / "a/b/ridge.task_a.parquet"], "published": [PUBLISHED]}
-    frame, text = table.task_a_tables(inputs, {"folder": tmp_path})["task_a"]
+    frame, text = make("table", "task_a", [], inputs, {"folder": tmp_path})["task_a"]
     assert tuple(frame.columns) == table.COLUMNS
     assert list(frame["variant"][:2]) == ["", "fewer"]
     theirs = frame[frame["source"] != "this run"].set_index(["source", "model"])

@@ -14,6 +14,7 @@ import pytest
 from curvecast import CurveSet, DataError
 from curvecast.files import write_json
 from curvecast.predictors.base import Prediction as Predicted
+from curvecast.report.tables.studies import studies_tables
 from curvecast.studies import incumbent, jobs, summary
 from curvecast.studies.objectives import prediction
 
@@ -48,11 +49,11 @@ def test_a_study_of_real_training_becomes_a_collection(tmp_path: Path) -> None:
     whole = frame[(frame["budget"] == 3) & frame["stopped"].isna()]
     assert found["loss"] == whole["loss"].min()
     assert json.dumps(found["config"], sort_keys=True) in set(whole["config"])
-    tables = summary.tables([frame], [])
+    tables = studies_tables(frame)
     assert list(tables) == ["studies", "study_timings"]
-    assert tables["study_timings"]["seconds"].iloc[0] > 0
-    assert "seconds" not in tables["studies"]
-    row = tables["studies"].iloc[0]
+    assert tables["study_timings"][0]["seconds"].iloc[0] > 0
+    assert "seconds" not in tables["studies"][0]
+    row = tables["studies"][0].iloc[0]
     assert (row["study"], row["optimizer"], row["seeds"]) == ("d", "bohb", 2)
     assert 0 < row["test"] <= 1
     assert row["loss_low"] < row["loss"] < row["loss_high"]
@@ -61,15 +62,14 @@ def test_a_study_of_real_training_becomes_a_collection(tmp_path: Path) -> None:
 def test_replays_of_several_optimisers_make_the_comparison(make_curves: Make) -> None:
     curves = make_curves(60)
     done = [jobs.run_job("tab", RECORDED, o, curves=curves) for o in ("bohb", "random")]
-    tables = summary.tables([d["evaluations"] for d in done], [d["regret"] for d in done])
-    assert set(tables) == {"studies", "study_timings", "study_regret", "study_comparison"}
-    assert tables["studies"]["study"].unique().tolist() == [curves.name]
-    assert (tables["studies"]["budget_used"] >= 60).all()
-    assert tables["study_comparison"]["other"].tolist() == ["random"]
-    final = tables["study_regret"].query("share == 1").set_index("optimizer")["regret"]
-    assert tables["study_comparison"]["difference"].iloc[0] == pytest.approx(
-        final["bohb"] - final["random"]
-    )
+    rows = summary.study_rows(pd.concat([d["evaluations"] for d in done]))
+    assert rows["study"].unique().tolist() == [curves.name]
+    assert (rows["budget_used"] >= 60).all()
+    regret = pd.concat([d["regret"] for d in done])
+    paired = summary.paired_rows(regret)
+    assert paired["other"].tolist() == ["random"]
+    final = summary.regret_rows(regret).query("share == 1").set_index("optimizer")["regret"]
+    assert paired["difference"].iloc[0] == pytest.approx(final["bohb"] - final["random"])
     ended = {**RECORDED, "seeds": 1, "stopping": {"predictor": "last_value", "Delta": 0.9}}
     made = jobs.run_job("tab", ended, "bohb", curves=curves)
     assert (

@@ -137,7 +137,7 @@ def test_images_that_are_trained_on_validate_nothing() -> None:
     scores = networks.train("all", definition, 0).scores
     assert scores["validation"].isna().all()
     assert scores["validation_balanced"].isna().all()
-    table = network_tables.networks([scores], {"all": {}}, pd.DataFrame())
+    table = network_tables.networks(scores, {"all": {}}, pd.DataFrame())
     assert table["test"].between(0, 1).all()
     heads = [
         line for line in network_tables.networks_text(table).splitlines() if "| network" in line
@@ -215,7 +215,7 @@ def test_the_table_has_intervals_and_published_values() -> None:
         columns=["dataset", "what", "validation", "train", "test", "note", "unit", "source"],
     )
     frame = network_tables.networks(
-        [scores("a", 0, 0.96), scores("a", 1, 0.98), scores("b", 0, 0.5, diverged=True)],
+        pd.concat([scores("a", 0, 0.96), scores("a", 1, 0.98), scores("b", 0, 0.5, diverged=True)]),
         {"a": {"published": "KMNIST: default network", "data": "task/kmnist10k"}, "b": {}},
         published,
     )
@@ -234,12 +234,14 @@ def test_the_table_has_intervals_and_published_values() -> None:
     assert "## Accuracy\n" in text
     assert "| KMNIST: default network | 0.6956 |" in text
     errors = scores("c", 0, 1e9, n_test=np.nan, validation_division_sd=2e8, test_coverage=0.8)
-    mixed = network_tables.networks([scores("a", 0, 0.9), errors], {"a": {}, "c": {}}, published)
+    mixed = network_tables.networks(
+        pd.concat([scores("a", 0, 0.9), errors]), {"a": {}, "c": {}}, published
+    )
     text = network_tables.networks_text(mixed)
     assert "## Mean squared error" in text
     assert "| 1000000000 | 1 | 1000000000 | 200000000 | 0.8 |" in text
     with pytest.raises(DataError, match="0 published rows"):
-        network_tables.networks([scores("a", 0, 1.0)], {"a": {"published": "x: y"}}, published)
+        network_tables.networks(scores("a", 0, 1.0), {"a": {"published": "x: y"}}, published)
 
 
 def test_effects_are_means_per_level() -> None:

@@ -15,7 +15,7 @@ from curvecast import DataError
 from curvecast.curves import collection_of
 from curvecast.data import preflight, registry
 from curvecast.files import claim, locked, read_yaml
-from curvecast.report import closing, figures, tables
+from curvecast.report import closing, making
 from curvecast.report.page import about
 from curvecast.workflow.config import load
 from curvecast.workflow.plan import RANKED_SETS, SEARCHES, Plan

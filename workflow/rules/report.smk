@@ -3,15 +3,13 @@
 
 
 PUBLISHED = {
-    "r2": plan.repository("resources/published/*_r2.csv", "resources/published/notes.csv"),
-    "networks": plan.repository(
-        "resources/published/*_accuracy.csv", "resources/published/*_networks.csv"
-    ),
-    "task_a": plan.repository("resources/published/lcbench_task_a_mse.csv"),
-    "speedups": plan.repository(
-        "resources/published/baker2017_thesis_speedups.csv",
-        "resources/published/speedup_notes.csv",
-    ),
+    name: plan.repository(*(f"resources/published/{file}" for file in files))
+    for name, files in {
+        "r2": ["*_r2.csv", "notes.csv"],
+        "networks": ["*_accuracy.csv", "*_networks.csv"],
+        "task_a": ["lcbench_task_a_mse.csv"],
+        "speedups": ["baker2017_thesis_speedups.csv", "speedup_notes.csv"],
+    }.items()
 }
 COLLECTIONS = sorted({collection_of(dataset) for dataset in plan.usable})
 STUDY_FIGURES = [
@@ -28,6 +26,12 @@ STOPPED_COLLECTIONS = list(dict.fromkeys(map(collection_of, STOPPED)))
 HYPERBAND = list(
     dict.fromkeys(collection_of(job.dataset) for job in plan.stopping if job.search == "hyperband")
 )
+
+
+def evaluations_of(wildcards):
+    """Input of a figure of one study."""
+    return {"evaluations": studies.files("evaluations", study=wildcards.study)}
+
 
 TABLES = [
     Summary(
@@ -55,7 +59,6 @@ TABLES = [
             "predictions": plan.task_a_files("predictions", "parquet"),
             "published": PUBLISHED["task_a"],
         },
-        when=plan.task_a,
         params={"folder": f"{RESULTS}/predictions"},
     ),
     Summary(
@@ -76,11 +79,7 @@ TABLES = [
         "table of data sets",
         tables_of("datasets"),
         {"curves": [f"{RESULTS}/curves/{dataset}.parquet" for dataset in plan.usable]},
-        params={
-            "stanzas": {
-                name: {"licence": plan.registry[name].get("licence", "")} for name in plan.usable
-            }
-        },
+        params={"licences": {n: plan.registry[n].get("licence", "") for n in plan.usable}},
     ),
     Summary(
         "timings",
@@ -94,14 +93,12 @@ TABLES = [
         "table of studies",
         {**tables_of("studies"), "study_timings": csv_and_md("study_timings")},
         {"evaluations": studies.files("evaluations")},
-        when=studies.searches,
     ),
     Summary(
         "study_comparison",
         "table of optimisers on recorded curves",
         {**tables_of("study_comparison"), "study_regret": ["tables/study_regret.csv"]},
         {"regret": studies.files("regret", "recorded")},
-        when=studies.of("recorded"),
     ),
     Summary(
         "tuning",
@@ -111,27 +108,24 @@ TABLES = [
             "tunings": [f"{STUDY}/{study}/tuning.parquet" for study in studies.of("prediction")],
             "published": PUBLISHED["task_a"],
         },
-        when=studies.of("prediction"),
     ),
     Summary(
         "effects",
         "table of effects",
         tables_of("effects"),
         {"evaluations": studies.files("evaluations", "training")},
-        when=studies.of("training"),
     ),
     Summary(
         "metaqnn",
         "table of searches over layers",
         tables_of("metaqnn"),
-        lambda wildcards: {
+        {
             "evaluations": [
                 file
                 for study in studies.of_layers()
                 for file in studies.files("evaluations", study=study)
             ]
         },
-        when=studies.of_layers(),
     ),
     Summary(
         "networks",
@@ -142,7 +136,6 @@ TABLES = [
             "seconds": studies.network_files("seconds.csv"),
             "published": PUBLISHED["networks"],
         },
-        when=studies.trainings,
         params={"notes": studies.notes()},
     ),
     *(
@@ -157,11 +150,10 @@ TABLES = [
                 "outcomes": plan.stopping_files("outcomes.parquet", *searches),
                 "published": PUBLISHED["speedups"],
             },
-            when=wanted,
         )
-        for search, searches, wanted in (
-            ("sequential", ["sequential", "online", "rules"], STOPPED),
-            ("hyperband", ["hyperband"], HYPERBAND),
+        for search, searches in (
+            ("sequential", ["sequential", "online", "rules"]),
+            ("hyperband", ["hyperband"]),
         )
     ),
     Summary(
@@ -169,7 +161,6 @@ TABLES = [
         "seconds of early stopping",
         {"stopping_timings": csv_and_md("stopping_timings")},
         {"timings": plan.stopping_files("timings.csv", "sequential", "hyperband", "online")},
-        when=STOPPED,
     ),
 ]
 
@@ -209,20 +200,15 @@ FIGURES = [
             name,
             f"figure of {name} at {{wildcards.percent}} %",
             figures_of("{name}/{percent}", name),
-            {
-                "scores": plan.scores(name),
-                "published": PUBLISHED["r2"],
-                "sizes": [f"{RESULTS}/tables/training_size.csv"] * (name == "training_size"),
-            },
-            {
-                "percent": [
-                    f"{100 * fraction:g}" for fraction in plan.config.experiments[name].fractions
-                ]
-            },
+            reads,
+            {"percent": [f"{100 * f:g}" for f in plan.config.experiments[name].fractions]},
             lambda wildcards: {"fraction": round(float(wildcards.percent) / 100, 6)},
         )
-        for name in plan.experiments
-        if name != "depth"
+        for name, reads in (
+            ("ablation", {"scores": plan.scores("ablation"), "published": PUBLISHED["r2"]}),
+            ("training_size", {"sizes": [f"{RESULTS}/tables/training_size.csv"]}),
+        )
+        if name in plan.experiments
     ),
     Summary(
         "predictions",
@@ -245,7 +231,7 @@ FIGURES = [
         "study",
         "figures of study {wildcards.study}",
         figures_of("studies/{study}/{name}", *STUDY_FIGURES),
-        lambda wildcards: {"evaluations": studies.files("evaluations", study=wildcards.study)},
+        evaluations_of,
         {"study": studies.of("training", "prediction")},
     ),
     Summary(
@@ -266,7 +252,7 @@ FIGURES = [
         "layer_search",
         "search over layers in study {wildcards.study}",
         figures_of("studies/{study}/{name}", "course", "learned"),
-        lambda wildcards: {"evaluations": studies.files("evaluations", study=wildcards.study)},
+        evaluations_of,
         {"study": [n for n in studies.of_layers() if "metaqnn" in studies.study(n).optimizers]},
     ),
     Summary(
@@ -317,62 +303,36 @@ TABLES = [table for table in TABLES if table.wanted]
 FIGURES = [figure for figure in FIGURES if figure.wanted]
 
 
-for table in TABLES:
+for kind, folder, summaries in (("table", RESULTS, TABLES), ("figure", FIGURE, FIGURES)):
+    for summary in summaries:
 
-    rule:
-        name:
-            f"{table.name}_table"
-        input:
-            unpack(table.inputs),
-            code=plan.code(tables.module_of(table.name)),
-            entry=plan.repository("src/curvecast/report/tables/__init__.py"),
-        output:
-            **table.files_in(RESULTS),
-        log:
-            f"{LOGS}/{table.name}_table.log",
-        benchmark:
-            f"{BENCHMARKS}/{table.name}_table.tsv"
-        group:
-            together("report")
-        conda:
-            ENVIRONMENT
-        params:
-            name=table.name,
-            arguments=table.arguments,
-        message:
-            table.message
-        script:
-            "../../scripts/table.py"
-
-
-for figure in FIGURES:
-
-    rule:
-        name:
-            f"{figure.name}_figure"
-        input:
-            unpack(figure.inputs),
-            code=plan.code(figures.module_of(figure.name)),
-            entry=plan.repository("src/curvecast/report/figures/__init__.py"),
-        output:
-            **figure.files_in(FIGURE),
-        log:
-            f"{LOGS}/{figure.name}_figure{figure.cell}.log",
-        benchmark:
-            f"{BENCHMARKS}/{figure.name}_figure{figure.cell}.tsv"
-        wildcard_constraints:
-            **figure.constraints,
-        group:
-            together("report")
-        conda:
-            ENVIRONMENT
-        params:
-            name=figure.name,
-            arguments=figure.arguments,
-        message:
-            figure.message
-        script:
-            "../../scripts/figure.py"
+        rule:
+            name:
+                f"{summary.name}_{kind}"
+            input:
+                unpack(summary.inputs),
+                code=plan.code(making.module_of(kind, summary.name)),
+                entry=plan.repository("src/curvecast/report/making.py"),
+            output:
+                **summary.files_in(folder),
+            log:
+                f"{LOGS}/{summary.name}_{kind}{summary.cell}.log",
+            benchmark:
+                f"{BENCHMARKS}/{summary.name}_{kind}{summary.cell}.tsv"
+            wildcard_constraints:
+                **summary.constraints,
+            group:
+                together("report")
+            conda:
+                ENVIRONMENT
+            params:
+                kind=kind,
+                name=summary.name,
+                arguments=summary.arguments,
+            message:
+                summary.message
+            script:
+                "../../scripts/summary.py"
 
 
 MADE = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -204,24 +204,3 @@ def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
         rows.append((optimizer, other, len(gaps), seeds, *spread))
     columns = ["optimizer", "other", "studies", "seeds", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "studies_ahead"])
-
-
-def tables(
-    evaluations: Iterable[pd.DataFrame], regrets: Iterable[pd.DataFrame]
-) -> dict[str, pd.DataFrame]:
-    """Tables from the frames of all studies.
-
-    `studies`, its column of seconds apart as `study_timings` (no two runs share it), and with
-    recorded curves `study_regret` and `study_comparison`.
-    """
-    rows = study_rows(pd.concat(evaluations, ignore_index=True))
-    result = {
-        "studies": rows.drop(columns="seconds"),
-        "study_timings": rows[[*KEYS, "seeds", "seconds"]],
-    }
-    regrets = list(regrets)
-    if regrets:
-        together = pd.concat(regrets, ignore_index=True)
-        result["study_regret"] = regret_rows(together)
-        result["study_comparison"] = paired_rows(together)
-    return result

@@ -17,13 +17,13 @@ class Summary:
 
     Attributes
     ----------
-    name : key of `report.tables.TABLES` or `report.figures.FIGURES`.
+    name : key of `TABLES` or `FIGURES` in `report.making`.
     message : what Snakemake prints for a job.
     outputs : paths by the names of tables or figures, with wildcards.
-    reads : lists of input files by name, or a function of the wildcards that returns them.
+    reads : lists of input files by name, or a function of the wildcards that returns them; where
+        a list is empty, the run has nothing to show.
     over : values of the wildcards.
     params : what the contents depend on besides, or a function of the wildcards.
-    when : false or empty where there is nothing to show.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Summary:
     reads: Values | Callable[[Any], Values]
     over: Mapping[str, Sequence[str]] = field(default_factory=dict)
     params: Values | Callable[[Any], Values] = field(default_factory=dict)
-    when: object = True
 
     @property
     def wanted(self) -> bool:
         """Whether the run has this rule."""
-        return bool(self.when) and all(self.over.values())
+        read = {} if callable(self.reads) else self.reads
+        return all(read.values()) and all(self.over.values())
 
     def inputs(self, wildcards: Any) -> dict[str, Any]:
         """Input files of one job by name."""

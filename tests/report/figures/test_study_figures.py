@@ -10,7 +10,8 @@ import pytest
 
 from curvecast import CurveSet
 from curvecast.files import write_parquet
-from curvecast.report.figures import make, studies
+from curvecast.report.figures import studies
+from curvecast.report.making import make
 from curvecast.report.tables import studies as markdown
 from curvecast.studies import summary
 
@@ -54,7 +55,9 @@ def test_all_figures_of_a_study_are_drawn(tmp_path: Path) -> None:
         "importance",
     ]
     write_parquet(frame, tmp_path / "0.parquet")
-    figures = make("study", names, {"evaluations": [tmp_path / "0.parquet"], "code": "-"}, {})
+    figures = make(
+        "figure", "study", names, {"evaluations": [tmp_path / "0.parquet"], "code": "-"}, {}
+    )
     assert list(figures) == names
     texts = [(a.get_title(loc="left"), a.texts[0].get_text()) for a in figures["origin"].axes]
     assert texts == [

@@ -21,9 +21,7 @@ def test_datasets_table(tmp_path: Path, make_curves) -> None:
         curves, values=values, configs=configs, notes=("3 rows that equal an earlier one",)
     ).to_parquet(tmp_path / "b.parquet")
     make_curves(n=4, name="mine/a").to_parquet(tmp_path / "a.parquet")
-    frame = data.datasets(
-        [tmp_path / "b.parquet", tmp_path / "a.parquet"], {"mine/b": {"licence": "MIT"}}
-    )
+    frame = data.datasets([tmp_path / "b.parquet", tmp_path / "a.parquet"], {"mine/b": "MIT"})
     assert frame["dataset"].tolist() == ["mine/a", "mine/b"]
     row = frame.iloc[1]
     assert (row["runs"], row["groups"], row["diverged"]) == (10, 9, 1)
@@ -51,7 +49,7 @@ def test_timings_are_summed_per_model_and_data_set(tmp_path: Path) -> None:
         folder / "baker/a.ablation.csv", index=False
     )
     paths = [folder / "baker/a.csv", folder / "baker/a.ablation.csv"]
-    frame = data.timings(folder, paths)
+    frame = data.summed(folder, paths)
     assert frame["experiment"].tolist() == ["ablation", "main"]
     row = frame.iloc[1]
     assert (row["dataset"], row["model"], row["cells"]) == ("baker", "a", 2)
@@ -61,4 +59,4 @@ def test_timings_are_summed_per_model_and_data_set(tmp_path: Path) -> None:
     assert math.isnan(frame["unconverged"][0])
     pd.DataFrame({"tau": [5]}).to_csv(folder / "baker/b.csv", index=False)
     with pytest.raises(DataError, match=r"b\.csv, column seconds_fit: missing"):
-        data.timings(folder, [folder / "baker/b.csv"])
+        data.summed(folder, [folder / "baker/b.csv"])

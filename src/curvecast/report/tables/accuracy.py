@@ -13,8 +13,9 @@ from curvecast.benchmark.comparisons import METRICS
 from curvecast.benchmark.ranks import average, average_ranks, uncounted
 from curvecast.curves import collection_of
 from curvecast.report.names import FEATURE_ORDER, collection_title, in_order
-from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import document, number, plus_minus, sections, table
+from curvecast.report.tables.markdown import Table, document, number, plus_minus, sections, table
+
+READERS = {"scores": comparisons.load_scores, "draws": comparisons.load_draws}
 
 _SPREAD = (
     "mean ± standard error over the repeats. Where the repeats have training runs of their own and "
@@ -24,14 +25,14 @@ _SPREAD = (
 )
 
 
-def r2_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+def r2_tables(
+    scores: pd.DataFrame, draws: pd.DataFrame, ranked: Sequence[str], ranked_sets: int
+) -> dict[str, Table]:
     """`r2`, `averages`, `differences` and `ranks`.
 
-    `params`: `ranked`, the collections whose models are ranked, and `ranked_sets`, the number of
-    data sets from which on they are. Without such collections there is no table of ranks.
+    `ranked` are the collections whose models are ranked, `ranked_sets` is the number of data sets
+    from which on they are. Without such collections there is no table of ranks.
     """
-    scores = comparisons.load_scores(inputs["scores"])
-    draws = comparisons.load_draws(inputs["draws"])
     summary = comparisons.summarise(scores)
     largest = comparisons.largest(summary)
     averages, differences = average(summary), comparisons.differences(scores, draws)
@@ -40,27 +41,26 @@ def r2_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
         "averages": (averages, averages_text(averages)),
         "differences": (differences, differences_text(differences)),
     }
-    ranked = largest[largest["dataset"].map(collection_of).isin(params["ranked"])]
-    if len(ranked):
-        ranks = average_ranks(ranked, params["ranked_sets"])
-        tables["ranks"] = (ranks, ranks_text(ranks, uncounted(ranked)))
+    rows = largest[largest["dataset"].map(collection_of).isin(ranked)]
+    if len(rows):
+        ranks = average_ranks(rows, ranked_sets)
+        tables["ranks"] = (ranks, ranks_text(ranks, uncounted(rows)))
     return tables
 
 
-def experiment_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+def experiment_tables(scores: pd.DataFrame, name: str) -> dict[str, Table]:
     """R² of the feature blocks, or across depths: `name`."""
-    summary = comparisons.summarise(comparisons.load_scores(inputs["scores"]))
-    return {params["name"]: (summary, r2_text(summary, params["name"]))}
+    summary = comparisons.summarise(scores)
+    return {name: (summary, r2_text(summary, name))}
 
 
-def training_size_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+def training_size_tables(
+    scores: pd.DataFrame, draws: pd.DataFrame, fractions: Sequence[float]
+) -> dict[str, Table]:
     """Errors over the number of training runs at some `fractions`, beside those of last_value."""
     scores, draws = (
-        frame[np.isclose(frame["fraction"].to_numpy()[:, None], params["fractions"]).any(axis=1)]
-        for frame in (
-            comparisons.load_scores(inputs["scores"]),
-            comparisons.load_draws(inputs["draws"]),
-        )
+        frame[np.isclose(frame["fraction"].to_numpy()[:, None], fractions).any(axis=1)]
+        for frame in (scores, draws)
     )
     frame = comparisons.over_last_value(scores, draws)
     return {"training_size": (frame, training_size_text(frame))}

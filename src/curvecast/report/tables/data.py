@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet, DataError, collection_of
 from curvecast.report.names import in_order
-from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import document, table
+from curvecast.report.tables.markdown import Table, document, table
 
+READERS = {"curves": list, "timings": list}
 _SECONDS = ["seconds_fit", "seconds_predict"]
 
 
-def datasets_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """What each data set holds; `params`: `stanzas`, registry entries by data set name."""
-    frame = datasets(inputs["curves"], params["stanzas"])
+def datasets_tables(curves: Sequence[str | Path], licences: Mapping[str, str]) -> dict[str, Table]:
+    """What each data set of the files `curves` holds."""
+    frame = datasets(curves, licences)
     text = document(
         "Data sets",
         "Groups are distinct configurations; diverged runs have no finite final value and are "
@@ -29,15 +28,13 @@ def datasets_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Tabl
     return {"datasets": (frame, text)}
 
 
-def datasets(
-    curve_files: Iterable[str | Path], stanzas: Mapping[str, Mapping[str, Any]]
-) -> pd.DataFrame:
+def datasets(curve_files: Iterable[str | Path], licences: Mapping[str, str]) -> pd.DataFrame:
     """What each data set of files of `CurveSet.to_parquet` holds, sorted by name.
 
     Columns: `dataset, runs, groups, diverged` (runs without a finite final value), `first_epoch,
     last_epoch, metric, direction, final_best, final_median, final_worst` (over finite finals),
-    `notes` (what the reader did: duplicates dropped, ...), `source`, `licence` (of the registry
-    entry in `stanzas`, "" where a data set has none).
+    `notes` (what the reader did: duplicates dropped, ...), `source`, `licence` (of `licences`, by
+    the name of the data set; "" where it has none).
     """
     rows = []
     for path in curve_files:
@@ -58,19 +55,19 @@ def datasets(
                 "final_worst": finite[-1] if len(finite) else np.nan,
                 "notes": "; ".join(curves.notes),
                 "source": curves.source,
-                "licence": stanzas.get(curves.name, {}).get("licence", ""),
+                "licence": licences.get(curves.name, ""),
             }
         )
     return pd.DataFrame(rows).sort_values("dataset", ignore_index=True)
 
 
-def timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Seconds per model and data set; `params`: `folder` of the files `timings`."""
-    frame = timings(params["folder"], inputs["timings"])
+def timings_tables(folder: str | Path, timings: Sequence[str | Path]) -> dict[str, Table]:
+    """Seconds per model and data set; `folder` is that of the files `timings`."""
+    frame = summed(folder, timings)
     return {"timings": (frame, timings_text(frame))}
 
 
-def timings(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
+def summed(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
     """Seconds per model and data set, from `{folder}/{dataset}/{model}[.{experiment}].csv`.
 
     One row per (experiment, dataset, model): `cells`, the sums over cells `seconds_fit`,

@@ -11,6 +11,8 @@ import pandas as pd
 # What a cell shows of a row: a column, a value with its standard error (two columns) or with its
 # interval (three columns), or what a function makes of the row.
 Cell = str | tuple[str, ...] | Callable[[Mapping[str, Any]], str]
+# A table of a run: its frame, and the Markdown made of it ("" where only a CSV file is written).
+Table = tuple[pd.DataFrame, str]
 # Columns of the frame, or cells by their heading.
 Columns = Sequence[str] | Mapping[str, Cell]
 

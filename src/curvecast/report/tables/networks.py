@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from curvecast.curves import DataError
-from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Cell, document, table
+from curvecast.report.tables.markdown import Cell, Table, document, table
 
 # Scores of a regression that the Markdown table shows as well.
 _FURTHER = (
@@ -21,19 +20,26 @@ _FURTHER = (
 _SCORES = ("validation", "train", "test")
 
 
-def networks_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Scores of the networks trained to the end, and their seconds; `params`: `notes`."""
-    scores = [pd.read_csv(path) for path in inputs["scores"]]
-    published = pd.concat([pd.read_csv(path) for path in inputs["published"]])
-    frame = networks(scores, params["notes"], published)
-    times = seconds(scores, [pd.read_csv(path) for path in inputs["seconds"]])
+def networks_tables(
+    scores: pd.DataFrame,
+    seconds: pd.DataFrame,
+    published: pd.DataFrame,
+    notes: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Table]:
+    """Scores of the networks trained to the end, and their seconds: a row per training in both."""
+    frame = networks(scores, notes, published)
+    times = (
+        scores.assign(seconds=seconds["seconds"])
+        .groupby("network", sort=False, as_index=False)
+        .agg(repeats=("repeat", "size"), epochs=("epochs", "mean"), seconds=("seconds", "mean"))
+    )
     return {"networks": (frame, networks_text(frame)), "network_timings": (times, table(times))}
 
 
 def networks(
-    scores: Sequence[pd.DataFrame], notes: Mapping[str, Mapping[str, Any]], published: pd.DataFrame
+    scores: pd.DataFrame, notes: Mapping[str, Mapping[str, Any]], published: pd.DataFrame
 ) -> pd.DataFrame:
-    """`networks.csv`: one row per network, means over its repeats.
+    """`networks.csv`: one row per network, means over its repeats, each of which is a row.
 
     Columns: `network, data, repeats, diverged, epochs, num_params, taken_over`; `validation,
     train, test` with `_sd` over the repeats that did not diverge; `test_low, test_high` (95 %
@@ -42,11 +48,10 @@ def networks(
     are fractions of 1. `notes` holds per network `data` and, where there is one, `published` (the
     text that names a row of `published`).
     """
-    together = pd.concat(scores, ignore_index=True)
     return pd.DataFrame(
         [
             _network(str(name), runs, notes[str(name)], published)
-            for name, runs in together.groupby("network", sort=False)
+            for name, runs in scores.groupby("network", sort=False)
         ]
     )
 
@@ -90,16 +95,6 @@ def _published(what: str, published: pd.DataFrame) -> dict[str, Any]:
         **{f"published_{name}": float(row[name]) / scale for name in _SCORES},
         "source": row["source"],
     }
-
-
-def seconds(scores: Sequence[pd.DataFrame], times: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Seconds per network, mean over its repeats: columns `network, repeats, epochs, seconds`."""
-    together = pd.concat(
-        [score.assign(seconds=time["seconds"]) for score, time in zip(scores, times, strict=True)]
-    )
-    return together.groupby("network", sort=False, as_index=False).agg(
-        repeats=("repeat", "size"), epochs=("epochs", "mean"), seconds=("seconds", "mean")
-    )
 
 
 def networks_text(frame: pd.DataFrame) -> str:

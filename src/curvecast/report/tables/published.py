@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import DataError
-from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Columns, document, sections
+from curvecast.report.tables.markdown import Columns, Table, document, sections
 
+READERS = {"published": lambda files: Path(files[0]).parent}
 KEYS = ("dataset", "model", "features", "fraction", "depth", "n_train")
 COLUMNS = (
     *KEYS,
@@ -28,11 +28,9 @@ NOT_EXPLAINED = "not explained"
 _KERNELS = {"nusvr": ("nusvr_linear", "nusvr_rbf")}
 
 
-def published_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Our R² (the .csv files `ours`) beside the published values."""
-    summary = pd.concat([pd.read_csv(path) for path in inputs["ours"]], ignore_index=True)
-    folder = Path(inputs["published"][0]).parent
-    frame = compare(summary, folder)
+def published_tables(ours: pd.DataFrame, published: Path) -> dict[str, Table]:
+    """Our R² beside the values in the folder `published`."""
+    frame = compare(ours, published)
     return {"published": (frame, text(frame))}
 
 

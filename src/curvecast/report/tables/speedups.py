@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import collection_of
-from curvecast.files import read_parquet
 from curvecast.protocol import seed_from
-from curvecast.report.tables import Inputs, Table, published_speedups
-from curvecast.report.tables.markdown import Columns, document, show, table
+from curvecast.report.tables import published_speedups
+from curvecast.report.tables.markdown import Columns, Table, document, show, table
 from curvecast.stopping.frames import KEYS
 
+READERS = {"published": lambda files: Path(files[0]).parent}
 # A search loses nothing that counts up to this much: of accuracy, or of the distance between the
 # median and the best run where the metric is a loss.
 _NOT_WORSE = {"maximize": ("loss_mean", 0.001), "minimize": ("loss_relative_mean", 0.01)}
@@ -23,25 +22,21 @@ _SPEEDUP = ("speedup", "speedup_low", "speedup_high")
 _RESAMPLES = 2000
 
 
-def speedup_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+def speedup_tables(name: str, outcomes: pd.DataFrame, published: Path) -> dict[str, Table]:
     """Speedup and loss of the searches of one kind, and the same over data sets.
 
-    `params`: `name`, "speedup_sequential" or "speedup_hyperband".
+    `name` is "speedup_sequential" or "speedup_hyperband", `published` the folder of resources.
     """
-    name = params["name"]
     search = name.removeprefix("speedup_")
-    outcomes = pd.concat([read_parquet(path)[0] for path in inputs["outcomes"]])
-    published = published_speedups.load(Path(inputs["published"][0]).parent, search)
     ours = {"sequential": speedup_sequential, "hyperband": speedup_hyperband}[search](outcomes)
-    frame = published_speedups.add(ours, published, search)
+    frame = published_speedups.add(ours, published_speedups.load(published, search), search)
     summary = over_data_sets(frame)
     return {name: (frame, text(search, frame, summary)), f"{name}_summary": (summary, "")}
 
 
-def stopping_timings_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+def stopping_timings_tables(timings: pd.DataFrame) -> dict[str, Table]:
     """Seconds of fitting and asking the predictors per data set, predictor and search."""
-    together = pd.concat([pd.read_csv(path) for path in inputs["timings"]], ignore_index=True)
-    groups = together.groupby(["dataset", "predictor", "search"], sort=True)
+    groups = timings.groupby(["dataset", "predictor", "search"], sort=True)
     sums = groups[["fits", "fit_seconds", "ask_seconds"]].sum()
     frame = sums.assign(seconds=sums["fit_seconds"] + sums["ask_seconds"]).reset_index()
     note = "On one core, summed over all orderings or repeats."

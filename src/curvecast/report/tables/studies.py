@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,25 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import DataError
-from curvecast.files import read_parquet
-from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Cell, Columns, document, sections, show, table
+from curvecast.report.tables.markdown import Cell, Columns, Table, document, sections, show, table
 from curvecast.report.tables.published import read_columns
 from curvecast.studies import layer_search, summary
 
+READERS = {"published": lambda files: published_tuning(files[0])}
 PUBLISHED_ON = "LCBench task A, validation accuracy in percent"
 _TUNED = " tuned by BOHB"
 # Numbers of so few values are levels themselves.
 _FEW = 5
 
 
-def _read(paths: Any) -> pd.DataFrame:
-    return pd.concat([read_parquet(path)[0] for path in paths], ignore_index=True)
-
-
 # Studies and optimisers
 
 
-def studies_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """One row per study and optimiser, and their seconds."""
-    frames = summary.tables([read_parquet(path)[0] for path in inputs["evaluations"]], [])
-    rows, seconds = frames["studies"], frames["study_timings"]
+def studies_tables(evaluations: pd.DataFrame) -> dict[str, Table]:
+    """One row per study and optimiser, and their seconds apart, which no two runs share."""
+    rows = summary.study_rows(evaluations)
+    seconds = rows[[*summary.KEYS, "seeds", "seconds"]]
+    rows = rows.drop(columns="seconds")
     text = document(
         "Seconds of studies",
         "From the first start to the last end of an evaluation, mean over seeds.",
@@ -67,10 +62,9 @@ def _config(text: str) -> str:
     )
 
 
-def study_comparison_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+def study_comparison_tables(regret: pd.DataFrame) -> dict[str, Table]:
     """Paired differences of the optimisers on recorded curves, and their regret."""
-    regrets = _read(inputs["regret"])
-    rows, paired = summary.regret_rows(regrets), summary.paired_rows(regrets)
+    rows, paired = summary.regret_rows(regret), summary.paired_rows(regret)
     return {"study_comparison": (paired, comparison_text(rows, paired)), "study_regret": (rows, "")}
 
 
@@ -105,9 +99,9 @@ def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
 # Searches over layers
 
 
-def metaqnn_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+def metaqnn_tables(evaluations: pd.DataFrame) -> dict[str, Table]:
     """Networks, epochs, speedup and incumbents of searches over layers."""
-    rows = layer_search.search_rows(_read(inputs["evaluations"]))
+    rows = layer_search.search_rows(evaluations)
     rewards = [name for name in map(str, rows.columns) if name.startswith("reward_")]
     agents = rows.dropna(subset=rewards, how="all")
     columns: dict[str, Cell] = {
@@ -131,11 +125,9 @@ def metaqnn_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table
 # Tuned predictors
 
 
-def tuning_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+def tuning_tables(tunings: pd.DataFrame, published: pd.DataFrame) -> dict[str, Table]:
     """Tuned beside untuned predictors, and the published ones."""
-    rows = pd.concat([read_parquet(path)[0] for path in inputs["tunings"]])
-    published = published_tuning(inputs["published"][0])
-    return {"tuning": (pd.concat([rows, published]), tuning_text(rows, published))}
+    return {"tuning": (pd.concat([tunings, published]), tuning_text(tunings, published))}
 
 
 def published_tuning(path: str | Path) -> pd.DataFrame:
@@ -185,9 +177,9 @@ def tuning_text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
 # Effects of hyper-parameters
 
 
-def effects_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
+def effects_tables(evaluations: pd.DataFrame) -> dict[str, Table]:
     """Mean score per level of every hyper-parameter, per study with real training."""
-    frame = effects(_read(inputs["evaluations"]))
+    frame = effects(evaluations)
     return {"effects": (frame, effects_text(frame))}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import pandas as pd
 from curvecast import protocol
 from curvecast.benchmark.task_a import PARTS
 from curvecast.files import read_parquet
-from curvecast.report.tables import Inputs, Table
-from curvecast.report.tables.markdown import Columns, document, sections
+from curvecast.report.tables.markdown import Columns, Table, document, sections
 from curvecast.report.tables.published import read_columns
 
+READERS = {"predictions": list, "published": lambda files: published(files[0])}
 _ERRORS = [f"{part}_{error}" for part in PARTS for error in ("mse", "mae")]
 _SIZES = ("n_train", *(f"n_{part}" for part in PARTS))
 COLUMNS = (
@@ -29,18 +29,20 @@ _PUBLISHED_ON = {"dataset": "lcbench_full/Fashion-MNIST", "metric": "validation 
 _DRAWS, _LEVEL = 2000, 0.95
 
 
-def task_a_tables(inputs: Inputs, params: Mapping[str, Any]) -> dict[str, Table]:
-    """Errors of all variants; `params`: `folder` of the files `predictions`.
+def task_a_tables(
+    predictions: Sequence[str | Path], folder: str | Path, published: pd.DataFrame
+) -> dict[str, Table]:
+    """Errors of all variants, from files `predictions` below a folder.
 
     Those are `{folder}/{dataset}/{model}.task_a.parquet` with the metric in their metadata.
     """
-    predictions, metrics = {}, {}
-    for path in sorted(map(Path, inputs["predictions"])):
-        dataset = path.relative_to(params["folder"]).parent.as_posix()
+    frames, metrics = {}, {}
+    for path in sorted(map(Path, predictions)):
+        dataset = path.relative_to(folder).parent.as_posix()
         frame, meta = read_parquet(path)
-        predictions[dataset, path.name.removesuffix(".task_a.parquet")] = frame
+        frames[dataset, path.name.removesuffix(".task_a.parquet")] = frame
         metrics[dataset] = str(meta["metric"])
-    frame = errors(predictions, metrics, published(inputs["published"][0]))
+    frame = errors(frames, metrics, published)
     return {"task_a": (frame, text(frame))}
 
 
