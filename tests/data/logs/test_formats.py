@@ -1,7 +1,11 @@
 """Each format of a log: a small file in its exact layout is read as the runs that it holds."""
 
+import csv
 import gzip
 import json
+import os
+import re
+import shlex
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +15,7 @@ import pandas as pd
 import pytest
 
 import curvecast
+from curvecast.cli import main
 from curvecast.data.logs import curves_of, formats_known, read_log
 from curvecast.files import DataError
 
@@ -60,23 +65,46 @@ def _wide(folder):
     return folder / "wide.csv"
 
 
-def _ultralytics(folder):
+_ULTRALYTICS = (
+    *("train/box_loss", "train/cls_loss", "train/dfl_loss", "metrics/precision(B)"),
+    *("metrics/recall(B)", "metrics/mAP50(B)", "metrics/mAP50-95(B)", "val/box_loss"),
+    *("val/cls_loss", "val/dfl_loss", "lr/pg0", "lr/pg1", "lr/pg2"),
+)
+
+
+def _ultralytics(folder, head=("epoch", "time"), name="%s", number="%.6g"):
+    """`runs/detect` of release 8.3 and later."""
     for i, values in enumerate(VALUES):
-        frame = pd.DataFrame({"epoch": np.arange(len(values)) + 1, "metrics/val_acc": values})
-        frame.columns = [column.rjust(23) for column in frame.columns]
-        _csv(folder / f"train{i + 1}" / "results.csv", frame)
-        (folder / f"train{i + 1}" / "args.yaml").write_text(
-            f"lr: {LR[i]}\nopt: {OPT[i]}\nepochs: 5\n"
+        at = folder / "runs/detect" / ("train" if i == 0 else f"train{i + 1}")
+        at.mkdir(parents=True)
+        lines = [",".join(name % column for column in (*head, *_ULTRALYTICS))]
+        for e, value in enumerate(values):
+            cells = [e + 1, 11.5 * (e + 1)][: len(head)] + [value] * len(_ULTRALYTICS)
+            lines.append(",".join(number % cell for cell in cells))
+        (at / "results.csv").write_text("\n".join(lines) + "\n")
+        (at / "args.yaml").write_text(
+            "task: detect\nmode: train\nmodel: yolo11n.pt\ndata: coco8.yaml\nepochs: 5\n"
+            f"time: null\npatience: 100\nbatch: 16\nname: {at.name}\noptimizer: {OPT[i]}\n"
+            "seed: 0\ndeterministic: true\nclose_mosaic: 10\nfraction: 1.0\nclasses: null\n"
+            f"lr0: {LR[i]}\nlrf: 0.01\nsave_dir: runs/detect/{at.name}\n"
         )
-    return folder
+    return folder / "runs/detect"
 
 
-def _wandb(folder):
-    frame = pd.DataFrame({"Step": range(5)})
+def _ultralytics_before(folder):
+    """The same of release 8.0: no seconds, and cells of 23 characters."""
+    return _ultralytics(folder, ("epoch",), "%23s", "%23.5g")
+
+
+def _wandb(folder, axis="Step"):
+    """Every cell is quoted; over another axis than steps, each run has its `_step` too."""
+    frame = pd.DataFrame({axis: range(5)})
     for i, values in enumerate(VALUES):
-        for kind in ("", "__MIN", "__MAX"):
-            frame[f"run-{i} - val_acc{kind}"] = [*values, None, None][:5]
-    _csv(folder / "chart.csv", frame)
+        for metric in ("val/acc",) if axis == "Step" else ("_step", "val/acc"):
+            for kind in ("", "__MIN", "__MAX"):
+                cells = values if metric == "val/acc" else range(100, 100 + len(values))
+                frame[f"brisk-{i} - {metric}{kind}"] = [*map(str, cells), "", ""][:5]
+    frame.to_csv(folder / "chart.csv", index=False, quoting=csv.QUOTE_ALL)
     return folder / "chart.csv"
 
 
@@ -109,23 +137,30 @@ def _hpbandster(folder):
     return folder
 
 
-# By format: how its log is written, and whether it has the settings.
+def _wandb_epoch(folder):
+    return _wandb(folder, "epoch")
+
+
+SETTINGS = ("hp_lr", "hp_opt")
+# By format: how its log is written, and the columns of its settings.
 FORMATS = {
-    "long": (_long, True),
-    "wide": (_wide, True),
-    "run_tables:keras": (written("keras"), True),
-    "run_tables:lightning": (written("lightning"), True),
-    "run_tables:ultralytics": (_ultralytics, True),
-    "transformers": (written("transformers"), False),
-    "ray": (written("ray"), True),
-    "wandb": (_wandb, False),
-    "wandb_run": (written("wandb"), True),
-    "mlflow:folders": (written("mlflow"), True),
-    "mlflow:database": (written("mlflow_database"), True),
-    "optuna": (_optuna, True),
-    "hpbandster": (_hpbandster, True),
-    "syne_tune": (written("syne_tune"), True),
-    "tensorboard": (written("tensorboard"), True),
+    "long": (_long, SETTINGS),
+    "wide": (_wide, SETTINGS),
+    "run_tables:keras": (written("keras"), SETTINGS),
+    "run_tables:lightning": (written("lightning"), SETTINGS),
+    "run_tables:ultralytics": (_ultralytics, ("hp_lr0", "hp_optimizer")),
+    "run_tables:ultralytics 8.0": (_ultralytics_before, ("hp_lr0", "hp_optimizer")),
+    "transformers": (written("transformers"), ()),
+    "ray": (written("ray"), SETTINGS),
+    "wandb": (_wandb, ()),
+    "wandb:over epochs": (_wandb_epoch, ()),
+    "wandb_run": (written("wandb"), SETTINGS),
+    "mlflow:folders": (written("mlflow"), SETTINGS),
+    "mlflow:database": (written("mlflow_database"), SETTINGS),
+    "optuna": (_optuna, SETTINGS),
+    "hpbandster": (_hpbandster, SETTINGS),
+    "syne_tune": (written("syne_tune"), SETTINGS),
+    "tensorboard": (written("tensorboard"), SETTINGS),
 }
 
 
@@ -137,10 +172,11 @@ def test_every_format_is_here():
 def test_a_log_is_read_as_its_runs(name, tmp_path):
     if name == "tensorboard":
         pytest.importorskip("tensorboard")
-    write, has_settings = FORMATS[name]
+    write, settings = FORMATS[name]
     path = write(tmp_path)
     log = read_log(path)
-    metric = next((m for m in log.metrics if "acc" in m), log.metrics[0])
+    named = (m for m in log.metrics if "acc" in m or "mAP50-95" in m)
+    metric = next(named, log.metrics[0])
     curves = curves_of(log, path, metric, "maximize")
     assert len(curves) == 4
     assert curves.epochs.tolist() == [1, 2, 3, 4, 5]
@@ -149,9 +185,9 @@ def test_a_log_is_read_as_its_runs(name, tmp_path):
     np.testing.assert_allclose(curves.values[order], expected, rtol=1e-6)
     state = curves.configs["info_state"].to_numpy()[order].tolist()
     assert state == ["finished", "finished", "running", "finished"]
-    if has_settings:
-        assert curves.configs["hp_lr"].to_numpy()[order].tolist() == LR
-        assert curves.configs["hp_opt"].astype(str).to_numpy()[order].tolist() == OPT
+    assert not {"hp_name", "hp_save_dir"} & set(curves.configs)
+    for column, values in zip(settings, (LR, OPT), strict=False):
+        assert curves.configs[column].to_numpy()[order].tolist() == values
 
 
 def test_separators_encodings_and_packing_make_no_difference(tmp_path):
@@ -239,7 +275,7 @@ def test_the_target_is_the_end_the_best_or_a_runs_own_end(tmp_path):
 def test_a_state_says_which_runs_have_ended(tmp_path):
     path = _wandb(tmp_path)
     states = ["finished", "finished", "crashed", "finished"]
-    frame = pd.DataFrame({"Name": [f"run-{i}" for i in range(4)], "State": states, "lr": LR})
+    frame = pd.DataFrame({"Name": [f"brisk-{i}" for i in range(4)], "State": states, "lr": LR})
     frame.to_csv(tmp_path / "runs.csv", index=False)
     curves = curvecast.read(path, settings=tmp_path / "runs.csv")
     assert curves.configs["info_state"].tolist() == ["finished", "finished", "ended", "finished"]
@@ -248,12 +284,12 @@ def test_a_state_says_which_runs_have_ended(tmp_path):
 
 def test_settings_come_from_a_second_table(tmp_path):
     path = _wandb(tmp_path)
-    frame = pd.DataFrame({"Name": [f"run-{i}" for i in range(4)], "lr": LR})
+    frame = pd.DataFrame({"Name": [f"brisk-{i}" for i in range(4)], "lr": LR})
     frame.to_csv(tmp_path / "runs.csv", index=False)
     curves = curvecast.read(path, settings=tmp_path / "runs.csv")
     assert curves.configs["hp_lr"].tolist() == LR
     frame[:3].to_csv(tmp_path / "runs.csv", index=False)
-    with pytest.raises(DataError, match="no row for run 'run-3'"):
+    with pytest.raises(DataError, match="no row for run 'brisk-3'"):
         curvecast.read(path, settings=tmp_path / "runs.csv")
 
 
@@ -299,3 +335,60 @@ def test_a_folder_of_other_logs_is_not_read_as_tables(tmp_path):
     (tmp_path / "debug.log").write_text('{"time": 1, "msg": "a, b"}\nand "so\n')
     with pytest.raises(DataError, match="format is not known"):
         read_log(tmp_path)
+
+
+PAGE = Path(__file__).parents[3] / "docs/logs.md"
+# What the table of docs/logs.md reports on, and the format of FORMATS that it is.
+REPORTED = {
+    "log.csv": "long",
+    "runs.csv": "wide",
+    "runs/ --metric val_accuracy": "run_tables:keras",
+    "lightning_logs --metric val_acc": "run_tables:lightning",
+    "runs/detect --metric 'metrics/mAP50-95(B)'": "run_tables:ultralytics",
+    "output/ --metric eval_accuracy": "transformers",
+    "~/ray_results/experiment": "ray",
+    "runs/ --metric val/acc": "tensorboard",
+    "wandb/": "wandb_run",
+    "chart.csv --settings runs.csv": "wandb",
+    "mlruns": "mlflow:folders",
+    "mlflow.db": "mlflow:database",
+    "study.db": "optuna",
+    "~/syne-tune/experiment": "syne_tune",
+    "results/": "hpbandster",
+}
+
+
+def test_the_table_has_a_command_for_every_format():
+    typed = re.findall(r"`curvecast report ([^`]+)`", PAGE.read_text(encoding="utf-8"))
+    assert typed[-len(REPORTED) :] == list(REPORTED)
+    assert set(formats_known()) == {name.partition(":")[0] for name in REPORTED.values()}
+
+
+@pytest.mark.parametrize("typed", REPORTED)
+def test_the_commands_of_the_table_say_what_the_log_holds(typed, tmp_path, monkeypatch, capsys):
+    for package in {"tensorboard", "optuna"} & {REPORTED[typed]}:
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    named, *options = shlex.split(typed)
+    path = Path(os.path.expanduser(named))
+    (tmp_path / "at").mkdir()
+    log = FORMATS[REPORTED[typed]][0](tmp_path / "at")
+    log = log / path.name if (log / path.name).exists() else log
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log.rename(path)
+    states = ["finished", "finished", "running", "finished"]
+    frame = pd.DataFrame({"Name": [f"brisk-{i}" for i in range(4)], "State": states, "lr": LR})
+    frame.to_csv(tmp_path / "runs.csv", index=False) if "--settings" in options else None
+    assert main(["inspect", str(path), *options]) == 0
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert said["runs"] == "4: 3 finished, 1 running"
+    assert said["epochs"].startswith("1 to 5 (")
+    metric, target = said["predicts"].split(maxsplit=1)
+    assert metric == (options[1] if "--metric" in options else metric)
+    assert metric in ("loss", "score") or re.search(r"acc|mAP50-95\(B\)", metric)
+    assert target == f"at epoch 5, to {'minimize' if metric == 'loss' else 'maximize'}"
+    assert main(["report", str(path), *options, "--out", "page.html"]) == 0
+    told = capsys.readouterr().out
+    assert re.fullmatch(r"stop 1 of 1 runs under way: .*[23].*; page.html\n", told), told
+    assert "3 runs are\nfinished, 1 under way" in Path("page.html").read_text(encoding="utf-8")

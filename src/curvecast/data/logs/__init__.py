@@ -110,7 +110,8 @@ def read_log(source: Source, settings: str | Path | None = None) -> Log:
             )
         log = reader.read(path)
     log = _in_order(log, path)
-    return _with_states(log if settings is None else _with_settings(log, Path(settings)))
+    log = log if settings is None else _with_settings(log, Path(settings))
+    return _without_names(_with_states(log))
 
 
 def path_of(source: Source) -> Path:
@@ -180,6 +181,14 @@ def _with_states(log: Log) -> Log:
             ended = log.ended | set(states.index[states.isin(_ENDED)])
             log = replace(log, settings=log.settings.drop(columns=name), ended=ended)
     return log
+
+
+def _without_names(log: Log) -> Log:
+    """A setting that repeats the name of each run, alone or at the end of a path, is none."""
+    last = pd.Series([run.rpartition("/")[2] for run in log.settings.index], log.settings.index)
+    cells = log.settings.astype(str).apply(lambda column: column.str.rpartition("/")[2])
+    names = [name for name in cells if (cells[name] == last).all()]
+    return replace(log, settings=log.settings.drop(columns=names))
 
 
 def metric_of(log: Log, metric: str | None, path: Path) -> str:

@@ -13,6 +13,8 @@ from curvecast.data.logs._parts import floats, trained, whole
 from curvecast.files import DataError
 
 _BOUNDS = ("__MIN", "__MAX")
+# Beside every metric where the chart is drawn over another axis than steps.
+_COUNTER = "_step"
 _RUNS_TABLE = {"Name", "State", "Runtime"}
 
 
@@ -40,6 +42,8 @@ def read(path: Path) -> Log:
         if column.endswith(_BOUNDS):
             continue
         run, dash, metric = column.rpartition(" - ")
+        if metric == _COUNTER:
+            continue
         values = floats(table[column])
         if not dash or values is None:
             raise DataError("not a column `run - metric` of numbers", file=path, column=column)
