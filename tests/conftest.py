@@ -131,13 +131,14 @@ def mirror() -> Path:
 def table_of() -> Callable[..., pd.DataFrame]:
     """Make a table of n runs, their settings and errors that fall to a limit which those tell."""
 
-    def make(n: int = 40) -> pd.DataFrame:
+    def make(n: int = 40, last: int = 20) -> pd.DataFrame:
         rng = np.random.default_rng(0)
         lr = 10.0 ** rng.uniform(-4, -1, n)
         optimizer = rng.choice(["adam", "sgd"], n)
         limit = 0.1 + 0.05 * np.abs(np.log10(lr) + 2.5) + 0.05 * (optimizer == "sgd")
-        epochs = np.arange(1, 21)
-        values = limit[:, None] + 0.5 * np.exp(-0.3 * epochs) + 0.002 * rng.standard_normal((n, 20))
+        epochs = np.arange(1, last + 1)
+        noise = 0.002 * rng.standard_normal((n, last))
+        values = limit[:, None] + 0.5 * np.exp(-0.3 * epochs) + noise
         frame = pd.DataFrame({"run": [f"r{i}" for i in range(n)], "lr": lr, "optimizer": optimizer})
         return pd.concat(
             [frame, pd.DataFrame(values, columns=[f"err_{e}" for e in epochs])], axis=1
@@ -148,8 +149,11 @@ def table_of() -> Callable[..., pd.DataFrame]:
 
 _PROBE = """<script>
 addEventListener("load", async () => {
+  const wait = ms => new Promise(go => setTimeout(go, ms));
+  await wait(1000);  // pictures that are open are unpacked, charts drawn
+  const height = document.documentElement.scrollHeight;
   for (const part of document.querySelectorAll("details")) part.open = true;
-  while (document.querySelector("img[data-packed]")) await new Promise(go => setTimeout(go, 20));
+  while (document.querySelector("img[data-packed]")) await wait(20);
   const images = [];
   for (const image of document.images) {
     image.loading = "eager";
@@ -160,6 +164,7 @@ addEventListener("load", async () => {
     id: section.id,
     words: section.innerText.split(/\\s+/).length,
     rows: section.querySelectorAll("tbody tr").length,
+    charts: section.querySelectorAll("canvas").length,
     figures: section.querySelectorAll("img").length,
     findings: section.querySelectorAll(".findings li").length,
   }));
@@ -172,7 +177,7 @@ addEventListener("load", async () => {
     return { id: table.closest("[id]").id, rows, moved: one !== first() };
   });
   const wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  parent.postMessage(JSON.stringify({ images, sections, tables, wider }), "*");
+  parent.postMessage(JSON.stringify({ images, sections, tables, wider, height }), "*");
 });
 </script></body>"""
 # A frame is as narrow as one likes, a window is not.
@@ -191,7 +196,7 @@ def look_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, int], d
 
     `images` (figure and width of each decoded image), `sections`, `tables` (their rows, and
     whether a click on the first head turned them round), `wider` (pixels by which the page is
-    wider than the window).
+    wider than the window), `height` (of the page before anything is unfolded).
     """
     names = ("chromium", "chromium-browser", "google-chrome")
     browser = next(filter(None, map(shutil.which, names)), None)
@@ -201,8 +206,8 @@ def look_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, int], d
     def look(page: Path, width: int) -> dict[str, Any]:
         folder = tmp_path_factory.mktemp("page")
         text = page.read_text(encoding="utf-8")
-        assert text.count("</body>") == 1
-        (folder / "page.html").write_text(text.replace("</body>", _PROBE), encoding="utf-8")
+        before, _, after = text.rpartition("</body>")  # a plotting library holds the same text
+        (folder / "page.html").write_text(before + _PROBE + after, encoding="utf-8")
         (folder / "frame.html").write_text(_FRAME.replace("{width}", str(width)), encoding="utf-8")
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
         command += ["--window-size=1500,1000", "--virtual-time-budget=20000"]

@@ -27,6 +27,7 @@ def test_report_shows_every_table_and_figure(
     assert page.stat().st_size < 30e6
     found = look_at(page, width)
     assert found["wider"] <= 0
+    assert width < 1400 or found["height"] <= 9000
     figures = {name for name, pixels in found["images"] if pixels > 100}
     assert figures == names(finished, "figures/**/*.svg")
     assert len(figures) >= 12

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,25 +35,39 @@ def drawn() -> Any:
     return figure
 
 
-def test_runs_under_way_come_first(tmp_path: Path) -> None:
+@pytest.fixture
+def logged(tmp_path: Path) -> Path:
+    """Curves of 20 finished runs and of 10 under way."""
     whole = saturating_curves(30)
     values = whole.values.copy()
     values[20:, 6:] = np.nan
     state = np.where(np.arange(30) < 20, "finished", "running")
     configs = whole.configs.assign(info_state=state)
     replace(whole, values=values, configs=configs).to_parquet(tmp_path / "log.parquet")
-    whole.to_parquet(tmp_path / "whole.parquet")
-    (part,) = running([tmp_path / "log.parquet", tmp_path / "whole.parquet"])
-    assert part["title"] == whole.name
+    return tmp_path / "log.parquet"
+
+
+def test_runs_under_way_come_first(tmp_path: Path, logged: Path) -> None:
+    saturating_curves(30).to_parquet(tmp_path / "whole.parquet")
+    (part,) = running([logged, tmp_path / "whole.parquet"])
+    assert part["title"] == "synthetic/saturating"
     stop = part["table"].count("<td>stop</td>")
     assert part["text"].startswith(f"Stop {stop} of 10 runs under way")
     assert "On the finished runs the same rule would have saved" in part["text"]
     assert part["table"].count("<tr>") == 11
+    rows = [row for rows in json.loads(part["spec"])["datasets"].values() for row in rows]
+    assert {row["run"] for row in rows} == {f"run{i}" for i in range(30)}
 
 
 @pytest.fixture
 def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
-    """A report of a small run with two data sets in `results`."""
+    """A report of a small run with two data sets."""
+    return written(tmp_path, make_scores)
+
+
+def written(
+    tmp_path: Path, make_scores: Callable[..., pd.DataFrame], logs: Iterable[Path] = ()
+) -> Path:
     scores = make_scores(
         {
             (f"mine/{name}", model): [r2, r2 + 0.1]
@@ -96,18 +111,26 @@ def report(tmp_path: Path, make_scores: Callable[..., pd.DataFrame]) -> Path:
         captions=[caption],
         method_texts=SAYINGS,
         benchmarks=tmp_path / "benchmarks",
+        logs=logs,
     )
     return tmp_path / "report.html"
 
 
 @pytest.mark.parametrize("width", [1400, 400])
-def test_everything_is_there_and_the_page_fits(report: Path, look_at: LookAt, width: int) -> None:
-    found = look_at(report, width)
+def test_everything_is_there_and_the_page_fits(
+    tmp_path: Path,
+    make_scores: Callable[..., pd.DataFrame],
+    logged: Path,
+    look_at: LookAt,
+    width: int,
+) -> None:
+    found = look_at(written(tmp_path, make_scores, [logged]), width)
     assert found["wider"] <= 0
     figures = {name for name, pixels in found["images"] if pixels > 0}
     assert figures == {f"figures-{n}" for n in ("r2-mine", *(f"gallery-mine-{c}" for c in "abc"))}
     sections = {section["id"]: section for section in found["sections"]}
-    assert list(sections) == ["findings", "accuracy", "methods", "sources", "jobs"]
+    assert sections["running"]["charts"] == 1
+    assert list(sections) == ["running", "findings", "accuracy", "methods", "sources", "jobs"]
     assert sections["findings"]["findings"] >= 2
     assert all(section["words"] > 20 for section in sections.values())
     grids = [table for table in found["tables"] if table["id"] == "tables-r2"]

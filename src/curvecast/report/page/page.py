@@ -16,7 +16,7 @@ from curvecast import __version__
 from curvecast.files import DataError, write_text
 from curvecast.predictors import registry
 from curvecast.report.names import in_order
-from curvecast.report.page import contents, documents
+from curvecast.report.page import contents, documents, runs
 from curvecast.report.page.about import protocol
 from curvecast.report.page.findings import findings
 from curvecast.report.page.running import running
@@ -64,9 +64,11 @@ def write(
     if len(frames.get("differences", ())):
         used = protocol(frames["r2"], frames["differences"])
         about = {**about, "facts": {**about["facts"], "protocol": used}}
+    under_way = running(logs)
     text = page.render(
         about=about,
-        running=running(logs),
+        running=under_way,
+        script=runs.script() if under_way else "",
         findings=[
             {"key": key, "text": documents.inline(text), "anchor": anchor}
             for key, text, anchor in findings(frames, about["fraction"])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from curvecast.curves import CurveSet
-from curvecast.report.page import documents
+from curvecast.report.page import documents, runs
 from curvecast.report.tables.markdown import table
 from curvecast.stopping.advice import MODEL, PROMISE, advise, check, left_out
 
@@ -18,7 +18,7 @@ _COLUMNS = {
 
 
 def running(files: Iterable[str | Path]) -> list[dict[str, str]]:
-    """Title, text and table (HTML) of each data set of `files` that has runs under way."""
+    """Title, text, table (HTML) and chart (JSON) of each data set that has runs under way."""
     parts = []
     for curves in map(CurveSet.from_parquet, files):
         if "running" not in set(curves.configs.get("info_state", ())):
@@ -37,7 +37,10 @@ def running(files: Iterable[str | Path]) -> list[dict[str, str]]:
                 f" On the finished runs the same rule would have saved {saved:.0f} % of the epochs "
                 f"and lost {checked.lost} of {checked.winners} winners."
             )
-        html = documents.html(table(advice, _COLUMNS))
-        note = left_out(curves)
-        parts.append({"title": curves.name, "text": f"{text} {note}".strip(), "table": html})
+        part = {"title": curves.name, "text": f"{text} {left_out(curves)}".strip()}
+        part |= {
+            "table": documents.html(table(advice, _COLUMNS)),
+            "spec": runs.drawn(curves, advice),
+        }
+        parts.append(part)
     return parts

@@ -53,13 +53,18 @@ def write(
         promise=promise,
         level=level,
         notes=curves.notes,
-        script=_script(),
-        spec=json.dumps(_chart(curves, advice)).replace("</", "<\\/"),
+        script=script(),
+        spec=drawn(curves, advice),
     )
     write_text(text, path)
 
 
-def _script() -> str:
+def drawn(curves: CurveSet, advice: pd.DataFrame) -> str:
+    """The chart of a log as JSON inside a script, for the `vegaEmbed` of `script`."""
+    return json.dumps(_chart(curves, advice)).replace("</", "<\\/")
+
+
+def script() -> str:
     """Vega-Lite and what it needs: in the package as setup.py wrote it, in a checkout made anew."""
     if _SCRIPT.exists():
         return _SCRIPT.read_text(encoding="utf-8")
