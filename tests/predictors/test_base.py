@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,3 +145,10 @@ def test_left_out_predictions_are_those_of_a_fit_without_the_run(make_curves) ->
         expected = alone.predict(curves.take([run]), 3).mean[0]
         assert left_out.mean[run] == pytest.approx(expected, abs=1e-9)
     assert make_predictor("lce").fit(curves, [3]).predict_left_out(3) is None
+
+
+def test_the_scale_of_a_setting_is_that_of_the_training_runs(make_curves) -> None:
+    curves = make_curves(60)
+    model = make_predictor("ridge").fit(curves, [5])
+    without = replace(curves, log_columns=())
+    np.testing.assert_array_equal(model.predict(without, 5).mean, model.predict(curves, 5).mean)

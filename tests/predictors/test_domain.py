@@ -67,9 +67,9 @@ def test_settings_and_gaps_are_noted_on_their_rows(asked) -> None:
     curves.configs["hp_optimizer"] = pd.Categorical(["lion", *["adam"] * 9])
     curves.values[4, [2, 5]] = np.nan
     notes = domain.notes(curves, 10)
-    assert notes[0] == "hp_optimizer = lion is none of those of the training runs (adam, sgd)"
-    assert notes[1].startswith("hp_lr = 30.0 is far outside of 0.0001")
-    assert notes[2] == "ap_layers is missing"
+    assert notes[0] == "optimizer = lion is none of those of the training runs (adam, sgd)"
+    assert notes[1].startswith("lr = 30.0 is far outside of 0.0001")
+    assert notes[2] == "layers is missing"
     assert notes[4] == "2 of 10 epochs have no value and are bridged"
     assert notes[5:] == [""] * 5
 

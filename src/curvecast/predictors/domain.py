@@ -80,7 +80,8 @@ class Domain:
         for name in _settings(curves):
             column = curves.configs[name]
             if isinstance(column.dtype, pd.CategoricalDtype):
-                texts[name] = tuple(map(str, column.dropna().unique()))
+                if len(seen := column.dropna().unique()):
+                    texts[name] = tuple(map(str, seen))
             elif len(known := _numeric(column, name in curves.log_columns).dropna()):
                 numbers[name] = (float(known.min()), float(known.max()))
         levels, changes = _ranges(values), _ranges(values - values[:, :1])
@@ -123,7 +124,7 @@ class Domain:
             for row in np.flatnonzero(odd):
                 value = column.iloc[row]
                 problem = "is missing" if pd.isna(value) else f"= {value} {text}"
-                notes[row].append(f"{name} {problem}")
+                notes[row].append(f"{name[3:]} {problem}")
 
     def _inside(self, values: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Whether most values and changes of a run lie within half a range of the ranges."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -55,8 +54,7 @@ def test_runs_under_way_come_first(tmp_path: Path, logged: Path) -> None:
     assert part["text"].startswith(f"Stop {stop} of 10 runs under way")
     assert "On the finished runs the same rule would have saved" in part["text"]
     assert part["table"].count("<tr>") == 11
-    rows = [row for rows in json.loads(part["spec"])["datasets"].values() for row in rows]
-    assert {row["run"] for row in rows} == {f"run{i}" for i in range(30)}
+    assert [i for i in range(30) if f'"run": "run{i}"' not in part["spec"]] == []
 
 
 @pytest.fixture
