@@ -221,6 +221,7 @@ def test_the_table_has_intervals_and_published_values() -> None:
     )
     row = frame.iloc[0]
     assert (row["repeats"], row["test"], row["published_test"]) == (2, 0.97, 0.6956)
+    assert np.isnan(row["test_study_sd"])
     assert row["test_sd"] == pytest.approx(0.01 * np.sqrt(2))
     # Wilson's interval of 1940 of 2000 by hand: centre and half width over 1 + z²/n.
     z, n = 1.959964, 2000
@@ -242,6 +243,19 @@ def test_the_table_has_intervals_and_published_values() -> None:
     assert "| 1000000000 | 1 | 1000000000 | 200000000 | 0.8 |" in text
     with pytest.raises(DataError, match="0 published rows"):
         network_tables.networks(scores("a", 0, 1.0), {"a": {"published": "x: y"}}, published)
+
+
+def test_the_table_tells_the_spread_of_repeats_from_that_of_study_seeds() -> None:
+    """Training number r is of the incumbent of study seed r modulo 2: of .96 or of .92."""
+    tests = (0.97, 0.92, 0.95, 0.92)
+    runs = [scores("a", repeat, test) for repeat, test in enumerate(tests)]
+    (row,) = network_tables.networks(runs, {"a": {"study_seeds": 2}}, pd.DataFrame()).to_dict(
+        "records"
+    )
+    assert (row["study_seeds"], row["repeats"]) == (2, 2)
+    assert row["test"] == pytest.approx(0.94)
+    assert row["test_sd"] == pytest.approx(0.01)  # variances 2e-4 and 0
+    assert row["test_study_sd"] == pytest.approx(0.02 * np.sqrt(2))
 
 
 def test_effects_are_means_per_level() -> None:

@@ -205,6 +205,14 @@ def test_a_network_inherits_from_its_study() -> None:
     assert source == inputs["source"]
 
 
+def test_every_seed_of_a_study_has_an_incumbent_that_is_trained() -> None:
+    plan = with_networks({"study_definitions": {"s": {"seeds": 3}}})
+    assert [r for name, r in plan.studies.trainings if name == "best"] == list(range(6))
+    assert plan.studies.notes()["best"]["study_seeds"] == 3
+    inputs = plan.studies.network_inputs(cell(network="best", repeat="4"))
+    assert inputs["study"] == ["out/studies/s/seed=1/bohb/evaluations.parquet"]
+
+
 def test_what_cannot_be_had_is_left_out() -> None:
     plan = with_networks({}, ["task/usps"])
     assert plan.left_out == ["t", "moved"]

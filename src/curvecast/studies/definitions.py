@@ -112,7 +112,7 @@ class NetworkDefinition(Strict):
     configuration : a mapping, or a constant `module.NAME` of a module in `studies/spaces`.
     task, task_options, data : as in `TrainingStudy`; single options replace the study's.
     weights : network whose trained weights this one starts from.
-    repeats : trainings with other seeds.
+    repeats : trainings with other seeds, of the incumbent of every seed of the study.
     published : row of the published table to show beside it.
     """
 

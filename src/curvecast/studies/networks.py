@@ -4,7 +4,7 @@ network_definitions:
   kmnist10k_best:
     study: kmnist10k               # the incumbent's configuration; task and data as in the study
     task_options: {n_epochs: 20}   # replaces single options of the study's
-    repeats: 3                     # trainings with other seeds, a job each
+    repeats: 3                     # trainings of every study seed's incumbent, a job each
   kmnist10k_from_usps:
     study: usps28                  # configuration, and ...
     data: task/kmnist10k

@@ -194,8 +194,13 @@ class Studies:
             (name, repeat)
             for name in self.config.networks
             if name not in left_out
-            for repeat in range(self.config.network_definitions[name].repeats)
+            for repeat in range(self.config.network_definitions[name].repeats * self._seeds(name))
         ]
+
+    def _seeds(self, network: str) -> int:
+        """Seeds of the study behind a network, each of which has an incumbent."""
+        study = self.network(network).get("study")
+        return self.study(study).seeds if study else 1
 
     def _searches(self, name: str, curves: Sequence[str]) -> list[Search]:
         study = self.study(name)
@@ -230,12 +235,16 @@ class Studies:
         spaces = {name: str(self.definition(name).get("space", "")) for name in self.of(*FOLDERS)}
         return [name for name, space in spaces.items() if space.startswith("layers.")]
 
-    def files(self, name: str, *objectives: str, study: str = "") -> list[str]:
-        """The file `name` of all jobs with one of the objectives (all), of one study or of all."""
+    def files(
+        self, name: str, *objectives: str, study: str = "", seed: int | None = None
+    ) -> list[str]:
+        """The file `name` of all jobs with one of the objectives, of one study or seed (all)."""
         return [
             f"{self.folder}/{search.folder}/{name}.parquet"
             for search in self.searches
-            if search.objective in (objectives or FOLDERS) and study in ("", search.study)
+            if search.objective in (objectives or FOLDERS)
+            and study in ("", search.study)
+            and seed in (None, search.seed)
         ]
 
     def network_files(self, file: str, network: str = "") -> list[str]:
@@ -277,9 +286,10 @@ class Studies:
         """Input files of one training of a network, but for its code."""
         definition = self.network(wildcards.network)
         files: dict[str, Any] = {"own": own_files(definition), "raw": self._raw(definition)}
-        for key in ("study", "source"):
+        seed = int(wildcards.repeat) % self._seeds(wildcards.network)
+        for key, of in (("study", seed), ("source", None)):
             study = definition.get(key)
-            files[key] = self.files("evaluations", "training", study=study) if study else []
+            files[key] = self.files("evaluations", study=study, seed=of) if study else []
         folder = f"{self.results}/networks/{definition.get('weights')}/repeat={wildcards.repeat}"
         return {
             **files,
@@ -293,10 +303,14 @@ class Studies:
         return self._with_stanza({k: v for k, v in definition.items() if k not in own})
 
     def notes(self) -> dict[str, Definition]:
-        """What the table shows of each network beside its scores: its data, the published row."""
+        """What the table has to know of each network: its data, study seeds, the published row."""
         names = dict.fromkeys(name for name, _ in self.trainings)
         keys = ("data", "published")
-        return {n: {k: v for k, v in self.network(n).items() if k in keys} for n in names}
+        return {
+            n: {k: v for k, v in self.network(n).items() if k in keys}
+            | {"study_seeds": self._seeds(n)}
+            for n in names
+        }
 
     def _raw(self, definition: Definition) -> list[str]:
         """Raw files that a task trains on."""

@@ -39,10 +39,12 @@ def networks_tables(
 def networks(
     scores: pd.DataFrame, notes: Mapping[str, Mapping[str, Any]], published: pd.DataFrame
 ) -> pd.DataFrame:
-    """`networks.csv`: one row per network, means over its repeats, each of which is a row.
+    """`networks.csv`: one row per network, means over its trainings (rows) that did not diverge.
 
-    Columns: `network, data, repeats, diverged, epochs, num_params, taken_over`; `validation,
-    train, test` with `_sd` over the repeats that did not diverge; `test_low, test_high` (95 %
+    Columns: `network, data, study_seeds, repeats, diverged, epochs, num_params, taken_over`
+    (training number r is of the incumbent of study seed r modulo `study_seeds`); `validation,
+    train, test` with `_sd` over the repeats of one incumbent (pooled over the incumbents) and
+    `_study_sd` between the means of the incumbents; `test_low, test_high` (95 %
     Wilson interval of the mean accuracy for the number of test images; missing for errors);
     further scores of the task; `published, published_{validation,train,test}, source`. Accuracies
     are fractions of 1. `notes` holds per network `data` and, where there is one, `published` (the
@@ -59,11 +61,13 @@ def networks(
 def _network(
     name: str, runs: pd.DataFrame, note: Mapping[str, Any], published: pd.DataFrame
 ) -> dict[str, Any]:
-    good = runs[~runs["diverged"]]
+    good, seeds = runs[~runs["diverged"]], note.get("study_seeds", 1)
+    incumbents = good.groupby(good["repeat"] % seeds)
     row: dict[str, Any] = {
         "network": name,
         "data": note.get("data", "digits"),
-        "repeats": len(runs),
+        "study_seeds": seeds,
+        "repeats": len(runs) // seeds,
         "diverged": int(runs["diverged"].sum()),
         **{k: runs[k].mean() for k in ("epochs", "num_params", "taken_over") if k in runs},
     }
@@ -71,7 +75,8 @@ def _network(
     further = [c for c in map(str, good) if c not in known and good[c].notna().any()]
     for column in [*_SCORES, *further]:
         row[column] = good[column].mean()
-        row[f"{column}_sd"] = good[column].std(ddof=1) if len(good) > 1 else np.nan
+        row[f"{column}_sd"] = np.sqrt(incumbents[column].var().mean())
+        row[f"{column}_study_sd"] = incumbents[column].mean().std()
     if "n_test" in good and good["n_test"].notna().any():
         n = int(good["n_test"].iloc[0])
         hits = round(float(good["test"].mean()) * n)
@@ -99,11 +104,12 @@ def _published(what: str, published: pd.DataFrame) -> dict[str, Any]:
 
 def networks_text(frame: pd.DataFrame) -> str:
     """A table of the networks with accuracies, and one of those with errors."""
-    names = ("network", "data", "repeats", "diverged", "epochs", "num_params", *_SCORES)
+    names = ("network", "data", "study_seeds", "repeats", "diverged", "epochs", "num_params")
+    scores = (*_SCORES, "test_study_sd", "test_low", "test_high")
     published = ("published", *(f"published_{name}" for name in _SCORES))
     columns: dict[str, Cell] = {
         name: (name, f"{name}_sd") if name in _SCORES else name
-        for name in (*names, "test_low", "test_high", *_FURTHER, *published)
+        for name in (*names, *scores, *_FURTHER, *published)
     }
     accuracies = frame["test"] <= 1
     sections = []
@@ -117,7 +123,9 @@ def networks_text(frame: pd.DataFrame) -> str:
             sections.append(f"## {title}\n\n{table(rows, shown)}")
     return document(
         "Networks trained to the end",
-        "Mean ± standard deviation over repeats (other initial weights and orders). The interval "
+        "Mean ± standard deviation over repeats of one configuration (other initial weights and "
+        "orders). Each seed of a study has an incumbent of its own, trained `repeats` times; "
+        "`test_study_sd` is the standard deviation between their means. The interval "
         "of an accuracy is binomial (95 %, Wilson), for the number of test images. Without a "
         "validation score: these images were trained on as well. Published values come from other "
         "code and, where the names differ, from other data.",
