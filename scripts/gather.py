@@ -4,7 +4,7 @@ from itertools import compress
 
 import pandas as pd
 
-from curvecast.files import read_parquet, write_parquet, write_text
+from curvecast.files import read_csv, read_parquet, write_csv, write_parquet
 from curvecast.workflow import job as jobs
 
 with jobs.logged(snakemake.log[0]):
@@ -13,6 +13,5 @@ with jobs.logged(snakemake.log[0]):
     filled = [bool(len(part)) for part in parts]
     predictions = pd.concat(compress(parts, filled), ignore_index=True)
     write_parquet(predictions, snakemake.output.predictions)
-    seconds = map(pd.read_csv, compress(snakemake.input.timings, filled))
-    together = pd.concat(seconds, ignore_index=True)
-    write_text(together.to_csv(index=False), snakemake.output.timings)
+    seconds = map(read_csv, compress(snakemake.input.timings, filled))
+    write_csv(pd.concat(seconds, ignore_index=True), snakemake.output.timings, sealed=True)

@@ -24,6 +24,6 @@ with jobs.logged(snakemake.log[0]):
         start=given.get("weights"),
     )
     trained.curves.to_parquet(out.curves)
-    write_csv(trained.scores, out.scores)
+    write_csv(trained.scores, out.scores, sealed=True)
     write_arrays(trained.weights, out.weights)
-    write_csv(pd.DataFrame({"seconds": [trained.seconds]}), out.seconds)
+    write_csv(pd.DataFrame({"seconds": [trained.seconds]}), out.seconds, sealed=True)

@@ -2,7 +2,7 @@
 
 from curvecast import CurveSet
 from curvecast.benchmark import cells as benchmark
-from curvecast.files import write_parquet, write_text
+from curvecast.files import write_csv, write_parquet
 from curvecast.studies import incumbent
 from curvecast.workflow import job as jobs
 
@@ -21,4 +21,4 @@ with jobs.logged(snakemake.log[0]):
         depth_column=training["depth_column"],
     )
     write_parquet(predictions, out.predictions)
-    write_text(timings.to_csv(index=False), out.timings)
+    write_csv(timings, out.timings, sealed=True)

@@ -11,6 +11,6 @@ with jobs.logged(snakemake.log[0]):
     frames = replay.run(snakemake.params.search, curves, model=model, **arguments)
     for name, path in snakemake.output.items():
         if name == "timings":
-            write_csv(frames[name], path)
+            write_csv(frames[name], path, sealed=True)
         else:
             write_parquet(frames[name], path)

@@ -12,4 +12,4 @@ with jobs.logged(snakemake.log[0]):
         snakemake.wildcards.model, curves, snakemake.params.tau, variants
     )
     write_parquet(predictions, snakemake.output.predictions, {"metric": curves.metric})
-    write_csv(timings, snakemake.output.timings)
+    write_csv(timings, snakemake.output.timings, sealed=True)

@@ -166,8 +166,12 @@ NUMBERS = pd.DataFrame(
             lambda path: files.write_json({"options": {"rate": 0.015625, "n": [1, 2]}}, path),
             files.read_json,
         ),
+        (
+            lambda path: files.write_csv(NUMBERS, path, sealed=True),
+            lambda path: files.read_csv(path).to_csv(),
+        ),
     ],
-    ids=["parquet", "parquet that may be of others", "arrays", "json"],
+    ids=["parquet", "parquet that may be of others", "arrays", "json", "csv"],
 )
 def test_no_flipped_bit_is_read_as_another_value(
     write: Callable[[Path], None], read: Callable[[Path], object], tmp_path: Path
@@ -197,6 +201,12 @@ def test_a_file_is_cut_off_or_of_another_program(tmp_path: Path) -> None:
     assert len(files.read_parquet(path, own=False)[0]) == len(NUMBERS)
     with pytest.raises(files.DataError, match="not written by this version of curvecast"):
         files.read_parquet(path)
+
+
+def test_a_table_without_its_digest_is_refused(tmp_path: Path) -> None:
+    files.write_csv(NUMBERS, tmp_path / "r2.csv")
+    with pytest.raises(files.DataError, match=r"r2\.csv: its digest \.r2\.csv\.sha256 is missing"):
+        files.read_csv(tmp_path / "r2.csv")
 
 
 def test_a_lock_is_held_once(tmp_path: Path) -> None:

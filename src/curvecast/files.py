@@ -2,7 +2,8 @@
 
 A file is written beside its place under a temporary name, then renamed. A process that is killed
 leaves the temporary name behind; `claim` of the next run removes it. Parquet, JSON and arrays
-carry the SHA-256 of all their bytes (with zeros in its own place), which reading compares.
+carry the SHA-256 of all their bytes (with zeros in its own place), which reading compares. That of
+a CSV file stands beside it, `.r2.csv.sha256` for `r2.csv`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
@@ -116,9 +118,32 @@ def write_text(text: str, path: str | Path) -> None:
     write_bytes(text.encode("utf-8"), path)
 
 
-def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
-    """Write a frame as CSV with six significant digits."""
-    write_text(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"), path)
+def write_csv(frame: pd.DataFrame, path: str | Path, *, sealed: bool = False) -> None:
+    """Write a frame as CSV with six significant digits; `sealed`: and its digest beside it."""
+    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    if sealed:
+        digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        write_text(f"{digest}  {Path(path).name}\n", _beside(path))
+    write_text(text, path)
+
+
+def read_csv(path: str | Path, *, own: bool = True) -> pd.DataFrame:
+    """Read what `write_csv` sealed.
+
+    `own`: the project wrote it, so that it must have a digest. Raises DataError for a damaged file.
+    """
+    content, digest = Path(path).read_bytes(), _beside(path)
+    if not own:
+        return pd.read_csv(io.BytesIO(content))
+    if not digest.is_file():
+        raise DataError(f"its digest {digest.name} is missing", file=path)
+    if digest.read_bytes().split()[:1] != [hashlib.sha256(content).hexdigest().encode()]:
+        raise DataError("the file is damaged: its content does not fit its digest", file=path)
+    return pd.read_csv(io.BytesIO(content))
+
+
+def _beside(path: str | Path) -> Path:
+    return Path(path).with_name(f".{Path(path).name}.sha256")
 
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
+import pandas as pd
+
+from curvecast.files import write_csv
 from curvecast.report import closing as summary
 
 
+def write(text: str, path: Path) -> None:
+    write_csv(pd.read_csv(StringIO(text)), path, sealed=True)
+
+
 def test_closing_text_name_the_best_models_of_each_collection(tmp_path: Path) -> None:
-    (tmp_path / "tables").mkdir()
-    (tmp_path / "tables/averages.csv").write_text(
+    write(
         "collection,fraction,n_train,model,datasets,r2_median\n"
         "baker,0.25,100,ols,8,0.8\nbaker,0.25,100,mean,8,-0.01\nbaker,0.25,100,nusvr_rbf,8,0.9\n"
         "baker,0.25,10,gp,8,0.95\n"
-        "baker,0.5,100,ols,8,0.99\nmine,0.25,100,ols,1,0.5\nmine,0.25,100,mean,1,\n"
+        "baker,0.5,100,ols,8,0.99\nmine,0.25,100,ols,1,0.5\nmine,0.25,100,mean,1,\n",
+        tmp_path / "tables/averages.csv",
     )
     (tmp_path / "report.html").touch()
     text = summary.closing_text(tmp_path, 0.25, left_out=["baker/b", "baker/c"], best=2)
@@ -26,20 +34,25 @@ def test_closing_text_name_the_best_models_of_each_collection(tmp_path: Path) ->
 
 
 def test_a_study_ends_with_its_incumbent_and_not_with_an_unrelated_r2(tmp_path: Path) -> None:
-    (tmp_path / "tables").mkdir()
-    (tmp_path / "tables/averages.csv").write_text(
-        "collection,fraction,n_train,model,datasets,r2_median\nmine,0.25,100,ols,1,0.5\n"
+    write(
+        "collection,fraction,n_train,model,datasets,r2_median\nmine,0.25,100,ols,1,0.5\n",
+        tmp_path / "tables/averages.csv",
     )
-    (tmp_path / "tables/studies.csv").write_text(
+    write(
         "study,optimizer,best_loss,validation,test,incumbent\n"
         'usps,bohb,0.0251,0.9749,0.9721,"{""lr"": 0.01, ""units"": 64}"\n'
-        "recorded,bohb,0.1,,,{}\n"
+        "recorded,bohb,0.1,,,{}\n",
+        tmp_path / "tables/studies.csv",
     )
-    (tmp_path / "tables/networks.csv").write_text("network,test,test_sd\nbest,0.9741,0.003\n")
+    write(
+        "network,test,test_sd,test_study_sd\nbest,0.9741,0.003,0.001\ngiven,0.96,,\n",
+        tmp_path / "tables/networks.csv",
+    )
     assert summary.closing_text(tmp_path, 0.25).splitlines()[1:] == [
         "study usps, bohb: the incumbent has loss 0.0251, validation 0.9749, test 0.9721",
         "  lr 0.01, units 64",
-        "network best: test 0.9741 ± 0.003",
+        "network best: test 0.9741 ± 0.003 (repeats) ± 0.001 (study seeds)",
+        "network given: test 0.96",
     ]
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from curvecast.files import read_csv
+
 
 def closing_text(
     results: str | Path, fraction: float, *, left_out: Iterable[str] = (), best: int = 5
@@ -20,7 +22,7 @@ def closing_text(
     sets without files.
     """
     averages, studies, networks = (
-        pd.read_csv(path) if (path := Path(results, f"tables/{name}.csv")).is_file() else None
+        read_csv(path) if (path := Path(results, f"tables/{name}.csv")).is_file() else None
         for name in ("averages", "studies", "networks")
     )
     if averages is None and studies is None and networks is None:
@@ -35,10 +37,10 @@ def closing_text(
             f"{row['best_loss']:.4g}, validation {row['validation']:.4g}{test}",
             f"  {setting}",
         ]
-    lines += [
-        f"network {row['network']}: test {row['test']:.4g} ± {row['test_sd']:.2g}"
-        for row in ([] if networks is None else networks.to_dict("records"))
-    ]
+    for row in [] if networks is None else networks.to_dict("records"):
+        spreads = {"repeats": row["test_sd"], "study seeds": row["test_study_sd"]}
+        known = [f" ± {sd:.2g} ({of})" for of, sd in spreads.items() if pd.notna(sd)]
+        lines.append(f"network {row['network']}: test {row['test']:.4g}{''.join(known)}")
     if averages is not None and (len(lines) == 1 or averages["datasets"].max() > 1):
         lines += _models(averages[averages["fraction"] == fraction], best)
     if missing := ", ".join(left_out):

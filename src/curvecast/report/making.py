@@ -2,12 +2,13 @@
 
 A function that makes them takes what it names of a rule's inputs and parameters. An input is read
 by the `READERS` of the function's module; where these do not name it, it is one frame of all its
-files.
+files, which the run itself wrote unless the input is called `published`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from curvecast.files import read_parquet, write_csv, write_text
+from curvecast.files import read_csv, read_parquet, write_csv, write_text
 
 Files = Sequence[str | Path]
 
@@ -80,14 +81,14 @@ def make(
     named = {maker: signature(function).parameters for maker, function in functions.items()}
     given, readers = {"name": name, **params}, getattr(module, "READERS", {})
     for key in set().union(*named.values()) & set(inputs):
-        given[key] = readers.get(key, _frame)(inputs[key])
+        given[key] = readers.get(key, partial(_frame, own=key != "published"))(inputs[key])
     made = {m: f(**{key: given[key] for key in named[m]}) for m, f in functions.items()}
     return made if kind == "figure" else next(iter(made.values()))
 
 
-def _frame(files: Files) -> pd.DataFrame:
+def _frame(files: Files, own: bool) -> pd.DataFrame:
     frames = [
-        pd.read_csv(file) if Path(file).suffix == ".csv" else read_parquet(file)[0]
+        read_csv(file, own=own) if Path(file).suffix == ".csv" else read_parquet(file)[0]
         for file in files
     ]
     return pd.concat(frames, ignore_index=True)
@@ -104,6 +105,6 @@ def write(kind: str, made: Mapping[str, Any], outputs: Mapping[str, Files]) -> N
         frame, markdown = content
         for path in outputs[name]:
             if Path(path).suffix == ".csv":
-                write_csv(frame, path)
+                write_csv(frame, path, sealed=True)
             else:
                 write_text(markdown, path)

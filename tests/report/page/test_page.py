@@ -80,9 +80,11 @@ def written(
         }
     )
     summary = comparisons.summarise(scores)
-    write_csv(summary, tmp_path / "tables/r2.csv")
+    write_csv(summary, tmp_path / "tables/r2.csv", sealed=True)
     none = pd.DataFrame(columns=["dataset", "fraction", "tau", "n_train"])
-    write_csv(comparisons.differences(scores, none), tmp_path / "tables/differences.csv")
+    write_csv(
+        comparisons.differences(scores, none), tmp_path / "tables/differences.csv", sealed=True
+    )
     write_text(accuracy.r2_text(summary), tmp_path / "tables/r2.md")
     for name in ("r2/mine", "gallery/mine/a", "gallery/mine/b", "gallery/mine/c"):
         style.save(style.styled(drawn)(), tmp_path / "figures" / name)

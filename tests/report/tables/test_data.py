@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from curvecast import DataError
+from curvecast.files import write_csv
 from curvecast.report.tables import data
 
 
@@ -37,17 +38,17 @@ def test_datasets_table(tmp_path: Path, make_curves) -> None:
 def test_timings_are_summed_per_model_and_data_set(tmp_path: Path) -> None:
     folder = tmp_path / "timings"
     (folder / "baker").mkdir(parents=True)
-    pd.DataFrame(
+    seconds = pd.DataFrame(
         {
             "tau": [5, 10],
             "seconds_fit": [1.0, 2.0],
             "seconds_predict": [0.5, 0.25],
             "unconverged": [0.1, 0.3],
         }
-    ).to_csv(folder / "baker/a.csv", index=False)
-    pd.DataFrame({"tau": [5], "seconds_fit": [4.0], "seconds_predict": [0.0]}).to_csv(
-        folder / "baker/a.ablation.csv", index=False
     )
+    write_csv(seconds, folder / "baker/a.csv", sealed=True)
+    seconds = pd.DataFrame({"tau": [5], "seconds_fit": [4.0], "seconds_predict": [0.0]})
+    write_csv(seconds, folder / "baker/a.ablation.csv", sealed=True)
     paths = [folder / "baker/a.csv", folder / "baker/a.ablation.csv"]
     frame = data.summed(folder, paths)
     assert frame["experiment"].tolist() == ["ablation", "main"]
@@ -57,6 +58,6 @@ def test_timings_are_summed_per_model_and_data_set(tmp_path: Path) -> None:
     assert row["seconds_per_cell"] == 1.875
     assert row["unconverged"] == pytest.approx(0.2)
     assert math.isnan(frame["unconverged"][0])
-    pd.DataFrame({"tau": [5]}).to_csv(folder / "baker/b.csv", index=False)
+    write_csv(pd.DataFrame({"tau": [5]}), folder / "baker/b.csv", sealed=True)
     with pytest.raises(DataError, match=r"b\.csv, column seconds_fit: missing"):
         data.summed(folder, [folder / "baker/b.csv"])

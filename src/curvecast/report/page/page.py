@@ -13,7 +13,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from curvecast import __version__
-from curvecast.files import DataError, write_text
+from curvecast.files import DataError, read_csv, write_text
 from curvecast.predictors import registry
 from curvecast.report.names import in_order
 from curvecast.report.page import contents, documents, runs
@@ -57,7 +57,7 @@ def write(
     logs : curves of data sets that may have runs under way.
     """
     files = [Path(path) for path in (*tables, *figures)]
-    frames = {path.stem: pd.read_csv(path) for path in files if path.suffix == ".csv"}
+    frames = {path.stem: read_csv(path) for path in files if path.suffix == ".csv"}
     filled = [path for path in files if path.suffix != ".md" or len(frames.get(path.stem, "-"))]
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import CurveSet, DataError, collection_of
+from curvecast.curves import CurveSet, collection_of
+from curvecast.files import DataError, read_csv
 from curvecast.report.names import in_order
 from curvecast.report.tables.markdown import Table, document, table
 
@@ -80,7 +81,7 @@ def summed(folder: str | Path, paths: Iterable[str | Path]) -> pd.DataFrame:
     """
     frames = []
     for path in sorted(map(Path, paths)):
-        frame = pd.read_csv(path)
+        frame = read_csv(path)
         for column in _SECONDS:
             if column not in frame:
                 raise DataError("missing column in timings", file=path, column=column)
