@@ -53,6 +53,8 @@ WEIGHTS = Path(__file__).with_suffix(".safetensors")
 # Of the file WEIGHTS: other weights are other numbers, and whatever depends on them runs again.
 SHA256 = "7cca7c8fd929c29e2f4ad285a6c4e03c094706d697155607fbd5e2424debe9fb"
 MAX_CONTEXT = 128
+# Share of a distribution in each tail; chosen on the embedded collections.
+TAIL = 0.01
 # From fewer runs the scale of a setting cannot be told.
 _FEWEST_FOR_SETTINGS = 3
 _CHUNK = 256
@@ -292,7 +294,9 @@ class HistogramPrediction(Prediction):
     """Distributions that are histograms of a run's target (see `_prior_features.to_target`).
 
     Between edges the density of the target is constant; the outermost bins have exponential tails
-    in place of their outer edges.
+    in place of their outer edges. The bins resolve no probability below about a hundredth: what
+    lies beyond the quantiles at TAIL and 1 - TAIL is exponential too, with the rate between TAIL
+    and 5 TAIL (peaks over a threshold, Pickands 1975, with shape 0).
 
     Attributes
     ----------
@@ -351,6 +355,32 @@ class HistogramPrediction(Prediction):
 
     def _target_at(self, levels: np.ndarray) -> np.ndarray:
         """Targets at levels, shape (n, n_levels)."""
+        (low, high), widths = self._cuts()
+        with np.errstate(divide="ignore"):
+            below = low + widths[0] * np.log(levels / TAIL)
+            above = high - widths[1] * np.log((1 - levels) / TAIL)
+        out = self._inside(levels)
+        out = np.where(levels < TAIL, below, out)
+        return np.where(1 - levels < TAIL, above, out)
+
+    def _below(self, target: np.ndarray) -> np.ndarray:
+        """Share of each run's distribution below one target, shape (n,)."""
+        inner, upper = self.edges[1:-1], np.cumsum(self.answers.masses, axis=1)[:, :-1]
+        (low, high), widths = (pair[..., 0] for pair in self._cuts())
+        inside = np.array([np.interp(t, inner, row) for t, row in zip(target, upper, strict=True)])
+        below = TAIL * np.exp(np.minimum((target - low) / widths[0], 0))
+        above = 1 - TAIL * np.exp(np.minimum((high - target) / widths[1], 0))
+        inside = np.clip(inside, TAIL, 1 - TAIL)
+        return np.where(target < low, below, np.where(target > high, above, inside))
+
+    def _cuts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Targets where the lower and the upper tail begin, and their widths, (2, n, 1) each."""
+        low, less, more, high = self._inside(np.array([TAIL, 5 * TAIL, 1 - 5 * TAIL, 1 - TAIL])).T
+        widths = np.maximum(np.array([less - low, high - more]) / np.log(5), 1e-9)
+        return np.array([low, high])[..., None], widths[..., None]
+
+    def _inside(self, levels: np.ndarray) -> np.ndarray:
+        """Targets at levels as the bins have them, shape (n, n_levels)."""
         inner, upper = self.edges[1:-1], np.cumsum(self.answers.masses, axis=1)[:, :-1]
         out = np.array([np.interp(levels, row, inner) for row in upper]).reshape(-1, len(levels))
         first, final = upper[:, :1], 1 - upper[:, -1:]
@@ -360,12 +390,3 @@ class HistogramPrediction(Prediction):
             high = inner[-1] - width[1] * np.log((1 - levels) / final)
         out = np.where(levels < first, low, out)
         return np.where(1 - levels < final, high, out)
-
-    def _below(self, target: np.ndarray) -> np.ndarray:
-        """Share of each run's distribution below one target, shape (n,)."""
-        inner, upper = self.edges[1:-1], np.cumsum(self.answers.masses, axis=1)[:, :-1]
-        inside = np.array([np.interp(t, inner, row) for t, row in zip(target, upper, strict=True)])
-        width = tails_of(self.edges)
-        low = upper[:, 0] * np.exp(np.minimum((target - inner[0]) / width[0], 0))
-        high = 1 - (1 - upper[:, -1]) * np.exp(np.minimum((inner[-1] - target) / width[1], 0))
-        return np.where(target < inner[0], low, np.where(target > inner[-1], high, inside))
