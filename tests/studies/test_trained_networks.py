@@ -248,7 +248,7 @@ def test_the_table_has_intervals_and_published_values() -> None:
 def test_the_table_tells_the_spread_of_repeats_from_that_of_study_seeds() -> None:
     """Training number r is of the incumbent of study seed r modulo 2: of .96 or of .92."""
     tests = (0.97, 0.92, 0.95, 0.92)
-    runs = [scores("a", repeat, test) for repeat, test in enumerate(tests)]
+    runs = pd.concat(scores("a", repeat, test) for repeat, test in enumerate(tests))
     (row,) = network_tables.networks(runs, {"a": {"study_seeds": 2}}, pd.DataFrame()).to_dict(
         "records"
     )
