@@ -11,7 +11,7 @@ DOCS := .venv/docs-$(firstword $(shell cksum < envs/docs.txt))
 TOOLS := .venv-integrations
 TOOLS_READY := $(TOOLS)/ready-$(firstword $(shell cat envs/requirements.txt envs/integrations.txt | cksum))
 
-.PHONY: run reproduce lint test test-integrations docs wheel embedded prior corpus pins clean
+.PHONY: environment tools run reproduce lint test test-integrations docs wheel embedded prior corpus pins clean
 .DELETE_ON_ERROR:
 
 run: $(READY)  ## the offline run: embedded curves to tables and figures, in minutes
@@ -21,6 +21,10 @@ run: $(READY)  ## the offline run: embedded curves to tables and figures, in min
 reproduce: $(READY)  ## everything in config.yaml; downloads what no mirror has
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "Report: results/report.html"
+
+environment: $(READY)  ## .venv with the pinned requirements; the other targets make it too
+
+tools: $(TOOLS_READY)  ## .venv-integrations, on top of it
 
 lint: $(READY)
 	$(BIN)/ruff check .
