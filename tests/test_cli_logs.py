@@ -133,7 +133,7 @@ def test_watch_ends_when_a_run_should_end(log, capsys):
     frame.loc[(frame["run"] == "r9") & (frame["epoch"] == 7), "val_acc"] = np.inf
     frame.to_csv(log, index=False)
     assert main(["watch", str(log), "--metric", "val_acc"]) == 3
-    assert re.search(r"^ *r9 +stop +7 ", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"r9 +│ +stop +│ +7 ", capsys.readouterr().out)
 
 
 def test_watch_runs_a_command_for_each_run_that_should_end(log, tmp_path):

@@ -177,32 +177,37 @@ def _sentence(advice: pd.DataFrame) -> str:
 
 
 def _watch(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.live import Live
+
     from curvecast.files import DataError
     from curvecast.stopping.advice import advise
 
     if options.path == "-":
         raise DataError("standard input cannot be watched, only a file or a folder")
     before, ended = None, set()
-    while True:
-        state = _state(Path(options.path))
-        if state != before:
-            before = state
-            curves = _curves(options)
-            advice = advise(
-                curves, promise=options.promise, model=options.model, level=options.level
-            )
-            print(_table(advice) if len(advice) else _sentence(advice), flush=True)
-            if options.out:
-                _write(curves, advice, options)
-            stop = [r for r in advice.loc[advice["advice"] == "stop", "run"] if r not in ended]
-            if stop and not options.exec:
-                return STOP
-            for run in stop:
-                subprocess.run(options.exec.replace("{run}", shlex.quote(run)), shell=True)
-            ended |= set(stop)
-            if set(advice["run"]) <= ended:
-                return STOP if ended else DONE
-        time.sleep(options.every)
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            state = _state(Path(options.path))
+            if state != before:
+                before = state
+                curves = _curves(options)
+                advice = advise(
+                    curves, promise=options.promise, model=options.model, level=options.level
+                )
+                shown = _table(advice) if len(advice) else _sentence(advice)
+                live.update(shown, refresh=True)
+                if options.out:
+                    _write(curves, advice, options)
+                stop = [r for r in advice.loc[advice["advice"] == "stop", "run"] if r not in ended]
+                if stop and not options.exec:
+                    return STOP
+                for run in stop:
+                    subprocess.run(options.exec.replace("{run}", shlex.quote(run)), shell=True)
+                ended |= set(stop)
+                if set(advice["run"]) <= ended:
+                    return STOP if ended else DONE
+            time.sleep(options.every)
 
 
 def _state(path: Path) -> list[tuple[str, int, int]]:
@@ -211,6 +216,12 @@ def _state(path: Path) -> list[tuple[str, int, int]]:
     return [(str(f), (stat := f.stat()).st_size, stat.st_mtime_ns) for f in files]
 
 
-def _table(advice: pd.DataFrame) -> str:
-    columns = ["run", "advice", "epoch", "value", "predicted", "low", "high", "best", "worse"]
-    return advice[columns].to_string(index=False, float_format="{:.4g}".format) + "\n"
+def _table(advice: pd.DataFrame) -> Any:
+    from rich.table import Table
+
+    columns = ("run", "advice", "epoch", "value", "predicted", "low", "high", "best", "worse")
+    table = Table(*columns)
+    for row in advice[list(columns)].itertuples(index=False):
+        cells = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row]
+        table.add_row(*cells, style="dark_orange3" if row.advice == "stop" else "")
+    return table

@@ -17,7 +17,6 @@ EXTRAS = {
     "pyarrow": "parquet",
     "ray": "ray",
     "requests": "workflow",
-    "rich": "networks",
     "scikit_posthocs": "plots",
     "statsmodels": "plots",
     "syne_tune": "syne-tune",
