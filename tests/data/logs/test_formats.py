@@ -208,6 +208,19 @@ def test_separators_encodings_and_packing_make_no_difference(tmp_path):
         np.testing.assert_allclose(curvecast.read(tmp_path / name).values, expected)
 
 
+@pytest.mark.parametrize("name", ["Lauf", "seed"])
+def test_a_column_of_another_name_that_tells_equal_epochs_apart_names_the_runs(name, tmp_path):
+    path = _long(tmp_path)
+    frame = pd.read_csv(path)
+    expected = curvecast.read(path).values
+    frame["run"] = frame["run"] if name == "Lauf" else frame["run"].str[1:]
+    frame.insert(0, "when", range(len(frame)))
+    frame.rename(columns={"run": name}).to_csv(path, index=False)
+    log = read_log(path)
+    assert f"column {name} names the runs, epoch counts the epochs" in log.notes
+    np.testing.assert_array_equal(curvecast.read(path).values, expected)
+
+
 def test_a_data_frame_is_a_log(tmp_path):
     path = _long(tmp_path)
     expected, frame = curvecast.read(path), pd.read_csv(path)

@@ -26,8 +26,26 @@ def recognises(path: Path) -> bool:
 
 def suits(table: pd.DataFrame) -> bool:
     """Whether a column names runs and one counts epochs."""
+    return _run(table) is not None and _first(_EPOCHS, list(table.columns)) is not None
+
+
+def _run(table: pd.DataFrame) -> str | None:
+    """The column that names the runs: by its name, else the first that tells equal epochs apart.
+
+    Such a column is full, has three rows per value or more, and each epoch once per value; text
+    comes before numbers.
+    """
     columns = list(table.columns)
-    return _first(_RUNS, columns) is not None and _first(_EPOCHS, columns) is not None
+    epoch = _first(_EPOCHS, columns)
+    if (named := _first(_RUNS, columns)) or epoch is None or not table[epoch].duplicated().any():
+        return named
+    others = [c for c in columns if str(c).lower() not in _EPOCHS]
+    for column in sorted(others, key=lambda c: floats(table[c]) is not None):
+        cells = table[column].astype(str).str.strip()
+        full = 3 * cells.nunique() <= len(cells) and cells.ne("").all()
+        if full and not pd.DataFrame({0: cells, 1: table[epoch]}).duplicated().any():
+            return str(column)
+    return None
 
 
 def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
@@ -42,7 +60,7 @@ def read(path: Path) -> Log:
 
 def of(table: pd.DataFrame, path: Path) -> Log:
     """Columns that are constant in every run are settings, others metrics."""
-    run, epoch = (str(_first(names, list(table.columns))) for names in (_RUNS, _EPOCHS))
+    run, epoch = str(_run(table)), str(_first(_EPOCHS, list(table.columns)))
     names = table[run].astype(str).str.strip()
     rows = {RUN: names, EPOCH: whole(table[epoch], path)}
     longest = names.value_counts().max()
