@@ -67,6 +67,8 @@ clean:  ## removes everything that was computed or installed
 	rm -rf .venv $(TOOLS) .snakemake .mypy_cache .ruff_cache .pytest_cache
 	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 
+.venv: $(READY)
+
 $(READY):
 	$(PYTHON) envs/check_system.py
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -16,8 +16,6 @@ import pytest
 
 from curvecast.cli import main
 
-DOCS = Path(__file__).parents[1] / "docs"
-
 
 @pytest.fixture
 def log(tmp_path):
@@ -216,27 +214,6 @@ def test_a_table_comes_from_standard_input(log, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert main(_typed("inspect", "-")) == 1
     assert capsys.readouterr().err == "Error: file stdin: nothing came in\n"
-
-
-def test_the_page_on_logs_prints_what_the_commands_print(tmp_path, monkeypatch, capsys):
-    for run in range(8):
-        folder = tmp_path / "lightning_logs" / f"version_{run}"
-        folder.mkdir(parents=True)
-        text = f"lr: {0.001 * 2**run}\nopt: {('adam', 'sgd')[run % 2]}\n"
-        (folder / "hparams.yaml").write_text(text)
-        epochs = np.arange(30 if run < 5 else 12)
-        end = (0.75, 0.8, 0.85, 0.9, 0.88, 0.6, 0.95, 0.5)[run]
-        accuracy = end * (1 - 0.8 * np.exp(-0.3 * (epochs + 1)))
-        frame = pd.DataFrame({"epoch": epochs, "step": 10 * epochs + 9})
-        frame["train_loss"], frame["val_acc"], frame["val_loss"] = 1 - end, accuracy, 1 - accuracy
-        frame.to_csv(folder / "metrics.csv", index=False)
-    monkeypatch.chdir(tmp_path)
-    page = (DOCS / "logs.md").read_text(encoding="utf-8")
-    block = [line[4:] for line in page.splitlines() if line.startswith("    ")]
-    typed = [n for n, line in enumerate(block) if line.startswith("$ curvecast")]
-    for number, end in zip(typed, [*typed[1:], block.index("import curvecast")], strict=True):
-        main(block[number].removeprefix("$ curvecast ").split())
-        assert capsys.readouterr().out.splitlines() == block[number + 1 : end]
 
 
 def test_settings_that_all_runs_share_are_counted(

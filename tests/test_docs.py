@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import os
 import re
 import shutil
 import subprocess
@@ -21,7 +19,6 @@ from curvecast.workflow.plan_studies import own_files
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
 
 
@@ -164,20 +161,6 @@ def test_the_stanzas_of_the_page_are_valid(tmp_path: Path) -> None:
     registry = datasets.load_registry(variant["dataset_definitions"])
     assert registry["lstm_log_rate"]["log"] == ["base_lr"]
     assert registry["lstm_log_rate"]["files"] == registry["baker/lstm_ptb"]["files"]
-
-
-def test_the_commands_of_the_readme_answer_as_printed(tmp_path: Path) -> None:
-    """One after the other in one folder; `...` stands for lines that are left out."""
-    text = textwrap.dedent("".join(re.findall(r"^(?: {4}.*)?\n", README, re.MULTILINE)))
-    examples = re.findall(r"^\$ (curvecast .*)\n((?:(?!\$).*\n)*?)(?=\$|\n\n)", text, re.MULTILINE)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "ignore"}
-    assert [command.split()[1] for command, _ in examples] == ["demo", "inspect", "report"]
-    for command, expected in examples:
-        words = [sys.executable, "-m", *command.split()]
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        same = doctest.OutputChecker().check_output
-        assert same(expected, done.stdout, doctest.ELLIPSIS), done.stdout
 
 
 def test_every_column_of_the_main_table_is_explained() -> None:

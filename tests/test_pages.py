@@ -44,6 +44,7 @@ SMALL = {
     "datasets": ["embedded/breast_cancer_mlp"],
     "models": ["ols"],
     "stopping": {"datasets": []},
+    "data": {"offline": True, "on_missing": "skip"},
 }
 CONFIG = "config/mine.yaml"
 PROGRAM = r"(\$ )?([A-Z_]+=\S+ )*(\S*/)?(curvecast|snakemake|python|pip|make) "
@@ -84,6 +85,8 @@ def there(clone: Path, table_of: TableOf) -> dict[str, Any]:
     (clone / "data").mkdir(exist_ok=True)
     mine = table_of(60).assign(layers=3, comment="")
     mine.to_csv(clone / "data/mine.csv", index=False)
+    (clone / "mirror/mine").mkdir(parents=True, exist_ok=True)
+    (clone / "mirror/mine/resnets.csv").write_bytes(b"\n" * 123456)
     (clone / "runs.jsonl").write_text('{"run": "a", "lr": 0.1, "epoch": 1, "acc": 0.4}\n')
     return {"train_one_epoch": lambda: 0.1}
 
@@ -123,7 +126,7 @@ def _made(words: list[str], clone: Path) -> None:
 
 def _planned(words: list[str], clone: Path) -> str:
     """What Snakemake would do, with the configuration of the page."""
-    options, _, named = " ".join(words[1:]).partition(" --configfile ")
+    options, _, named = " ".join(["", *words[1:]]).partition(" --configfile ")
     configs = [named] if named else [CONFIG] if (clone / CONFIG).exists() else []
     more = f"{options} -n --quiet rules --configfile config/small.yaml {' '.join(configs)}"
     return _done([sys.executable, "-m", "snakemake", *more.split()], clone)
@@ -187,7 +190,7 @@ def test_a_page_runs_as_it_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(clone)
-    monkeypatch.delenv("CURVECAST_MIRROR", raising=False)
+    monkeypatch.setenv("CURVECAST_MIRROR", str(clone / "mirror"))
     (clone / CONFIG).unlink(missing_ok=True)
     configured = False
     for block in blocks(page):
@@ -206,3 +209,23 @@ def test_a_page_runs_as_it_is_printed(
             exec(compile(block, page, "exec"), there)
     if configured:
         _planned(["snakemake"], clone)
+
+
+def test_the_lists_name_what_the_pages_have() -> None:
+    firsts = [block.splitlines()[0] for page in PAGES for block in blocks(page)]
+    named = (*DRAWN, *ELSEWHERE, *WRITTEN)
+    assert [start for start in named if not any(f.startswith(start) for f in firsts)] == []
+    programs = {match[4] for first in firsts if (match := re.match(PROGRAM, first))}
+    assert programs == {"curvecast", *NOT_RUN}
+    assert [name for name in ELSEWHERE.values() if not (ROOT / "tests" / name).is_file()] == []
+
+
+def test_the_tour_has_the_jobs_that_its_page_counts(clone: Path) -> None:
+    (clone / CONFIG).unlink(missing_ok=True)
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    said = re.search(r"\((\d+) jobs: ((?:\d+ `\w+`, )+)", page)
+    assert said is not None
+    printed = _planned(["snakemake", "--configfile", "config/ci.yaml"], clone)
+    counted = dict(re.findall(r"^(\w+) +(\d+)$", printed, re.MULTILINE))
+    assert counted["total"] == said[1], printed
+    assert [n for n, rule in re.findall(r"(\d+) `(\w+)`", said[2]) if counted[rule] != n] == []
