@@ -15,7 +15,9 @@ from curvecast.curves import DIRECTIONS, CurveSet, DataError
 from curvecast.data.cells import flat
 from curvecast.fidelity import nearest
 from curvecast.files import write_csv
-from curvecast.stopping.advice import PROMISE, advise
+from curvecast.stopping.advice import MODEL, PROMISE, finished, fitted
+from curvecast.stopping.rule import stops
+from curvecast.stopping.rules.predicted import Predicted, probability_worse
 
 _LOGGER = logging.getLogger("curvecast")
 # A run that reports more often is asked about with so many of its values.
@@ -157,12 +159,28 @@ class Runs:
             end = low = high = float("nan")
             advice = Advice(run, epoch, value, end, low, high, 1.0, True, "diverged")
         else:
-            row = advise(self.curves(run), promise=self.promise).iloc[0]
-            end, low, high, worse = map(float, row[["predicted", "low", "high", "worse"]])
-            stop, reason = row["advice"] == "stop", str(row["reason"])
-            advice = Advice(run, epoch, value, end, low, high, worse, stop, reason)
+            advice = self._asked(run, epoch, value)
         self.history.append(advice)
         return advice
+
+    def _asked(self, run: str, epoch: int, value: float) -> Advice:
+        """What `advise` would say, without its table: that takes twice as long."""
+        curves = self.curves(run)
+        before, own = np.arange(len(curves) - 1), curves.take([len(curves) - 1])
+        predictor = fitted(curves, before, [epoch], MODEL)
+        known = curves.sign * curves.final[finished(curves)]
+        prediction = predictor.predict(own, epoch)
+        end, low, high = map(float, prediction.quantile([0.5, 0.1, 0.9])[0])
+        worse, stop = float("nan"), False
+        if len(known):
+            worse = float(probability_worse(prediction, curves.sign, known.max())[0])
+        if self.promise < 1:
+            rule = Predicted.of(
+                predictor, len(known), len(before), self.last_epoch, delta=self.promise
+            )
+            stop = bool(stops(rule.levels(np.array([epoch]))[0], worse))
+        reason = Predicted.reason if stop else ""
+        return Advice(run, epoch, value, end, low, high, worse, stop, reason)
 
     def curves(self, run: str) -> CurveSet:
         """The ended runs and `run`, at the epochs that it has reported and at the last one."""
