@@ -182,7 +182,8 @@ def draw(means: pd.DataFrame, path: Path) -> None:
         tall = [[y - row["regret_low"]], [row["regret_high"] - y]]
         colour, marker = ("tab:purple", "D") if own else ("0.35", "o")
         axes.errorbar(x, y, xerr=wide, yerr=tall, fmt=marker, color=colour, lw=0.8, ms=5)
-        axes.annotate(str(name), (x, y), xytext=(6, 5), textcoords="offset points", color=colour)
+        side = {"xytext": (6, 5), "ha": "left"} if x < 60 else {"xytext": (-6, 5), "ha": "right"}
+        axes.annotate(str(name), (x, y), textcoords="offset points", color=colour, **side)
     axes.set(
         xlabel="epochs used, % of training all trials", ylabel="regret (0: the best run survives)"
     )
