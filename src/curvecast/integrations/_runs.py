@@ -15,9 +15,9 @@ from curvecast.curves import DIRECTIONS, CurveSet, DataError
 from curvecast.data.cells import flat
 from curvecast.fidelity import nearest
 from curvecast.files import write_csv
+from curvecast.stopping.accounting import Record
 from curvecast.stopping.advice import MODEL, PROMISE, finished, fitted
-from curvecast.stopping.rule import stops
-from curvecast.stopping.rules.predicted import Predicted, probability_worse
+from curvecast.stopping.rules.predicted import Forecasts, Predicted
 
 _LOGGER = logging.getLogger("curvecast")
 # A run that reports more often is asked about with so many of its values.
@@ -168,19 +168,15 @@ class Runs:
         curves = self.curves(run)
         before, own = np.arange(len(curves) - 1), curves.take([len(curves) - 1])
         predictor = fitted(curves, before, [epoch], MODEL)
-        known = curves.sign * curves.final[finished(curves)]
         prediction = predictor.predict(own, epoch)
+        ask = Forecasts({epoch: [(np.array([0]), prediction)]}, curves.sign, 1).known
+        known = curves.sign * curves.final[finished(curves)]
+        numbers = len(known), len(before), self.last_epoch, self.promise
+        rule = Predicted(ask, *numbers, calibrated=predictor.calibrated)
+        decision = rule.decide(Record(own), epoch, float(known.max(initial=-np.inf)))
         end, low, high = map(float, prediction.quantile([0.5, 0.1, 0.9])[0])
-        worse, stop = float("nan"), False
-        if len(known):
-            worse = float(probability_worse(prediction, curves.sign, known.max())[0])
-        if self.promise < 1:
-            rule = Predicted.of(
-                predictor, len(known), len(before), self.last_epoch, delta=self.promise
-            )
-            stop = bool(stops(rule.levels(np.array([epoch]))[0], worse))
-        reason = Predicted.reason if stop else ""
-        return Advice(run, epoch, value, end, low, high, worse, stop, reason)
+        worse, stop = float(decision.probability[0]), bool(decision.stop[0])
+        return Advice(run, epoch, value, end, low, high, worse, stop, str(decision.reason[0]))
 
     def curves(self, run: str) -> CurveSet:
         """The ended runs and `run`, at the epochs that it has reported and at the last one."""
