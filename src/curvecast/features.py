@@ -69,17 +69,23 @@ def _time_series(curves: CurveSet, tau: int) -> pd.DataFrame:
         if name == "seconds":
             continue
         label = f"ts_{name}_" if name else "ts_"
-        filled = bridge(array[:, seen], epochs)
-        for order, kind in enumerate(("y", "d1", "d2")):
-            difference = np.diff(filled, n=order, axis=1)
-            columns |= {
-                f"{label}{kind}_{epoch}": difference[:, i] for i, epoch in enumerate(epochs[order:])
-            }
+        columns |= _with_differences(label, bridge(array[:, seen], epochs), epochs)
     for name, marked in (("ts_diverged", np.isinf), ("ts_gaps", np.isnan)):
         count = marked(curves.values[:, seen]).sum(axis=1).astype(np.float64)
         if count.any():
             columns[name] = np.minimum(count, 1.0) if name == "ts_diverged" else count
     return pd.DataFrame(columns)
+
+
+def _with_differences(label: str, values: np.ndarray, epochs: Iterable[Any]) -> dict[str, Any]:
+    """Columns of values at epochs, shape (n_runs, n), and of their differences."""
+    return {
+        f"{label}{kind}_{epoch}": column
+        for order, kind in enumerate(("y", "d1", "d2"))
+        for epoch, column in zip(
+            list(epochs)[order:], np.diff(values, n=order, axis=1).T, strict=True
+        )
+    }
 
 
 def value_columns(features: pd.DataFrame) -> list[str]:
@@ -110,11 +116,9 @@ def map_series(
     for label, names in series_columns(features).items():
         if label in maps:
             values = maps[label](features[names].to_numpy(dtype=np.float64))
-            for order, kind in enumerate(("y", "d1", "d2")):
-                columns = [name.replace(f"{label}y_", f"{label}{kind}_") for name in names[order:]]
-                difference = np.diff(values, n=order, axis=1)
-                changed |= {c: difference[:, i] for i, c in enumerate(columns) if c in features}
-    return features.assign(**changed)
+            epochs = [name.removeprefix(f"{label}y_") for name in names]
+            changed |= _with_differences(label, values, epochs)
+    return features.assign(**{name: column for name, column in changed.items() if name in features})
 
 
 def bridge(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:

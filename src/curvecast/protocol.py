@@ -104,8 +104,18 @@ def _members_in_order(groups: np.ndarray, order: np.ndarray) -> list[np.ndarray]
     return [by_group[s:e] for s, e in zip(starts, ends, strict=True)]
 
 
+def require_groups(groups: np.ndarray) -> None:
+    """Raises DataError unless there are two configurations to tell training from testing by."""
+    if len(np.unique(groups)) < 2:
+        raise DataError("runs of a single configuration cannot be cross-validated")
+
+
 def grouped_folds(groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """Fold number per row, shape (n,): equal groups share a fold, folds of nearly equal size."""
+    """Fold number per row, shape (n,): equal groups share a fold, folds of nearly equal size.
+
+    Fewer groups than folds have a fold each. Raises DataError for a single group.
+    """
+    require_groups(groups)
     rng = np.random.default_rng(seed)
     order = rng.permutation(np.unique(groups))
     return (np.argsort(order)[np.searchsorted(np.sort(order), groups)] % n_folds).astype(np.int64)

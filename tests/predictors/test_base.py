@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from curvecast import DataError, features, make_predictor
-from curvecast.predictors.base import Prediction, options_of
+from curvecast.predictors import options_of
+from curvecast.predictors.base import Prediction
 from curvecast.predictors.linear import OLS, Ridge
 from curvecast.predictors.nusvr import NuSVRSearch
 from curvecast.testing import saturating_curves

@@ -115,5 +115,4 @@ def test_the_distribution_of_an_ended_run_is_narrow_and_consistent() -> None:
     for distribution in (p, p.gaussian()):
         np.testing.assert_allclose(distribution.cdf(distribution.quantile([0.3])[:, 0]), 0.3)
     np.testing.assert_array_equal(p.quantile([0.1])[others], usual.quantile([0.1])[others])
-    np.testing.assert_allclose(p.affine(1, 2).quantile([0.9]), 1 + 2 * p.quantile([0.9]))
     np.testing.assert_allclose(p.std[2], 0.05 * usual.std[2])

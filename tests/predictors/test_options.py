@@ -6,8 +6,7 @@ import importlib
 
 import pytest
 
-from curvecast.predictors import module_of, registry
-from curvecast.predictors.base import options_of
+from curvecast.predictors import module_of, options_of, registry
 from curvecast.predictors.options import option_types
 
 

@@ -5,7 +5,7 @@ All functions take the scores and bootstrap draws of `benchmark.scores`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +137,32 @@ def differences(scores: pd.DataFrame, draws: pd.DataFrame, level: float = 0.95) 
     ------
     DataError : a model without R² in a repeat that another model has.
     """
-    keys = ["dataset", "fraction", "tau", "n_train"]
-    drawn = dict(iter(draws.groupby(keys)))
     parts = [
-        _compared(part, drawn.get(key), dict(zip(keys, key, strict=True)), metric, level)
-        for key, part in scores.groupby(keys, sort=True)
-        for metric in METRICS
+        _compared(*cell, metric, level) for cell in _cells(scores, draws) for metric in METRICS
     ]
     return pd.concat([part for pair in parts for part in pair], ignore_index=True)
+
+
+def _cells(
+    scores: pd.DataFrame, draws: pd.DataFrame
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]]:
+    """Scores, draws (None where there are none) and keys of what is compared with each other."""
+    keys = ["dataset", "fraction", "tau", "n_train"]
+    drawn = dict(iter(draws.groupby(keys)))
+    for key, part in scores.groupby(keys, sort=True):
+        yield part, drawn.get(key), dict(zip(keys, key, strict=True))
+
+
+def _by_model(
+    part: pd.DataFrame, draws: pd.DataFrame | None, score: str
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """A score of each model, a row, over repeats; the same over draws where there are some."""
+    index = ["model", "features"]
+    table = part.pivot(index=index, columns="repeat", values=score)
+    if draws is None:
+        return table, None
+    drawn = draws.pivot(index=index, columns="draw", values=score)
+    return table, drawn.reindex(table.index).astype(np.float64)
 
 
 def _compared(
@@ -152,17 +170,14 @@ def _compared(
 ) -> list[pd.DataFrame]:
     """Rows of `differences` for one cell and metric, by reference."""
     score, ascending = METRICS[metric]
-    table = part.pivot(index=["model", "features"], columns="repeat", values=score)
+    table, by_draw = _by_model(part, draws, score)
     values, labels = table.to_numpy(), table.index.to_frame(index=False)
     for row in np.flatnonzero(np.isnan(values).any(axis=1)):
         raise DataError(
             f"{labels['model'][row]} on {labels['features'][row]} has no {metric} in a repeat of "
             + ", ".join(f"{key} {value}" for key, value in cell.items())
         )
-    drawn = None
-    if draws is not None:
-        wide = draws.pivot(index=["model", "features"], columns="draw", values=score)
-        drawn = wide.reindex(table.index).to_numpy(dtype=np.float64)
+    drawn = None if by_draw is None else by_draw.to_numpy()
     means = values.mean(axis=1)
     n_test = float(part.drop_duplicates("repeat")["n_test"].mean())
     references = {"best": int((means if ascending else -means).argmin())}
@@ -242,27 +257,20 @@ def over_last_value(scores: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
     MAE - ratio * MAE of last_value, over the latter. Columns: `dataset, model, features, fraction,
     tau, n_train, repeats, mae_ratio, mae_ratio_se`; no row where `last_value` was not run.
     """
-    keys = ["dataset", "fraction", "tau", "n_train"]
-    drawn = dict(iter(draws.groupby(keys)))
-    parts = [
-        _ratios(part, drawn.get(key), dict(zip(keys, key, strict=True)))
-        for key, part in scores.groupby(keys, sort=True)
-        if (part["model"] == "last_value").any()
-    ]
+    cells = _cells(scores, draws)
+    parts = [_ratios(*cell) for cell in cells if (cell[0]["model"] == "last_value").any()]
     columns = ["dataset", "model", "features", "fraction", "tau", "n_train", "repeats"]
     columns += ["mae_ratio", "mae_ratio_se"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def _ratios(part: pd.DataFrame, draws: pd.DataFrame | None, cell: dict[str, Any]) -> pd.DataFrame:
-    index = ["model", "features"]
-    table = part.pivot(index=index, columns="repeat", values="mae")
+    table, wide = _by_model(part, draws, "mae")
     last = table.loc["last_value"].to_numpy()
     ratio = table.mean(axis=1).to_numpy() / last.mean()
     drawn = None
-    if draws is not None:
-        wide = draws.pivot(index=index, columns="draw", values="mae").reindex(table.index)
-        drawn = wide.to_numpy(dtype=np.float64) - ratio[:, None] * wide.loc["last_value"].to_numpy()
+    if wide is not None:
+        drawn = wide.to_numpy() - ratio[:, None] * wide.loc["last_value"].to_numpy()
     overlap = float(part["n_test"].mean()) / max(cell["n_train"], 1e-300)
     se, _ = standard_error(table.to_numpy() - ratio[:, None] * last, drawn, overlap)
     columns = {"repeats": table.shape[1], "mae_ratio": ratio, "mae_ratio_se": se / last.mean()}

@@ -276,7 +276,7 @@ def write_scores(
     """Score the prediction file of each model on a data set, whose curve file is `curves`.
 
     Writes and returns `score_frame` with the columns `dataset`, `model`, `experiment` in front,
-    `fraction` beside `tau`, from the grid of `protocol.tau_grid`, `unseen` (runs of the data set
+    `fraction` beside `tau`, from the grid of `protocol.tau_grid`, `unseen` (runs with a finite end
     that are not predicted at tau, in no score) and `r2_test_se` (standard deviation over the
     `bootstrap` draws of the cell's mean R², NaN without draws). Writes the draws of all models to
     `draws`. Raises DataError for a damaged file, or a tau outside of the grid.
@@ -300,12 +300,8 @@ def write_scores(
     keys = [str(key) for key in draw if key not in ("draw", "r2", "mae")]
     spread = draw.groupby(keys)["r2"].std().rename("r2_test_se")
     frame = frame[front + list(frame.columns.drop(front))].join(spread, on=keys)
-    frame["unseen"] = frame["tau"].map({tau: _unseen(runs, tau) for tau in grid})
+    early = {tau: np.isfinite(runs.final) & ~reached(runs, tau) for tau in grid}
+    frame["unseen"] = frame["tau"].map({tau: int(rows.sum()) for tau, rows in early.items()})
     write_parquet(frame, out)
     write_parquet(draw, draws)
     return frame
-
-
-def _unseen(runs: CurveSet, tau: int) -> int:
-    """Runs with a finite final value that have not come far enough to be predicted at `tau`."""
-    return int((np.isfinite(runs.final) & ~reached(runs, tau)).sum())

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -141,10 +142,22 @@ def make_predictor(model: str, *, seed: int = 0, **options: Any) -> Predictor:
     except ImportError as error:
         raise DataError(f"model {model!r}: {missing(error)}") from error
     fixed = entry_of(model).options
-    from curvecast.predictors.base import options_of
-
     unknown = set(options) - set(options_of(cls))
     if unknown:
         known = ", ".join(sorted(set(options_of(cls)) - set(fixed))) or "none"
         raise DataError(f"model {model!r} has no option {sorted(unknown)[0]!r}, it has: {known}")
     return cls(seed=seed, **{**fixed, **options})
+
+
+def options_of(model: type[Predictor]) -> dict[str, Any]:
+    """Names and defaults of the options that a class and its bases take, `seed` left out."""
+    options: dict[str, Any] = {}
+    for cls in reversed(model.__mro__):
+        init = vars(cls).get("__init__")
+        if init is not None and cls is not object:
+            options |= {
+                name: parameter.default
+                for name, parameter in inspect.signature(init).parameters.items()
+                if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "seed"
+            }
+    return options

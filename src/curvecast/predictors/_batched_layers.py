@@ -303,8 +303,9 @@ def train(
         if update % n_batches == 0:
             batches = torch.randperm(n_runs).tensor_split(n_batches)
         rows = batches[update % n_batches]
-        for group in minimiser.param_groups:
-            group["lr"] = lr * _schedule(update / n_updates)
+        progress = update / n_updates
+        risen = min(1.0, (progress + 1e-3) / _WARM_UP)
+        minimiser.param_groups[0]["lr"] = lr * (risen * 0.5 * (1 + float(np.cos(np.pi * progress))))
         out = network(*(x[rows].unsqueeze(0) for x in inputs))
         minimiser.zero_grad()
         _loss(out, target[:, rows], weight[:, rows]).backward()
@@ -316,10 +317,6 @@ def _loss(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Sum over members of the weighted mean squared error over runs and steps."""
     errors = ((out - target) ** 2).mean(dim=2)
     return ((errors * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)).sum()
-
-
-def _schedule(progress: float) -> float:
-    return min(1.0, (progress + 1e-3) / _WARM_UP) * 0.5 * (1 + float(np.cos(np.pi * progress)))
 
 
 def _shorten(parameters: Sequence[nn.Parameter]) -> None:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from curvecast import features
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors.base import Predictor, inner_folds
+from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.scaling import Columns, WarpScaling, medians
+from curvecast.protocol import grouped_folds
 
 
 class MembersPredictor(Predictor):
@@ -36,7 +37,7 @@ class MembersPredictor(Predictor):
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._taus, y = positions_of(curves, taus), curves.final
         n_folds = min(self.n_members, self.MAX_FOLDS or self.n_members)
-        folds = inner_folds(curves.groups, n_folds, self.seed)
+        folds = grouped_folds(curves.groups, n_folds, self.seed)
         self._center, self._diagnostics = float(y.mean()), {}
         self._constant = bool(y.std() <= 1e-12 * max(1.0, abs(self._center)))
         if not self._constant:

@@ -26,8 +26,6 @@ class Ops(Protocol):
 
     def norm(self, x: Any, gain: Any, shift: Any) -> Any: ...
 
-    def swap(self, x: Any, one: int, other: int) -> Any: ...
-
     def join(self, parts: list[Any]) -> Any: ...
 
 
@@ -45,9 +43,6 @@ class NumpyOps:
         centred = x - x.mean(axis=-1, keepdims=True)
         scale = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
         return centred / scale * gain + shift
-
-    def swap(self, x: np.ndarray, one: int, other: int) -> np.ndarray:
-        return np.swapaxes(x, one, other)
 
     def join(self, parts: list[np.ndarray]) -> np.ndarray:
         return np.concatenate(parts, axis=-2)
@@ -142,19 +137,19 @@ class Network:
         keys, values = memory
         query = self._heads(self._linear(f"{k}.query", z))
         weight = self.ops.softmax(query @ keys * (self.sizes.heads / self.sizes.width) ** 0.5)
-        mixed = self.ops.swap(weight @ values, -2, -3)
+        mixed = (weight @ values).swapaxes(-2, -3)
         h = h + self._linear(f"{k}.mix", mixed.reshape(h.shape))
         z = self._norm(f"{k}.middle", h)
         return h + self._linear(f"{k}.down", self.ops.silu(self._linear(f"{k}.up", z)))
 
     def _keys(self, k: int, shown: Any) -> tuple[Any, Any]:
         keys = self._heads(self._linear(f"{k}.keys", shown))
-        return self.ops.swap(keys, -1, -2), self._heads(self._linear(f"{k}.values", shown))
+        return keys.swapaxes(-1, -2), self._heads(self._linear(f"{k}.values", shown))
 
     def _heads(self, x: Any) -> Any:
         """(..., n, width) to (..., heads, n, width / heads)."""
         split = (self.sizes.heads, self.sizes.width // self.sizes.heads)
-        return self.ops.swap(x.reshape(*x.shape[:-1], *split), -2, -3)
+        return x.reshape(*x.shape[:-1], *split).swapaxes(-2, -3)
 
     def _linear(self, name: str, x: Any) -> Any:
         return x @ self.weights[f"{name}.w"] + self.weights[f"{name}.b"]

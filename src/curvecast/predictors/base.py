@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pandas as pd
 
 from curvecast import features as feature_blocks
 from curvecast.curves import CurveSet, DataError
+from curvecast.predictors import options_of
 from curvecast.predictors.distributions import (
     MIN_RESIDUALS,
     EndedPrediction,
@@ -23,7 +23,6 @@ from curvecast.predictors.distributions import (
 from curvecast.predictors.domain import Domain, ended, reached
 from curvecast.predictors.scaling import Columns
 from curvecast.predictors.transforms import FEATURE_FORMS, Form, SeriesMap, WarpedPrediction
-from curvecast.protocol import grouped_folds
 
 
 class Predictor(ABC):
@@ -209,15 +208,6 @@ class TabularPredictor(Predictor):
         if model.unseen is None or not np.isfinite(model.unseen.mean).all():
             return None
         return model._unmapped(model.unseen, "ts_")
-
-    def warped(self, values: np.ndarray, tau: int) -> np.ndarray:
-        """Final values as the model at tau sees them; see `transforms.explosions`."""
-        warp = self._at_tau[tau]._maps["ts_"].warp
-        return values if warp is None else warp(values)
-
-    def unwarped(self, prediction: Prediction, tau: int) -> Prediction:
-        """The distribution of final values whose warped ones have the given one."""
-        return self._at_tau[tau]._unmapped(prediction, "ts_")
 
     def diagnostics(self) -> dict[str, float]:
         values: dict[str, list[float]] = {}
@@ -408,34 +398,3 @@ class Regressor(TabularPredictor):
     def _unseen_std(self) -> np.ndarray | float:
         """The standard deviation of `_predict` for the unseen runs of `_fit`, (n,) or a number."""
         return self._std
-
-
-def require_groups(groups: np.ndarray) -> None:
-    """Raises DataError unless there are two configurations to tell training from testing by."""
-    if len(np.unique(groups)) < 2:
-        raise DataError("runs of a single configuration cannot be cross-validated")
-
-
-def inner_folds(groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """Fold number per training run, at most one fold per group; see `protocol.grouped_folds`.
-
-    Raises
-    ------
-    DataError : fewer than two groups.
-    """
-    require_groups(groups)
-    return grouped_folds(groups, min(n_folds, len(np.unique(groups))), seed)
-
-
-def options_of(model: type[Predictor]) -> dict[str, Any]:
-    """Names and defaults of the options that a class and its bases take, `seed` left out."""
-    options: dict[str, Any] = {}
-    for cls in reversed(model.__mro__):
-        init = vars(cls).get("__init__")
-        if init is not None and cls is not object:
-            options |= {
-                name: parameter.default
-                for name, parameter in inspect.signature(init).parameters.items()
-                if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "seed"
-            }
-    return options

@@ -8,8 +8,9 @@ import numpy as np
 from sklearn.ensemble import GradientBoostingRegressor
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, Regressor, inner_folds
+from curvecast.predictors.base import Prediction, Regressor
 from curvecast.predictors.forest import answers, as_tree_input
+from curvecast.protocol import grouped_folds
 
 MODELS = {
     "gradient_boosting": {
@@ -55,7 +56,7 @@ class GradientBoosting(Regressor):
 
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         X = as_tree_input(X)
-        folds = inner_folds(self._groups, N_FOLDS, self.seed)
+        folds = grouped_folds(self._groups, N_FOLDS, self.seed)
         residuals = np.empty((self.stages, len(y)))
         for fold in range(folds.max() + 1):
             test = folds == fold

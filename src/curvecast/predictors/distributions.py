@@ -45,7 +45,12 @@ class Prediction:
         return self
 
     def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
-        """Distribution of `shift + scale * y`; `scale` > 0, `shift` a scalar or one per run."""
+        """Distribution of `shift + scale * y`; `scale` > 0, `shift` a scalar or one per run.
+
+        Regressions need it of Gaussian distributions and of those with residuals' shapes only.
+        """
+        if type(self) is not Prediction:
+            raise NotImplementedError(f"affine of {type(self).__name__}")
         return Prediction(shift + scale * self.mean, scale * self.std)
 
 
@@ -82,10 +87,6 @@ class EndedPrediction(Prediction):
 
     def gaussian(self) -> Prediction:
         return EndedPrediction.of(self.inner.gaussian(), self.ended, self.mean)
-
-    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
-        moved = shift + scale * self.mean
-        return EndedPrediction.of(self.inner.affine(shift, scale), self.ended, moved)
 
 
 @dataclass(frozen=True, eq=False)

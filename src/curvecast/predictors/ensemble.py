@@ -170,6 +170,15 @@ class Library(TabularPredictor):
     def _scale(self, apart: np.ndarray) -> np.ndarray:
         return np.hypot(apart, self._usual)
 
+    def warped(self, values: np.ndarray, tau: int) -> np.ndarray:
+        """Final values as the model at tau sees them; see `transforms.explosions`."""
+        warp = self._at_tau[tau]._maps["ts_"].warp
+        return values if warp is None else warp(values)
+
+    def unwarped(self, prediction: Prediction, tau: int) -> Prediction:
+        """The distribution of final values whose warped ones have the given one."""
+        return self._at_tau[tau]._unmapped(prediction, "ts_")
+
 
 class Ensemble(Predictor):
     """The network that has seen other trainings, and the library fitted to this task.

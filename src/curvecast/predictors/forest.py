@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, Regressor, require_groups
+from curvecast.predictors.base import Prediction, Regressor
+from curvecast.protocol import require_groups
 
 MODELS = {
     "random_forest": {

@@ -231,7 +231,8 @@ class Process:
         """Location and spread of the warped final gain of other runs, each of shape (n_runs,)."""
         inputs = self._scale_curve(summaries(warped, epochs)), hp
         cross = _kernel(self.theta, _parts(inputs, self._inputs))
-        prior = np.exp(self.theta[0]) * _linear_diagonal(inputs) + np.exp(self.theta[1])
+        linear = 1.0 + sum((part**2).sum(axis=1) / max(1, part.shape[1]) for part in inputs)
+        prior = np.exp(self.theta[0]) * linear + np.exp(self.theta[1])
         explained = (solve_triangular(self._lower, cross.T, lower=True) ** 2).sum(axis=0)
         variance = np.maximum(prior - explained, 0.0) + np.exp(self.theta[4])
         location = _base(warped, epochs) + self._shift + self._spread * rowwise(cross, self._alpha)
@@ -242,10 +243,6 @@ def _base(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     """What the gain is counted from: the level, the centre of the warp where nothing is seen."""
     now = level(warped, epochs)
     return np.where(np.isfinite(now), now, 0.0)
-
-
-def _linear_diagonal(inputs: Inputs) -> np.ndarray:
-    return 1.0 + sum((part**2).sum(axis=1) / max(1, part.shape[1]) for part in inputs)
 
 
 def _parts(one: Inputs, other: Inputs) -> Parts:

@@ -27,7 +27,7 @@ LCBench sets at fractions .1, .25 and .5.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Self
 
@@ -110,16 +110,6 @@ class MixturePrediction(Prediction):
         # no root: the span is less than rounding
         value[rows, columns] = low + span * np.nan_to_num(root.x)
         return value
-
-    def affine(self, shift: np.ndarray | float, scale: float) -> MixturePrediction:
-        moved = np.broadcast_to(np.asarray(shift, dtype=np.float64), self.mean.shape)
-        return replace(
-            self,
-            mean=moved + scale * self.mean,
-            std=scale * self.std,
-            centres=moved[:, None] + scale * self.centres,
-            widths=scale * self.widths,
-        )
 
 
 class LCEPredictor(Predictor):

@@ -99,7 +99,7 @@ class OLS(Regressor):
         return Prediction(rowwise(X, self._weights), np.full(len(X), self._std))
 
 
-class Ridge(Regressor):
+class Ridge(OLS):
     """Ridge regression; the penalty is the one of smallest leave-one-out error (PRESS).
 
     The penalty a is n times one of 37 values from 1e-6 to 1e3, equally spaced in the logarithm.
@@ -116,6 +116,3 @@ class Ridge(Regressor):
         self._std = float(np.sqrt(errors[best]))
         self._diagnostics = {"penalty": float(PENALTIES[best])}
         return residuals[best]
-
-    def _predict(self, X: np.ndarray) -> Prediction:
-        return Prediction(rowwise(X, self._weights), np.full(len(X), self._std))

@@ -32,10 +32,11 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.features import bridge
 from curvecast.predictors._batched_layers import one_thread
 from curvecast.predictors._network_inputs import positions_of, static_frame, thin
-from curvecast.predictors.base import Predictor, inner_folds
+from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction, Residuals
 from curvecast.predictors.scaling import Columns
 from curvecast.predictors.transforms import Form
+from curvecast.protocol import grouped_folds
 
 MODELS = {
     "lkgp": {
@@ -99,7 +100,7 @@ class LatentKronecker(Predictor):
 
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._taus = positions_of(curves, taus)
-        folds = inner_folds(curves.groups, N_FOLDS, self.seed)
+        folds = grouped_folds(curves.groups, N_FOLDS, self.seed)
         y = curves.final
         self._center = float(y.mean())
         self._constant = bool(y.std() <= 1e-12 * max(1.0, abs(self._center)))

@@ -18,7 +18,8 @@ from scipy.spatial.distance import cdist
 from sklearn.svm import _libsvm
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, Regressor, inner_folds
+from curvecast.predictors.base import Prediction, Regressor
+from curvecast.protocol import grouped_folds
 
 MODELS = {
     "nusvr_linear": {
@@ -208,7 +209,7 @@ class NuSVRSearch(Regressor):
         self.kernel, self.draws, self.max_iter = kernel, draws, max_iter
 
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-        folds = inner_folds(self._groups, N_FOLDS, self.seed)
+        folds = grouped_folds(self._groups, N_FOLDS, self.seed)
         self._kernel = Kernel(X, self.kernel)
         draws = draw(self.draws, self.seed)
         scores = cross_validate(self._kernel, y, folds, draws, self.max_iter)

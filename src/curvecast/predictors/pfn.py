@@ -35,9 +35,10 @@ from curvecast.predictors._prior_features import (
     to_target,
 )
 from curvecast.predictors._prior_network import Network, NumpyOps, Sizes, middles_of, tails_of
-from curvecast.predictors.base import Predictor, inner_folds
+from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.scaling import Columns
+from curvecast.protocol import grouped_folds
 
 MODELS = {
     "pfn": {
@@ -118,8 +119,8 @@ class PriorFitted(Predictor):
             return None
         if not np.isin(finished, usable).all():
             return None
-        folds = inner_folds(groups, 10, self.seed)
-        answers = Answers.empty(len(finished), len(self._prior().edges) - 1, self._sign)
+        folds = grouped_folds(groups, 10, self.seed)
+        answers = self._unanswered(len(finished), self._sign)
         seen = self._epochs <= tau
         for fold in range(folds.max() + 1):
             out = np.flatnonzero(folds == fold)
@@ -134,11 +135,16 @@ class PriorFitted(Predictor):
         seen = curves.seen(tau)
         settings = None if self._columns is None else self._columns.apply(features.static(curves))
         asked = Asked(curves.values[:, seen], curves.epochs[seen], settings)
-        edges = self._prior().edges
-        answers = Answers.empty(len(curves), len(edges) - 1, curves.sign)
+        answers = self._unanswered(len(curves), curves.sign)
         everyone = np.arange(len(curves))
         self._answer(answers, everyone, asked, curves.last_epoch, self._usable(tau), tau)
-        return HistogramPrediction.of(answers, edges)
+        return HistogramPrediction.of(answers, self._prior().edges)
+
+    def _unanswered(self, n: int, sign: float) -> Answers:
+        """Arrays to write the answers for n runs to."""
+        point, lean, last, scale = np.zeros((4, n))
+        masses = np.zeros((n, len(self._prior().edges) - 1))
+        return Answers(masses, point, lean, last, scale + 1, np.zeros(n, bool), sign)
 
     def _prior(self) -> FittedPrior:
         return prior(Path(self.weights) if self.weights else WEIGHTS)
@@ -228,12 +234,6 @@ class Answers:
     log: np.ndarray
     sign: float
 
-    @classmethod
-    def empty(cls, n: int, bins: int, sign: float) -> Self:
-        """Arrays to write to."""
-        point, lean, last, scale = np.zeros((4, n))
-        return cls(np.zeros((n, bins)), point, lean, last, scale + 1, np.zeros(n, bool), sign)
-
 
 def _most_telling(settings: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Up to SETTINGS columns, those whose ranks go most with those of the ends; in their order."""
@@ -301,13 +301,10 @@ class HistogramPrediction(Prediction):
     Attributes
     ----------
     answers : the bins' masses and the runs' scales. edges : of the bins, shape (bins + 1,).
-    shift, slope : of `affine`.
     """
 
     answers: Answers
     edges: np.ndarray
-    shift: np.ndarray | float = 0.0
-    slope: float = 1.0
 
     @classmethod
     def of(cls, answers: Answers, edges: np.ndarray) -> Self:
@@ -331,10 +328,10 @@ class HistogramPrediction(Prediction):
         worse = np.where(
             self.answers.log[:, None], np.exp(np.clip(seen, -_LARGEST, _LARGEST)), seen
         )
-        return np.reshape(self.shift, (-1, 1)) - self.answers.sign * self.slope * worse
+        return -self.answers.sign * worse
 
     def cdf(self, value: float | np.ndarray) -> np.ndarray:
-        worse = -self.answers.sign * (np.asarray(value, dtype=np.float64) - self.shift) / self.slope
+        worse = -self.answers.sign * np.asarray(value, dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             seen = np.where(self.answers.log, np.log(np.maximum(worse, 0)), worse)
             below = self._below(
@@ -343,15 +340,6 @@ class HistogramPrediction(Prediction):
         below = np.where(self.answers.log & (seen - self.answers.last > RISE), 1.0, below)
         below = np.where(self.answers.log & (seen - self.answers.last < FALL), 0.0, below)
         return below if self.answers.sign < 0 else 1 - below
-
-    def affine(self, shift: np.ndarray | float, scale: float) -> HistogramPrediction:
-        return replace(
-            self,
-            mean=shift + scale * self.mean,
-            std=scale * self.std,
-            shift=shift + scale * np.asarray(self.shift),
-            slope=scale * self.slope,
-        )
 
     def _target_at(self, levels: np.ndarray) -> np.ndarray:
         """Targets at levels, shape (n, n_levels)."""

@@ -190,51 +190,37 @@ def _center_and_spread(values: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class WarpedPrediction(Prediction):
-    """The distribution of shift + slope * warp.inverse(z), where z has the distribution `inner`.
+    """The distribution of slope * warp.inverse(z), where z has the distribution `inner`.
 
     Its median and half of its central 68 % stand for `mean` and `std`: the moments of a heavy
     tail would be those of values that no run ever takes.
 
     Attributes
     ----------
-    slope : negative where larger values of the curve are worse and `warp` is one of gains.
-    shift : a number, or one per run.
+    slope : -1 where larger values of the curve are worse and `warp` is one of gains, else 1.
     """
 
     inner: Prediction
     warp: Warp
     slope: float
-    shift: np.ndarray | float
 
     @classmethod
-    def of(
-        cls,
-        inner: Prediction,
-        warp: Warp,
-        slope: float = 1.0,
-        shift: np.ndarray | float = 0.0,
-    ) -> Self:
+    def of(cls, inner: Prediction, warp: Warp, slope: float = 1.0) -> Self:
         """`mean` and `std` follow from `inner`."""
         low, high = (warp.inverse(inner.mean + s * inner.std) for s in (-1, 1))
-        mean = shift + slope * warp.inverse(inner.mean)
-        return cls(mean, abs(slope) * ((high - low) / 2), inner, warp, slope, shift)
+        return cls(slope * warp.inverse(inner.mean), (high - low) / 2, inner, warp, slope)
 
     def quantile(self, levels: Sequence[float] | np.ndarray) -> np.ndarray:
         levels = np.asarray(levels, dtype=np.float64)
         z = self.inner.quantile(levels if self.slope > 0 else 1 - levels)
-        return np.reshape(self.shift, (-1, 1)) + self.slope * self.warp.inverse(z)
+        return self.slope * self.warp.inverse(z)
 
     def cdf(self, value: float | np.ndarray) -> np.ndarray:
-        value = np.asarray(value, dtype=np.float64)
-        below = self.inner.cdf(self.warp((value - self.shift) / self.slope))
+        below = self.inner.cdf(self.warp(np.asarray(value, dtype=np.float64) / self.slope))
         return below if self.slope > 0 else 1 - below
 
     def gaussian(self) -> Prediction:
-        return WarpedPrediction.of(self.inner.gaussian(), self.warp, self.slope, self.shift)
-
-    def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
-        moved = shift + scale * np.asarray(self.shift)
-        return WarpedPrediction.of(self.inner, self.warp, scale * self.slope, moved)
+        return WarpedPrediction.of(self.inner.gaussian(), self.warp, self.slope)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ reliability : see `sequential.reliability_frame`; of predictors in the sequentia
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -73,21 +73,16 @@ class Rows:
             }
             self._ends.append(pd.DataFrame({**cell, **end}))
 
-    def frames(self, timings: Iterable[tuple[object, ...]] = ()) -> Frames:
+    def frames(self, timings: Sequence[tuple[object, ...]] = ()) -> Frames:
         """Everything that was added."""
         return {
             "outcomes": pd.DataFrame(self._outcomes),
             "traces": pd.concat(self._traces, ignore_index=True),
             "ends": pd.concat(self._ends, ignore_index=True),
-            "timings": timings_frame(timings),
+            "timings": pd.DataFrame(timings, columns=TIMING_COLUMNS),
         }
 
 
 def cell_of(curves: CurveSet, keys: tuple[str, str, float]) -> dict[str, Any]:
     """The columns `KEYS` of (predictor, setting, delta) = `keys`."""
     return dict(zip(KEYS, (curves.name, *keys), strict=True))
-
-
-def timings_frame(rows: Iterable[tuple[object, ...]]) -> pd.DataFrame:
-    """Frame with `TIMING_COLUMNS`."""
-    return pd.DataFrame(list(rows), columns=TIMING_COLUMNS)

@@ -23,7 +23,7 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.fidelity import Rung, brackets
 from curvecast.protocol import seed_from
 from curvecast.stopping.accounting import Record
-from curvecast.stopping.frames import Frames, cell_of, timings_frame
+from curvecast.stopping.frames import TIMING_COLUMNS, Frames, cell_of
 from curvecast.stopping.rule import stops
 from curvecast.stopping.rung_forecasts import RungForecaster
 
@@ -95,7 +95,6 @@ def search_hyperband(
     plan = brackets(curves.epochs, eta, budget)
     unit = _unit_at(curves, budget := plan[0][-1].epochs)
     grid = [HyperbandSetting(**{**s, "delta": delta}) for s in settings for delta in deltas]
-    grid = list(dict.fromkeys([*grid, DEFAULT_HYPERBAND]))
     rows, timings = [], []
     for repeat in range(repeats):
         args = (curves, repeat, plan, hyperbands)
@@ -103,7 +102,7 @@ def search_hyperband(
         vanilla = replay_hyperband(*args)
         forecaster = RungForecaster(curves, model, eta, repeat, options)
         started = time.perf_counter()
-        for setting in grid:
+        for setting in dict.fromkeys([*grid, DEFAULT_HYPERBAND]):
             runs = replay_hyperband(*args, setting, forecaster)
             cell = cell_of(curves, (model, setting.name, setting.delta))
             cell["default"] = model == DEFAULT_PREDICTOR and setting == DEFAULT_HYPERBAND
@@ -112,7 +111,8 @@ def search_hyperband(
                 rows.append(cell | place | _against(vanilla[first:], runs[first:], unit))
         seconds = forecaster.seconds, time.perf_counter() - started - forecaster.seconds
         timings.append((curves.name, model, "hyperband", repeat, forecaster.fits, *seconds))
-    return {"outcomes": pd.DataFrame(rows), "timings": timings_frame(timings)}
+    timing = pd.DataFrame(timings, columns=TIMING_COLUMNS)
+    return {"outcomes": pd.DataFrame(rows), "timings": timing}
 
 
 def _unit_at(curves: CurveSet, budget: int) -> float:

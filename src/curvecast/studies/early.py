@@ -87,7 +87,7 @@ class EarlyEnd:
     def identity(self) -> dict[str, Any]:
         """JSON of the options and of the predictor's code."""
         options = {k: v for k, v in vars(self).items() if not k.startswith("_")}
-        return {**options, "code": identity.of_model(self.predictor)}
+        return {**options, "code": identity.of_code(module_of(self.predictor))}
 
     def rule(
         self, trial: Trial, observed: Callable[[Sequence[Evaluation]], CurveSet]

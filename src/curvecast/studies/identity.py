@@ -11,7 +11,6 @@ import numpy as np
 
 from curvecast import code_digest
 from curvecast.curves import CurveSet
-from curvecast.predictors import module_of
 
 
 def of_files(paths: Iterable[str | Path]) -> str:
@@ -32,11 +31,6 @@ def of_class(cls: type) -> str:
     if cls.__module__.startswith("curvecast."):
         return of_code(cls.__module__)
     return of_files([inspect.getfile(cls)])
-
-
-def of_model(model: str) -> str:
-    """Digest of the code behind a predictor."""
-    return of_code(module_of(model))
 
 
 def of_curves(curves: CurveSet) -> str:

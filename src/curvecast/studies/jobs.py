@@ -94,8 +94,8 @@ def gather_curves(sets: Sequence[CurveSet]) -> CurveSet:
 
 def incumbent(frame: pd.DataFrame) -> dict[str, Any]:
     """The best incumbent over all seeds of a study: `{config, budget, loss, seed}`."""
-    last = [summary.incumbents(part).iloc[-1] for _, part in frame.groupby("seed")]
-    best = min(last, key=lambda row: row["loss"])
+    last = summary.last_incumbents(frame)
+    best = last.iloc[int(last["loss"].to_numpy().argmin())]
     config, seed = json.loads(best["config"]), int(best["seed"])
     return {"config": config, "budget": best["budget"], "loss": best["loss"], "seed": seed}
 

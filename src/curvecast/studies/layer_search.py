@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast import layers
-from curvecast.studies.summary import incumbents, interval
+from curvecast.studies.summary import interval, last_incumbents
 
 # Epsilon, and the number of networks drawn with it, of the published search of 2700 networks.
 SCHEDULE = {1.0: 1500, 0.9: 100, 0.8: 100, 0.7: 100, **{e / 10: 150 for e in range(6, 0, -1)}}
@@ -71,7 +71,7 @@ def search_rows(evaluations: pd.DataFrame, n_first: int = 100) -> pd.DataFrame:
         ["study", "optimizer"], sort=False
     ):
         by_seed = part.groupby("seed")
-        last = _incumbents(whole[study, optimizer])
+        last = last_incumbents(whole[study, optimizer]).set_index("seed")
         row: dict[str, Any] = {
             **{"study": study, "optimizer": optimizer, "seeds": len(by_seed)},
             "networks": by_seed.size().mean(),
@@ -82,7 +82,8 @@ def search_rows(evaluations: pd.DataFrame, n_first: int = 100) -> pd.DataFrame:
         other = (str(study).removesuffix("_stopped"), name)
         if other != (study, optimizer) and other in whole:
             row |= _saved(part, networks_of(whole[other]), n_first)
-            gaps = (_incumbents(whole[other])["loss"] - last["loss"]).dropna().to_numpy()
+            without = last_incumbents(whole[other]).set_index("seed")
+            gaps = (without["loss"] - last["loss"]).dropna().to_numpy()
             low, high = interval(gaps)
             row |= {"change": gaps.mean(), "change_low": low, "change_high": high}
         row |= {"validation": -last["loss"].mean(), "test": last["test"].mean()}
@@ -91,11 +92,6 @@ def search_rows(evaluations: pd.DataFrame, n_first: int = 100) -> pd.DataFrame:
     columns = ["study", "optimizer", "seeds", "networks", "unique", "epochs", "speedup"]
     columns += ["speedup_after", "change", "change_low", "change_high", "validation", "test"]
     return pd.DataFrame(rows).reindex(columns=[*columns, *(f"reward_{e}" for e in SCHEDULE)])
-
-
-def _incumbents(evaluations: pd.DataFrame) -> pd.DataFrame:
-    last = [incumbents(part).iloc[-1] for _, part in evaluations.groupby("seed")]
-    return pd.DataFrame(last).set_index("seed")
 
 
 def _saved(part: pd.DataFrame, other: pd.DataFrame, n_first: int) -> dict[str, float]:

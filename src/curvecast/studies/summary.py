@@ -66,6 +66,11 @@ def incumbents(frame: pd.DataFrame) -> pd.DataFrame:
     return whole[np.array(changes)]
 
 
+def last_incumbents(frame: pd.DataFrame) -> pd.DataFrame:
+    """The row of `incumbents` that each seed of a study ends with, by increasing seed."""
+    return pd.DataFrame([incumbents(part).iloc[-1] for _, part in frame.groupby("seed")])
+
+
 def regret(frame: pd.DataFrame, curves: CurveSet) -> pd.Series:
     """Normalised regret of the incumbent after every evaluation of one study on recorded curves.
 
@@ -150,7 +155,7 @@ def study_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _study_row(frame: pd.DataFrame) -> dict[str, object]:
     by_seed = [part for _, part in frame.groupby("seed")]
-    last = pd.DataFrame([incumbents(part).iloc[-1] for part in by_seed])
+    last = last_incumbents(frame)
     best = last.iloc[int(last["loss"].to_numpy().argmin())]
     drawn = pd.concat([part.drop_duplicates("configuration") for part in by_seed])
     low, high = interval(last["loss"].to_numpy())

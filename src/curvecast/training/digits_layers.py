@@ -10,22 +10,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from rich.progress import Progress
 
 from curvecast import layers
 from curvecast.curves import CurveSet
 from curvecast.protocol import seed_from
 from curvecast.training import cnn, images
 from curvecast.training.image_training import ImageTraining, Prepared, Recipe, prepare
-from curvecast.training.torch_session import seeded
+from curvecast.training.torch_session import seeded, side_by_side
 
 NAME = "embedded/digits_layers"
 # 300 of the 1000 training images: fewer steps, and networks differ more.
@@ -59,9 +55,7 @@ def train_collection(
     """
     data = prepare(images.digits().share(_SHARE))
     job = partial(train, data=data, n_epochs=n_epochs)
-    context = get_context("spawn")
-    with Progress() as progress, ProcessPoolExecutor(workers, context, _one_thread) as pool:
-        logs = list(progress.track(pool.map(job, networks), len(networks), description=NAME))
+    logs = side_by_side(job, networks, workers, NAME)
     series = {name: np.stack([log[name] for log in logs]) for name in SERIES}
     return CurveSet(
         configs=_configs(networks, data.image[1], [float(log["test"]) for log in logs]),
@@ -93,10 +87,6 @@ def _configs(networks: Sequence[layers.Layers], side: int, test: list[float]) ->
             "end_test_accuracy": test,
         }
     )
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

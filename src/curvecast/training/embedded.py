@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import Progress
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
 
 from curvecast.curves import CurveSet, group_equal_rows
 from curvecast.protocol import seed_from
 from curvecast.training import mlp
+from curvecast.training.torch_session import side_by_side
 
 N_EPOCHS = 50
 TARGET = "val_cross_entropy"
@@ -226,9 +224,7 @@ def train_collection(
         for i, configuration in enumerate(configurations)
     ]
     job = partial(mlp.train, data, n_epochs=n_epochs, device=device)
-    context = get_context("spawn")
-    with Progress() as progress, ProcessPoolExecutor(workers, context, _one_thread) as pool:
-        logs = list(progress.track(pool.map(job, runs), n_runs, description=collection.name))
+    logs = side_by_side(job, runs, workers, collection.name)
     series = {name: np.array([log[name] for log in logs], dtype=np.float32) for name in mlp.SERIES}
     configs = pd.DataFrame(configurations)
     sizes = [mlp.n_parameters(run, data.n_features, data.n_classes) for run in runs]
@@ -254,10 +250,6 @@ def train_collection(
             "stored with the precision of float32",
         ),
     )
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -192,7 +192,8 @@ class ImageTraining(TorchSession):
                 if len(rows) < 2 and n > 1:
                     continue  # batch norm has no variance of a single image
                 images = self._windows[rows, :, moves[0, rows], moves[1, rows]]
-                self._set_rate((self.epoch - 1 + step / n_steps) / recipe.n_epochs)
+                progress = (self.epoch - 1 + step / n_steps) / recipe.n_epochs
+                self.optimizer.param_groups[0]["lr"] = rate_at(recipe, progress)
                 self.optimizer.zero_grad()
                 labels = y[rows]
                 logits = self._logits(images)
@@ -247,10 +248,6 @@ class ImageTraining(TorchSession):
         targets = nn.functional.one_hot(y, self.data.n_classes).float()
         errors = (logits.softmax(dim=1) - targets).square().mean(dim=1)
         return errors.mean() if weights is None else (errors * weights[y]).sum() / weights[y].sum()
-
-    def _set_rate(self, progress: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(self.recipe, progress)
 
 
 def precision_of(device: str) -> torch.dtype:

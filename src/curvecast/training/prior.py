@@ -51,9 +51,6 @@ class TorchOps:
     def norm(self, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
         return functional.layer_norm(x, x.shape[-1:], gain, shift, 1e-5)
 
-    def swap(self, x: Tensor, one: int, other: int) -> Tensor:
-        return x.transpose(one, other)
-
     def join(self, parts: list[Tensor]) -> Tensor:
         return torch.cat(parts, dim=-2)
 

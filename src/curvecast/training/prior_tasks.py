@@ -34,7 +34,7 @@ class Task:
     Attributes
     ----------
     values : shape (n, T), may hold NaN and inf. epochs : shape (T,). sign : of the direction.
-    settings : shape (n, p), mean 0 and deviation 1. groups : equal for repeated configurations.
+    settings : shape (n, p), mean 0 and deviation 1.
     """
 
     name: str

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from multiprocessing import get_context
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from rich.progress import Progress
 from torch import nn
 
 from curvecast.training.session import Session
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class TorchSession(Session):
@@ -86,6 +93,16 @@ def check_choices(recipe: object, **known: tuple[str, ...]) -> None:
     for name, choices in known.items():
         if getattr(recipe, name) not in choices:
             raise ValueError(f"{name} {getattr(recipe, name)!r} is not one of {choices}")
+
+
+def side_by_side(
+    job: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str
+) -> list[Result]:
+    """Results of a job for each item, in processes of one thread; shows the progress."""
+    context, one_thread = get_context("spawn"), partial(torch.set_num_threads, 1)
+    with Progress() as progress, ProcessPoolExecutor(workers, context, one_thread) as pool:
+        done = pool.map(job, items)
+        return list(progress.track(done, len(items), description=description))
 
 
 @contextmanager

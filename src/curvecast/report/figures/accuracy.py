@@ -26,18 +26,8 @@ READERS = {
     "published": lambda files: tables.load(Path(files[0]).parent),
 }
 _HOLLOW: dict[str, Any] = {"markersize": 8, "markerfacecolor": "none", "linestyle": "none"}
-_DIAMOND: dict[str, Any] = {
-    "marker": "D",
-    "linestyle": "none",
-    "color": style.BLACK,
-    "markerfacecolor": "white",
-}
-_BELOW: dict[str, Any] = {
-    "color": style.GREY,
-    "marker": "v",
-    "linestyle": "none",
-    "markersize": 5.5,
-}
+_DIAMOND = {**style.look(style.BLACK, "D", "none"), "markerfacecolor": "white"}
+_BELOW = {**style.look(style.GREY, "v", "none"), "markersize": 5.5}
 _NOMINAL = {"cover50": 0.50, "cover80": 0.80, "cover95": 0.95}
 
 

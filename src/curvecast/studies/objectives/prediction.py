@@ -9,7 +9,7 @@ import ConfigSpace
 import numpy as np
 
 from curvecast.curves import CurveSet, DataError
-from curvecast.predictors import make_predictor
+from curvecast.predictors import make_predictor, module_of
 from curvecast.predictors.base import Predictor
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
@@ -82,7 +82,7 @@ class Prediction(Objective):
         """Model with its code, collection and splits."""
         return {
             "predictor": self.model,
-            "code": identity.of_model(self.model),
+            "code": identity.of_code(module_of(self.model)),
             "curves": self._content,
             "parts": self.parts.model_dump(),
             "fixed": self.fixed,

@@ -85,7 +85,8 @@ class Training(Objective):
                 if ended is not None:
                     break
         if checkpoint is not None:
-            _save(checkpoint, session, logs)
+            written = {f"log:{name}": np.array(log) for name, log in logs.items()}
+            files.write_arrays(written | session.state(), checkpoint)
         curve = logs[self.task.target]
         trained = len(curve) - 1 if ended is None else ended.epoch
         # By the log of the study: after a kill the checkpoint may be a rung ahead of it.
@@ -224,8 +225,3 @@ def _load(path: Path, session: Session) -> Logs:
     state = {k: v for k, v in arrays.items() if not k.startswith("log:")}
     session.resume(len(next(iter(logs.values()))) - 1, state)
     return logs
-
-
-def _save(path: Path, session: Session, logs: Logs) -> None:
-    written = {f"log:{name}": np.array(log) for name, log in logs.items()}
-    files.write_arrays(written | session.state(), path)

@@ -39,6 +39,7 @@ class Sampler:
         self.space, self.settings = space, settings
         self.random = np.random.RandomState(settings.seed)
         self.possible: Callable[[Config], bool] | None = None
+        self._noted: set[tuple[tuple[str, Any], ...]] = set()
         if settings.random_fraction is not None:
             self.share_at_random = settings.random_fraction
 
@@ -74,6 +75,14 @@ class Sampler:
     def propose(self, config_id: ConfigId, budget: float) -> tuple[Config, bool]:
         """A configuration, and whether it comes from a model."""
         return dict(self.space.sample_configuration()), False
+
+    def note(self, config: Config) -> None:
+        """Remember a configuration, for searches that evaluate none twice."""
+        self._noted.add(tuple(sorted(config.items())))
+
+    def is_new(self, config: Config) -> bool:
+        """Whether a configuration was never noted."""
+        return tuple(sorted(config.items())) not in self._noted
 
     def learn(self, config_id: ConfigId, config: Config, budget: float, loss: float) -> None:
         """Take in a finished evaluation; the loss is inf where it failed."""

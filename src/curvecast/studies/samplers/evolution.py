@@ -27,7 +27,6 @@ class Sampler(_base.Sampler):
     def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
         super().__init__(space, settings)
         self._population: deque[tuple[float, Config]] = deque(maxlen=_POPULATION)
-        self._learned: list[Config] = []
 
     @property
     def has_model(self) -> bool:
@@ -46,7 +45,7 @@ class Sampler(_base.Sampler):
             )
             for candidate in candidates:
                 possible = self.possible is None or self.possible(candidate)
-                if possible and candidate not in self._learned:
+                if possible and self.is_new(candidate):
                     return candidate, self.has_model
         raise StudyError(f"none of {_DRAWS_UNTIL_NEW} draws has a new configuration")
 
@@ -60,4 +59,4 @@ class Sampler(_base.Sampler):
     def learn(self, config_id: ConfigId, config: Config, budget: float, loss: float) -> None:
         """Add the configuration; the oldest one of a full population leaves."""
         self._population.append((loss if math.isfinite(loss) else math.inf, config))
-        self._learned.append(config)
+        self.note(config)

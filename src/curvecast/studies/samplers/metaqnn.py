@@ -46,7 +46,6 @@ class Sampler(_base.Sampler):
         self._rules = rules
         self.values: dict[tuple[object, ...], dict[layers.Layer, float]] = {}
         self.memory: list[tuple[layers.Layers, float]] = []
-        self._proposed: set[layers.Layers] = set()
         self._number = 0
 
     @property
@@ -68,11 +67,9 @@ class Sampler(_base.Sampler):
         """A network that was not proposed before, by an epsilon-greedy walk."""
         epsilon = epsilon_at(config_id[0], self.n_networks)
         for _ in range(_DRAWS_UNTIL_NEW):
-            network = self.walk(epsilon)
-            config = layers.config_of(network)
-            possible = self.possible is None or self.possible(config)
-            if network not in self._proposed and possible:
-                self._proposed.add(network)
+            config = layers.config_of(self.walk(epsilon))
+            if self.is_new(config) and (self.possible is None or self.possible(config)):
+                self.note(config)
                 return config, epsilon < 1
         raise StudyError(f"none of {_DRAWS_UNTIL_NEW} walks ended in a new network")
 
@@ -80,7 +77,7 @@ class Sampler(_base.Sampler):
         """Note the reward, and replay the network and others from the memory."""
         self._number = config_id[0] + 1
         network = layers.of_config(config)
-        self._proposed.add(network)
+        self.note(config)
         self.memory.append((network, -loss if math.isfinite(loss) else 0.0))
         drawn = self.random.randint(len(self.memory), size=_N_REPLAYED)
         for network, reward in [self.memory[-1], *(self.memory[i] for i in drawn)]:

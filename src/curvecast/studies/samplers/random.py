@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ConfigSpace
-
 from curvecast.studies.evaluation import Config, ConfigId
 from curvecast.studies.samplers import _base
-from curvecast.studies.settings import Settings
 
 _REDRAWS = 1000
 
@@ -17,10 +14,6 @@ class Sampler(_base.Sampler):
     In a finite space no configuration is drawn twice, but where 1000 draws bring no new one.
     """
 
-    def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
-        super().__init__(space, settings)
-        self._proposed: set[tuple[tuple[str, object], ...]] = set()
-
     def shape(self, number: int) -> tuple[list[int], list[float]]:
         """One rung, the highest."""
         return [len(self.rungs)], self.rungs[-1:]
@@ -29,15 +22,11 @@ class Sampler(_base.Sampler):
         """A configuration that was not proposed before."""
         for _ in range(_REDRAWS):
             config = dict(self.space.sample_configuration())
-            if _key(config) not in self._proposed:
+            if self.is_new(config):
                 break
-        self._proposed.add(_key(config))
+        self.note(config)
         return config, False
 
     def learn(self, config_id: ConfigId, config: Config, budget: float, loss: float) -> None:
         """Note a configuration of a search that is resumed."""
-        self._proposed.add(_key(config))
-
-
-def _key(config: Config) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted(config.items()))
+        self.note(config)
