@@ -21,7 +21,7 @@ from curvecast.workflow.config import load
 from curvecast.workflow.plan import RANKED_SETS, SEARCHES, Plan
 from curvecast.workflow.plan_studies import FOLDERS
 from curvecast.workflow.terminal import Progress, interrupted
-from curvecast.workflow.summaries import Summary, csv_and_md, figures_of, svg_and_png, tables_of
+from curvecast.workflow.summaries import Summary, named
 
 # A job's own process must not ask the network again, nor stop for what others still fetch.
 MAIN_PROCESS = workflow.is_main_process

@@ -37,7 +37,13 @@ TABLES = [
     Summary(
         "r2",
         "R² tables",
-        tables_of("r2", "averages", "differences", *["ranks"] * bool(plan.ranked_collections)),
+        named(
+            "tables/{name}",
+            "r2",
+            "averages",
+            "differences",
+            *["ranks"] * bool(plan.ranked_collections),
+        ),
         plan.scored("main", "training_size"),
         params={"ranked_sets": RANKED_SETS, "ranked": plan.ranked_collections},
     ),
@@ -45,7 +51,7 @@ TABLES = [
         Summary(
             name,
             f"table of {name}",
-            tables_of(name),
+            named("tables/{name}", name),
             plan.scored(*["main"] * (name == "training_size"), name),
             params={"fractions": plan.config.experiments[name].fractions},
         )
@@ -54,7 +60,7 @@ TABLES = [
     Summary(
         "task_a",
         "table of Task A",
-        tables_of("task_a"),
+        named("tables/{name}", "task_a"),
         {
             "predictions": plan.task_a_files("predictions", "parquet"),
             "published": PUBLISHED["task_a"],
@@ -64,7 +70,7 @@ TABLES = [
     Summary(
         "published",
         "published figures beside ours",
-        tables_of("published"),
+        named("tables/{name}", "published"),
         {
             "ours": [
                 f"{RESULTS}/tables/{name}.csv"
@@ -77,33 +83,33 @@ TABLES = [
     Summary(
         "datasets",
         "table of data sets",
-        tables_of("datasets"),
+        named("tables/{name}", "datasets"),
         {"curves": [f"{RESULTS}/curves/{dataset}.parquet" for dataset in plan.usable]},
         params={"licences": {n: plan.registry[n].get("licence", "") for n in plan.usable}},
     ),
     Summary(
         "timings",
         "seconds per model",
-        {"timings": csv_and_md("timings")},
+        {"timings": "timings"},
         {"timings": plan.timings()},
         params={"folder": f"{RESULTS}/timings"},
     ),
     Summary(
         "studies",
         "table of studies",
-        {**tables_of("studies"), "study_timings": csv_and_md("study_timings")},
+        {**named("tables/{name}", "studies"), "study_timings": "study_timings"},
         {"evaluations": studies.files("evaluations")},
     ),
     Summary(
         "study_comparison",
         "table of optimisers on recorded curves",
-        {**tables_of("study_comparison"), "study_regret": ["tables/study_regret.csv"]},
+        {**named("tables/{name}", "study_comparison"), "study_regret": "tables/study_regret.csv"},
         {"regret": studies.files("regret", "recorded")},
     ),
     Summary(
         "tuning",
         "table of tuned predictors",
-        tables_of("tuning"),
+        named("tables/{name}", "tuning"),
         {
             "tunings": [f"{STUDY}/{study}/tuning.parquet" for study in studies.of("prediction")],
             "published": PUBLISHED["task_a"],
@@ -112,13 +118,13 @@ TABLES = [
     Summary(
         "effects",
         "table of effects",
-        tables_of("effects"),
+        named("tables/{name}", "effects"),
         {"evaluations": studies.files("evaluations", "training")},
     ),
     Summary(
         "metaqnn",
         "table of searches over layers",
-        tables_of("metaqnn"),
+        named("tables/{name}", "metaqnn"),
         {
             "evaluations": [
                 file
@@ -130,7 +136,7 @@ TABLES = [
     Summary(
         "networks",
         "table of trained networks",
-        {**tables_of("networks"), "network_timings": csv_and_md("network_timings")},
+        {**named("tables/{name}", "networks"), "network_timings": "network_timings"},
         {
             "scores": studies.network_files("scores.csv"),
             "seconds": studies.network_files("seconds.csv"),
@@ -143,8 +149,8 @@ TABLES = [
             f"speedup_{search}",
             f"speedups of the {search} search",
             {
-                **tables_of(f"speedup_{search}"),
-                f"speedup_{search}_summary": [f"tables/speedup_{search}_summary.csv"],
+                **named("tables/{name}", f"speedup_{search}"),
+                f"speedup_{search}_summary": f"tables/speedup_{search}_summary.csv",
             },
             {
                 "outcomes": plan.stopping_files("outcomes.parquet", *searches),
@@ -159,7 +165,7 @@ TABLES = [
     Summary(
         "stopping_timings",
         "seconds of early stopping",
-        {"stopping_timings": csv_and_md("stopping_timings")},
+        {"stopping_timings": "stopping_timings"},
         {"timings": plan.stopping_files("timings.csv", "sequential", "hyperband", "online")},
     ),
 ]
@@ -168,7 +174,7 @@ FIGURES = [
     Summary(
         "r2",
         "figures of R² on {wildcards.collection}",
-        figures_of("{name}/{collection}", "r2", "spread"),
+        named("{name}/{collection}", "r2", "spread"),
         lambda wildcards: {
             "scores": plan.scores(collection=wildcards.collection),
             "published": PUBLISHED["r2"],
@@ -178,28 +184,28 @@ FIGURES = [
     Summary(
         "reliability",
         "reliability on {wildcards.collection}",
-        figures_of("{name}/{collection}", "reliability"),
+        named("{name}/{collection}", "reliability"),
         lambda wildcards: {"scores": plan.scores(collection=wildcards.collection)},
         {"collection": COLLECTIONS},
     ),
     Summary(
         "ranks",
         "average ranks on {wildcards.collection}",
-        figures_of("{name}/{collection}", "ranks"),
+        named("{name}/{collection}", "ranks"),
         {"ranks": [f"{RESULTS}/tables/ranks.csv"]},
         {"collection": plan.ranked_collections},
     ),
     Summary(
         "coverage",
         "figure of interval coverage",
-        figures_of("{name}", "coverage"),
+        named("{name}", "coverage"),
         {"summary": [f"{RESULTS}/tables/r2.csv"]},
     ),
     *(
         Summary(
             name,
             f"figure of {name} at {{wildcards.percent}} %",
-            figures_of("{name}/{percent}", name),
+            named("{name}/{percent}", name),
             reads,
             {"percent": [f"{100 * f:g}" for f in plan.config.experiments[name].fractions]},
             lambda wildcards: {"fraction": round(float(wildcards.percent) / 100, 6)},
@@ -214,8 +220,8 @@ FIGURES = [
         "predictions",
         "figures of predictions on {wildcards.dataset}",
         {
-            "scatter": svg_and_png("predicted_against_true/{dataset}"),
-            "gallery": svg_and_png("gallery/{dataset}"),
+            "scatter": "predicted_against_true/{dataset}",
+            "gallery": "gallery/{dataset}",
         },
         lambda wildcards: {
             "predictions": [
@@ -230,42 +236,42 @@ FIGURES = [
     Summary(
         "study",
         "figures of study {wildcards.study}",
-        figures_of("studies/{study}/{name}", *STUDY_FIGURES),
+        named("studies/{study}/{name}", *STUDY_FIGURES),
         evaluations_of,
         {"study": studies.of("training", "prediction")},
     ),
     Summary(
         "learning_curves",
         "learning curves of study {wildcards.study}",
-        figures_of("studies/{study}/{name}", "learning_curves"),
+        named("studies/{study}/{name}", "learning_curves"),
         lambda wildcards: {"curves": [f"{STUDY}/{wildcards.study}/curves.parquet"]},
         {"study": studies.of("training")},
     ),
     Summary(
         "regret",
         "figure of regret in study {wildcards.study}",
-        figures_of("studies/{study}/{name}", "regret"),
+        named("studies/{study}/{name}", "regret"),
         lambda wildcards: {"regret": studies.files("regret", study=wildcards.study)},
         {"study": studies.of("recorded")},
     ),
     Summary(
         "layer_search",
         "search over layers in study {wildcards.study}",
-        figures_of("studies/{study}/{name}", "course", "learned"),
+        named("studies/{study}/{name}", "course", "learned"),
         evaluations_of,
         {"study": [n for n in studies.of_layers() if "metaqnn" in studies.study(n).optimizers]},
     ),
     Summary(
         "network",
         "losses of network {wildcards.network}",
-        {"network": svg_and_png("networks/{network}")},
+        {"network": "networks/{network}"},
         lambda wildcards: {"curves": studies.network_files("curves.parquet", wildcards.network)},
         {"network": list(studies.notes())},
     ),
     Summary(
         "stopping",
         "figures of early stopping on {wildcards.collection}",
-        figures_of("stopping/{collection}/{name}", *STOPPING_FIGURES),
+        named("stopping/{collection}/{name}", *STOPPING_FIGURES),
         lambda wildcards: {
             "speedups": [f"{RESULTS}/tables/speedup_sequential.csv"],
             "traces": plan.stopping_files(
@@ -280,14 +286,14 @@ FIGURES = [
     Summary(
         "hyperband",
         "figure of f-Hyperband on {wildcards.collection}",
-        figures_of("stopping/{collection}/{name}", "hyperband"),
+        named("stopping/{collection}/{name}", "hyperband"),
         {"speedups": [f"{RESULTS}/tables/speedup_hyperband.csv"]},
         {"collection": HYPERBAND},
     ),
     Summary(
         "stopped",
         "figure of the runs stopped on {wildcards.dataset}",
-        figures_of("stopping/{name}/{dataset}", "stopped"),
+        named("stopping/{name}/{dataset}", "stopped"),
         lambda wildcards: {
             "curves": [f"{RESULTS}/curves/{wildcards.dataset}.parquet"],
             "ends": plan.stopping_files(
@@ -314,7 +320,7 @@ for kind, folder, summaries in (("table", RESULTS, TABLES), ("figure", FIGURE, F
                 code=plan.code(making.module_of(kind, summary.name)),
                 entry=plan.repository("src/curvecast/report/making.py"),
             output:
-                **summary.files_in(folder),
+                **summary.files_in(folder, kind),
             log:
                 f"{LOGS}/{summary.name}_{kind}{summary.cell}.log",
             benchmark:
@@ -336,8 +342,8 @@ for kind, folder, summaries in (("table", RESULTS, TABLES), ("figure", FIGURE, F
 
 
 MADE = {
-    "tables": [file for table in TABLES for file in table.made_in(RESULTS)],
-    "figures": [file for figure in FIGURES for file in figure.made_in(FIGURE)],
+    "tables": [file for table in TABLES for file in table.made_in(RESULTS, "table")],
+    "figures": [file for figure in FIGURES for file in figure.made_in(FIGURE, "figure")],
 }
 
 

@@ -9,6 +9,8 @@ from itertools import product
 from typing import Any
 
 Values = Mapping[str, Any]
+# A table has a file for programs and one for people, and so has a figure.
+SUFFIXES = {"table": (".csv", ".md"), "figure": (".svg", ".png")}
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Summary:
     ----------
     name : key of `TABLES` or `FIGURES` in `report.making`.
     message : what Snakemake prints for a job.
-    outputs : paths by the names of tables or figures, with wildcards.
+    outputs : paths by the names of tables or figures, with wildcards; without a suffix, which
+        stands for `SUFFIXES`, or of a single file.
     reads : lists of input files by name, or a function of the wildcards that returns them; where
         a list is empty, the run has nothing to show.
     over : values of the wildcards.
@@ -28,7 +31,7 @@ class Summary:
 
     name: str
     message: str
-    outputs: Mapping[str, Sequence[str]]
+    outputs: Mapping[str, str]
     reads: Values | Callable[[Any], Values]
     over: Mapping[str, Sequence[str]] = field(default_factory=dict)
     params: Values | Callable[[Any], Values] = field(default_factory=dict)
@@ -58,33 +61,22 @@ class Summary:
         """Regular expressions of the wildcards."""
         return {name: "|".join(map(re.escape, values)) for name, values in self.over.items()}
 
-    def files_in(self, folder: str) -> dict[str, list[str]]:
-        """Outputs of one job by name, with wildcards."""
-        return {name: [f"{folder}/{p}" for p in paths] for name, paths in self.outputs.items()}
+    def files_in(self, folder: str, kind: str) -> dict[str, list[str]]:
+        """Outputs of one job by name, with wildcards; `kind` is "table" or "figure"."""
+        both = SUFFIXES[kind]
+        return {
+            name: [f"{folder}/{path}{end}" for end in ([""] if path.endswith(".csv") else both)]
+            for name, path in self.outputs.items()
+        }
 
-    def made_in(self, folder: str) -> list[str]:
+    def made_in(self, folder: str, kind: str) -> list[str]:
         """Outputs of all jobs."""
         values = product(*self.over.values())
         cells = [dict(zip(self.over, value, strict=True)) for value in values]
-        patterns = [pattern for paths in self.files_in(folder).values() for pattern in paths]
+        patterns = [pattern for paths in self.files_in(folder, kind).values() for pattern in paths]
         return [pattern.format(**cell) for cell in cells for pattern in patterns]
 
 
-def csv_and_md(path: str) -> list[str]:
-    """Files of a table."""
-    return [f"{path}.csv", f"{path}.md"]
-
-
-def svg_and_png(path: str) -> list[str]:
-    """Files of a figure."""
-    return [f"{path}.svg", f"{path}.png"]
-
-
-def tables_of(*names: str) -> dict[str, list[str]]:
-    """Files in the folder of tables by name."""
-    return {name: csv_and_md(f"tables/{name}") for name in names}
-
-
-def figures_of(pattern: str, *names: str) -> dict[str, list[str]]:
-    """Files by name, whose place in the pattern is `{name}`."""
-    return {name: svg_and_png(pattern.replace("{name}", name)) for name in names}
+def named(pattern: str, *names: str) -> dict[str, str]:
+    """Paths by name, whose place in the pattern is `{name}`."""
+    return {name: pattern.replace("{name}", name) for name in names}
