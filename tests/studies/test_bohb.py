@@ -66,9 +66,8 @@ def test_impossible_settings_are_refused(wrong: dict) -> None:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_picks_are_those_of_hpbandster() -> None:
     """The array version of the sampler against hpbandster's own loop, draw by draw."""
-    settings = Settings("s", num_samples=16)
-    ours = load("bohb")(conditional_space(), settings)
-    theirs = BOHB(conditional_space(), num_samples=16)
+    ours = load("bohb")(conditional_space(), Settings("s"))
+    theirs = BOHB(conditional_space())
     state = np.random.get_state()  # noqa: NPY002 (hpbandster draws from the global state)
     model_based = 0
     for number in range(70):

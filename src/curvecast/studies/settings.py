@@ -52,8 +52,6 @@ class Search(Strict):
     time_limit : seconds after which the study ends with an error; default: no limit.
     random_fraction : share of configurations that are drawn uniformly although there is a model;
         default: that of the sampler.
-    min_points_in_model, top_n_percent, num_samples, bandwidth_factor, min_bandwidth : hpbandster's
-        options of BOHB with its defaults.
     """
 
     eta: Annotated[int | float, Field(ge=2)] = 3
@@ -64,12 +62,7 @@ class Search(Strict):
     workers: Annotated[int, Field(ge=0)] = 1
     timeout: Positive | None = None
     time_limit: Positive | None = None
-    min_points_in_model: AtLeastOne | None = None
-    top_n_percent: AtLeastOne = 15
-    num_samples: AtLeastOne = 64
     random_fraction: Annotated[int | float, Field(ge=0, le=1)] | None = None
-    bandwidth_factor: Positive = 3
-    min_bandwidth: Positive = 1e-3
 
     @model_validator(mode="after")
     def _is_possible(self) -> Search:

@@ -30,16 +30,7 @@ class Sampler(_base.Sampler, BOHB):
     def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
         _base.refuse_ordinals(space)
         _base.Sampler.__init__(self, space, settings)
-        BOHB.__init__(
-            self,
-            space,
-            min_points_in_model=settings.min_points_in_model,
-            top_n_percent=settings.top_n_percent,
-            num_samples=settings.num_samples,
-            random_fraction=self.share_at_random,
-            bandwidth_factor=settings.bandwidth_factor,
-            min_bandwidth=settings.min_bandwidth,
-        )
+        BOHB.__init__(self, space, random_fraction=self.share_at_random)
         self.logger = logging.getLogger("curvecast.hpbandster")
         self.logger.setLevel(logging.ERROR)
 
