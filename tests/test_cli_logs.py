@@ -52,6 +52,9 @@ def test_report_writes_one_page_with_the_advice_first(log, tmp_path, capsys):
     text = page.read_text(encoding="utf-8")
     assert len(text) < 5_000_000
     assert text.index("Runs under way") < text.index("How far to trust it")
+    order = re.findall(r'class="text (stop|go)"', text)
+    assert order == sorted(order, reverse=True)
+    assert "stop" in order
     assert "https://" not in text.partition('<div id="chart">')[0]
 
 

@@ -45,6 +45,7 @@ def write(
         direction=curves.direction,
         last=curves.last_epoch,
         n_finished=int(finished(curves).sum()),
+        n_ended=len(curves) - int(finished(curves).sum()) - len(advice),
         advice=_rows(advice, curves),
         counts=advice["advice"].value_counts().to_dict(),
         open_epochs=int(advice.loc[advice["advice"] == "stop", "epochs_left"].sum()),
@@ -74,10 +75,11 @@ def script() -> str:
 
 
 def _rows(advice: pd.DataFrame, curves: CurveSet) -> list[dict[str, Any]]:
-    """Rows of the first table: the advice, and the settings of each run in one text."""
+    """Rows of the first table, runs to stop first: advice, and a run's settings in one text."""
     texts = _settings(curves)
     settings = [texts[run] for run in advice["run"]]
     rows = advice.assign(settings=settings).to_dict("records")
+    rows.sort(key=lambda row: row["advice"] != "stop")
     return [{str(name): cell for name, cell in row.items()} for row in rows]
 
 
