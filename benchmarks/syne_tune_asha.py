@@ -101,9 +101,10 @@ def experiment(curves: CurveSet, name: str, seed: int) -> dict[str, float]:
 
 def main() -> None:
     logging.getLogger("syne_tune").setLevel(logging.ERROR)
+    sets = present(LCBENCH) or sys.exit("no mirror has LCBench: set CURVECAST_MIRROR")
     known = pd.read_csv(ROWS).to_dict("records") if ROWS.exists() else []
     rows = {(row["dataset"], row["scheduler"], row["seed"]): row for row in known}
-    for seed, curves, name in product(range(5), present(LCBENCH), SCHEDULERS):
+    for seed, curves, name in product(range(5), sets, SCHEDULERS):
         if (key := (curves.name, name, seed)) not in rows:
             rows[key] = dict(zip(KEY, key, strict=True)) | experiment(curves, name, seed)
             write_csv(pd.DataFrame(list(rows.values())), ROWS)
