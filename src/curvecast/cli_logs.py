@@ -152,7 +152,7 @@ def _report(options: argparse.Namespace) -> int:
     curves = _curves(options)
     advice = advise(curves, promise=options.promise, model=options.model, level=options.level)
     _write(curves, advice, options)
-    print(_sentence(advice) + f"; {options.out}")
+    print(f"{curves.metric} at epoch {curves.last_epoch}: {_sentence(advice)}; {options.out}")
     if note := left_out(curves, options.model):
         print(f"Note: {note}")
     return DONE

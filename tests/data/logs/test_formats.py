@@ -403,5 +403,6 @@ def test_the_commands_of_the_table_say_what_the_log_holds(typed, tmp_path, monke
     assert target == f"at epoch 5, to {'minimize' if metric == 'loss' else 'maximize'}"
     assert main(["report", str(path), *options, "--out", "page.html"]) == 0
     told = capsys.readouterr().out
-    assert re.fullmatch(r"stop 1 of 1 runs under way: .*[23].*; page.html\n", told), told
+    stop = r"at epoch 5: stop 1 of 1 runs under way: .*[23].*; page.html\n"
+    assert re.fullmatch(f"{re.escape(metric)} {stop}", told), told
     assert "3 runs are\nfinished, 1 under way" in Path("page.html").read_text(encoding="utf-8")
