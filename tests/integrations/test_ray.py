@@ -70,3 +70,39 @@ def test_metric_and_mode_are_said_once() -> None:
         scheduler.on_trial_add(None, None)
     assert scheduler.set_search_properties("loss", "min")
     assert not scheduler.set_search_properties("loss", "min")
+
+
+def test_trials_wait_while_better_ones_train_on(tmp_path: Path) -> None:
+    """All begin; then the trials train on in the order of their predicted ends."""
+
+    def error(config: dict[str, Any]) -> None:
+        import json
+        import tempfile
+
+        start, kept = 0, tune.get_checkpoint()
+        if kept is not None:
+            with kept.as_directory() as folder:
+                start = json.loads(Path(folder, "epoch.json").read_text())
+        for epoch in range(start + 1, LAST + 1):
+            value = 0.1 + 0.1 * config["far"] + 0.6 * math.exp(-0.3 * epoch)
+            with tempfile.TemporaryDirectory() as folder:
+                Path(folder, "epoch.json").write_text(json.dumps(epoch))
+                tune.report({"loss": value}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    scheduler = CurveScheduler(LAST, pause=True)
+    results = tune.Tuner(
+        tune.with_resources(error, {"cpu": 1}),
+        param_space={"far": tune.grid_search([4.0, 1.0, 3.0])},
+        tune_config=tune.TuneConfig(metric="loss", mode="min", scheduler=scheduler),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
+    ).fit()
+    assert not results.errors
+    history = scheduler.runs.history
+    assert [advice.epoch for advice in history[:3]] == [1, 1, 1]  # every trial begins
+    best = history[1].run
+    assert [advice.epoch for advice in history if advice.run == best] == list(range(1, LAST))
+    later = [advice.run for advice in history[3:]]
+    assert later[: LAST - 2] == [best] * (LAST - 2)  # the best one trains on to its end
+    epochs = {r.config["far"]: r.metrics["training_iteration"] for r in results}
+    assert epochs[1.0] == LAST
+    assert max(epochs[3.0], epochs[4.0]) < LAST

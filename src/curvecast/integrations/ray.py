@@ -26,7 +26,9 @@ __all__ = ["CurveScheduler"]
 class CurveScheduler(FIFOScheduler):
     """Stop a trial when it is improbable that it ends better than the best one, and at `max_t`.
 
-    Trials start in the order of submission. What was advised is in `runs.history`.
+    Trials start in the order of submission. What was advised is in `runs.history`. With `pause` the
+    search is freeze-thaw (Swersky et al. 2014): every trial begins, and then those train on that
+    are predicted to end best, while the others wait with their checkpoints.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ class CurveScheduler(FIFOScheduler):
     time_attr : what counts epochs or steps in the results.
     metric, mode : of the results, and "min" or "max"; default: those of the `TuneConfig`.
     promise : share of the trials that would become the best that is to survive.
+    pause : let a trial wait while one with a better predicted end could train. The trainable has to
+        save checkpoints and to go on from one.
 
     Raises
     ------
@@ -48,8 +52,11 @@ class CurveScheduler(FIFOScheduler):
         metric: str | None = None,
         mode: str | None = None,
         promise: float = PROMISE,
+        pause: bool = False,
     ) -> None:
         super().__init__()
+        self._pause = pause
+        self._ends: dict[str, float] = {}
         self._max_t, self._time_attr, self._promise = max_t, time_attr, promise
         self._metric, self._mode = metric, mode
         self.runs: Runs | None = None
@@ -74,8 +81,27 @@ class CurveScheduler(FIFOScheduler):
             return TrialScheduler.CONTINUE
         assert self.runs is not None
         epoch, value = result[self._time_attr], result[self._metric]
-        ends = self.runs.stops(trial.trial_id, epoch, value, trial.config)
-        return TrialScheduler.STOP if ends else TrialScheduler.CONTINUE
+        if self.runs.stops(trial.trial_id, epoch, value, trial.config):
+            return TrialScheduler.STOP
+        sign = 1.0 if self._mode == "max" else -1.0
+        self._ends[trial.trial_id] = sign * self.runs.history[-1].predicted
+        better = [t for t in self._waiting(tune_controller) if self._end(t) > self._end(trial)]
+        return TrialScheduler.PAUSE if self._pause and better else TrialScheduler.CONTINUE
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The trial to start or to go on with: one that has not begun, else the best predicted."""
+        if not self._pause:
+            return super().choose_trial_to_run(tune_controller)
+        return max(self._waiting(tune_controller), key=self._end, default=None)
+
+    def _waiting(self, tune_controller: Any) -> list[Trial]:
+        return [
+            t for t in tune_controller.get_trials() if t.status in (Trial.PENDING, Trial.PAUSED)
+        ]
+
+    def _end(self, trial: Trial) -> float:
+        """Predicted gain at the end; of a trial that has not begun inf."""
+        return self._ends.get(trial.trial_id, float("inf"))
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """The trial ended by itself."""
