@@ -53,6 +53,8 @@ PAGES = [
     "README.md",
     *(f"docs/{p.name}" for p in sorted(ROOT.glob("docs/*.md")) if p.name != "integrations.md"),
 ]
+# Widths of columns follow from what fits into the time of a machine.
+FLEXIBLE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 TableOf = Callable[..., pd.DataFrame]
 
 
@@ -178,7 +180,7 @@ def _typed(block: str, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
         printed = capsys.readouterr()
         assert status in (0, 3), printed.err
         same = doctest.OutputChecker().check_output
-        assert same(expected, printed.out, doctest.ELLIPSIS), printed.out
+        assert same(expected, printed.out, FLEXIBLE), printed.out
 
 
 @pytest.mark.parametrize("page", PAGES)
