@@ -40,6 +40,7 @@ for epoch in range(1, {last} + 1):
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "syne-tune"))
+    monkeypatch.chdir(tmp_path)  # syne-tune leaves a file std.out
 
 
 def tuned(scheduler: CurveScheduler, backend: Any, trials: int, **options: Any) -> pd.DataFrame:
