@@ -40,7 +40,8 @@ def _run(table: pd.DataFrame) -> str | None:
     if (named := _first(_RUNS, columns)) or epoch is None or not table[epoch].duplicated().any():
         return named
     others = [c for c in columns if str(c).lower() not in _EPOCHS]
-    for column in sorted(others, key=lambda c: floats(table[c]) is not None):
+    numeric = {c: floats(pd.Series(table[c])) is not None for c in others}
+    for column in sorted(others, key=numeric.__getitem__):
         cells = table[column].astype(str).str.strip()
         full = 3 * cells.nunique() <= len(cells) and cells.ne("").all()
         if full and not pd.DataFrame({0: cells, 1: table[epoch]}).duplicated().any():
