@@ -91,3 +91,8 @@ def together(group):
     Elsewhere it has none: Snakemake would check all groups, which takes seconds.
     """
     return group if "in_turn" in workflow.resource_settings.resources else None
+
+
+def evaluations_of(wildcards):
+    """Input of a figure of one study."""
+    return {"evaluations": studies.files("evaluations", study=wildcards.study)}

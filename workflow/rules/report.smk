@@ -27,12 +27,6 @@ HYPERBAND = list(
     dict.fromkeys(collection_of(job.dataset) for job in plan.stopping if job.search == "hyperband")
 )
 
-
-def evaluations_of(wildcards):
-    """Input of a figure of one study."""
-    return {"evaluations": studies.files("evaluations", study=wildcards.study)}
-
-
 TABLES = [
     Summary(
         "r2",
