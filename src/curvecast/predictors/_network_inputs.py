@@ -17,7 +17,7 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.scaling import Columns, WarpScaling, medians
-from curvecast.protocol import grouped_folds
+from curvecast.protocol import grouped_folds, require_groups
 
 
 class MembersPredictor(Predictor):
@@ -37,6 +37,7 @@ class MembersPredictor(Predictor):
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._taus, y = positions_of(curves, taus), curves.final
         n_folds = min(self.n_members, self.MAX_FOLDS or self.n_members)
+        require_groups(curves.groups)
         folds = grouped_folds(curves.groups, n_folds, self.seed)
         self._center, self._diagnostics = float(y.mean()), {}
         self._constant = bool(y.std() <= 1e-12 * max(1.0, abs(self._center)))

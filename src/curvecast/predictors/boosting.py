@@ -10,7 +10,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 from curvecast.curves import DataError
 from curvecast.predictors.base import Prediction, Regressor
 from curvecast.predictors.forest import answers, as_tree_input
-from curvecast.protocol import grouped_folds
+from curvecast.protocol import grouped_folds, require_groups
 
 MODELS = {
     "gradient_boosting": {
@@ -56,6 +56,7 @@ class GradientBoosting(Regressor):
 
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         X = as_tree_input(X)
+        require_groups(self._groups)
         folds = grouped_folds(self._groups, N_FOLDS, self.seed)
         residuals = np.empty((self.stages, len(y)))
         for fold in range(folds.max() + 1):

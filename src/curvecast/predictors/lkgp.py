@@ -36,7 +36,7 @@ from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction, Residuals
 from curvecast.predictors.scaling import Columns
 from curvecast.predictors.transforms import Form
-from curvecast.protocol import grouped_folds
+from curvecast.protocol import grouped_folds, require_groups
 
 MODELS = {
     "lkgp": {
@@ -100,6 +100,7 @@ class LatentKronecker(Predictor):
 
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._taus = positions_of(curves, taus)
+        require_groups(curves.groups)
         folds = grouped_folds(curves.groups, N_FOLDS, self.seed)
         y = curves.final
         self._center = float(y.mean())

@@ -19,7 +19,7 @@ from sklearn.svm import _libsvm
 
 from curvecast.curves import DataError
 from curvecast.predictors.base import Prediction, Regressor
-from curvecast.protocol import grouped_folds
+from curvecast.protocol import grouped_folds, require_groups
 
 MODELS = {
     "nusvr_linear": {
@@ -209,6 +209,7 @@ class NuSVRSearch(Regressor):
         self.kernel, self.draws, self.max_iter = kernel, draws, max_iter
 
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+        require_groups(self._groups)
         folds = grouped_folds(self._groups, N_FOLDS, self.seed)
         self._kernel = Kernel(X, self.kernel)
         draws = draw(self.draws, self.seed)
