@@ -18,7 +18,7 @@ from curvecast.files import locked
 
 from .conftest import Project
 
-KILLS = 8
+KILLS = 20
 # A part of the workflow that every kind of stage has a job in, with as few jobs as that takes.
 TARGETS = ("out/tables/r2.csv", "out/tables/studies.csv")
 SMALL = {
@@ -75,7 +75,7 @@ def strike(process: subprocess.Popen[bytes], after: float, *, job: bool) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)  # a busy machine takes many times the usual minute or two
-def test_kills_change_no_table(fresh: Callable[[], Project]) -> None:
+def test_twenty_kills_change_no_table(fresh: Callable[[], Project]) -> None:
     project = fresh()
     for old, new in SMALL.items():
         project.edit("tiny.yaml", old, new)

@@ -47,7 +47,8 @@ class Prediction:
     def affine(self, shift: np.ndarray | float, scale: float) -> Prediction:
         """Distribution of `shift + scale * y`; `scale` > 0, `shift` a scalar or one per run.
 
-        Regressions need it of Gaussian distributions and of those with residuals' shapes only.
+        Raises NotImplementedError but for the two kinds that regressors answer with: Gaussian ones
+        and those with the shape of residuals.
         """
         if type(self) is not Prediction:
             raise NotImplementedError(f"affine of {type(self).__name__}")

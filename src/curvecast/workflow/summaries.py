@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 Values = Mapping[str, Any]
-# A table has a file for programs and one for people, and so has a figure.
+# A table is written as CSV and as Markdown, a figure as SVG and as PNG.
 SUFFIXES = {"table": (".csv", ".md"), "figure": (".svg", ".png")}
 
 
