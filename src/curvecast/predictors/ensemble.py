@@ -65,7 +65,7 @@ LIBRARY = (
 SHARES = {"level": 2.0, "best_gain": 1.0, "gain": 1.0}
 TRIM = 0.3
 TRIM_APART = 0.1
-# The members' hyper-parameters saw the run that a leave-one-out fit leaves out, as if this many
+# The members' hyper-parameters saw the runs that a fit leaves out, as if this many
 # of the runs had been used up: chosen by the coverage on the embedded collections. The library, the
 # shares and the trims were chosen by results on ten sets of LCBench and on Baker's six: those of
 # other data sets are the blind ones.
@@ -116,7 +116,7 @@ class Library(TabularPredictor):
     """Robust combination of `LIBRARY` with a distribution calibrated on unseen runs.
 
     The scale of a run's distribution joins how much the members disagree about the run with the
-    median error of the combination of their leave-one-out or out-of-bag predictions; the shape is
+    median error of the combination of their predictions of runs left out; the shape is
     that of the residuals of this combination, standardised by the scale (cross-conformal
     prediction, Vovk 2015, with locally varying width) and widened for what the members'
     hyper-parameters have seen of each run (`USED_UP`).
