@@ -45,10 +45,11 @@ ALLOWED = {
     "saved": PREDICTORS | {"stopping", "data"},
     "choice": ASKED,
     "stopper": ASKED,
-    "cli": ASKED | {"cli_logs", "choice", "demo", "__version__"},
+    "cli": ASKED | {"cli_logs", "cli_search", "choice", "demo", "__version__"},
     "demo": ASKED,
     # a page of advice is what a person asks for in a shell
     "cli_logs": ASKED | {"report"},
+    "cli_search": ASKED | {"report", "studies", "cli_logs"},
     "integrations": ASKED,
     "testing": PREDICTORS,
     "workflow": PREDICTORS | {"data", "stopping", "studies", "benchmark", "report", "training"},

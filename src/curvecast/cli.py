@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curvecast import __version__, cli_logs
+from curvecast import __version__, cli_logs, cli_search
 from curvecast.extras import missing
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     stop.set_defaults(answer=_stop)
     cli_logs.add(commands)
+    cli_search.add(commands)
     return parser
 
 

@@ -195,7 +195,7 @@ def _watch(options: argparse.Namespace) -> int:
                 advice = advise(
                     curves, promise=options.promise, model=options.model, level=options.level
                 )
-                shown = _table(advice) if len(advice) else _sentence(advice)
+                shown = table(advice) if len(advice) else _sentence(advice)
                 live.update(shown, refresh=True)
                 if options.out:
                     _write(curves, advice, options)
@@ -216,10 +216,22 @@ def _state(path: Path) -> list[tuple[str, int, int]]:
     return [(str(f), (stat := f.stat()).st_size, stat.st_mtime_ns) for f in files]
 
 
-def _table(advice: pd.DataFrame) -> Any:
+def table(advice: pd.DataFrame, *more: str) -> Any:
+    """Advice for a terminal, with `more` of its columns; runs to stop are in another colour."""
     from rich.table import Table
 
-    columns = ("run", "advice", "epoch", "value", "predicted", "low", "high", "best", "worse")
+    columns = (
+        "run",
+        "advice",
+        "epoch",
+        "value",
+        "predicted",
+        "low",
+        "high",
+        "best",
+        "worse",
+        *more,
+    )
     table = Table(*columns)
     for row in advice[list(columns)].itertuples(index=False):
         cells = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row]

@@ -8,8 +8,8 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -33,7 +33,7 @@ class ProcessEvaluator(Evaluator):
             initargs=(pickle.dumps(objective), os.getpid()),
             context=get_context("spawn"),
         )
-        self._pool.schedule(_load, timeout=_READY_WITHIN)
+        self.loaded = self._pool.schedule(_load, timeout=_READY_WITHIN)
 
     def submit(self, config: Config, trial: Trial) -> Future[object]:
         """Start an evaluation; its time counts from when the objective is loaded."""
@@ -60,8 +60,8 @@ class ProcessEvaluator(Evaluator):
 @contextlib.contextmanager
 def evaluators(
     objective: Objective, number: int, timeout: float | None
-) -> Iterator[list[Evaluator]]:
-    """Give so many processes, and end them with the block.
+) -> Iterator[Sequence[Evaluator]]:
+    """Give so many processes that have loaded the objective, and end them with the block.
 
     They run one thread each, and not the script of this process again as spawned processes do.
     """
@@ -70,9 +70,10 @@ def evaluators(
     threads = {key: os.environ.get(key) for key in _ONE_THREAD}
     main |= dict.fromkeys(script)
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
-    started: list[Evaluator] = []
+    started: list[ProcessEvaluator] = []
     try:
         started += [ProcessEvaluator(objective, timeout) for _ in range(number)]
+        wait([evaluator.loaded for evaluator in started])
         yield started
     finally:
         for evaluator in started:

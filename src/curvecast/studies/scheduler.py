@@ -69,15 +69,14 @@ class Scheduler:
         n_brackets = self.sampler.n_brackets
         self._numbers = iter(count() if n_brackets is None else range(n_brackets))
         self._brackets: dict[int, BaseIteration] = {}
-        self._used = 0.0
+        self._used = self._seconds = 0.0
 
     def _seed(self, *names: object) -> None:
         self.sampler.seed(seed_from("study", self.settings.seed, *names))
 
     def next_job(self) -> Job | None:
         """What to evaluate next; None where what runs must finish first, or nothing is left."""
-        total = self.settings.total_budget
-        while total is None or self._used < total:
+        while not self._spent():
             for number, bracket in list(self._brackets.items()):
                 if (planned := bracket.get_next_run()) is not None:
                     config_id, config, budget = planned
@@ -89,6 +88,11 @@ class Scheduler:
                 return None
             self._brackets[new] = self.sampler.bracket(new, self.draw, self.log)
         return None
+
+    def _spent(self) -> bool:
+        most, seconds = self.settings.total_budget, self.settings.total_seconds
+        workers = max(self.settings.workers, 1)
+        return self._used >= (most or math.inf) or self._seconds >= workers * (seconds or math.inf)
 
     def draw(self, config_id: ConfigId, budget: float) -> tuple[Config, dict[str, Any]]:
         """The configuration of this id: the logged one, or a new one from the id's own seed.
@@ -143,10 +147,18 @@ class Scheduler:
         self.sampler.learn(job.id, config, budget, evaluation.loss)
         self.done.append(evaluation)
         self._used += evaluation.cost
+        self._seconds += evaluation.seconds["finished"] - evaluation.seconds["started"]
+
+
+# Is told of the evaluations that have finished, and of the configurations and budgets under way.
+Watch = Callable[[Sequence[Evaluation], Sequence[tuple[Config, float]]], None]
 
 
 def run(
-    settings: Settings, objective: Objective, directory: str | Path | None = None
+    settings: Settings,
+    objective: Objective,
+    directory: str | Path | None = None,
+    watch: Watch = lambda done, running: None,
 ) -> list[Evaluation]:
     """Run a study to its end and return its evaluations in the order in which they finished.
 
@@ -154,7 +166,7 @@ def run(
     `results.json`; hpbandster's `logged_results_to_HBS_result` opens them). A study that was
     killed goes on when this function is called again: every logged evaluation is read
     instead of computed. Logs of another study (settings, objective or code differ) are moved to
-    `superseded/`.
+    `superseded/`. `watch` is called before every wait for an evaluation.
 
     Raises
     ------
@@ -174,9 +186,9 @@ def run(
             from curvecast.studies import processes  # pebble is for processes alone
 
             with processes.evaluators(objective, settings.workers, settings.timeout) as evaluators:
-                _evaluate_all(scheduler, evaluators, folder)
+                _evaluate_all(scheduler, evaluators, folder, watch)
         else:
-            _evaluate_all(scheduler, [Evaluator(objective)], folder)
+            _evaluate_all(scheduler, [Evaluator(objective)], folder, watch)
         if folder is not None and (folder / CHECKPOINTS).exists():
             shutil.rmtree(folder / CHECKPOINTS)
     return scheduler.done
@@ -195,7 +207,7 @@ def _identity(settings: Settings, objective: Objective) -> dict[str, Any]:
 
 
 def _evaluate_all(
-    scheduler: Scheduler, evaluators: Sequence[Evaluator], directory: Path | None
+    scheduler: Scheduler, evaluators: Sequence[Evaluator], directory: Path | None, watch: Watch
 ) -> None:
     """Run a study on evaluators, each of which has at most one evaluation at a time."""
     limit = scheduler.settings.time_limit or math.inf
@@ -214,6 +226,8 @@ def _evaluate_all(
             future = evaluator.submit(native(config), scheduler.trial(job.id, budget, directory))
             running[future] = (job, evaluator)
             continue
+        under_way = [(job.kwargs["config"], job.kwargs["budget"]) for job, _ in running.values()]
+        watch(scheduler.done, under_way)
         left = began + limit - time.monotonic()
         wait(running, None if limit == math.inf else max(left, 0), FIRST_COMPLETED)
         if left <= 0:

@@ -43,10 +43,12 @@ class Search(Strict):
     eta : one in eta configurations goes on to the next rung.
     min_budget, max_budget : budgets of the lowest and the highest rung; whole numbers (epochs)
         give whole rungs.
-    iterations : number of brackets; default: 4, or no limit where `total_budget` ends the study.
+    iterations : number of brackets; default: 4, or no limit where a total ends the study.
         freeze_thaw uses the budget of as many brackets of BOHB.
     total_budget : no evaluation is started once this much budget is used; for studies inside
         this process only.
+    total_seconds : no evaluation is started once the evaluations have taken so long, per worker;
+        what an earlier, killed process evaluated counts.
     workers : processes that evaluate at the same time; 0 evaluates inside this process.
     timeout : seconds after which one evaluation counts as hung; default: no limit.
     time_limit : seconds after which the study ends with an error; default: no limit.
@@ -59,6 +61,7 @@ class Search(Strict):
     max_budget: Positive = 9
     iterations: AtLeastOne | None = None
     total_budget: Positive | None = None
+    total_seconds: Positive | None = None
     workers: Annotated[int, Field(ge=0)] = 1
     timeout: Positive | None = None
     time_limit: Positive | None = None
@@ -98,11 +101,12 @@ class Settings(Search):
 
     @property
     def n_brackets(self) -> int | None:
-        """Number of brackets; None where only `total_budget` ends the study."""
-        return 4 if self.iterations is None and self.total_budget is None else self.iterations
+        """Number of brackets; None where only a total ends the study."""
+        ends = self.total_budget is not None or self.total_seconds is not None
+        return self.iterations if self.iterations is not None or ends else 4
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides about the course of the study, without what only ends or speeds it."""
-        ends = {"iterations", "total_budget", "workers", "timeout", "time_limit"}
+        ends = {"iterations", "total_budget", "total_seconds", "workers", "timeout", "time_limit"}
         return self.model_dump(exclude=ends)

@@ -1,0 +1,165 @@
+"""`curvecast search`: a study of a network in a file, in one command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import curvecast
+from curvecast import CurveSet
+from curvecast.cli import main
+from curvecast.studies.log import read_evaluations
+
+TASK = '''
+import time
+
+import ConfigSpace
+import numpy as np
+
+from curvecast.studies.objectives.task import Session, Task
+
+
+class Valley(Task):
+    """A loss that falls to (x - .3)^2, and breaks beyond .9."""
+
+    name, source = "trained/valley", "test"
+    target, metric, direction = "loss", "loss", "minimize"
+    n_epochs = 9
+
+    def space(self):
+        space = ConfigSpace.ConfigurationSpace()
+        space.add(ConfigSpace.Float("x", (0.0, 1.0)))
+        return space
+
+    def start(self, config, seed):
+        return Run(config["x"])
+
+
+class Run(Session):
+    def __init__(self, x):
+        self.x, self.epoch = x, 0
+
+    def train_epoch(self):
+        time.sleep(0.01)
+        self.epoch += 1
+        if self.x > 0.9:
+            raise RuntimeError("beyond the edge")
+
+    def evaluate(self):
+        return {"loss": (self.x - 0.3) ** 2 + float(np.exp(-self.epoch))}
+
+    def scores(self):
+        return {"validation": self.evaluate()["loss"], "test": 7.0}
+
+    def state(self):
+        return {"epoch": np.array(self.epoch)}
+
+    def resume(self, epoch, state):
+        self.epoch = epoch
+'''
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "valley_of_search.py").write_text(TASK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "valley_of_search", raising=False)
+    return "valley_of_search.py:Valley"
+
+
+def evaluated(folder: Path) -> list[tuple[object, ...]]:
+    return [(e.id, e.budget, e.loss) for e in read_evaluations(folder / "study")]
+
+
+def test_a_search_writes_its_best_and_goes_on_with_a_larger_budget(
+    task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["search", task, "--budget", "5s", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    first = evaluated(out)
+    best = json.loads((out / "best.json").read_text())
+    assert best["epochs"] == 9
+    assert best["config"]["x"] == pytest.approx(0.3, abs=0.1)
+    assert best["loss"] == min(loss for _, budget, loss in first if budget == 9)
+    assert best["test"] == 7
+    assert f"best loss {best['loss']:.4g} at epoch 9" in printed.splitlines()[-2]
+    assert "s of 5 s left" in printed
+    curves = CurveSet.from_parquet(out / "curves.parquet")
+    assert set(curves.configs["info_state"]) == {"running", "ended"}
+    assert len(pd.read_csv(out / "evaluations.csv")) == len(first)
+    assert "valley" in (out / "report.html").read_text()
+
+    assert main(["search", task, "--budget", "7s", "--out", str(out)]) == 0
+    second = evaluated(out)
+    assert second[: len(first)] == first
+    assert len(second) > len(first)
+
+
+def test_an_interrupted_search_keeps_what_it_has(task: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "curvecast", "search", task, "--budget", "1h", "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(curvecast.__file__).parents[1])}
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    given["env"] = environment
+    # a new session, in which a terminal's interrupt reaches the workers as well
+    process = subprocess.Popen(command, start_new_session=True, **given)
+    results = tmp_path / "out/study/results.json"
+    while not results.exists() or results.read_text().count("\n") < 5:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    refused = subprocess.run(command, **given)
+    assert refused.returncode == 1
+    assert "another process is running this study" in refused.stderr
+    os.killpg(process.pid, signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert printed.rstrip().endswith("Interrupted; the same command goes on.")
+    assert "Traceback" not in errors
+    assert len(pd.read_csv(tmp_path / "out/evaluations.csv")) == len(evaluated(tmp_path / "out"))
+    assert (tmp_path / "out/report.html").exists()
+
+
+def test_trainings_that_break_have_no_result(
+    task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "valley_of_search.py"
+    file.write_text(file.read_text().replace("self.x > 0.9", "True"))
+    options = ["--budget", "1s", "--sampler", "random", "--workers", "2"]
+    assert main(["search", task, *options, "--out", "out"]) == 0
+    assert "No training has a result: RuntimeError: beyond the edge" in capsys.readouterr().out
+    assert not (tmp_path / "out/best.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.py:Net", "--budget", "1s"], "no such file with a task"),
+        (["valley_of_search.py:Net", "--budget", "1s"], "no such task"),
+        (["Net", "--budget", "1s"], "unknown task 'Net'"),
+        (["valley_of_search.py:Valley", "--budget", "1s", "--workers", "0"], "--workers is 0"),
+    ],
+)
+def test_what_cannot_be_searched_is_one_line(
+    task: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", *arguments, "--out", "out"]) == 1
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("text", ["2", "h", "-1h", "1.5h", "0s", "two hours"])
+def test_a_budget_is_a_time(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["search", "mine.py:Net", f"--budget={text}", "--out", "out"])
+    assert "is no time such as 90s, 30m, 2h or 1d" in capsys.readouterr().err
