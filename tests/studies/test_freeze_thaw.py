@@ -139,6 +139,40 @@ def test_proposals_belong_to_a_conditional_space(seed: int) -> None:
     assert ("momentum" in proposed) == (proposed["optimizer"] == "sgd")
 
 
+def chained_space() -> ConfigSpace.ConfigurationSpace:
+    """A schedule has a step, a step of several epochs has a factor; two numbers are forbidden."""
+    space = ConfigSpace.ConfigurationSpace(seed=0)
+    schedule = ConfigSpace.Categorical("schedule", ["none", "step", "cosine"])
+    step = ConfigSpace.Integer("step", (1, 4))
+    factor = ConfigSpace.Float("factor", (0.1, 1.0))
+    warm = ConfigSpace.Float("warm", (0.0, 1.0))
+    space.add(schedule, step, factor, warm)
+    space.add(ConfigSpace.EqualsCondition(step, schedule, "step"))
+    space.add(ConfigSpace.GreaterThanCondition(factor, step, 1))
+    space.add(ConfigSpace.InCondition(warm, schedule, ["step", "cosine"]))
+    space.add(ConfigSpace.ForbiddenInClause(step, [2, 3]))
+    return space
+
+
+def test_candidates_are_those_of_configspace_where_conditions_follow_each_other() -> None:
+    space = chained_space()
+    search = Sampler(space, Settings("s", "freeze_thaw"))
+    for number, config in enumerate(map(dict, space.sample_configuration(12))):
+        budget = search.begin((0, 0, number), config)
+        search.learn((0, 0, number), config, budget, len(config) + number / 12)
+    vectors = np.array([run.vector for run in search._runs.values()])
+    configs = [search._candidates.config(v) for v in search._candidates.draw(vectors)]
+    for config in configs:
+        ConfigSpace.Configuration(space, values=config)  # raises where the space refuses it
+    kinds = Counter((c["schedule"], c.get("step"), "factor" in c, "warm" in c) for c in configs)
+    assert set(kinds) == {
+        ("none", None, False, False),
+        ("cosine", None, False, True),
+        ("step", 1, False, True),
+        ("step", 4, True, True),
+    }
+
+
 def test_only_the_possible_is_proposed() -> None:
     search = taught(20)
     search.possible = lambda config: False

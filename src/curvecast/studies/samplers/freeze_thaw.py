@@ -22,8 +22,6 @@ from dataclasses import dataclass
 import ConfigSpace
 import numpy as np
 from ConfigSpace import CategoricalHyperparameter
-from ConfigSpace.exceptions import ForbiddenValueError
-from ConfigSpace.util import deactivate_inactive_hyperparameters
 from hpbandster.core.base_iteration import BaseIteration
 from scipy.special import ndtr
 
@@ -161,22 +159,24 @@ class Sampler(_base.Sampler):
         return super().propose(config_id, budget)
 
     def most_promising(self) -> Config | None:
-        """The candidate with the largest expected improvement; None where none is possible."""
+        """The possible candidate with the largest expected improvement; None without one."""
         process = self._learned()
         mean, _ = process.ends(self._points())
         best = self._best(process, mean)
         vectors = np.array([run.vector for run in self._runs.values()])
         top = np.argsort(-mean, kind="stable")[:_N_BEST]
         candidates = self._candidates.draw(vectors[top])
-        if self.possible is not None:
-            usable = [self.possible(self._candidates.config(vector)) for vector in candidates]
-            candidates = candidates[np.array(usable, dtype=bool)]
-        if not len(candidates):
-            return None
-        points = self._candidates.points(candidates)
-        rows, mean, std = process.best_unseen(points, _N_COMPARED)
-        gain = expected_improvement(mean, std, best)
-        return self._candidates.config(candidates[rows[gain.argmax()]])
+        while len(candidates):
+            points = self._candidates.points(candidates)
+            rows, mean, std = process.best_unseen(points, _N_COMPARED)
+            gain = expected_improvement(mean, std, best)
+            # from the largest gain on, because to ask about all costs more than the decision
+            for row in rows[np.argsort(-gain, kind="stable")]:
+                config = self._candidates.config(candidates[row])
+                if self.possible is None or self.possible(config):
+                    return config
+            candidates = np.delete(candidates, rows, axis=0)
+        return None
 
     def _learned(self) -> CurveProcess:
         """The process after all values; what is under way counts as predicted."""
@@ -270,6 +270,8 @@ class _Candidates:
         self, space: ConfigSpace.ConfigurationSpace, random: np.random.RandomState
     ) -> None:
         self._space, self._random = space, random
+        # A parent stands before its children in the space, so its own condition comes first.
+        self._conditions = sorted(space.conditions, key=lambda c: int(c.child_vector_id or 0))
         # Of each parameter; 0 where it is a number.
         self._levels = np.array(
             [
@@ -312,15 +314,17 @@ class _Candidates:
         vectors = np.concatenate(
             [np.column_stack(drawn), np.where(np.isnan(moved), fresh, moved)]
         ).astype(np.float64)
-        if not (self._space.conditions or self._space.forbidden_clauses):
-            return vectors
-        active = [self._active(vector) for vector in vectors]
-        return np.array([vector for vector in active if vector is not None])
+        return self._valid(vectors)
 
-    def _active(self, vector: np.ndarray) -> np.ndarray | None:
-        """The vector with NaN where a parameter is inactive; None where the space forbids it."""
-        values = dict(ConfigSpace.Configuration(self._space, vector=vector))
-        try:
-            return deactivate_inactive_hyperparameters(values, self._space).get_array()
-        except ForbiddenValueError:
-            return None
+    def _valid(self, vectors: np.ndarray) -> np.ndarray:
+        """The vectors that the space allows, with NaN where a parameter is inactive."""
+        # there and back: an integer lies at its place, where clauses compare it
+        pairs = zip(self._space.values(), vectors.T, strict=True)
+        columns = np.array([p.to_vector(p.to_value(column)) for p, column in pairs])
+        for condition in self._conditions:
+            active = condition.satisfied_by_vector_array(columns)
+            columns[condition.child_vector_id, ~active] = np.nan
+        forbidden = np.zeros(len(vectors), dtype=bool)
+        for clause in self._space.forbidden_clauses:
+            forbidden |= clause.is_forbidden_vector_array(columns)
+        return columns.T[~forbidden]
