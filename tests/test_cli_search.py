@@ -146,6 +146,7 @@ def test_trainings_that_break_have_no_result(
         (["valley_of_search.py:Net", "--budget", "1s"], "no such task"),
         (["Net", "--budget", "1s"], "unknown task 'Net'"),
         (["valley_of_search.py:Valley", "--budget", "1s", "--workers", "0"], "--workers is 0"),
+        (["valley_of_search.py:Valley", "--budget", "1s", "--gpus", "1"], "give --ray as well"),
     ],
 )
 def test_what_cannot_be_searched_is_one_line(

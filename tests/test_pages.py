@@ -29,6 +29,8 @@ DRAWN = ("raw files ->", "[C(64,3,1)", "options:", "run,lr,optimizer", "Error: f
 ELSEWHERE = {
     "from curvecast.testing import check_predictor": "test_docs.py",
     "bar = rule.bar(": "test_docs.py",
+    "$ curvecast search mine.py:Digits --budget 1h": "integrations/test_cluster.py",
+    "#!/bin/bash\n#SBATCH": "integrations/test_cluster.py",
 }
 # Files that a page asks its reader to write, by the beginning of the block.
 WRITTEN = {
@@ -197,7 +199,7 @@ def test_a_page_runs_as_it_is_printed(
     configured = False
     for block in blocks(page):
         first = block.splitlines()[0]
-        if first.startswith((*DRAWN, *ELSEWHERE)):
+        if block.startswith((*DRAWN, *ELSEWHERE)):
             continue
         if path := next((WRITTEN[start] for start in WRITTEN if first.startswith(start)), None):
             _write(clone / path, block)
@@ -214,9 +216,10 @@ def test_a_page_runs_as_it_is_printed(
 
 
 def test_the_lists_name_what_the_pages_have() -> None:
-    firsts = [block.splitlines()[0] for page in PAGES for block in blocks(page)]
+    code = [block for page in PAGES for block in blocks(page)]
+    firsts = [block.splitlines()[0] for block in code]
     named = (*DRAWN, *ELSEWHERE, *WRITTEN)
-    assert [start for start in named if not any(f.startswith(start) for f in firsts)] == []
+    assert [start for start in named if not any(b.startswith(start) for b in code)] == []
     programs = {match[4] for first in firsts if (match := re.match(PROGRAM, first))}
     assert programs == {"curvecast", *NOT_RUN}
     assert [name for name in ELSEWHERE.values() if not (ROOT / "tests" / name).is_file()] == []

@@ -45,6 +45,11 @@ def add(commands: Any) -> None:
     search.add_argument("--out", required=True, help="folder of the log, the curves and the page")
     search.add_argument("--sampler", default=SAMPLERS[0], choices=SAMPLERS)
     search.add_argument("--workers", type=int, default=1, help="trainings at a time (1)")
+    search.add_argument(
+        "--ray", help="on a Ray cluster: auto, its address, or local (this machine)"
+    )
+    search.add_argument("--cpus", type=int, help="of a training on the cluster (1)")
+    search.add_argument("--gpus", type=float, help="of a training on the cluster (0)")
     search.add_argument("--timeout", type=seconds, help="of one training up to its next pause")
     search.add_argument("--seed", type=int, default=0, help="of the search (0)")
     search.set_defaults(answer=_search)
@@ -76,6 +81,7 @@ def _search(options: argparse.Namespace) -> int:
         max_budget=objective.task.n_epochs,
         total_seconds=options.budget,
         workers=options.workers,
+        ray=_cluster(options),
         timeout=options.timeout,
     )
     folder, status = Path(options.out), DONE
@@ -92,6 +98,16 @@ def _search(options: argparse.Namespace) -> int:
     if status == INTERRUPTED:
         print("Interrupted; the same command goes on.")
     return status
+
+
+def _cluster(options: argparse.Namespace) -> dict[str, Any] | None:
+    from curvecast.files import DataError
+
+    needs = {"num_cpus": options.cpus, "num_gpus": options.gpus}
+    given = {key: value for key, value in needs.items() if value is not None}
+    if given and options.ray is None:
+        raise DataError("--cpus and --gpus are of a training on a cluster; give --ray as well")
+    return None if options.ray is None else {"address": options.ray, **given}
 
 
 def _results(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from one_node_slurm import PARTITION, missing, slurm
 
 from .conftest import ROOT, Project
-from .one_node_slurm import PARTITION, missing, slurm
 
 PROFILE = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text(encoding="utf-8"))
 # What a site changes, and shorter waits than a real controller would like.

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -182,16 +182,26 @@ def run(
         if folder is not None:
             resume(folder, _identity(settings, objective))
         scheduler = Scheduler(settings, objective.space, StudyLog(folder), objective.possible)
-        if settings.workers:
-            from curvecast.studies import processes  # pebble is for processes alone
-
-            with processes.evaluators(objective, settings.workers, settings.timeout) as evaluators:
-                _evaluate_all(scheduler, evaluators, folder, watch)
-        else:
-            _evaluate_all(scheduler, [Evaluator(objective)], folder, watch)
+        with _evaluators(settings, objective) as evaluators:
+            _evaluate_all(scheduler, evaluators, folder, watch)
         if folder is not None and (folder / CHECKPOINTS).exists():
             shutil.rmtree(folder / CHECKPOINTS)
     return scheduler.done
+
+
+def _evaluators(
+    settings: Settings, objective: Objective
+) -> AbstractContextManager[Sequence[Evaluator]]:
+    # Here, because each of these needs a library that the others do without.
+    if not settings.workers:
+        return nullcontext([Evaluator(objective)])
+    if settings.ray is not None:
+        from curvecast.studies import cluster
+
+        return cluster.evaluators(objective, settings.workers, settings.timeout, settings.ray)
+    from curvecast.studies import processes
+
+    return processes.evaluators(objective, settings.workers, settings.timeout)
 
 
 def _identity(settings: Settings, objective: Objective) -> dict[str, Any]:

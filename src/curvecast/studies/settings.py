@@ -35,6 +35,21 @@ class Parts(Strict):
     in_file_order: bool = False
 
 
+class Ray(Strict):
+    """A Ray cluster that evaluates.
+
+    Attributes
+    ----------
+    address : of the cluster; `auto` is the one that this machine belongs to, `local` this machine
+        alone.
+    num_cpus, num_gpus : that an evaluation takes.
+    """
+
+    address: str = "auto"
+    num_cpus: AtLeastOne = 1
+    num_gpus: Annotated[int | float, Field(ge=0)] = 0
+
+
 class Search(Strict):
     """Keys of a search that a study definition and its settings share.
 
@@ -50,6 +65,7 @@ class Search(Strict):
     total_seconds : no evaluation is started once the evaluations have taken so long, per worker;
         what an earlier, killed process evaluated counts.
     workers : processes that evaluate at the same time; 0 evaluates inside this process.
+    ray : the cluster that the workers are on; default: processes of this machine.
     timeout : seconds after which one evaluation counts as hung; default: no limit.
     time_limit : seconds after which the study ends with an error; default: no limit.
     random_fraction : share of configurations that are drawn uniformly although there is a model;
@@ -63,6 +79,7 @@ class Search(Strict):
     total_budget: Positive | None = None
     total_seconds: Positive | None = None
     workers: Annotated[int, Field(ge=0)] = 1
+    ray: Ray | None = None
     timeout: Positive | None = None
     time_limit: Positive | None = None
     random_fraction: Annotated[int | float, Field(ge=0, le=1)] | None = None
@@ -73,6 +90,8 @@ class Search(Strict):
             raise ValueError("min_budget is above max_budget")
         if self.total_budget is not None and self.workers > 0:
             raise ValueError("total_budget needs workers: 0 (inside this process)")
+        if self.ray is not None and not self.workers:
+            raise ValueError("ray needs workers: the number of evaluations at a time")
         return self
 
 
@@ -108,5 +127,5 @@ class Settings(Search):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides about the course of the study, without what only ends or speeds it."""
-        ends = {"iterations", "total_budget", "total_seconds", "workers", "timeout", "time_limit"}
-        return self.model_dump(exclude=ends)
+        ends = {"iterations", "total_budget", "total_seconds", "timeout", "time_limit"}
+        return self.model_dump(exclude=ends | {"workers", "ray"})
