@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -166,7 +167,10 @@ def _text(config: Config) -> str:
 
 
 class Board:
-    """What a search prints: on a terminal a table that changes, elsewhere a line per new best."""
+    """What a search prints: on a terminal a table that changes, elsewhere a line per new best.
+
+    An interrupt ends the search where nothing is half done, a second one at once.
+    """
 
     def __init__(self, objective: Training, options: argparse.Namespace) -> None:
         from rich.console import Console
@@ -177,28 +181,36 @@ class Board:
         self._shown: Evaluation | None = None
         self._advice: pd.DataFrame | None = None
         self._next = 0.0
+        self._interrupted = False
+
+    def _interrupt(self, *_: object) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
 
     def __enter__(self) -> Board:
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
         if sys.stdout.isatty():
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
+        signal.signal(signal.SIGINT, self._before)
 
     def watch(self, done: Sequence[Evaluation], running: Sequence[tuple[Config, float]]) -> None:
         """Show the state of a search; see `scheduler.Watch`."""
+        if self._interrupted:
+            raise KeyboardInterrupt
         best = incumbent(done)
-        if best is None:
+        if best is None or (best is self._shown and not self._live.is_started):
             return
-        curves = under_way(self._objective, done)
+        self._shown, curves = best, under_way(self._objective, done)
         head = [_best(curves, best), self._state(done, running)]
-        if not self._live.is_started:
-            if best is not self._shown:
-                print(f"{head[0]}; {head[1]}", flush=True)
-        else:
+        if self._live.is_started:
             self._live.update(self._table(curves, done, head), refresh=True)
-        self._shown = best
+        else:
+            print(f"{head[0]}; {head[1]}", flush=True)
 
     def _state(self, done: Sequence[Evaluation], running: Sequence[tuple[Config, float]]) -> str:
         used = sum(e.seconds["finished"] - e.seconds["started"] for e in done)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -63,7 +64,8 @@ def evaluators(
 ) -> Iterator[Sequence[Evaluator]]:
     """Give so many processes that have loaded the objective, and end them with the block.
 
-    They run one thread each, and not the script of this process again as spawned processes do.
+    They run one thread each, and not the script of this process again as spawned processes do. An
+    interrupt from the keyboard reaches all processes; this one alone acts on it.
     """
     main = vars(sys.modules["__main__"])
     script = {key: main.get(key) for key in ("__file__", "__spec__")}
@@ -72,7 +74,14 @@ def evaluators(
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     started: list[ProcessEvaluator] = []
     try:
-        started += [ProcessEvaluator(objective, timeout) for _ in range(number)]
+        # The pools' threads inherit what is blocked here, and their processes from them; the
+        # first process of all unblocks it.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            started += [ProcessEvaluator(objective, timeout) for _ in range(number)]
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         wait([evaluator.loaded for evaluator in started])
         yield started
     finally:

@@ -43,6 +43,7 @@ from curvecast.studies.settings import Settings
 # Without a bug, as many draws all at random have a chance of random_fraction ** 30.
 _DRAWS_UNTIL_MODEL = 30
 _DRAWS_UNTIL_POSSIBLE = 1000
+_TICK = 1.0
 
 
 class Scheduler:
@@ -166,7 +167,8 @@ def run(
     `results.json`; hpbandster's `logged_results_to_HBS_result` opens them). A study that was
     killed goes on when this function is called again: every logged evaluation is read
     instead of computed. Logs of another study (settings, objective or code differ) are moved to
-    `superseded/`. `watch` is called before every wait for an evaluation.
+    `superseded/`. `watch` is called before every wait for an evaluation, once a second or more
+    often; what it raises ends the study.
 
     Raises
     ------
@@ -239,7 +241,7 @@ def _evaluate_all(
         under_way = [(job.kwargs["config"], job.kwargs["budget"]) for job, _ in running.values()]
         watch(scheduler.done, under_way)
         left = began + limit - time.monotonic()
-        wait(running, None if limit == math.inf else max(left, 0), FIRST_COMPLETED)
+        wait(running, max(min(left, _TICK), 0), FIRST_COMPLETED)
         if left <= 0:
             raise StudyError(f"not finished within {limit:g} s")
         for future in [future for future in running if future.done()]:
