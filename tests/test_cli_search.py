@@ -105,6 +105,21 @@ def test_a_search_writes_its_best_and_goes_on_with_a_larger_budget(
     assert len(second) > len(first)
 
 
+def test_a_second_search_begins_with_the_best_of_the_first(task: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["search", task, "--budget", "3s", "--out", str(first)]) == 0
+    command = ["search", task, "--budget", "1s", "--out", str(second), "--sources", str(first)]
+    assert main(command) == 0
+    ranked = sorted(read_evaluations(first / "study"), key=lambda e: (-e.budget, e.loss))
+    best = list(dict.fromkeys(e.config["x"] for e in ranked if e.reason is None))[:5]
+    done = read_evaluations(second / "study")
+    assert list(dict.fromkeys(e.config["x"] for e in done))[: len(best)] == best
+    # the first one goes on, and the second one with what it began with
+    assert main(["search", task, "--budget", "5s", "--out", str(first)]) == 0
+    assert main([*command[:3], "2s", *command[4:]]) == 0
+    assert evaluated(second)[: len(done)] == [(e.id, e.budget, e.loss) for e in done]
+
+
 def test_an_interrupted_search_keeps_what_it_has(task: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "curvecast", "search", task, "--budget", "1h", "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(Path(curvecast.__file__).parents[1])}
@@ -147,6 +162,7 @@ def test_trainings_that_break_have_no_result(
         (["Net", "--budget", "1s"], "unknown task 'Net'"),
         (["valley_of_search.py:Valley", "--budget", "1s", "--workers", "0"], "--workers is 0"),
         (["valley_of_search.py:Valley", "--budget", "1s", "--gpus", "1"], "give --ray as well"),
+        (["valley_of_search.py:Valley", "--budget", "1s", "--sources", "."], "no log of a search"),
     ],
 )
 def test_what_cannot_be_searched_is_one_line(

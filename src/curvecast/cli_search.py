@@ -45,6 +45,9 @@ def add(commands: Any) -> None:
     )
     search.add_argument("--out", required=True, help="folder of the log, the curves and the page")
     search.add_argument("--sampler", default=SAMPLERS[0], choices=SAMPLERS)
+    search.add_argument(
+        "--sources", nargs="+", default=[], help="folders of earlier searches, to begin with theirs"
+    )
     search.add_argument("--workers", type=int, default=1, help="trainings at a time (1)")
     search.add_argument(
         "--ray", help="on a Ray cluster: auto, its address, or local (this machine)"
@@ -75,6 +78,7 @@ def _search(options: argparse.Namespace) -> int:
     if options.workers < 1:
         raise DataError(f"--workers is {options.workers}, at least 1 is needed")
     objective = Training(task_of({"task": options.task}))
+    folder, status = Path(options.out), DONE
     settings = Settings(
         objective.task.name,
         options.sampler,
@@ -83,9 +87,9 @@ def _search(options: argparse.Namespace) -> int:
         total_seconds=options.budget,
         workers=options.workers,
         ray=_cluster(options),
+        points_to_evaluate=_points(objective, folder / "study/study.json", options.sources),
         timeout=options.timeout,
     )
-    folder, status = Path(options.out), DONE
     try:
         with Board(objective, options) as board:
             run(settings, objective, folder / "study", board.watch)
@@ -99,6 +103,18 @@ def _search(options: argparse.Namespace) -> int:
     if status == INTERRUPTED:
         print("Interrupted; the same command goes on.")
     return status
+
+
+def _points(objective: Training, begun: Path, sources: Sequence[str]) -> list[Config]:
+    """Configurations to begin with: those of the search that goes on, or of earlier ones."""
+    from curvecast.files import read_json
+    from curvecast.studies.portfolio import portfolio
+
+    if begun.exists():
+        points: list[Config] = read_json(begun)["settings"]["points_to_evaluate"]
+        return points
+    logs = [Path(folder, "study") for folder in sources]
+    return portfolio([log if log.exists() else log.parent for log in logs], objective.space)
 
 
 def _cluster(options: argparse.Namespace) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from ConfigSpace.exceptions import ForbiddenValueError
 from hpbandster.core.base_iteration import BaseIteration
 from hpbandster.core.dispatcher import Job
 
+from curvecast.curves import DataError
 from curvecast.files import locked
 from curvecast.protocol import seed_from
 from curvecast.studies import identity, samplers
@@ -67,6 +68,7 @@ class Scheduler:
         self._draws_with_model = self._draws_by_model = 0
         self.sampler = samplers.load(settings.optimizer)(space, settings)
         self.sampler.possible = self._possible
+        _check(settings.points_to_evaluate, space, possible)
         n_brackets = self.sampler.n_brackets
         self._numbers = iter(count() if n_brackets is None else range(n_brackets))
         self._brackets: dict[int, BaseIteration] = {}
@@ -96,12 +98,15 @@ class Scheduler:
         return self._used >= (most or math.inf) or self._seconds >= workers * (seconds or math.inf)
 
     def draw(self, config_id: ConfigId, budget: float) -> tuple[Config, dict[str, Any]]:
-        """The configuration of this id: the logged one, or a new one from the id's own seed.
+        """The configuration of this id: the logged one, a given one, or one from the id's own seed.
 
         What the space forbids or the objective calls impossible is drawn again.
         """
         if config_id in self.log.configs:
             return self.log.configs[config_id]
+        points = self.settings.points_to_evaluate
+        if len(self.log.configs) < len(points):
+            return points[len(self.log.configs)], {"model_based_pick": False}
         for attempt in range(_DRAWS_UNTIL_POSSIBLE):
             self._seed("draw", *config_id, *([attempt] if attempt else []))
             self._draws_with_model += self.sampler.has_model
@@ -149,6 +154,21 @@ class Scheduler:
         self.done.append(evaluation)
         self._used += evaluation.cost
         self._seconds += evaluation.seconds["finished"] - evaluation.seconds["started"]
+
+
+def _check(
+    points: Sequence[Config],
+    space: ConfigSpace.ConfigurationSpace,
+    possible: Callable[[Config], bool] | None,
+) -> None:
+    """Raise DataError for a given configuration that the study cannot evaluate."""
+    for number, point in enumerate(points, start=1):
+        try:
+            ConfigSpace.Configuration(space, values=point)
+        except (ValueError, KeyError) as error:
+            raise DataError(f"points_to_evaluate: number {number} ({error})") from error
+        if possible is not None and not possible(point):
+            raise DataError(f"points_to_evaluate: number {number} cannot be trained")
 
 
 # Is told of the evaluations that have finished, and of the configurations and budgets under way.

@@ -70,6 +70,7 @@ class Search(Strict):
     time_limit : seconds after which the study ends with an error; default: no limit.
     random_fraction : share of configurations that are drawn uniformly although there is a model;
         default: that of the sampler.
+    points_to_evaluate : configurations to begin with, before the sampler proposes any.
     """
 
     eta: Annotated[int | float, Field(ge=2)] = 3
@@ -83,6 +84,7 @@ class Search(Strict):
     timeout: Positive | None = None
     time_limit: Positive | None = None
     random_fraction: Annotated[int | float, Field(ge=0, le=1)] | None = None
+    points_to_evaluate: list[dict[str, Any]] = Field([])
 
     @model_validator(mode="after")
     def _is_possible(self) -> Search:
