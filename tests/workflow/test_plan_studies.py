@@ -135,6 +135,13 @@ def test_a_job_gets_its_own_part_of_the_definition() -> None:
     }
 
 
+@pytest.mark.parametrize(("more", "threads"), [({}, 4), ({"ray": {"address": "auto"}}, 1)])
+def test_a_job_takes_a_core_per_worker_of_its_machine(more: dict[str, Any], threads: int) -> None:
+    definition = {**STUDIES["study_definitions"]["real"], "workers": 4, **more}
+    studies = planned({"study_definitions": {"real": definition}}).studies
+    assert studies.threads(cell(study="real", seed="0", optimizer="bohb")) == threads
+
+
 def test_the_code_behind_a_study_is_its_task_space_and_predictor() -> None:
     definition = STUDIES["study_definitions"]["real"]
     changed = {**definition, "space": "mlp.lcbench", "stopping": {"Delta": 0.9}}

@@ -279,8 +279,9 @@ class Studies:
         return self._with_stanza({k: v for k, v in definition.items() if k not in own})
 
     def threads(self, wildcards: Any) -> int:
-        """Evaluations that a job of a study runs at once."""
-        return max(1, self.study(wildcards.study).workers)
+        """Evaluations that a job of a study runs at once, on this machine."""
+        study = self.study(wildcards.study)
+        return max(1, study.workers) if study.ray is None else 1
 
     def network_inputs(self, wildcards: Any) -> dict[str, Any]:
         """Input files of one training of a network, but for its code."""
