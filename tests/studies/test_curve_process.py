@@ -108,3 +108,16 @@ def test_believing_leaves_the_process_as_it_was() -> None:
     assert std[0] < 0.5 * before[1][0]
     for one, other in zip(process.ends(points), before, strict=True):
         assert (one == other).all()
+
+
+def test_a_process_that_believed_more_than_it_learns_next_is_none_the_wiser() -> None:
+    points, losses = curves(12)
+    values = observed(points, losses, [3] * 12)
+    asked = Values(points, np.zeros(12), np.arange(12), np.full(12, np.nan))
+    process, other = CurveProcess(), CurveProcess()
+    for n in (27, 28, 30, 33):
+        process.learn(values.take(slice(n)))
+        process.believing(asked.take(slice(6)))
+        other.learn(values.take(slice(n)))
+        for one, same in zip(process.ends(points), other.ends(points), strict=True):
+            assert (one == same).all()

@@ -140,10 +140,11 @@ class CurveProcess:
     def believing(self, asked: Values) -> CurveProcess:
         """This process after values that turned out as it predicts them (kriging believer).
 
-        Ginsbourger, Le Riche, Carraro (2010); the losses of `asked` are not read.
+        Ginsbourger, Le Riche, Carraro (2010); the losses of `asked` are not read. To be used before
+        this process learns again: both keep their factor, lower triangular, in one array.
         """
         mean, _ = self._moments(self._whiten(asked))
-        other = copy.deepcopy(self)
+        other = copy.copy(self)
         other._extend(other._values.joined(asked))
         other._targets = np.concatenate([self._targets, mean])
         other._solve()
