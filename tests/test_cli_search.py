@@ -68,11 +68,9 @@ class Run(Session):
 
 
 @pytest.fixture
-def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_modules: None) -> str:
     (tmp_path / "valley_of_search.py").write_text(TASK)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "valley_of_search", raising=False)
     return "valley_of_search.py:Valley"
 
 

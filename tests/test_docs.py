@@ -129,12 +129,12 @@ def test_the_stopping_rule_of_the_page_needs_its_one_file(tmp_path: Path) -> Non
     with_module(tmp_path, "stopping/rules/percentile.py", code, check)
 
 
+@pytest.mark.usefixtures("own_modules")
 def test_the_task_of_the_page_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = next(block for block in blocks("study.md") if "class Digits" in block)
     config = next(block for block in blocks("study.md") if "study_definitions:" in block)
     (tmp_path / "mine.py").write_text(task, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     definition = {**yaml.safe_load(config)["study_definitions"]["mine"], "iterations": 2}
     made = jobs.run_job("mine", definition, "bohb", 0, tmp_path / "study")
     frame, curves = made["evaluations"], made["curves"]

@@ -185,6 +185,7 @@ def _typed(block: str, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert same(expected, printed.out, FLEXIBLE), printed.out
 
 
+@pytest.mark.usefixtures("own_modules")
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_as_it_is_printed(
     page: str,
@@ -194,9 +195,6 @@ def test_a_page_runs_as_it_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(clone)
-    # a page of another test has a file mine.py as well
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if not Path(p, "mine.py").exists()])
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.setenv("CURVECAST_MIRROR", str(clone / "mirror"))
     (clone / CONFIG).unlink(missing_ok=True)
     configured = False

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import filelock
 import pytest
+
+
+@pytest.fixture(scope="module")
+def one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The only Ray of the machine: a cluster that starts refuses a node where another one runs."""
+    with filelock.FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
+        yield
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -27,6 +27,7 @@ from curvecast.studies.evaluation import Config, Evaluation, Objective, Trial
 from curvecast.studies.scheduler import run
 from curvecast.studies.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("one_ray")
 HERE = {"address": "local"}
 
 
@@ -149,11 +150,11 @@ class Run(Session):
 """
 
 
+@pytest.mark.usefixtures("own_modules")
 def test_no_cluster_is_one_line_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "net_of_cluster.py").write_text(TASK)
     command = ["search", "net_of_cluster.py:Net", "--budget", "1s", "--out", "out"]
     assert main([*command, "--ray", "auto"]) == 1

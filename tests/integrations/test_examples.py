@@ -42,8 +42,12 @@ def test_every_example_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_an_example_prints_what_the_page_shows(name: str, tmp_path: Path) -> None:
+def test_an_example_prints_what_the_page_shows(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     pytest.importorskip(NEEDS[name], reason=f"{NEEDS[name]} is not installed")
+    if NEEDS[name] == "ray":
+        request.getfixturevalue("one_ray")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(ROOT / "examples" / f"{name}.py")],
         cwd=tmp_path,

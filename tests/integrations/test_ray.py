@@ -20,8 +20,10 @@ LAST = 20
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
+def cluster(one_ray: None) -> Iterator[None]:
+    ray.init(
+        "local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False
+    )
     yield
     ray.shutdown()
 

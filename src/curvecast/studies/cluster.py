@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import pickle
 import sys
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ class RayEvaluator(Evaluator):
 
         folder = None if trial.directory is None else trial.directory.absolute()
         question = (config, replace(trial, history=tuple(trial.history), directory=folder))
-        result = self._function.remote(self._content, self._digest, sys.path, *question)
+        result = self._function.remote(self._content, self._digest, *question)
         self._timed_out = False
 
         def give_up() -> None:
@@ -69,8 +70,10 @@ def evaluators(
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    # what this process can import, an objective in a user's file included
+    paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
     try:
-        ray.init(address=None if cluster.address == "local" else cluster.address, **quiet)
+        ray.init(cluster.address, runtime_env={"env_vars": {"PYTHONPATH": paths}}, **quiet)
     except ConnectionError as error:
         raise DataError(
             f"no Ray cluster at {cluster.address}; `ray start --head` starts one, and the address "
@@ -91,11 +94,8 @@ def evaluators(
 _objectives: dict[str, Objective] = {}
 
 
-def _evaluate(
-    content: bytes, digest: str, paths: list[str], config: Config, trial: Trial
-) -> object:
+def _evaluate(content: bytes, digest: str, config: Config, trial: Trial) -> object:
     if digest not in _objectives:
-        sys.path += [path for path in paths if path not in sys.path]
         _objectives.clear()
         _objectives[digest] = pickle.loads(content)
     return native(_objectives[digest].evaluate(config, trial))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from multiprocessing import get_context, resource_tracker
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -68,9 +69,9 @@ def evaluators(
     interrupt from the keyboard reaches all processes; this one alone acts on it.
     """
     main = vars(sys.modules["__main__"])
-    script = {key: main.get(key) for key in ("__file__", "__spec__")}
+    script: dict[str, Any] = {key: main[key] for key in ("__file__", "__spec__") if key in main}
     threads = {key: os.environ.get(key) for key in _ONE_THREAD}
-    main |= dict.fromkeys(script)
+    main |= dict.fromkeys(script)  # a notebook has no file, and still has none afterwards
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     started: list[ProcessEvaluator] = []
     try:
