@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import signal
 import sys
@@ -134,12 +133,13 @@ def _results(
     from curvecast.files import write_csv, write_json
     from curvecast.report.page import runs
     from curvecast.stopping.advice import PROMISE, advise, check
+    from curvecast.studies.evaluation import ranked
     from curvecast.studies.summary import evaluations_frame
 
     evaluations = folder / "evaluations.csv"
     frame = evaluations_frame(done, objective.task.name, options.sampler, options.seed)
     write_csv(frame, evaluations)
-    best = incumbent(done)
+    best = next(iter(ranked(done)), None)
     if best is None:
         return f"No training has a result: {done[-1].reason}\n{evaluations}"
     curves = under_way(objective, done)
@@ -164,12 +164,6 @@ def under_way(objective: Training, done: Sequence[Evaluation]) -> CurveSet:
         for run in curves.configs["id"]
     ]
     return replace(curves, configs=curves.configs.assign(info_state=states))
-
-
-def incumbent(done: Sequence[Evaluation]) -> Evaluation | None:
-    """The evaluation with the lowest loss on the highest budget reached; None without a loss."""
-    whole = [e for e in done if math.isfinite(e.loss)]
-    return min(whole, key=lambda e: (-e.budget, e.loss), default=None)
 
 
 def _best(curves: CurveSet, best: Evaluation) -> str:
@@ -216,9 +210,11 @@ class Board:
 
     def watch(self, done: Sequence[Evaluation], running: Sequence[tuple[Config, float]]) -> None:
         """Show the state of a search; see `scheduler.Watch`."""
+        from curvecast.studies.evaluation import ranked
+
         if self._interrupted:
             raise KeyboardInterrupt
-        best = incumbent(done)
+        best = next(iter(ranked(done)), None)
         if best is None or (best is self._shown and not self._live.is_started):
             return
         self._shown, curves = best, under_way(self._objective, done)

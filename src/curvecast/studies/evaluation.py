@@ -65,6 +65,12 @@ class Evaluation:
         return self.info.get("cost", self.budget)
 
 
+def ranked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Those with a loss, the best first: the higher budget, and on one budget the lower loss."""
+    whole = [e for e in evaluations if math.isfinite(e.loss)]
+    return sorted(whole, key=lambda e: (-e.budget, e.loss))
+
+
 @dataclass(frozen=True)
 class Trial:
     """What an objective may know about the evaluation that it is asked for.

@@ -12,7 +12,7 @@ from ConfigSpace.hyperparameters import NumericalHyperparameter
 from ConfigSpace.util import deactivate_inactive_hyperparameters
 
 from curvecast.curves import DataError
-from curvecast.studies.evaluation import Config, native
+from curvecast.studies.evaluation import Config, native, ranked
 from curvecast.studies.log import read_evaluations
 
 SIZE = 5
@@ -44,10 +44,9 @@ def portfolio(
 def _ranked(folder: Path, space: ConfigSpace.ConfigurationSpace) -> Iterator[Config]:
     if not (folder / "results.json").is_file():
         raise DataError("no log of a search there", file=folder)
-    evaluations = [e for e in read_evaluations(folder) if e.reason is None]
-    if evaluations and not set(evaluations[0].config) & set(space):
+    best = ranked(read_evaluations(folder))
+    if best and not set(best[0].config) & set(space):
         raise DataError("the search there has no parameter of this one", file=folder)
-    best = sorted(evaluations, key=lambda e: (-e.budget, e.loss))
     moved = (_moved(e.config, space) for e in best)
     return (config for config in moved if config is not None)
 
