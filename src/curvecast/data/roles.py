@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from curvecast.data.cells import as_text, is_number, text_of_its_own
 from curvecast.data.stanza import Direction
@@ -149,4 +148,7 @@ def _copies(
     if len(x) < _TELLING:
         return False
     limit = _METRIC_COPY if _METRIC.search(str(column.name)) else _COPY
+    # takes a second to import, and every plan imports this module
+    from scipy.stats import spearmanr
+
     return any(abs(spearmanr(x, end).statistic) > limit for end in ends if np.ptp(end) > 0)
