@@ -1,0 +1,143 @@
+"""Score the logs of all searches: the table of docs/study.md and a figure of mean ranks.
+
+    python benchmarks/peers/table.py FOLDER [--collection lcbench]
+
+Normalised regret: 0 is the best recorded final value, 1 the median one. The rules of the incumbent:
+`highest`, the lowest loss on the highest epoch reached; `seen`, the lowest loss at any epoch; both
+are scored by their run's final value. `any epoch` is the lowest loss seen itself, against the
+lowest recorded (as in the freeze-thaw literature, which has 1000 epochs: a third of the budget).
+Intervals: 95 %, over tables and seeds crossed; only seeds that all searches have count.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from recorded import TRAININGS, Search
+from scipy import stats
+
+from curvecast.studies.summary import crossed
+
+SHARES = {"1/3": 1 / 3, "1/2": 1 / 2, "2/3": 2 / 3, "all": 1.0}
+OURS = "freeze_thaw"
+
+
+def regrets(log: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
+    """Normalised regret after each share of the budget, by rule.
+
+    Parameters
+    ----------
+    log : row, epoch reached and epochs used in all, after each evaluation.
+    losses : shape (n_runs, n_epochs), finite.
+    """
+    final = losses[:, -1]
+    unit = np.median(final) - final.min()
+    any_unit = np.median(losses.min(axis=1)) - losses.min()
+    top, best = (0, np.inf, -1), (np.inf, -1)
+    rows, marks = (
+        [],
+        iter([(name, share * TRAININGS * losses.shape[1]) for name, share in SHARES.items()]),
+    )
+    name, mark = next(marks)
+    ends = [*log.itertuples(), None]
+    for entry in ends:
+        while name is not None and (entry is None or entry.used > mark):
+            values = {
+                "highest": (final[top[2]] - final.min()) / unit,
+                "seen": (final[best[1]] - final.min()) / unit,
+                "any epoch": (best[0] - losses.min()) / any_unit,
+            }
+            rows += [{"share": name, "rule": rule, "regret": v} for rule, v in values.items()]
+            name, mark = next(marks, (None, np.inf))
+        if entry is None:
+            break
+        loss, low = losses[entry.row, entry.epoch - 1], losses[entry.row, : entry.epoch].min()
+        if (-entry.epoch, loss) < (-top[0], top[1]):
+            top = (entry.epoch, loss, entry.row)
+        if low < best[0]:
+            best = (low, entry.row)
+    return pd.DataFrame(rows)
+
+
+def scored(folder: Path, collection: str) -> pd.DataFrame:
+    """Regrets of all logs: `search, set, seed, seconds, share, rule, regret`."""
+    parts = []
+    for table in sorted((folder / "tables").glob(f"{collection}.*.npz")):
+        losses = Search(table).losses
+        for file in sorted((folder / "logs").glob(f"*/{table.stem}.*.csv")):
+            log = pd.read_csv(file)
+            key = {"search": file.parent.name, "set": table.stem, "seed": file.stem.split(".")[-1]}
+            part = regrets(log, losses).assign(**key, seconds=log["seconds"].iloc[-1])
+            parts.append(part)
+    frame = pd.concat(parts, ignore_index=True)
+    counts = frame.groupby(["set", "seed"])["search"].nunique()
+    whole = counts[counts == frame["search"].nunique()].index
+    return frame[pd.MultiIndex.from_frame(frame[["set", "seed"]]).isin(whole)]
+
+
+def matrices(frame: pd.DataFrame, rule: str, share: str) -> dict[str, np.ndarray]:
+    """Regrets of each search, shape (n_sets, n_seeds)."""
+    cell = frame[(frame["rule"] == rule) & (frame["share"] == share)]
+    return {
+        search: part.pivot(index="set", columns="seed", values="regret").to_numpy()
+        for search, part in cell.groupby("search")
+    }
+
+
+def printed(frame: pd.DataFrame, rule: str) -> None:
+    """The Markdown table of one rule."""
+    seconds = frame.groupby("search")["seconds"].mean()
+    print(f"\n{rule}\n\n| search | {' | '.join(SHARES)} | to {OURS}, all | sets won, tied | s |")
+    print("|---" * (len(SHARES) + 4) + "|")
+    by_share = {share: matrices(frame, rule, share) for share in SHARES}
+    for search in sorted(by_share["all"], key=lambda s: by_share["all"][s].mean()):
+        cells = []
+        for matrix in by_share.values():
+            gap = matrix[search] - matrix[OURS]
+            low, high = crossed(gap)
+            clear = "*" if low > 0 or high < 0 else ""
+            cells.append(f"{matrix[search].mean():.3f}{clear}")
+        means = gap.mean(axis=1)
+        counts = f"{(means < -1e-9).sum()}, {(abs(means) <= 1e-9).sum()} of {len(means)}"
+        differs = f"{gap.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+        last = ["", ""] if search == OURS else [differs, counts]
+        print(f"| {' | '.join([search, *cells, *last])} | {seconds[search]:.1f} |")
+
+
+def draw_ranks(frame: pd.DataFrame, rule: str, file: Path) -> None:
+    """Mean ranks at the end, and Nemenyi's critical difference (Demsar 2006)."""
+    at_end = matrices(frame, rule, "all")
+    means = pd.DataFrame({s: m.mean(axis=1) for s, m in at_end.items()})
+    ranks = means.rank(axis=1).mean().sort_values()
+    n_sets, k = means.shape
+    critical = stats.studentized_range.ppf(0.95, k, np.inf) / np.sqrt(2)
+    critical *= np.sqrt(k * (k + 1) / (6 * n_sets))
+    figure, axes = plt.subplots(figsize=(7, 0.4 * k + 1), layout="constrained")
+    axes.hlines(np.arange(k), ranks, ranks + critical, color="0.8", lw=6)
+    axes.plot(ranks, np.arange(k), "o", color="C0")
+    axes.set_yticks(np.arange(k), ranks.index)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"mean rank over {n_sets} tables (1 is best); bar: critical difference")
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--collection", default="lcbench")
+    options = parser.parse_args()
+    frame = scored(options.folder, options.collection)
+    print(f"{frame['set'].nunique()} tables, {frame['seed'].nunique()} seeds")
+    for rule in frame["rule"].unique():
+        printed(frame, rule)
+        name = f"ranks.{options.collection}.{rule.replace(' ', '_')}.png"
+        draw_ranks(frame, rule, options.folder / name)
+
+
+if __name__ == "__main__":
+    main()
