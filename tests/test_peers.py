@@ -56,7 +56,7 @@ def test_a_trial_goes_on_and_a_new_one_takes_the_nearest_free_run(
 
 def test_both_rules_of_the_incumbent(table: Path, recorded: ModuleType) -> None:
     """Run 1 has the lowest loss at any epoch (.5) and ends at 4; run 0 is the best."""
-    from table import regrets
+    from table import all_seen, regrets
 
     losses = recorded.Search(table).losses
     used = np.array([0.3, 0.4, 0.9]) * recorded.TRAININGS * 3
@@ -68,6 +68,7 @@ def test_both_rules_of_the_incumbent(table: Path, recorded: ModuleType) -> None:
     assert got.loc["highest", "all"] == (3 - 1) / 2.5
     assert got.loc["seen"].tolist() == [at] * 4
     assert got.loc["any epoch"].tolist() == [0.0] * 4
+    assert all_seen(table) == at
 
 
 def test_own_searches_are_scored(table: Path, tmp_path: Path) -> None:
