@@ -118,6 +118,16 @@ def test_a_second_search_begins_with_the_best_of_the_first(task: str, tmp_path: 
     assert evaluated(second)[: len(done)] == [(e.id, e.budget, e.loss) for e in done]
 
 
+def test_a_search_begins_with_the_best_of_any_log(task: str, tmp_path: Path) -> None:
+    rows = ["run,epoch,val_loss,x", "a,1,3,0.1", "a,2,2,0.1", "b,1,2,0.7", "b,2,1,0.7"]
+    (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    command = ["search", task, "--budget", "1s", "--out", str(out), "--sources", "log.csv"]
+    assert main(command) == 0
+    begun = list(dict.fromkeys(e.config["x"] for e in read_evaluations(out / "study")))
+    assert begun[:2] == [0.7, 0.1]
+
+
 def test_an_interrupted_search_keeps_what_it_has(task: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "curvecast", "search", task, "--budget", "1h", "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(Path(curvecast.__file__).parents[1])}
@@ -160,7 +170,7 @@ def test_trainings_that_break_have_no_result(
         (["Net", "--budget", "1s"], "unknown task 'Net'"),
         (["valley_of_search.py:Valley", "--budget", "1s", "--workers", "0"], "--workers is 0"),
         (["valley_of_search.py:Valley", "--budget", "1s", "--gpus", "1"], "give --ray as well"),
-        (["valley_of_search.py:Valley", "--budget", "1s", "--sources", "."], "no log of a search"),
+        (["valley_of_search.py:Valley", "--budget", "1s", "--sources", "."], "format is not known"),
     ],
 )
 def test_what_cannot_be_searched_is_one_line(

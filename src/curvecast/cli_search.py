@@ -45,7 +45,10 @@ def add(commands: Any) -> None:
     search.add_argument("--out", required=True, help="folder of the log, the curves and the page")
     search.add_argument("--sampler", default=SAMPLERS[0], choices=SAMPLERS)
     search.add_argument(
-        "--sources", nargs="+", default=[], help="folders of earlier searches, to begin with theirs"
+        "--sources",
+        nargs="+",
+        default=[],
+        help="folders of earlier searches, or logs of any tool, to begin with the best settings",
     )
     search.add_argument("--workers", type=int, default=1, help="trainings at a time (1)")
     search.add_argument(
@@ -106,14 +109,15 @@ def _search(options: argparse.Namespace) -> int:
 
 def _points(objective: Training, begun: Path, sources: Sequence[str]) -> list[Config]:
     """Configurations to begin with: those of the search that goes on, or of earlier ones."""
+    from curvecast.data.logs import read
     from curvecast.files import read_json
     from curvecast.studies.portfolio import portfolio
 
     if begun.exists():
         points: list[Config] = read_json(begun)["settings"]["points_to_evaluate"]
         return points
-    logs = [Path(folder, "study") for folder in sources]
-    return portfolio([log if log.exists() else log.parent for log in logs], objective.space)
+    logs = [Path(source, "study") for source in sources]
+    return portfolio([log if log.exists() else read(log.parent) for log in logs], objective.space)
 
 
 def _cluster(options: argparse.Namespace) -> dict[str, Any] | None:

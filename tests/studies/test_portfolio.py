@@ -9,6 +9,7 @@ import pytest
 from toys import Bowl, conditional_space
 
 from curvecast import DataError
+from curvecast.data.logs import read
 from curvecast.studies.log import read_evaluations
 from curvecast.studies.portfolio import portfolio
 from curvecast.studies.scheduler import run
@@ -48,10 +49,26 @@ def test_a_configuration_moves_into_another_space(tmp_path: Path) -> None:
         {"optimizer": "lion", "layers": 7, "warm": 0.25}
     ]
     space = ConfigSpace.ConfigurationSpace({"depth": (1, 3)})
-    with pytest.raises(DataError, match="no parameter of this one"):
+    with pytest.raises(DataError, match="no parameter of this search"):
         portfolio([tmp_path / "a"], space)
     with pytest.raises(DataError, match="no log of a search there"):
         portfolio([tmp_path / "none"], conditional_space())
+
+
+def test_curves_of_a_log_are_a_source(tmp_path: Path) -> None:
+    """Best first: of the runs that got furthest the lowest loss; a diverged one is none."""
+    runs = {"a": (0.1, [3, 1, 2.0]), "b": (0.2, [3, 1, 0.5]), "c": (0.3, [0.1]), "d": (0.4, [1])}
+    runs["d"][1].append(float("inf"))
+    rows = ["run,epoch,val_loss,lr,layers,optimizer"]
+    for name, (lr, losses) in runs.items():
+        rows += [f"{name},{i},{loss},{lr},9,sgd" for i, loss in enumerate(losses, 1)]
+    file = tmp_path / "log.csv"
+    file.write_text("\n".join(rows) + "\n")
+    space = ConfigSpace.ConfigurationSpace({"lr": (0.15, 0.9), "warm": (0.0, 1.0)})
+    space.add(ConfigSpace.Integer("layers", (1, 8)), ConfigSpace.Categorical("optimizer", ["sgd"]))
+    rest = {"layers": 8, "optimizer": "sgd", "warm": 0.5}
+    assert portfolio([read(file)], space) == [{"lr": lr, **rest} for lr in (0.2, 0.15, 0.3)]
+    assert type(portfolio([read(file)], space)[0]["layers"]) is int
 
 
 @pytest.mark.parametrize("optimizer", ["bohb", "freeze_thaw", "random"])
