@@ -9,7 +9,8 @@ lowest recorded (as in the freeze-thaw literature, which has 1000 epochs: a thir
 By `seen`, a search that has looked at everything is not at 0, because runs rise after their lowest
 loss; its regret is printed too.
 Intervals: 95 %, over tables and seeds crossed, on the seeds that both searches have; a star stands
-where that of the difference to freeze_thaw leaves out 0. `ahead` counts tables at the end.
+where that of the difference to freeze_thaw leaves out 0. `ahead` counts tables at the end,
+`runs` those that a search begins, `s` seconds of a processor.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from curvecast.studies.summary import crossed
 
 SHARES = {"1/3": 1 / 3, "1/2": 1 / 2, "2/3": 2 / 3, "all": 1.0}
 OURS, TIED = "freeze_thaw", 1e-9
+# Options of freeze_thaw were chosen on these.
+CHOSEN_ON = [
+    f"lcbench.{name}" for name in ("APSFailure", "airlines", "connect-4", "jannis", "numerai28.6")
+]
 
 
 def regrets(log: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
@@ -74,15 +79,15 @@ def all_seen(table: Path) -> float:
 
 
 def scored(folder: Path, collection: str) -> pd.DataFrame:
-    """Regrets of all logs: `search, set, seed, seconds, share, rule, regret`."""
+    """Regrets of all logs: `search, set, seed, seconds, runs, share, rule, regret`."""
     parts = []
     for table in sorted((folder / "tables").glob(f"{collection}.*.npz")):
         losses = Search(table).losses
         for file in sorted((folder / "logs").glob(f"*/{table.stem}.*.csv")):
             log = pd.read_csv(file)
             key = {"search": file.parent.name, "set": table.stem, "seed": file.stem.split(".")[-1]}
-            part = regrets(log, losses).assign(**key, seconds=log["seconds"].iloc[-1])
-            parts.append(part)
+            used = {"seconds": log["seconds"].iloc[-1], "runs": log["row"].nunique()}
+            parts.append(regrets(log, losses).assign(**key, **used))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -98,9 +103,10 @@ def matrices(frame: pd.DataFrame, rule: str, share: str) -> dict[str, pd.DataFra
 
 def printed(frame: pd.DataFrame, rule: str) -> None:
     """The Markdown table of one rule."""
-    seconds = frame.groupby("search")["seconds"].mean()
-    print(f"\n{rule}\n\n| search | seeds | {' | '.join(SHARES)} | all, less {OURS} | ahead | s |")
-    print("|---" * (len(SHARES) + 5) + "|")
+    used = frame.groupby("search")[["runs", "seconds"]].mean()
+    shares = " | ".join(SHARES)
+    print(f"\n{rule}\n\n| search | seeds | {shares} | all, less {OURS} | ahead | runs | s |")
+    print("|---" * (len(SHARES) + 6) + "|")
     by_share = {share: matrices(frame, rule, share) for share in SHARES}
     at_end = by_share["all"]
     for search in sorted(at_end, key=lambda s: at_end[s].to_numpy().mean()):
@@ -116,7 +122,20 @@ def printed(frame: pd.DataFrame, rule: str) -> None:
             ahead, tied = (means < -TIED).sum(), (abs(means) <= TIED).sum()
             cells.append(f"{gap.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
             cells.append(f"{ahead} of {len(means)}, {tied} tied")
-        print(f"| {' | '.join(cells)} | {seconds[search]:.1f} |")
+        cells += [f"{used.loc[search, 'runs']:.0f}", f"{used.loc[search, 'seconds']:.1f}"]
+        print(f"| {' | '.join(cells)} |")
+
+
+def listed(frame: pd.DataFrame, rule: str) -> None:
+    """The mean regret at the end of every search on every table, as Markdown; best in bold."""
+    at_end = matrices(frame, rule, "all")
+    means = pd.DataFrame({search: m.mean(axis=1) for search, m in at_end.items()})
+    means = means[means.mean().sort_values().index]
+    print(f"\n{rule}, table by table\n\n| table | {' | '.join(means)} |")
+    print("|---" * (means.shape[1] + 1) + "|")
+    for name, row in means.iterrows():
+        cells = [f"**{v:.3f}**" if v <= row.min() + TIED else f"{v:.3f}" for v in row]
+        print(f"| {str(name).partition('.')[2]} | {' | '.join(cells)} |")
 
 
 def draw_ranks(frame: pd.DataFrame, rule: str, file: Path) -> None:
@@ -150,6 +169,12 @@ def main() -> None:
         printed(frame, rule)
         name = f"ranks.{options.collection}.{rule.replace(' ', '_')}.png"
         draw_ranks(frame, rule, options.folder / name)
+    listed(frame, "highest")
+    others = frame[~frame["set"].isin(CHOSEN_ON)]
+    if len(others) < len(frame):
+        print("\nwithout the tables on which options of freeze_thaw were chosen:")
+        for rule in frame["rule"].unique():
+            printed(others, rule)
 
 
 if __name__ == "__main__":
