@@ -2,7 +2,8 @@
 
     CURVECAST_MIRROR=... python benchmarks/peers/tables.py FOLDER
 
-A parameter is a column of settings that varies; losses stand per run and epoch, to be minimised.
+These are the collections of LCBench and TaskSet; Baker's have one or two settings that vary. A
+parameter is a column of settings that varies; losses stand per run and epoch, to be minimised.
 Collections whose epochs have gaps, and those that no mirror has, are named and left out.
 """
 
@@ -42,7 +43,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     root = Path(os.environ["CURVECAST_MIRROR"])
     for name, stanza in load_registry().items():
-        if not name.startswith(("lcbench/", "taskset/", "baker/")):
+        if not name.startswith(("lcbench/", "taskset/")):
             continue
         files = [root / file["path"] for file in stanza["files"]]
         if not all(file.exists() for file in files):
