@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from workers import SETS
 
 from curvecast.curves import CurveSet
 from curvecast.data.readers import read
@@ -31,7 +32,6 @@ from curvecast.studies.scheduler import run
 from curvecast.studies.settings import Settings
 
 TOTAL, LOOKED_AT, SHARES = 3000.0, (1 / 12, 1 / 3), ("1/12", "1/3")
-CHOSEN_ON = ("APSFailure", "airlines", "connect-4", "jannis", "numerai28.6")
 
 
 def half(name: str, odd: int) -> CurveSet:
@@ -117,7 +117,7 @@ def main() -> None:
     table = pd.DataFrame(rows)
     printed(table)
     print("without the sets on which options were chosen:")
-    printed(table[~table["set"].isin([f"lcbench/{name}" for name in CHOSEN_ON])])
+    printed(table[~table["set"].isin([f"lcbench/{name}" for name in SETS])])
 
 
 if __name__ == "__main__":

@@ -111,6 +111,7 @@ def write(file: Path, log: list[tuple[int, int, int]], seconds: float) -> None:
     """Write a log; `seconds` of a processor stand in its last column."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = ["row,epoch,used,seconds", *(f"{r},{e},{u},{seconds:.2f}" for r, e, u in log)]
+    # whole or not at all; `curvecast.files` is not in the environments of the peers
     partial = file.with_suffix(".partial")
     partial.write_text("\n".join(lines) + "\n")
     partial.replace(file)

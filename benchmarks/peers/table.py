@@ -1,4 +1,4 @@
-"""Score the logs of all searches: the table of docs/study.md and a figure of mean ranks.
+"""Score the logs of all searches: the tables of docs/peers.md and a figure of mean ranks.
 
     python benchmarks/peers/table.py FOLDER [--collection lcbench]
 
@@ -24,7 +24,7 @@ import pandas as pd
 from recorded import TRAININGS, Search
 from scipy import stats
 
-from curvecast.studies.summary import crossed
+from curvecast.studies import summary
 
 SHARES = {"1/3": 1 / 3, "1/2": 1 / 2, "2/3": 2 / 3, "all": 1.0}
 OURS, TIED = "freeze_thaw", 1e-9
@@ -42,33 +42,28 @@ def regrets(log: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
     log : row, epoch reached and epochs used in all, after each evaluation.
     losses : shape (n_runs, n_epochs), finite.
     """
-    final = losses[:, -1]
-    unit = np.median(final) - final.min()
-    any_unit = np.median(losses.min(axis=1)) - losses.min()
-    top, best = (0, np.inf, -1), (np.inf, -1)
-    rows, marks = (
-        [],
-        iter([(name, share * TRAININGS * losses.shape[1]) for name, share in SHARES.items()]),
+    final, lowest = losses[:, -1], losses.min(axis=1)
+    pairs = zip(log["row"], log["epoch"], strict=True)
+    low = pd.Series([losses[row, :epoch].min() for row, epoch in pairs])
+    evaluations = log[["row"]].assign(
+        **{"study": "", "budget": log["epoch"], "stopped": np.nan},
+        loss=losses[log["row"], log["epoch"] - 1],
     )
-    name, mark = next(marks)
-    ends = [*log.itertuples(), None]
-    for entry in ends:
-        while name is not None and (entry is None or entry.used > mark):
-            values = {
-                "highest": (final[top[2]] - final.min()) / unit,
-                "seen": (final[best[1]] - final.min()) / unit,
-                "any epoch": (best[0] - losses.min()) / any_unit,
-            }
-            rows += [{"share": name, "rule": rule, "regret": v} for rule, v in values.items()]
-            name, mark = next(marks, (None, np.inf))
-        if entry is None:
-            break
-        loss, low = losses[entry.row, entry.epoch - 1], losses[entry.row, : entry.epoch].min()
-        if (-entry.epoch, loss) < (-top[0], top[1]):
-            top = (entry.epoch, loss, entry.row)
-        if low < best[0]:
-            best = (low, entry.row)
-    return pd.DataFrame(rows)
+    highest = summary.incumbents(evaluations)["row"].reindex(log.index).ffill()
+    seen = log["row"].where(low < low.cummin().shift(fill_value=np.inf)).ffill()
+    courses = {
+        "highest": (final[highest.astype(int)], final),
+        "seen": (final[seen.astype(int)], final),
+        "any epoch": (low.cummin(), lowest),
+    }
+    budgets = np.array(list(SHARES.values())) * TRAININGS * losses.shape[1]
+    parts = []
+    for rule, (course, of_runs) in courses.items():
+        best = of_runs.min()
+        regret = (pd.Series(course) - best) / (np.median(of_runs) - best)
+        at = summary.at_budgets(log["used"], regret, budgets)
+        parts.append(pd.DataFrame({"share": list(SHARES), "rule": rule, "regret": at}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def all_seen(table: Path) -> float:
@@ -113,7 +108,7 @@ def printed(frame: pd.DataFrame, rule: str) -> None:
         cells = [search, str(at_end[search].shape[1])]
         for matrix in by_share.values():
             gap = (matrix[search] - matrix[OURS]).dropna(axis=1).to_numpy()
-            low, high = crossed(gap)
+            low, high = summary.crossed(gap)
             cells.append(f"{matrix[search].to_numpy().mean():.3f}{'*' * (low > 0 or high < 0)}")
         if search == OURS:
             cells += ["", ""]
