@@ -2,6 +2,9 @@
 
     python benchmarks/prior.py [--models pfn ensemble] [--contexts 0 10 100] [DATASET ...]
 
+Other predictors than the prior are measured in the same way; `chosen` is the one that
+`curvecast fit` chooses by its errors at that fraction.
+
 Without names: all sets of LCBench, Baker and TaskSet that a mirror (CURVECAST_MIRROR) has. A line
 per data set goes to standard error, then a table in Markdown to standard output: per model,
 collection, size of the context and fraction of the curve the median over data sets of the mean
@@ -31,10 +34,12 @@ from scipy.stats import spearmanr
 
 from curvecast import protocol
 from curvecast.benchmark.scores import score
+from curvecast.choice import choose
 from curvecast.curves import CurveSet, collection_of
 from curvecast.data import preflight, readers, registry
 from curvecast.features import bridge
 from curvecast.predictors import make_predictor
+from curvecast.predictors.base import Predictor
 from curvecast.predictors.ensemble import Library
 from curvecast.predictors.quantiles import LEVELS
 from curvecast.report.tables import markdown
@@ -58,19 +63,29 @@ def present(names: list[str]) -> list[CurveSet]:
     return found
 
 
+def fit(
+    model: str, runs: CurveSet, tau: int, fraction: float, nth: int, **options: str
+) -> Predictor:
+    """A predictor of the registry, the ensemble without pfn, or the one that `choose` takes."""
+    if model == "chosen":
+        return choose(runs, [fraction])[0].predictor
+    seed = protocol.seed_from(runs.name, nth, "ensemble" if model == "library" else model)
+    if model == "library":
+        return Library(seed=seed).fit(runs, [tau])
+    return make_predictor(model, seed=seed, **options).fit(runs, [tau])
+
+
 def cell(
     curves: CurveSet, model: str, n: int, fraction: float, n_test: int, nth: int = 0, **options
 ) -> dict:
     """Scores of a model at one context size and fraction, on the nth split."""
     split = protocol.split(curves, n, nth, reserve=max(RESERVE, n))
     tau = protocol.tau_of(fraction, curves.epochs)
+    fitted = fit(model, curves.take(split.train), tau, fraction, nth, **options)
     test = curves.take(split.test)
     seen = test.values[:, test.seen(tau)]
     test = test.take(np.flatnonzero(np.isfinite(seen).any(axis=1))[:n_test])
     last = bridge(test.values[:, test.seen(tau)], test.epochs[test.seen(tau)])[:, -1]
-    seed = protocol.seed_from(curves.name, nth, "ensemble" if model == "library" else model)
-    made = Library(seed=seed) if model == "library" else make_predictor(model, seed=seed, **options)
-    fitted = made.fit(curves.take(split.train), [tau])
     p, y = fitted.predict(test, tau), test.final
     quantiles = p.quantile(list(LEVELS.values()))
     scores = score(y, p.mean, quantiles)

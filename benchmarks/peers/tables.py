@@ -9,9 +9,9 @@ Collections whose epochs have gaps, and those that no mirror has, are named and 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 import ConfigSpace
@@ -39,7 +39,9 @@ def described(space: ConfigSpace.ConfigurationSpace) -> dict[str, dict[str, obje
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) / "tables"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder / "tables"
     folder.mkdir(parents=True, exist_ok=True)
     root = Path(os.environ["CURVECAST_MIRROR"])
     for name, stanza in load_registry().items():

@@ -142,8 +142,9 @@ class Library(TabularPredictor):
         gaps = y - center
         self._usual = max(float(np.median(np.abs(gaps))), 1e-300)
         widened = len(y) / max(len(y) - USED_UP, 1)
-        self._residuals = Residuals.of(widened * gaps / self._scale(apart), center)
-        self.unseen = Prediction(y - widened * gaps, self._scale(apart))
+        scale = self._scale(apart)
+        self._residuals = Residuals.of(widened * gaps / scale, center)
+        self.unseen = self._residuals.around(y - widened * gaps, scale, center)
         self._diagnostics = {"spread": float(apart.mean() / self._usual)}
         for model in dict.fromkeys(member.model for member in library):
             same = np.array([member.model == model for member in library])
