@@ -361,12 +361,11 @@ class Regressor(TabularPredictor):
             residuals = self._z_scale * self._fit(self._columns.apply(inputs), standard)
             scale = self._z_scale * self._unseen_std()
         finite = np.isfinite(residuals)
+        spread = np.sqrt(np.mean(residuals[finite] ** 2)) if finite.any() else self._z_scale
+        self.unseen = form.back(Prediction(z - residuals, np.full(len(z), spread)), seen)
         widened = len(z) / max(len(z) - self.USED_UP, 1)
         errors = (widened * residuals / np.maximum(scale, 1e-300))[finite]
-        unseen = Prediction(z - residuals, np.broadcast_to(scale, len(z)))
-        predicted = form.back(unseen, seen).mean
-        self._errors = Residuals.of(errors, None if self.CONSTANT else predicted[finite])
-        self.unseen = form.back(self._shaped(unseen, predicted), seen)
+        self._errors = Residuals.of(errors, None if self.CONSTANT else self.unseen.mean[finite])
 
     def _predict_xy(self, X: pd.DataFrame) -> Prediction:
         if self._constant:
@@ -375,13 +374,9 @@ class Regressor(TabularPredictor):
             standard = self._predict(self._columns.apply(self._inputs(X)))
             z = standard.affine(self._z_center, self._z_scale)
         seen = self._form.seen(X)
-        return self._form.back(self._shaped(z, self._form.back(z, seen).mean), seen)
-
-    def _shaped(self, z: Prediction, predicted: np.ndarray) -> Prediction:
-        """With the shape of the errors on unseen runs, where enough of them are known."""
-        if len(self._errors.values) < MIN_RESIDUALS:
-            return z
-        return self._errors.around(z.mean, z.std, predicted)
+        if len(self._errors.values) >= MIN_RESIDUALS:
+            z = self._errors.around(z.mean, z.std, self._form.back(z, seen).mean)
+        return self._form.back(z, seen)
 
     def _inputs(self, X: pd.DataFrame) -> pd.DataFrame:
         """The columns to regress on, made from those of `features.build`."""
