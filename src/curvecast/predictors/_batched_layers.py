@@ -27,7 +27,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 _LARGEST_GRADIENT = 1.0
 _WARM_UP = 0.1
-_CHUNK = 512
+_BLOCK = 64
 _KERNEL = 2
 _HEAD = 24
 
@@ -332,10 +332,11 @@ def _shorten(parameters: Sequence[nn.Parameter]) -> None:
 def evaluate(network: nn.Module, *inputs: Tensor) -> np.ndarray:
     """Outputs for all runs, joined along the runs' axis 1.
 
-    Computed in double precision: the rounding of sums depends on the runs beside a run.
+    Computed in double precision and for blocks of one size, the last one filled with its last run:
+    the rounding of sums depends on how many runs are beside a run.
     """
-    network, parts = copy.deepcopy(network).double(), []
-    for start in range(0, len(inputs[0]), _CHUNK):
-        chunk = (x[start : start + _CHUNK].double().unsqueeze(0) for x in inputs)
-        parts.append(network(*chunk).numpy())
-    return np.concatenate(parts, axis=1)
+    network, parts, n = copy.deepcopy(network).double(), [], len(inputs[0])
+    for start in range(0, n, _BLOCK):
+        rows = torch.arange(start, start + _BLOCK).clamp(max=n - 1)
+        parts.append(network(*(x[rows].double().unsqueeze(0) for x in inputs)).numpy())
+    return np.concatenate(parts, axis=1)[:, :n]
