@@ -88,6 +88,18 @@ def test_runs_are_read_as_they_are(model: Path, under_way: Path) -> None:
     assert np.isnan(runs.values[0, 5:]).all()
 
 
+def test_a_large_table_is_asked_about_in_blocks(
+    model: Path, under_way: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, runs = opened(model, under_way)
+    ways = saved.predictions, saved.decisions
+    at_once = [ask(loaded, runs) for ask in ways]
+    for size in (1, 2):
+        monkeypatch.setattr(saved, "_BLOCK", size)
+        for ask, whole in zip(ways, at_once, strict=True):
+            pd.testing.assert_frame_equal(ask(loaded, runs), whole, rtol=1e-12)
+
+
 def test_predictions_are_made_at_the_last_fitted_epoch(
     model: Path, under_way: Path, table_of: TableOf
 ) -> None:

@@ -30,6 +30,8 @@ FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # Loading asks a model about so many of its training runs, at so many epochs: it has to answer as
 # it did when it was saved, to a share of the standard deviation that other machines' sums need.
 _TRIED_RUNS, _TRIED_TAUS, _TOLERANCE = 2, 8, 1e-3
+# So many runs are asked about at a time, for the memory that a large table needs.
+_BLOCK = 10_000
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
@@ -348,4 +350,10 @@ def _outlook(
     numbers = n_finished, n_finished or len(runs), runs.last_epoch
     rule = Predicted.of(saved.predictor, *numbers, delta=delta)
     beat = saved.bar(runs)[0] if beat is None else beat
-    return outlook(rule, saved.predictor, saved.taus, runs, beat, **more)
+    blocks = np.array_split(np.arange(len(runs)), max(1, -(-len(runs) // _BLOCK)))
+    parts = [
+        outlook(rule, saved.predictor, saved.taus, runs.take(block), beat, **more)
+        for block in blocks
+    ]
+    rows, ends = zip(*parts, strict=True)
+    return pd.concat(rows, ignore_index=True), np.concatenate(ends)
