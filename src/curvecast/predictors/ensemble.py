@@ -256,7 +256,11 @@ class Ensemble(Predictor):
             return fitted
         own = self._warped(self._pfn._predict_hidden(curves, tau), tau)
         both = self._average(own, self._warped(fitted, tau), tau)
-        return self._library.unwarped(self._errors[tau].around(both.mean, both.std), tau)
+        # The library takes the usual value for what is missing before a run's first one, and its
+        # width does not show it; pfn sees the run as it is.
+        late = ~np.isfinite(curves.values[:, 0])
+        scale = np.where(late, np.maximum(both.std, own.std), both.std)
+        return self._library.unwarped(self._errors[tau].around(both.mean, scale), tau)
 
     def diagnostics(self) -> dict[str, float]:
         if self._library is None:
