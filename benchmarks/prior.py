@@ -8,7 +8,8 @@ Other predictors than the prior are measured in the same way; `chosen` is the on
 Without names: all sets of LCBench, Baker and TaskSet that a mirror (CURVECAST_MIRROR) has. A line
 per data set goes to standard error, then a table in Markdown to standard output: per model,
 collection, size of the context and fraction of the curve the median over data sets of the mean
-absolute error and of the CRPS, both divided by last_value's error, of the Spearman correlation
+absolute error and of the CRPS, both divided by last_value's error, the mean of the median absolute
+error over last_value's, the median of the Spearman correlation
 beside last_value's, the coverage of the 80 % intervals over all runs and over the predicted best
 tenth, and the share of data sets with a coverage of .65 to .92. One split per data set, or as
 many as `--splits` says.
@@ -92,7 +93,8 @@ def cell(
     low, high = (quantiles[:, list(LEVELS).index(name)] for name in ("q10", "q90"))
     inside = (low <= y) & (y <= high)
     best = np.argsort(-curves.sign * p.mean)[: max(1, len(y) // 10)]
-    naive = float(np.mean(np.abs(y - last)))
+    own, of_last = np.abs(y - p.mean), np.abs(y - last)
+    naive = float(of_last.mean())
     return {
         "model": model,
         "collection": collection_of(curves.name),
@@ -101,6 +103,7 @@ def cell(
         "context": n,
         "fraction": fraction,
         "mae": scores["mae"] / naive,
+        "median_error": float(np.median(own)) / max(float(np.median(of_last)), 1e-300),
         "crps": scores["crps"] / naive,
         "nll": scores["nll"],
         "r2": scores["r2"],
@@ -118,6 +121,7 @@ def summary(cells: pd.DataFrame) -> pd.DataFrame:
     )
     medians = ("mae", "crps", "nll", "r2", "spearman", "of_last")
     columns: dict = {name: (name, "median") for name in medians}
+    columns["median_error"] = ("median_error", "mean")
     columns |= {"mae_max": ("mae", "max"), "spearman_gain": ("behind", "mean")}
     columns |= {name: (name, "mean") for name in ("cover80", "in_range", "best_tenth")}
     return (

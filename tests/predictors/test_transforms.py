@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from curvecast import CurveSet, DataError, make_predictor
+from curvecast import CurveSet, DataError, make_predictor, protocol
 from curvecast.features import build
 from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.transforms import FEATURE_FORMS as FORMS
-from curvecast.predictors.transforms import Form, SeriesMap, Warp, explosions
+from curvecast.predictors.transforms import (
+    Form,
+    SeriesMap,
+    Warp,
+    best_share,
+    explosions,
+)
+
+EMBEDDED = Path(__file__).parents[2] / "resources" / "embedded"
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -170,3 +181,28 @@ def test_auto_chooses_by_a_robust_error_where_values_explode(make_curves) -> Non
         p = model.predict(curves.take(np.arange(60, 80)), 8)
         assert np.median(np.abs(p.mean - y)[calm]) < 0.05
         assert (p.mean[~calm] > 1e3).all()
+
+
+def test_the_share_of_the_last_value_is_the_one_with_the_smallest_median_error() -> None:
+    naive = np.linspace(-1, 1, 41)
+    assert best_share(0.1 * naive, naive) == 1.0
+    assert best_share(10 * naive, naive) == 0.0
+    assert best_share(-naive, naive) == 0.5
+    exploded = np.where(np.arange(41) == 0, 1e9, -naive)
+    assert best_share(exploded, naive) == 0.5
+    assert best_share(np.where(np.arange(41) % 2, np.nan, -naive), naive) == 0.5
+
+
+@pytest.mark.parametrize("name", ["ridge", "random_forest", "gp", "nusvr_linear", "nusvr_rbf"])
+def test_real_runs_that_explode_are_ranked_like_their_last_values_or_better(name: str) -> None:
+    curves = CurveSet.from_parquet(EMBEDDED / "digits_unstable_mlp.parquet")
+    ranks, errors = [], []
+    for nth, fraction in product(range(3), (0.25, 0.5)):
+        split = protocol.split(curves, 100, nth, reserve=100)
+        test, tau = curves.take(split.test), protocol.tau_of(fraction, curves.epochs)
+        y, last = test.final, test.values[:, test.seen(tau)][:, -1]
+        p = make_predictor(name).fit(curves.take(split.train), [tau]).predict(test, tau)
+        ranks.append(spearmanr(p.mean, y).statistic - spearmanr(last, y).statistic)
+        errors.append(np.median(np.abs(p.mean - y)) / np.median(np.abs(last - y)))
+    assert np.mean(ranks) > -0.02
+    assert np.mean(errors) < 1

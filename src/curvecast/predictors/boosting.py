@@ -9,8 +9,9 @@ import sklearn
 from sklearn.ensemble import GradientBoostingRegressor
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, Regressor
+from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.forest import answers, as_tree_input
+from curvecast.predictors.regressor import Regressor
 from curvecast.protocol import grouped_folds, require_groups
 
 MODELS = {

@@ -22,8 +22,9 @@ import pandas as pd
 from curvecast.curves import CurveSet
 from curvecast.features import value_columns
 from curvecast.predictors import make_predictor
-from curvecast.predictors.base import Prediction, Predictor, Regressor, TabularPredictor
-from curvecast.predictors.distributions import Residuals
+from curvecast.predictors.base import Predictor, TabularPredictor
+from curvecast.predictors.distributions import Prediction, Residuals
+from curvecast.predictors.regressor import Regressor
 
 MODELS = {
     "ensemble": {

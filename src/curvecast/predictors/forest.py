@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, Regressor
+from curvecast.predictors.distributions import Prediction
+from curvecast.predictors.regressor import Regressor
 from curvecast.protocol import require_groups
 
 MODELS = {

@@ -9,7 +9,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, Regressor
+from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.gaussian_process import (
     Covariance,
     Gradient,
@@ -21,6 +21,7 @@ from curvecast.predictors.gaussian_process import (
     most_probable,
     rowwise,
 )
+from curvecast.predictors.regressor import Regressor
 
 MODELS = {
     "gp": {

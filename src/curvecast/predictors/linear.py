@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from curvecast.predictors.base import Prediction, Regressor
+from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.gaussian_process import rowwise
+from curvecast.predictors.regressor import Regressor
 
 MODELS = {
     "ols": {

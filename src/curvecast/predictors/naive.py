@@ -9,8 +9,9 @@ import pandas as pd
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.features import value_columns
-from curvecast.predictors.base import Regressor, TabularPredictor
+from curvecast.predictors.base import TabularPredictor
 from curvecast.predictors.distributions import MIN_RESIDUALS, Prediction, Residuals
+from curvecast.predictors.regressor import Regressor
 
 MODELS = {
     "last_value": {

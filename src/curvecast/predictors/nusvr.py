@@ -18,7 +18,8 @@ from scipy.spatial.distance import cdist
 from sklearn.svm import _libsvm
 
 from curvecast.curves import DataError
-from curvecast.predictors.base import Prediction, Regressor
+from curvecast.predictors.distributions import Prediction
+from curvecast.predictors.regressor import Regressor
 from curvecast.protocol import grouped_folds, require_groups
 
 MODELS = {
