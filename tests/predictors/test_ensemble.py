@@ -150,6 +150,16 @@ def test_network_and_library_share_by_their_errors(make_curves: Callable[..., Cu
     p = model.predict(test, 5)
     parts = [model._pfn.predict(test, 5), model._library.predict(test, 5)]
     np.testing.assert_allclose(p.mean, share * parts[0].mean + (1 - share) * parts[1].mean)
-    left_out = model._pfn.predict_left_out(5).mean, model._library.predict_left_out(5).mean
-    errors = [np.abs(mean - train.final).mean() for mean in left_out]
-    assert (share > 0.5) == (errors[0] < errors[1])
+
+
+@pytest.mark.parametrize("n", [10, 20, 60])
+def test_errors_on_runs_left_out_count_for_more_where_members_were_chosen_on_them(
+    make_curves: Callable[..., CurveSet], n: int
+) -> None:
+    curves = make_curves(n, noise=0.005, seed=3)
+    model = make_predictor("ensemble", draws=10).fit(curves, [5])
+    left_out = [part.predict_left_out(5).mean for part in (model._pfn, model._library)]
+    errors = np.array([mean - curves.final for mean in left_out])
+    usual = np.sqrt(np.sqrt((errors**2).mean(axis=1)) * np.abs(errors).mean(axis=1))
+    odds = ((1 + 24 / n) * usual[1] / usual[0]) ** 4
+    assert model.diagnostics()["weight_pfn"] == pytest.approx(odds / (1 + odds))
