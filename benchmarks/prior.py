@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
 
@@ -50,10 +51,11 @@ RESERVE = 100
 
 
 def present(names: list[str]) -> list[CurveSet]:
-    """The data sets of these names, or all reported ones, of which a mirror has the files."""
+    """The data sets of these names or patterns (all reported ones) that a mirror has."""
     found = []
     for name, stanza in registry.load_registry().items():
-        if name in names or (not names and collection_of(name) in REPORTED):
+        wanted = any(fnmatch(name, pattern) for pattern in names)
+        if wanted or (not names and collection_of(name) in REPORTED):
             files = [
                 preflight.locate(file, "raw", preflight.mirrors())
                 for file in registry.files_of(stanza)
@@ -103,6 +105,7 @@ def cell(
         "context": n,
         "fraction": fraction,
         "mae": scores["mae"] / naive,
+        "mse": float(np.mean((y - p.mean) ** 2)),
         "median_error": float(np.median(own)) / max(float(np.median(of_last)), 1e-300),
         "crps": scores["crps"] / naive,
         "nll": scores["nll"],

@@ -47,8 +47,8 @@ ALLOWED = {
     "stopper": ASKED,
     "cli": ASKED | {"cli_logs", "cli_search", "choice", "demo", "__version__"},
     "demo": ASKED,
-    # a page of advice is what a person asks for in a shell
-    "cli_logs": ASKED | {"report"},
+    # a page of advice is what a person asks for in a shell, and earlier logs teach the prior
+    "cli_logs": ASKED | {"report", "training"},
     "cli_search": ASKED | {"report", "studies", "cli_logs"},
     "integrations": ASKED,
     "testing": PREDICTORS,

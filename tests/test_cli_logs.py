@@ -227,3 +227,34 @@ def test_settings_that_all_runs_share_are_counted(
     path.write_text("\n".join(["run,epoch,lr,optimizer,seed,val_acc", *rows]) + "\n")
     assert main(["inspect", str(path)]) == 0
     assert "settings  lr (0.1 to 0.2); 2 equal in all runs\n" in capsys.readouterr().out
+
+
+def test_earlier_logs_teach_the_network_that_answers(log, tmp_path, capsys):
+    runs = pd.read_csv(log)
+    done = runs[runs.groupby("run")["epoch"].transform("max") == 20]
+    logs = [str(tmp_path / f"{i}.csv") for i in range(5)]
+    for path in logs:
+        again = done.assign(run="x" + done["run"], val_acc=0.9 * done["val_acc"])
+        pd.concat([done, again]).to_csv(path, index=False)
+    own, question = tmp_path / "own.safetensors", ["--metric", "val_acc"]
+    assert main(["adapt", *logs, *question, "--out", str(own), "--steps", "2"]) == 0
+    told = capsys.readouterr()
+    assert "90 finished runs of 5 tasks, 2 steps" in told.err
+    assert told.out == f"From now on: --model pfn:{own}\n"
+    assert main(["adapt", *logs[:4], *question, "--out", str(own)]) == 1
+    assert "at least 5 are needed" in capsys.readouterr().err
+    page = tmp_path / "page.html"
+    model = ["--model", f"pfn:{own}"]
+    assert main(["report", str(log), *question, *model, "--out", str(page)]) == 0
+    capsys.readouterr()
+    for command in ("predict", "stop"):
+        answers = []
+        for given in ([f"pfn:{own}"], []):
+            assert main([command, *given, str(log), *question, "--format", "csv"]) in (0, 3)
+            answers.append(capsys.readouterr().out)
+        assert answers[0] != answers[1]
+        assert answers[0].splitlines()[0] == answers[1].splitlines()[0]
+    assert main(["report", str(log), *question, "--model", "ridge:x", "--out", str(page)]) == 1
+    assert "model 'ridge' has no option 'weights'" in capsys.readouterr().err
+    assert main(["predict", f"pfn:{page}", str(log), *question]) == 1
+    assert "Error:" in capsys.readouterr().err

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from curvecast.saved import load_predictor
     from curvecast.stopper import Stopper
     from curvecast.stopping.advice import advise
+    from curvecast.training.adapted import adapt
 
 __version__ = "0.1.0"
 __all__ = [
     "CurveSet",
     "DataError",
     "Stopper",
+    "adapt",
     "advise",
     "load_predictor",
     "make_predictor",
@@ -32,6 +34,7 @@ __all__ = [
 
 _HOMES = {
     "CurveSet": "curvecast.curves",
+    "adapt": "curvecast.training.adapted",
     "advise": "curvecast.stopping.advice",
     "DataError": "curvecast.curves",
     "Stopper": "curvecast.stopper",

@@ -73,7 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("curves", help="table of finished runs, CSV or Parquet: a row per run")
     fit.add_argument("--curve-columns", required=True, help='their names, as "acc_{epoch}"')
     fit.add_argument("--direction", required=True, choices=("maximize", "minimize"))
-    fit.add_argument("--model", help="name of the predictor (that with the smallest error here)")
+    fit.add_argument(
+        "--model",
+        help="name of the predictor (that with the smallest error here), or pfn:FILE or "
+        "ensemble:FILE with a file of `adapt`",
+    )
     fit.add_argument(
         "--seconds", type=float, default=60, help="to spend on choosing the predictor (60)"
     )
@@ -116,8 +120,8 @@ def _ask(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         nargs="?",
-        help="file that `curvecast fit` or the workflow saved; without it a network answers that "
-        "has seen other trainings",
+        help="file that `curvecast fit` or the workflow saved; without it, or with pfn:FILE of "
+        "`curvecast adapt`, a network answers that has seen other trainings",
     )
     parser.add_argument(
         "curves",
@@ -138,8 +142,9 @@ def _asked(options: argparse.Namespace) -> tuple[Saved, CurveSet, float, str]:
     from curvecast.files import DataError
 
     named = {key: getattr(options, key) for key in ("metric", "direction", "epochs")}
-    if options.model is None:
-        model, runs = saved.without_training(options.curves, **named)
+    if options.model is None or options.model.startswith(f"{saved.PRIOR}:"):
+        prior = options.model or saved.PRIOR
+        model, runs = saved.without_training(options.curves, model=prior, **named)
     elif given := [key for key, value in named.items() if value is not None]:
         raise DataError(f"the model has {given[0]} of its own", file=options.model)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -48,12 +49,26 @@ def add(commands: Any) -> None:
     )
     watch.set_defaults(answer=_watch)
 
+    adapt = commands.add_parser(
+        "adapt", help="teach pfn your earlier runs; the answer is --model pfn:FILE from then on"
+    )
+    adapt.add_argument("paths", nargs="+", help="logs of any tool, one per task, five or more")
+    _metric(adapt)
+    adapt.add_argument("--out", required=True, help="file to write, *.safetensors")
+    adapt.add_argument("--steps", type=int, help="of the training (1.5 per run, at most 5000)")
+    adapt.add_argument("--seed", type=int, default=0, help="of the training (0)")
+    adapt.set_defaults(answer=_adapt)
 
-def _log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", help="file or folder that a tool logged into; - reads a table")
+
+def _metric(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", help="to predict, where the log has several")
     parser.add_argument("--direction", choices=("maximize", "minimize"), help="of the metric")
     parser.add_argument("--epochs", type=int, help="last epoch of a complete run")
+
+
+def _log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", help="file or folder that a tool logged into; - reads a table")
+    _metric(parser)
     parser.add_argument(
         "--target",
         choices=("end", "best", "own_end"),
@@ -67,8 +82,25 @@ def _advice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--promise", type=float, default=0.9, help="share of the would-be winners to survive (0.9)"
     )
-    parser.add_argument("--model", default="pfn", help="predictor (pfn)")
+    parser.add_argument("--model", default="pfn", help="predictor (pfn), or pfn:FILE of `adapt`")
     parser.add_argument("--level", type=float, default=0.8, help="of the intervals (0.8)")
+
+
+def _adapt(options: argparse.Namespace) -> int:
+    from curvecast.data.logs import read
+    from curvecast.training.adapted import adapt
+
+    sources = [
+        read(path, options.metric, options.direction, epochs=options.epochs)
+        for path in options.paths
+    ]
+    adapt(sources, options.out, steps=options.steps, seed=options.seed, show=_progress)
+    print(f"From now on: --model pfn:{options.out}")
+    return DONE
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _curves(options: argparse.Namespace) -> CurveSet:

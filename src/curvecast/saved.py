@@ -26,6 +26,7 @@ from curvecast.stopping.rules.predicted import Predicted
 
 _PARTS = ("model", "predictor", "taus", "finals", "curve_columns", "first_epoch", "id")
 _FACTS = ("values", "epochs", "metric", "direction", "name", "source", "log_columns")
+PRIOR = "pfn"  # answers without any finished run
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # Loading asks a model about so many of its training runs, at so many epochs: it has to answer as
 # it did when it was saved, to a share of the standard deviation that other machines' sums need.
@@ -265,22 +266,24 @@ def without_training(
     metric: str | None = None,
     direction: Any = None,
     epochs: int | None = None,
+    model: str = PRIOR,
 ) -> tuple[Saved, CurveSet]:
     """A model that needs no training runs, and the runs of a log to ask it about.
 
-    The model is `pfn`; its context are the finished runs of the same log, none at first.
+    Its context are the finished runs of the same log, none at first.
 
     Parameters
     ----------
     path : log of any tool, or a table, as `curvecast.data.logs.read_log` reads it.
     metric, direction, epochs : as in `curvecast.data.logs.curves_of`.
+    model : "pfn", or "pfn:FILE" with weights that `curvecast adapt` wrote.
 
     Raises
     ------
     DataError : as these raise it.
     """
     runs = logs.read(path, metric, direction, epochs=epochs)
-    return train("pfn", runs), runs
+    return train(model, runs), runs
 
 
 def predictions(

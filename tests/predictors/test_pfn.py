@@ -11,6 +11,7 @@ import pytest
 
 from curvecast import CurveSet, DataError, make_predictor
 from curvecast.curves import concat
+from curvecast.files import write_arrays
 from curvecast.predictors import pfn
 from curvecast.predictors.distributions import Prediction
 from curvecast.testing import saturating_curves
@@ -161,18 +162,20 @@ def test_runs_without_settings_and_with_many_are_legal() -> None:
 def test_weights_that_are_none_or_damaged_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    curves = saturating_curves()
-    model = make_predictor("pfn", weights=str(tmp_path / "none")).fit(curves, [TAU])
     with pytest.raises(DataError, match="no weights"):
-        model.predict(curves, TAU)
-    damaged = tmp_path / "damaged"
-    damaged.write_bytes(pfn.WEIGHTS.read_bytes()[:-1])
-    model = make_predictor("pfn", weights=str(damaged)).fit(curves, [TAU])
+        make_predictor("pfn", weights=str(tmp_path / "none"))
+    damaged, other = tmp_path / "damaged", tmp_path / "other"
+    content = bytearray(pfn.WEIGHTS.read_bytes())
+    content[-100] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(DataError, match="damaged"):
+        make_predictor(f"pfn:{damaged}")
+    write_arrays({"x": np.zeros(3)}, other)
     with pytest.raises(DataError, match="not weights"):
-        model.predict(curves, TAU)
+        make_predictor(f"ensemble:{other}")
     monkeypatch.setattr(pfn, "WEIGHTS", damaged)
     with pytest.raises(DataError, match="another checksum"):
-        pfn.prior(damaged.with_name("damaged"))
+        pfn.shipped.__wrapped__()
 
 
 def test_shipped_weights_are_small() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
 from curvecast import CurveSet, DataError, make_predictor
+from curvecast.files import read_arrays
 from curvecast.predictors import pfn
 from curvecast.predictors._prior_features import N_FEATURES
 from curvecast.predictors._prior_network import Network, NumpyOps, Sizes, initial, middles_of
@@ -47,12 +46,11 @@ def test_nothing_is_learnt_from_what_results_are_reported_on(collection: str, co
 
 
 def test_shipped_weights_learnt_from_no_collection_that_results_are_reported_on() -> None:
-    with safe_open(pfn.WEIGHTS, framework="np") as stored:
-        metadata = stored.metadata()
-    names = json.loads(metadata["tasks"]) + json.loads(metadata["held_out"])
+    _, facts = read_arrays(pfn.WEIGHTS)
+    names = facts["tasks"] + facts["held_out"]
     assert not [name for name in names if name.split("/")[0] in REPORTED]
-    assert json.loads(metadata["losses"])
-    assert {"sizes", "invented", "seed"} <= set(json.loads(metadata["recipe"]))
+    assert facts["losses"]
+    assert {"sizes", "invented", "seed"} <= set(facts["recipe"])
 
 
 def test_a_tenth_of_the_tasks_is_held_out_by_name(corpus: Path) -> None:

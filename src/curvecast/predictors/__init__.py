@@ -133,10 +133,15 @@ def module_of(model: str) -> str:
 def make_predictor(model: str, *, seed: int = 0, **options: Any) -> Predictor:
     """Make an unfitted predictor by name.
 
+    "pfn:FILE" and "ensemble:FILE" are those with the option `weights`, a file of `curvecast adapt`.
+
     Raises
     ------
     DataError : unknown model or unknown option, or a package that the model needs is missing.
     """
+    model, _, weights = model.partition(":")
+    if weights:
+        options = {"weights": weights, **options}
     try:
         cls = getattr(importlib.import_module(module_of(model)), entry_of(model).cls)
     except ImportError as error:

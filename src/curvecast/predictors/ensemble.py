@@ -202,6 +202,7 @@ class Ensemble(Predictor):
     -------
     draws : random search of each ν-SVR member; the time that 1000 training runs take is mostly
         theirs.
+    weights : of `pfn`, as there.
 
     Diagnostics: those of the library, and `weight_pfn`.
     """
@@ -209,10 +210,10 @@ class Ensemble(Predictor):
     needs_training = False
     takes_unfinished = True
 
-    def __init__(self, *, draws: int = 60, seed: int = 0) -> None:
+    def __init__(self, *, draws: int = 60, seed: int = 0, weights: str | None = None) -> None:
         super().__init__(seed=seed)
         self.draws = draws
-        self._pfn = make_predictor("pfn", seed=seed)
+        self._pfn = make_predictor("pfn", seed=seed, weights=weights)
         self._library: Library | None = None
 
     def _learn_maps(self, curves: CurveSet) -> None:

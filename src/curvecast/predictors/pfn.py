@@ -9,7 +9,6 @@ how good it is; the weights are shipped beside this module.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,16 +16,14 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
 from threadpoolctl import ThreadpoolController
 
 from curvecast import features
 from curvecast.curves import CurveSet, DataError
+from curvecast.files import read_arrays
 from curvecast.predictors._prior_features import (
     FALL,
     RISE,
-    SETTINGS,
     Context,
     Runs,
     View,
@@ -35,6 +32,7 @@ from curvecast.predictors._prior_features import (
     to_target,
 )
 from curvecast.predictors._prior_network import Network, NumpyOps, Sizes, middles_of, tails_of
+from curvecast.predictors._prior_settings import KnownSettings, most_telling
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.distributions import Prediction
 from curvecast.predictors.scaling import Columns
@@ -52,7 +50,7 @@ MODELS = {
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 # Of the file WEIGHTS: other weights are other numbers, and whatever depends on them runs again.
-SHA256 = "7cca7c8fd929c29e2f4ad285a6c4e03c094706d697155607fbd5e2424debe9fb"
+SHA256 = "6fbfe80607ee3e0156fc66553b72404bb5ef7d26ade769da1f32c85badf00104"
 MAX_CONTEXT = 128
 # Share of a distribution in each tail; chosen on the embedded collections.
 TAIL = 0.01
@@ -73,7 +71,12 @@ class PriorFitted(Predictor):
 
     Parameters
     ----------
-    weights : a file that `training.prior` wrote, in place of the shipped ones.
+    weights : a file that `training.adapted` or `training.prior` wrote, in place of the shipped
+        ones. The former know settings by name, and read them without any finished run.
+
+    Raises
+    ------
+    DataError : no such file, or not one of weights.
     """
 
     needs_training = needs_taus = False
@@ -88,6 +91,8 @@ class PriorFitted(Predictor):
         self._groups, self._sign = np.zeros(0, dtype=np.int64), 1.0
         self._settings: np.ndarray | None = None
         self._columns: Columns | None = None
+        self._adapted = None if weights is None else read_weights(Path(weights))
+        self.calibrated = weights is None  # of others nobody knows how they answer on unseen tasks
 
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         """Store the runs as context; at most MAX_CONTEXT, drawn with the seed."""
@@ -96,16 +101,23 @@ class PriorFitted(Predictor):
             curves = curves.take(np.sort(rng.permutation(len(curves))[:MAX_CONTEXT]))
         self._values, self._epochs = curves.values, curves.epochs
         self._groups, self._sign = curves.groups, curves.sign
-        self._columns = self._settings = None
+        self._columns = None
         finished = np.isfinite(curves.final)
         if finished.sum() >= _FEWEST_FOR_SETTINGS:
             static = features.static(curves)
             columns = Columns.of(static.loc[finished])
-            told = _most_telling(columns.apply(static)[finished], curves.final[finished])
+            told = most_telling(columns.apply(static)[finished], curves.final[finished])
             names = [columns.names[i] for i in told]
-            self._columns = columns = Columns.of(static.loc[finished, names])
-            self._settings = columns.apply(static)
+            self._columns = Columns.of(static.loc[finished, names])
+        self._settings = self._told(curves)
         return self
+
+    def _told(self, curves: CurveSet) -> np.ndarray | None:
+        """Settings as the network reads them, shape (n, <= SETTINGS); None where it reads none."""
+        known = self._prior().known
+        if known is not None and (told := known(curves)) is not None:
+            return told
+        return None if self._columns is None else self._columns.apply(features.static(curves))
 
     def predict_left_out(self, tau: int) -> Prediction | None:
         """Every finished run from the context without a tenth of it; None where that is no run.
@@ -133,8 +145,7 @@ class PriorFitted(Predictor):
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
         seen = curves.seen(tau)
-        settings = None if self._columns is None else self._columns.apply(features.static(curves))
-        asked = Asked(curves.values[:, seen], curves.epochs[seen], settings)
+        asked = Asked(curves.values[:, seen], curves.epochs[seen], self._told(curves))
         answers = self._unanswered(len(curves), curves.sign)
         everyone = np.arange(len(curves))
         self._answer(answers, everyone, asked, curves.last_epoch, self._usable(tau), tau)
@@ -147,7 +158,7 @@ class PriorFitted(Predictor):
         return Answers(masses, point, lean, last, scale + 1, np.zeros(n, bool), sign)
 
     def _prior(self) -> FittedPrior:
-        return prior(Path(self.weights) if self.weights else WEIGHTS)
+        return self._adapted or shipped()
 
     def _usable(self, tau: int) -> np.ndarray:
         """Rows of the context that have begun by tau, and have a finite end or one at tau."""
@@ -235,21 +246,13 @@ class Answers:
     sign: float
 
 
-def _most_telling(settings: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Up to SETTINGS columns, those whose ranks go most with those of the ends; in their order."""
-    if settings.shape[1] <= SETTINGS:
-        return np.arange(settings.shape[1])
-    ranks = [np.argsort(np.argsort(column, kind="stable")) for column in (*settings.T, ends)]
-    strength = np.abs(np.atleast_2d(np.corrcoef(ranks))[-1, :-1])
-    return np.sort(np.argsort(-strength, kind="stable")[:SETTINGS])
-
-
 @dataclass(frozen=True)
 class FittedPrior:
-    """A trained network, and the edges of the bins that it answers with."""
+    """A trained network, the edges of the bins that it answers with, settings that it knows."""
 
     network: Network
     edges: np.ndarray
+    known: KnownSettings | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -265,28 +268,30 @@ class FittedPrior:
 
 
 @cache
-def prior(path: Path) -> FittedPrior:
+def shipped() -> FittedPrior:
+    """The shipped weights. Raises DataError where their file is damaged."""
+    if hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() != SHA256:
+        raise DataError("the weights of the prior are damaged: another checksum", file=WEIGHTS)
+    return read_weights(WEIGHTS)
+
+
+def read_weights(path: Path) -> FittedPrior:
     """Read trained weights, in double precision.
 
     Raises
     ------
-    DataError : no such file, not one of weights, or the shipped one is damaged.
+    DataError : no such file, a damaged one, or not one of weights.
     """
+    if not path.is_file():
+        raise DataError("no weights of the prior", file=path)
+    tensors, meta = read_arrays(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"no weights of the prior ({error.strerror})", file=path) from error
-    if path == WEIGHTS and hashlib.sha256(content).hexdigest() != SHA256:
-        raise DataError("the weights of the prior are damaged: another checksum", file=path)
-    try:
-        tensors = load(content)
-        size = int.from_bytes(content[:8], "little")
-        recipe = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["recipe"])
-        sizes = Sizes(**recipe["sizes"])
-    except (SafetensorError, KeyError, ValueError) as error:
+        weights = {name: array.astype(np.float64) for name, array in tensors.items()}
+        edges, sizes = weights.pop("edges"), Sizes(**meta["recipe"]["sizes"])
+        known = KnownSettings.from_json(meta["settings"]) if "settings" in meta else None
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"not weights of the prior ({error!r})", file=path) from error
-    weights = {name: array.astype(np.float64) for name, array in tensors.items()}
-    return FittedPrior(Network(weights, sizes, NumpyOps()), weights.pop("edges"))
+    return FittedPrior(Network(weights, sizes, NumpyOps()), edges, known)
 
 
 @dataclass(frozen=True, eq=False)

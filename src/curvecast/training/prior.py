@@ -10,20 +10,18 @@ the last value's, and how they rank the runs of a task. docs/prior.md describes 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from curvecast.files import written
+from curvecast.files import read_arrays, write_arrays
 from curvecast.predictors._prior_features import (
     FALL,
     GRID,
@@ -187,7 +185,10 @@ def _shortened(task: Task, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
 def _settings(
     task: Task, rows: np.ndarray, finished: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """Settings of the rows, scaled by the finished ones, in an order of no meaning."""
+    """Settings of the rows: those that are known by name, or others in an order of no meaning,
+    scaled by the finished ones."""
+    if task.known and task.settings.shape[1]:
+        return None if rng.random() < 0.1 else task.settings[rows]
     if len(finished) < 3 or not task.settings.shape[1] or rng.random() < 0.2:
         return None
     x = task.settings[rows]
@@ -213,10 +214,12 @@ def train(
     recorded: Sequence[Task],
     seconds: float,
     start: Mapping[str, np.ndarray] | None = None,
+    show: Callable[[str], None] = print,
 ) -> tuple[dict[str, np.ndarray], list[tuple[float, ...]]]:
     """Train for so many seconds; the rate falls with the time or the steps, to 0 at the end.
 
-    Weights of an earlier training, with its edges, are a better `start` than random ones.
+    Weights of an earlier training, with its edges, are a better `start` than random ones. `show`
+    gets a line every LOG_EVERY steps.
 
     Returns the weights by name with the `edges`, averaged over the last steps, and tuples of step
     and mean losses (see `losses_of`).
@@ -250,12 +253,8 @@ def train(
         running += (np.array([part.item() for part in parts]) - running) / min(step, 300)
         if step % LOG_EVERY == 0:
             losses.append((step, *running.round(4).tolist()))
-            print(
-                step,
-                f"steps, {time.monotonic() - began:.0f} s, losses",
-                *losses[-1][1:],
-                flush=True,
-            )
+            told = " ".join(map(str, losses[-1][1:]))
+            show(f"{step} steps, {time.monotonic() - began:.0f} s, losses {told}")
     losses.append((step, *running.round(4).tolist()))
     return {**{n: t.numpy() for n, t in mean.items()}, "edges": edges}, losses
 
@@ -335,13 +334,8 @@ def _optimizer(weights: Mapping[str, Tensor], rate: float) -> torch.optim.Optimi
 
 
 def write(weights: dict[str, np.ndarray], path: str | Path, recipe: Recipe, **facts: Any) -> None:
-    """Write weights with the recipe and facts about the training as JSON in their metadata."""
-    metadata = {
-        "recipe": json.dumps(asdict(recipe)),
-        **{k: json.dumps(v) for k, v in facts.items()},
-    }
-    with written(path) as temporary:
-        save_file(weights, temporary, metadata=metadata)
+    """Write weights with the recipe and facts about the training in their metadata."""
+    write_arrays(weights, path, {"recipe": asdict(recipe), **facts})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -362,7 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         invented=options.invented, seed=options.seed, steps=options.steps, rate=options.rate
     )
     recorded, held_out = read_corpus(options.corpus) if options.invented < 1 else ([], [])
-    start = load_file(options.start) if options.start else None
+    start = read_arrays(options.start)[0] if options.start else None
     weights, losses = train(recipe, recorded, options.seconds, start)
     write(
         weights,

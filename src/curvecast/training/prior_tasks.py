@@ -35,6 +35,7 @@ class Task:
     ----------
     values : shape (n, T), may hold NaN and inf. epochs : shape (T,). sign : of the direction.
     settings : shape (n, p), mean 0 and deviation 1.
+    known : whether the columns of the settings mean the same in all tasks.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Task:
     epochs: np.ndarray
     sign: float
     settings: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    known: bool = False
 
 
 def read_corpus(folder: str | Path) -> tuple[list[Task], list[Task]]:
