@@ -91,6 +91,13 @@ def there(clone: Path, table_of: TableOf) -> dict[str, Any]:
     mine.to_csv(clone / "data/mine.csv", index=False)
     (clone / "mirror/mine").mkdir(parents=True, exist_ok=True)
     (clone / "mirror/mine/resnets.csv").write_bytes(b"\n" * 123456)
+    (clone / "old").mkdir(exist_ok=True)
+    long = table_of(12).melt(["run", "lr", "optimizer"], var_name="epoch", value_name="val_loss")
+    long["epoch"] = long["epoch"].str.removeprefix("err_").astype(int)
+    for name in "abcde":
+        long.to_csv(clone / f"old/{name}.csv", index=False)
+    begun = long["run"].isin(["r1", "r2"]) & (long["epoch"] > 8)
+    long[~begun].to_csv(clone / "log.csv", index=False)
     (clone / "runs.jsonl").write_text('{"run": "a", "lr": 0.1, "epoch": 1, "acc": 0.4}\n')
     return {"train_one_epoch": lambda: 0.1}
 
