@@ -9,7 +9,8 @@ weights and cells stay in FOLDER, and two folds may run at a time. The table is 
 that are there: per model, size of the context and fraction of the curve, medians over data sets of
 the mean absolute error over last_value's and of the squared error over that of `ensemble` with the
 shipped weights, coverage of the 80 % intervals, and the geometric mean of the absolute error over
-that `ensemble`'s with its 95 % interval.
+that `ensemble`'s with its 95 % interval. Then what the advice of benchmarks/advice.py loses and
+saves, with the shipped weights and with these.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from advice import outcome
 from prior import cell, present
 
 from curvecast.curves import CurveSet
 from curvecast.report.tables import markdown
 from curvecast.training.adapted import adapt
 
-FOLDS = 5
+FOLDS, ORDERINGS = 5, 4
 # The sets on which steps and rate of the training were chosen.
 DEVELOPMENT = ("APSFailure", "airlines", "connect-4", "jannis", "numerai28.6")
 KEYS = ["dataset", "context", "fraction", "split"]
@@ -44,9 +46,12 @@ def run(sets: list[CurveSet], fold: int, folder: Path, contexts: list[int], spli
     if not path.exists():
         learnt = [half(curves, True) for i, curves in enumerate(sets) if i % FOLDS != fold]
         adapt(learnt, path, show=lambda line: print(line, file=sys.stderr, flush=True))
-    rows = []
+    rows, stopped = [], []
     for curves in sets[fold::FOLDS]:
         asked = half(curves, False)
+        for model, n in product(("pfn", f"pfn:{path}"), (20, 100)):
+            kind = "pfn" if model == "pfn" else "pfn, adapted"
+            stopped.append((kind, curves.name, n, *outcome(asked, n, ORDERINGS, model=model)))
         for model, own, n, fraction, nth in product(
             ("pfn", "ensemble"), (False, True), contexts, (0.1, 0.25, 0.5), range(splits)
         ):
@@ -54,7 +59,9 @@ def run(sets: list[CurveSet], fold: int, folder: Path, contexts: list[int], spli
             one = cell(asked, model, n, fraction, 400, nth, **options)
             rows.append({**one, "model": f"{model}, adapted" if own else model})
         print(curves.name, file=sys.stderr, flush=True)
-    pd.DataFrame(rows).to_csv(folder / f"{fold}.csv", index=False)
+    pd.DataFrame(rows).to_csv(folder / f"cells_{fold}.csv", index=False)
+    table = pd.DataFrame(stopped, columns=["model", "dataset", "n", "winners", "lost", "saved"])
+    table.to_csv(folder / f"advice_{fold}.csv", index=False)
 
 
 def summary(cells: pd.DataFrame) -> pd.DataFrame:
@@ -86,11 +93,17 @@ def main() -> None:
     sets = present(["lcbench/*"]) if options.fold else []
     for fold in options.fold:
         run(sets, fold, options.out, options.contexts, options.splits)
-    cells = pd.concat([pd.read_csv(path) for path in sorted(options.out.glob("*.csv"))])
+    cells, advice = (
+        pd.concat([pd.read_csv(path) for path in sorted(options.out.glob(f"{kind}_*.csv"))])
+        for kind in ("cells", "advice")
+    )
     print(markdown.table(summary(cells).round(3)))
     others = cells[~cells["dataset"].str.removeprefix("lcbench/").isin(DEVELOPMENT)]
     print("Without the sets on which the training was chosen:\n")
     print(markdown.table(summary(others).round(3)))
+    print("The advice on 100 runs under way, each cut at a random epoch:\n")
+    sums = {"winners": ("winners", "sum"), "lost": ("lost", "sum"), "saved": ("saved", "mean")}
+    print(markdown.table(advice.groupby(["model", "n"]).agg(**sums).reset_index().round(3)))
 
 
 if __name__ == "__main__":

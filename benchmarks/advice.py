@@ -24,7 +24,7 @@ from prior import present
 
 from curvecast.curves import CurveSet
 from curvecast.protocol import seed_from
-from curvecast.stopping.advice import PROMISE, advise
+from curvecast.stopping.advice import MODEL, PROMISE, advise
 
 SETS = (
     "lcbench/Fashion-MNIST",
@@ -52,6 +52,24 @@ def cut(curves: CurveSet, n: int, repeat: int) -> tuple[CurveSet, np.ndarray]:
     return shown, some.sign * some.final
 
 
+def outcome(
+    curves: CurveSet, n: int, orderings: int, promise: float = PROMISE, model: str = MODEL
+) -> tuple[int, int, float]:
+    """Would-be winners, those of them that are stopped, and the share of epochs left saved."""
+    winners = lost = saved = left = 0
+    for repeat in range(orderings):
+        shown, gains = cut(curves, n, repeat)
+        advice = advise(shown, promise=promise, model=model)
+        position = {run: row for row, run in enumerate(shown.configs["id"])}
+        end = gains[[position[run] for run in advice["run"]]]
+        stop = (advice["advice"] == "stop").to_numpy()
+        wins = end > gains[:n].max()
+        winners, lost = winners + wins.sum(), lost + (wins & stop).sum()
+        saved += advice.loc[stop, "epochs_left"].sum()
+        left += advice["epochs_left"].sum()
+    return int(winners), int(lost), saved / left
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--promise", type=float, default=PROMISE)
@@ -63,19 +81,9 @@ def main() -> None:
     total = {20: [0, 0], 100: [0, 0]}
     for curves in present(list(options.datasets)):
         for n, sums in total.items():
-            winners = lost = saved = left = 0
-            for repeat in range(options.orderings):
-                shown, gains = cut(curves, n, repeat)
-                advice = advise(shown, promise=options.promise)
-                position = {run: row for row, run in enumerate(shown.configs["id"])}
-                end = gains[[position[run] for run in advice["run"]]]
-                stop = (advice["advice"] == "stop").to_numpy()
-                wins = end > gains[:n].max()
-                winners, lost = winners + wins.sum(), lost + (wins & stop).sum()
-                saved += advice.loc[stop, "epochs_left"].sum()
-                left += advice["epochs_left"].sum()
+            winners, lost, saved = outcome(curves, n, options.orderings, options.promise)
             sums[0], sums[1] = sums[0] + winners, sums[1] + lost
-            print(f"| {curves.name} | {n} | {winners} | {lost} | {saved / left:.2f} |", flush=True)
+            print(f"| {curves.name} | {n} | {winners} | {lost} | {saved:.2f} |", flush=True)
     for n, (winners, lost) in total.items():
         print(f"| all | {n} | {winners} | {lost} | |")
 

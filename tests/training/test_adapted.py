@@ -13,7 +13,6 @@ from curvecast import CurveSet, DataError, make_predictor, saved
 from curvecast.files import read_arrays
 from curvecast.predictors import pfn
 from curvecast.predictors._prior_settings import KnownSettings
-from curvecast.stopping.rules.predicted import Predicted
 from curvecast.training import adapted
 from curvecast.training.adapted import adapt
 
@@ -128,14 +127,6 @@ def test_settings_that_most_sources_have_come_first_and_categories_may_be_missin
     bad = replace(few, configs=few.configs.assign(hp_rate=-1.0), log_columns=())
     assert np.isfinite(known(bad)).all()
     assert known(replace(few, configs=few.configs[["id", "group"]], log_columns=())) is None
-
-
-def test_the_rule_is_more_careful_with_what_nobody_has_checked(weights: Path) -> None:
-    levels = [
-        Predicted.of(make_predictor(name), 10, 100, EPOCHS).levels(np.array([2, 5, 10]))
-        for name in ("pfn", f"pfn:{weights}")
-    ]
-    assert (levels[1] > levels[0]).all()
 
 
 def test_more_steps_where_there_is_more_to_learn(

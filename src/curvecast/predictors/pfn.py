@@ -92,7 +92,6 @@ class PriorFitted(Predictor):
         self._settings: np.ndarray | None = None
         self._columns: Columns | None = None
         self._adapted = None if weights is None else read_weights(Path(weights))
-        self.calibrated = weights is None  # of others nobody knows how they answer on unseen tasks
 
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         """Store the runs as context; at most MAX_CONTEXT, drawn with the seed."""
