@@ -126,7 +126,11 @@ def test_settings_that_most_sources_have_come_first_and_categories_may_be_missin
     assert (told[:, 2] == told[0, 2]).all()
     bad = replace(few, configs=few.configs.assign(hp_rate=-1.0), log_columns=())
     assert np.isfinite(known(bad)).all()
-    assert known(replace(few, configs=few.configs[["id", "group"]], log_columns=())) is None
+    bare = replace(few, configs=few.configs[["id", "group"]], log_columns=())
+    assert known(bare) is None
+    none = KnownSettings.from_json(KnownSettings.of([bare]).to_json())
+    assert none(bare) is None
+    assert none(few) is None
 
 
 def test_more_steps_where_there_is_more_to_learn(

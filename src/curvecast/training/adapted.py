@@ -25,7 +25,7 @@ from curvecast.training.prior_tasks import Task
 # Finished runs that a source needs: some to ask about, and some as context.
 FEWEST = 10
 # Three tasks of a hundred runs taught nothing on the development sets (see docs/prior.md), in 400
-# steps or in 1,000; in 5,000 the network learnt them by heart, and was twice as wrong elsewhere.
+# steps or in 1,000; in 5,000 the network learnt them by heart, and its errors elsewhere grew.
 FEWEST_TASKS = 5
 STEPS_PER_RUN, MOST_STEPS = 1.5, 5000
 RECIPE = Recipe(invented=0.1, pool=100, rate=5e-4)
