@@ -83,6 +83,7 @@ class PriorFitted(Predictor):
     calibrated = True
     takes_unfinished = True
     warps_explosions = False  # the network has seen exploding values
+    _adapted: FittedPrior | None = None
 
     def __init__(self, *, seed: int = 0, weights: str | None = None) -> None:
         super().__init__(seed=seed)
