@@ -24,14 +24,13 @@ import numpy as np
 import pandas as pd
 from advice import outcome
 from prior import cell, present
+from workers import SETS as DEVELOPMENT
 
 from curvecast.curves import CurveSet
 from curvecast.report.tables import markdown
 from curvecast.training.adapted import adapt
 
-FOLDS, ORDERINGS = 5, 4
-# The sets on which steps and rate of the training were chosen.
-DEVELOPMENT = ("APSFailure", "airlines", "connect-4", "jannis", "numerai28.6")
+FOLDS, ORDERINGS = 5, 4  # steps and rate of the training were chosen on DEVELOPMENT
 KEYS = ["dataset", "context", "fraction", "split"]
 
 

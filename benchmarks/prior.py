@@ -9,10 +9,9 @@ Without names: all sets of LCBench, Baker and TaskSet that a mirror (CURVECAST_M
 per data set goes to standard error, then a table in Markdown to standard output: per model,
 collection, size of the context and fraction of the curve the median over data sets of the mean
 absolute error and of the CRPS, both divided by last_value's error, the mean of the median absolute
-error over last_value's, the median of the Spearman correlation
-beside last_value's, the coverage of the 80 % intervals over all runs and over the predicted best
-tenth, and the share of data sets with a coverage of .65 to .92. One split per data set, or as
-many as `--splits` says.
+error over last_value's, the median of the Spearman correlation beside last_value's, the coverage of
+the 80 % intervals over all runs and over the predicted best tenth, and the share of data sets with
+a coverage of .65 to .92. One split per data set, or as many as `--splits` says.
 
 `--models library ensemble` measures what pfn is worth to the ensemble (`library` is the ensemble
 without it): a second table has the ratio of their errors, pair by pair.
@@ -105,7 +104,7 @@ def cell(
         "context": n,
         "fraction": fraction,
         "mae": scores["mae"] / naive,
-        "mse": float(np.mean((y - p.mean) ** 2)),
+        "mse": scores["mse"],
         "median_error": float(np.median(own)) / max(float(np.median(of_last)), 1e-300),
         "crps": scores["crps"] / naive,
         "nll": scores["nll"],

@@ -140,11 +140,12 @@ def _asked(options: argparse.Namespace) -> tuple[Saved, CurveSet, float, str]:
     """The model, the runs, the value to beat and what that is."""
     from curvecast import saved
     from curvecast.files import DataError
+    from curvecast.stopping.advice import MODEL
 
     named = {key: getattr(options, key) for key in ("metric", "direction", "epochs")}
-    if options.model is None or options.model.startswith(f"{saved.PRIOR}:"):
-        prior = options.model or saved.PRIOR
-        model, runs = saved.without_training(options.curves, model=prior, **named)
+    if options.model is None or options.model.startswith(f"{MODEL}:"):
+        name = options.model or MODEL
+        model, runs = saved.without_training(options.curves, model=name, **named)
     elif given := [key for key, value in named.items() if value is not None]:
         raise DataError(f"the model has {given[0]} of its own", file=options.model)
     else:

@@ -21,12 +21,11 @@ from curvecast.predictors import make_predictor, storage
 from curvecast.predictors.base import Predictor
 from curvecast.predictors.domain import reached
 from curvecast.protocol import seed_from, tau_grid
-from curvecast.stopping.advice import outlook
+from curvecast.stopping.advice import MODEL, outlook
 from curvecast.stopping.rules.predicted import Predicted
 
 _PARTS = ("model", "predictor", "taus", "finals", "curve_columns", "first_epoch", "id")
 _FACTS = ("values", "epochs", "metric", "direction", "name", "source", "log_columns")
-PRIOR = "pfn"  # answers without any finished run
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # Loading asks a model about so many of its training runs, at so many epochs: it has to answer as
 # it did when it was saved, to a share of the standard deviation that other machines' sums need.
@@ -266,7 +265,7 @@ def without_training(
     metric: str | None = None,
     direction: Any = None,
     epochs: int | None = None,
-    model: str = PRIOR,
+    model: str = MODEL,
 ) -> tuple[Saved, CurveSet]:
     """A model that needs no training runs, and the runs of a log to ask it about.
 

@@ -46,7 +46,7 @@ def adapt(
     Parameters
     ----------
     sources : finished runs of at least FEWEST_TASKS other tasks; settings that mean the same have
-        the same names. Neither runs on which results are reported nor their configurations.
+        the same names. Where results are reported, leave out the runs and their configurations.
     steps : default: STEPS_PER_RUN for every finished run, at most MOST_STEPS.
     show : gets a line every so many steps.
 

@@ -39,7 +39,7 @@ def grid() -> ConfigSpace.ConfigurationSpace:
 
 
 def wide() -> ConfigSpace.ConfigurationSpace:
-    """Three convolutions and a dense layer, with two to four times the weights of the grid's.
+    """Three convolutions and a dense layer, with about twice the weights of the grid's best.
 
     What else the network needs is fixed in config/tasks.yaml.
     """
