@@ -197,8 +197,9 @@ def hyperband(speedups: pd.DataFrame, collection: str) -> Figure:
 def stopped(curves: CurveSet, ends: pd.DataFrame) -> Figure:
     """Which runs were stopped where, in one ordering: a row per search.
 
-    Left, the curves as far as they were trained; right, the epoch at which every run ended over
-    the order of the search. `ends` holds rows of `SearchStudy.ends` of one data set.
+    Left, the curves as far as they were trained; right, the epoch at which they ended over the
+    order of the search; of a long search every so many runs, and all that would have been the new
+    best. `ends` holds rows of `SearchStudy.ends` of one data set.
     """
     groups = list(ends.groupby(["predictor", "setting", "delta"]))
     titles = []
@@ -209,7 +210,9 @@ def stopped(curves: CurveSet, ends: pd.DataFrame) -> Figure:
     figure, axes = style.panels(titles, columns=2, height=1.9)
     gains = curves.sign * curves.values[np.isfinite(curves.values)]
     limits = sorted((curves.sign * np.percentile(gains, 2), curves.sign * gains.max()))
+    every = -(-max(len(part) for _, part in groups) // _MOST_CURVES)
     for (_, part), left, right in zip(groups, axes[::2], axes[1::2], strict=True):
+        part = part[(np.arange(len(part)) % every == 0) | part["beats"].to_numpy()]
         fates = fate(part)
         _trained_curves(left, curves, part, fates)
         left.set_ylim(*limits)
@@ -220,7 +223,8 @@ def stopped(curves: CurveSet, ends: pd.DataFrame) -> Figure:
         left.set_ylabel(curves.metric if len(curves.metric) < 25 else "")
         right.set_ylabel("epoch at its end")
     axes[-2].set_xlabel("epoch")
-    axes[-1].set_xlabel("runs in the order of the search")
+    told = f" (one in {every})" if every > 1 else ""
+    axes[-1].set_xlabel(f"runs in the order of the search{told}")
     style.legend(figure, {name: style.look(c, "o", "none") for name, c in _FATES.items()})
     return figure
 
@@ -233,11 +237,9 @@ def fate(ends: pd.DataFrame) -> pd.Series:
 
 
 def _trained_curves(axis: Axes, curves: CurveSet, ends: pd.DataFrame, fates: pd.Series) -> None:
-    step = -(-len(ends) // _MOST_CURVES)
-    shown = ends[(np.arange(len(ends)) % step == 0) | ends["beats"].to_numpy()]
     values = np.where(np.isfinite(curves.values), curves.values, np.nan)
     for name, colour in _FATES.items():
-        part = shown[fates[shown.index] == name]
+        part = ends[fates == name]
         lines = [
             np.column_stack([curves.epochs[seen], values[run][seen]])
             for run, epoch in zip(part["run"], part["epoch"], strict=True)
