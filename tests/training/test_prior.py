@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +144,15 @@ def test_the_losses_of_point_predictions_fall_with_error_and_disorder(log: float
     assert all(a < b < c for a, b, c in zip(right, still, wrong, strict=True))
     assert still[1] == pytest.approx(np.log(0.1 + 1), abs=0.03)  # the last value's own error
     assert right[1] < np.log(0.1 + 0.1)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_steps_are_the_same_steps() -> None:
+    recipe = replace(SMALL, contexts=(5,), steps=10)
+    plain, compiled = (prior.train(recipe, [], np.inf, compiled=c) for c in (False, True))
+    for name, array in plain[0].items():
+        np.testing.assert_allclose(compiled[0][name], array, atol=1e-4)
+    np.testing.assert_allclose(compiled[1], plain[1], atol=1e-3)
 
 
 def test_training_learns_and_writes_what_the_predictor_reads(

@@ -100,7 +100,7 @@ def test_cells_of_an_experiment_depend_on_its_section_and_the_repeats_alone() ->
         "curves": "out/curves/baker/b.parquet",
         "features": "out/features/baker/b",
         "incumbent": [],
-        "code": "out/code/benchmark.cells+predictors.linear.txt",
+        "code": ["out/code/benchmark.cells+predictors.linear.txt"],
     }
     other = planned({"ablation": {"features": ["TS"]}})
     assert other.cells(main) == plan.cells(main)
@@ -275,10 +275,10 @@ def test_a_job_of_a_search_gets_only_what_concerns_it() -> None:
         assert told(deltas, search, "baker/a") == told(plain, search, "baker/a")
 
 
-def test_the_code_of_a_job_is_its_search_and_its_model() -> None:
-    plan = planned({})
+def test_the_code_of_a_job_is_its_search_and_its_model_with_its_weights() -> None:
+    plan = planned({"model_options": {"pfn": {"weights": "own.safetensors"}}})
     code = plan.with_model("curvecast.stopping.sequential")
-    assert code(cell(dataset="mine", model="ols")) == (
-        "out/code/stopping.sequential+predictors.linear.txt"
-    )
-    assert code(cell(dataset="mine")) == "out/code/stopping.sequential.txt"
+    ols, pfn = (f"out/code/stopping.sequential+predictors.{m}.txt" for m in ("linear", "pfn"))
+    assert code(cell(dataset="mine", model="ols")) == [ols]
+    assert code(cell(dataset="mine", model="pfn")) == [pfn, "own.safetensors"]
+    assert code(cell(dataset="mine")) == ["out/code/stopping.sequential.txt"]

@@ -215,14 +215,15 @@ class Plan:
                 raise DataError("no such file in the repository", file=pattern)
         return sorted(os.path.relpath(path) for paths in found.values() for path in paths)
 
-    def with_model(self, *modules: str) -> Callable[[Any], str]:
-        """Input function: the code of modules, and of the model where the job has one."""
+    def with_model(self, *modules: str) -> Callable[[Any], list[str]]:
+        """Input function: the code of modules and of a job's model, and the file of its weights."""
 
-        def code(wildcards: Any) -> str:
+        def code(wildcards: Any) -> list[str]:
             if not hasattr(wildcards, "model"):
-                return self.code(*modules)
+                return [self.code(*modules)]
             tuned = ["curvecast.studies.incumbent"] * bool(self.incumbent(wildcards))
-            return self.code(*modules, module_of(self.base_model(wildcards)), *tuned)
+            weights = [w] if (w := self.options(wildcards).get("weights")) else []
+            return [self.code(*modules, module_of(self.base_model(wildcards)), *tuned), *weights]
 
         return code
 
@@ -251,8 +252,7 @@ class Plan:
     def predictions(self, wildcards: Any) -> list[str]:
         """Predictions of all models on a data set in the main protocol or an experiment."""
         folder = f"{self.results}/predictions/{wildcards.dataset}"
-        models = self.models_on(wildcards)
-        return [f"{folder}/{model}{wildcards.experiment}.parquet" for model in models]
+        return [f"{folder}/{m}{wildcards.experiment}.parquet" for m in self.models_on(wildcards)]
 
     def scores(self, *experiments: str, collection: str = "", folder: str = "scores") -> list[str]:
         """Scores of experiments (default: of the main protocol), or their draws, per data set."""

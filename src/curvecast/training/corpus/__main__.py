@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train tasks 0..N-1 into a folder; those that are there already are skipped."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("out", type=Path, help="folder, one Parquet file per task")
-    parser.add_argument("--tasks", type=int, default=301)
+    parser.add_argument("--tasks", type=int, default=600)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -102,7 +102,7 @@ def draw(name: str, kind: str) -> Recipe:
     rng = np.random.default_rng(seed_from(name, "recipe"))
     data = samples.draw(kind, np.random.default_rng(seed_from(name, "data")))
     recurrent = kind in ("sequence", "language")
-    n_runs = round(np.exp(rng.uniform(np.log(50), np.log(60 if recurrent else 100))))
+    n_runs = round(np.exp(rng.uniform(np.log(50), np.log(100 if recurrent else 200))))
     style = _style(kind, rng)
     n_searched = int(rng.integers(0, 9))
     names = [n for n in (*SEARCHED, *CHOICES) if n != "learning_rate"]
@@ -128,7 +128,7 @@ def draw(name: str, kind: str) -> Recipe:
             ends, key = usual, "adam" if adaptive.mean() > 0.5 else "sgd"
         ends = WILD.get(key, ends) if wild else ends
         settings[setting] = _searched(rng, n_runs, setting, ends, on_grid)
-    seconds = SECONDS * np.exp(rng.uniform(0, np.log(8))) * (2 if recurrent else 1)
+    seconds = SECONDS * n_runs / 70 * np.exp(rng.uniform(0, np.log(8))) * (2 if recurrent else 1)
     style = _affordable(style, data, settings, seconds)
     return Recipe(name, data, style, settings, tuple(c for c in settings if c in chosen))
 
