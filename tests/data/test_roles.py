@@ -167,7 +167,7 @@ def test_sparse_and_huge_epochs_cost_nothing(tmp_path: Path) -> None:
     steps = {f"acc_{e}": f"acc_{e * 10**11}" for e in EPOCHS}
     curves = read(tmp_path, table.rename(columns=steps))
     assert curves.epochs.tolist() == [e * 10**11 for e in EPOCHS]
-    assert curves.notes == ("899999999991 epochs between the first and the last are not recorded",)
+    assert curves.notes == ()  # the same distance between all
     curves.to_parquet(tmp_path / "c.parquet")
     np.testing.assert_array_equal(
         CurveSet.from_parquet(tmp_path / "c.parquet").values, curves.values

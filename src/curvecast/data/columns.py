@@ -281,7 +281,8 @@ def _remarks(values: np.ndarray, epochs: np.ndarray, rows: pd.Index, path: Path)
     final = values[finite[:, -1], -1]
     if len(final) > 1 and np.ptp(final) == 0:
         notes.append(f"the final value is constant ({final[0]:g}): R² is not defined")
-    if gaps := epochs[-1] - epochs[0] + 1 - len(epochs):
+    gaps = epochs[-1] - epochs[0] + 1 - len(epochs)
+    if gaps and (len(epochs) < 4 or np.ptp(np.diff(epochs)) > 0):
         notes.append(f"{gaps} epochs between the first and the last are not recorded")
     return notes
 

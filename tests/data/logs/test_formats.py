@@ -96,6 +96,33 @@ def _ultralytics_before(folder):
     return _ultralytics(folder, ("epoch",), "%23s", "%23.5g")
 
 
+def _mmengine(folder):
+    """`work_dirs` of MMEngine: a line of training has epoch and step, a validation its epoch alone."""
+    for i, values in enumerate(VALUES):
+        rows = []
+        for e, value in enumerate(values, start=1):
+            train = {"lr": 0.01, "data_time": 0.002, "loss": 1 / e, "time": 0.03, "epoch": e}
+            rows += [{**train, "iter": n, "memory": 3, "step": n} for n in (20 * e - 10, 20 * e)]
+            rows.append({"accuracy/top1": value, "data_time": 0.01, "time": 0.02, "step": e})
+        named = f"lr={LR[i]},opt={OPT[i]}/20260101_12000{i}/vis_data/scalars.json"
+        _json_lines(folder / "work_dirs" / named, rows)
+    return folder / "work_dirs"
+
+
+def _detectron(folder):
+    """Folders of Detectron2, with the configuration beside the metrics."""
+    for i, values in enumerate(VALUES):
+        at = folder / f"output/r{i}"
+        common = {"data_time": 0.002, "eta_seconds": 9.5, "lr": 0.001}
+        rows = [
+            {**common, "fast_rcnn/cls_accuracy": value, "iteration": e, "total_loss": 0.5}
+            for e, value in enumerate(values)
+        ]
+        _json_lines(at / "metrics.json", rows)
+        (at / "config.yaml").write_text(f"SOLVER:\n  BASE_LR: {LR[i]}\n  MAX_ITER: 5\n")
+    return folder / "output"
+
+
 def _wandb(folder, axis="Step"):
     """Every cell is quoted; over another axis than steps, each run has its `_step` too."""
     frame = pd.DataFrame({axis: range(5)})
@@ -150,6 +177,8 @@ FORMATS = {
     "run_tables:lightning": (written("lightning"), SETTINGS),
     "run_tables:ultralytics": (_ultralytics, ("hp_lr0", "hp_optimizer")),
     "run_tables:ultralytics 8.0": (_ultralytics_before, ("hp_lr0", "hp_optimizer")),
+    "run_tables:mmengine": (_mmengine, SETTINGS),
+    "run_tables:detectron2": (_detectron, ("hp_SOLVER.BASE_LR",)),
     "transformers": (written("transformers"), ()),
     "ray": (written("ray"), SETTINGS),
     "wandb": (_wandb, ()),
@@ -247,6 +276,14 @@ def test_a_line_that_is_being_written_is_left_out(tmp_path):
     with next(folder.glob("*/*/result.json")).open("a") as stream:
         stream.write('{"val_acc": 0.5, "training_it')
     np.testing.assert_array_equal(curvecast.read(folder).values, before)
+
+
+def test_rows_that_count_no_epoch_are_left_out_and_said(tmp_path):
+    rows = [{"iter": n, "val_loss": 1 / n} for n in (1, 2, 3)]
+    _json_lines(tmp_path / "a.jsonl", [*rows, {"val_loss": 0.1}])
+    log = read_log(tmp_path / "a.jsonl")
+    assert log.rows["epoch"].tolist() == [1, 2, 3]
+    assert any("1 rows without iter were left out" in note for note in log.notes)
 
 
 def test_a_value_logged_as_nan_is_a_run_that_diverged(tmp_path):
@@ -358,6 +395,8 @@ REPORTED = {
     "runs/ --metric val_accuracy": "run_tables:keras",
     "lightning_logs --metric val_acc": "run_tables:lightning",
     "runs/detect --metric 'metrics/mAP50-95(B)'": "run_tables:ultralytics",
+    "work_dirs --metric accuracy/top1": "run_tables:mmengine",
+    "detectron/ --metric fast_rcnn/cls_accuracy": "run_tables:detectron2",
     "output/ --metric eval_accuracy": "transformers",
     "~/ray_results/experiment": "ray",
     "runs/ --metric val/acc": "tensorboard",

@@ -158,7 +158,7 @@ def _in_order(log: Log, path: Path) -> Log:
             planned = {str(run): int(length) for run, length in lengths.items()}
             settings = settings.drop(columns=name)
     notes = log.notes
-    if repeated and log.tool not in ("Lightning", "Transformers"):
+    if repeated and log.tool not in ("Lightning", "Transformers", "MMEngine"):
         notes += (f"{repeated} rows repeat a run and an epoch: the last value counts",)
     return replace(log, rows=rows, settings=settings, planned=planned, notes=notes)
 

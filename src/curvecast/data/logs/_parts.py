@@ -16,6 +16,11 @@ from curvecast.data.cells import flat
 from curvecast.files import DataError
 
 _BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
+# Columns that count epochs or what stands for them; an earlier one is taken before a later one.
+EPOCHS = (
+    *("epoch", "step", "iteration", "iter", "training_iteration", "global_step", "budget"),
+    *("tokens", "n_samples", "train_size"),
+)
 _PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
 _DIVERGED = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "+inf"})
 
@@ -44,11 +49,11 @@ def _natural(path: Path) -> list[Any]:
 
 
 def settings_of(run: str, folder: Path) -> dict[str, Any]:
-    """The settings of a run: `key=value` in its name, and files beside its log.
+    """The settings of a run: `key=value` in the folders of its name, and files beside its log.
 
     Raises DataError for such a file that cannot be read.
     """
-    settings: dict[str, Any] = dict(_PAIR.findall(Path(run).name))
+    settings: dict[str, Any] = dict(p for part in Path(run).parts for p in _PAIR.findall(part))
     for name in _BESIDE:
         file = folder / name
         if not file.is_file():
@@ -68,6 +73,12 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_multi_constructor("", lambda loader, tag, node: str(node.value)[:80])
+
+
+def first_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
+    """The column with the first of these names that there is, in capitals or not."""
+    lower = {column.lower(): column for column in reversed(columns)}
+    return next((lower[name] for name in names if name in lower), None)
 
 
 def table_of(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from curvecast.data.cells import kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import floats, whole
+from curvecast.data.logs._parts import EPOCHS, first_of, floats, whole
 
 GENERAL = True
 _RUNS = (RUN, "run_id", "run_name", "trial", "trial_id", "config_id", "experiment", "name", "id")
-_EPOCHS = (
-    *(EPOCH, "step", "iteration", "iter", "training_iteration", "global_step", "budget"),
-    *("tokens", "n_samples", "train_size"),
-)
 
 
 def recognises(path: Path) -> bool:
@@ -26,7 +21,7 @@ def recognises(path: Path) -> bool:
 
 def suits(table: pd.DataFrame) -> bool:
     """Whether a column names runs and one counts epochs."""
-    return _run(table) is not None and _first(_EPOCHS, list(table.columns)) is not None
+    return _run(table) is not None and first_of(EPOCHS, list(table.columns)) is not None
 
 
 def _run(table: pd.DataFrame) -> str | None:
@@ -36,10 +31,10 @@ def _run(table: pd.DataFrame) -> str | None:
     comes before numbers.
     """
     columns = list(table.columns)
-    epoch = _first(_EPOCHS, columns)
-    if (named := _first(_RUNS, columns)) or epoch is None or not table[epoch].duplicated().any():
+    epoch = first_of(EPOCHS, columns)
+    if (named := first_of(_RUNS, columns)) or epoch is None or not table[epoch].duplicated().any():
         return named
-    others = [c for c in columns if str(c).lower() not in _EPOCHS]
+    others = [c for c in columns if str(c).lower() not in EPOCHS]
     numeric = {c: floats(pd.Series(table[c])) is not None for c in others}
     for column in sorted(others, key=numeric.__getitem__):
         cells = table[column].astype(str).str.strip()
@@ -49,11 +44,6 @@ def _run(table: pd.DataFrame) -> str | None:
     return None
 
 
-def _first(names: Sequence[str], columns: Sequence[str]) -> str | None:
-    lower = {column.lower(): column for column in reversed(columns)}
-    return next((lower[name] for name in names if name in lower), None)
-
-
 def read(path: Path) -> Log:
     """Read the file."""
     return of(read_table(path), path)
@@ -61,7 +51,7 @@ def read(path: Path) -> Log:
 
 def of(table: pd.DataFrame, path: Path) -> Log:
     """Columns that are constant in every run are settings, others metrics."""
-    run, epoch = str(_run(table)), str(_first(_EPOCHS, list(table.columns)))
+    run, epoch = str(_run(table)), str(first_of(EPOCHS, list(table.columns)))
     names = table[run].astype(str).str.strip()
     rows = {RUN: names, EPOCH: whole(table[epoch], path)}
     longest = names.value_counts().max()

@@ -1,4 +1,4 @@
-"""One table per run, a row per epoch: Lightning's and Keras's CSVLogger, Ultralytics."""
+"""One table per run, a row per epoch: CSVLogger of Lightning and Keras, Ultralytics, JSON lines."""
 
 from __future__ import annotations
 
@@ -10,17 +10,32 @@ import pandas as pd
 
 from curvecast.data.cells import kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import metrics_in, run_files, settings_of, table_of, trained, whole
+from curvecast.data.logs._parts import (
+    EPOCHS,
+    first_of,
+    metrics_in,
+    run_files,
+    settings_of,
+    table_of,
+    trained,
+    whole,
+)
+from curvecast.files import DataError
 
 GENERAL = True
-_TOOLS = {"metrics.csv": "Lightning", "results.csv": "Ultralytics"}
+_TOOLS = {
+    "metrics.csv": "Lightning",
+    "results.csv": "Ultralytics",
+    "scalars.json": "MMEngine",
+    "metrics.json": "Detectron2",
+}
 _PATTERNS = (*_TOOLS, "*.csv", "*.log", "*.tsv", "*.jsonl")
-_NO_METRICS = (EPOCH, "step", "time", "lr", "learning_rate")
+_NO_METRICS = (*EPOCHS, "time", "data_time", "eta_seconds", "memory", "lr", "learning_rate")
 
 
 def recognises(path: Path) -> bool:
-    """Whether the files have a column `epoch` (else `step`) and none that names runs."""
-    if path.is_file() and not kind_of(path):
+    """Whether the files have a column that counts epochs or steps and none that names runs."""
+    if path.is_file() and not kind_of(path) and path.name not in _TOOLS:
         return False
     files = _files(path)[1]
     if not files:
@@ -28,8 +43,13 @@ def recognises(path: Path) -> bool:
     first = next((file for file in files.values() if file.stat().st_size), None)
     if first is None:
         return False
-    columns = list(read_table(path).columns) if first == path else _header(first)
-    return RUN not in columns and (EPOCH in columns or "step" in columns)
+    columns = list(_table(path).columns) if first == path else _header(first)
+    return RUN not in columns and first_of(EPOCHS, columns) is not None
+
+
+def _table(file: Path) -> pd.DataFrame:
+    """The table of a run; a file *.json holds an object per line."""
+    return read_table(file, growing=True, kind=".jsonl" if file.suffix == ".json" else "")
 
 
 def _files(path: Path) -> tuple[str, dict[str, Path]]:
@@ -54,9 +74,16 @@ def read(path: Path) -> Log:
         if not file.stat().st_size:
             notes.append(f"{run}: the file is empty, the run was left out")
             continue
-        table = read_table(file, growing=True)
-        at = EPOCH if EPOCH in table else "step"
-        table = table[table[at].astype(str).str.strip() != ""]
+        table = _table(file)
+        at = first_of(EPOCHS, list(table.columns))
+        if at is None:
+            raise DataError(f"no column counts epochs: none of {', '.join(EPOCHS)}", file=file)
+        if tool == "MMEngine" and at == EPOCH:  # what a validation calls a step is its epoch
+            table[at] = table[at].fillna(table["step"])
+        counted = table[at].notna() & (table[at].astype(str).str.strip() != "")
+        if not counted.all():
+            notes.append(f"{run}: {(~counted).sum()} rows without {at} were left out")
+        table = table[counted]
         columns = metrics_in(table, _NO_METRICS)
         parts.append(pd.DataFrame({RUN: run, EPOCH: whole(table[at], file), **columns}))
     rows = pd.concat(parts, ignore_index=True)
