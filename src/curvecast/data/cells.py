@@ -75,6 +75,29 @@ def read_table(path: Path, *, growing: bool = False, kind: str = "") -> pd.DataF
     return _counted(table, path)
 
 
+def header_of(path: Path) -> list[str]:
+    """Names of the columns of a table, or of what the first of JSON lines holds.
+
+    Of a text file only the first line is read, so text that is no table gives names too.
+    """
+    if kind_of(path) in _PARQUET or path.suffix.lower() in _PACKED:
+        return list(read_table(path).columns)
+    with path.open("rb") as stream:
+        content = stream.readline()
+    code = next((code for mark, code in _ENCODINGS.items() if content.startswith(mark)), "utf-8")
+    line = content.decode(code, errors="ignore").strip()
+    if line.startswith("{"):
+        return [name.strip(' "}') for name in re.split("[,{:]", line)]
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter=_separator(line)), [])]
+    except csv.Error:
+        return []
+
+
+def _separator(line: str) -> str:
+    return max(",;\t|", key=lambda m: len(next(csv.reader([line], delimiter=m), [])))
+
+
 def read_stdin() -> pd.DataFrame:
     """A table from standard input, CSV or JSON lines; as `read_table`."""
     path = Path("stdin")
@@ -145,7 +168,7 @@ def _separated(text: str, path: Path) -> pd.DataFrame:
         raise DataError("a NUL character: is the file damaged?", file=path, row=counted(line))
     first = text.partition("\n")[0]
     try:
-        separator = max(",;\t|", key=lambda m: len(next(csv.reader([first], delimiter=m), [])))
+        separator = _separator(first)
         stream = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         rows = [row for row in stream if row]
     except csv.Error as error:

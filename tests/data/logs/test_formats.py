@@ -97,7 +97,7 @@ def _ultralytics_before(folder):
 
 
 def _mmengine(folder):
-    """`work_dirs` of MMEngine: a line of training has epoch and step, a validation its epoch alone."""
+    """`work_dirs` of MMEngine: training has epoch and step, a validation its epoch as a step."""
     for i, values in enumerate(VALUES):
         rows = []
         for e, value in enumerate(values, start=1):
@@ -121,6 +121,17 @@ def _detectron(folder):
         _json_lines(at / "metrics.json", rows)
         (at / "config.yaml").write_text(f"SOLVER:\n  BASE_LR: {LR[i]}\n  MAX_ITER: 5\n")
     return folder / "output"
+
+
+def _console(folder):
+    """What programs printed into a file each, as SLURM keeps it."""
+    for i, values in enumerate(VALUES):
+        lines = [f"Namespace(lr={LR[i]}, opt='{OPT[i]}', cuda=None)", "loading 3 files"]
+        for e, value in enumerate(values, start=1):
+            lines += [f"epoch {e}/5: train_loss={1 / e:.4f} ({e}.1s)", f"  val_acc={value:.6f}"]
+        (folder / "slurm").mkdir(exist_ok=True)
+        (folder / f"slurm/{i}.out").write_text("\n".join(lines) + "\n")
+    return folder / "slurm"
 
 
 def _wandb(folder, axis="Step"):
@@ -179,6 +190,7 @@ FORMATS = {
     "run_tables:ultralytics 8.0": (_ultralytics_before, ("hp_lr0", "hp_optimizer")),
     "run_tables:mmengine": (_mmengine, SETTINGS),
     "run_tables:detectron2": (_detectron, ("hp_SOLVER.BASE_LR",)),
+    "console": (_console, SETTINGS),
     "transformers": (written("transformers"), ()),
     "ray": (written("ray"), SETTINGS),
     "wandb": (_wandb, ()),
@@ -407,6 +419,7 @@ REPORTED = {
     "study.db": "optuna",
     "~/syne-tune/experiment": "syne_tune",
     "results/": "hpbandster",
+    "slurm/ --metric val_acc": "console",
 }
 
 

@@ -21,7 +21,8 @@ EPOCHS = (
     *("epoch", "step", "iteration", "iter", "training_iteration", "global_step", "budget"),
     *("tokens", "n_samples", "train_size"),
 )
-_PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
+NO_METRICS = (*EPOCHS, "time", "data_time", "eta_seconds", "memory", "lr", "learning_rate")
+PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
 _DIVERGED = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "+inf"})
 
 
@@ -29,7 +30,7 @@ def run_files(path: Path, pattern: str) -> dict[str, Path]:
     """Files below a folder that fit a pattern (or the one file `path`), by the name of their run.
 
     The name is that of the folder that holds the file, from `path` on; where a folder holds
-    several such files, the file's own.
+    several such files, the file's own without its suffix.
     """
     if path.is_file():
         fits = path.match(pattern)
@@ -37,7 +38,7 @@ def run_files(path: Path, pattern: str) -> dict[str, Path]:
     files = sorted((f for f in path.rglob(pattern) if f.is_file()), key=_natural)
     folders = [file.parent.relative_to(path).as_posix() for file in files]
     if len(set(folders)) < len(folders):
-        names = [file.relative_to(path).as_posix() for file in files]
+        names = [file.relative_to(path).with_suffix("").as_posix() for file in files]
     else:
         names = [path.name if folder == "." else folder for folder in folders]
     return dict(zip(names, files, strict=True))
@@ -53,7 +54,7 @@ def settings_of(run: str, folder: Path) -> dict[str, Any]:
 
     Raises DataError for such a file that cannot be read.
     """
-    settings: dict[str, Any] = dict(p for part in Path(run).parts for p in _PAIR.findall(part))
+    settings: dict[str, Any] = dict(p for part in Path(run).parts for p in PAIR.findall(part))
     for name in _BESIDE:
         file = folder / name
         if not file.is_file():

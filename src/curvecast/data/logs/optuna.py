@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast.data.cells import kind_of, read_table
+from curvecast.data.cells import header_of, kind_of
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import table_of, trained
 from curvecast.data.logs.mlflow import is_sqlite, tables
@@ -22,7 +22,7 @@ def recognises(path: Path) -> bool:
         return False
     if is_sqlite(path):
         return "trial_intermediate_values" in tables(path)
-    return _is_journal(path) or (kind_of(path) != "" and set(read_table(path).columns) >= _EXPORT)
+    return _is_journal(path) or (kind_of(path) != "" and set(header_of(path)) >= _EXPORT)
 
 
 def _is_journal(path: Path) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from curvecast.data.cells import kind_of, read_table
+from curvecast.data.cells import header_of, kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import (
     EPOCHS,
+    NO_METRICS,
     first_of,
     metrics_in,
     run_files,
@@ -30,7 +30,6 @@ _TOOLS = {
     "metrics.json": "Detectron2",
 }
 _PATTERNS = (*_TOOLS, "*.csv", "*.log", "*.tsv", "*.jsonl")
-_NO_METRICS = (*EPOCHS, "time", "data_time", "eta_seconds", "memory", "lr", "learning_rate")
 
 
 def recognises(path: Path) -> bool:
@@ -43,7 +42,7 @@ def recognises(path: Path) -> bool:
     first = next((file for file in files.values() if file.stat().st_size), None)
     if first is None:
         return False
-    columns = list(_table(path).columns) if first == path else _header(first)
+    columns = header_of(first)
     return RUN not in columns and first_of(EPOCHS, columns) is not None
 
 
@@ -58,12 +57,6 @@ def _files(path: Path) -> tuple[str, dict[str, Path]]:
         if files := run_files(path, pattern):
             return _TOOLS.get(pattern, "one table per run"), files
     return "", {}
-
-
-def _header(file: Path) -> list[str]:
-    """The names of a table's columns; those of a file that is no table are not looked for."""
-    with file.open(encoding="utf-8-sig", errors="replace") as stream:
-        return [name.strip(' "\n') for name in re.split(r"[,;\t|{:]", stream.readline())]
 
 
 def read(path: Path) -> Log:
@@ -84,7 +77,7 @@ def read(path: Path) -> Log:
         if not counted.all():
             notes.append(f"{run}: {(~counted).sum()} rows without {at} were left out")
         table = table[counted]
-        columns = metrics_in(table, _NO_METRICS)
+        columns = metrics_in(table, NO_METRICS)
         parts.append(pd.DataFrame({RUN: run, EPOCH: whole(table[at], file), **columns}))
     rows = pd.concat(parts, ignore_index=True)
     rows[EPOCH] = trained(rows[EPOCH].to_numpy(dtype=np.int64))

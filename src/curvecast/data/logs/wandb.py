@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curvecast.data.cells import kind_of, read_table
+from curvecast.data.cells import header_of, kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import floats, trained, whole
 from curvecast.files import DataError
@@ -22,7 +22,7 @@ def recognises(path: Path) -> bool:
     """Whether a table has columns `run - metric` with their bounds, or is a table of runs."""
     if not path.is_file() or not kind_of(path):
         return False
-    columns = set(read_table(path).columns)
+    columns = set(header_of(path))
     return columns >= _RUNS_TABLE or any(f"{column}{_BOUNDS[0]}" in columns for column in columns)
 
 

@@ -1,0 +1,139 @@
+"""What a program printed, one file per run: lines that count epochs or steps and name numbers."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curvecast.data.logs import EPOCH, RUN, Log, run_tables
+from curvecast.data.logs._parts import (
+    EPOCHS,
+    NO_METRICS,
+    PAIR,
+    run_files,
+    settings_of,
+    table_of,
+    trained,
+)
+
+GENERAL = True
+_PATTERNS = ("*.out", "*.log", "*.txt")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# What counts, and the last count where it is told (`epoch 3/50`); an earlier kind is preferred.
+_AFTER = r"['\"]?[\s:=#\[(|-]{0,4}(\d+)(?:\.0+)?(?![\d.])(?:\s*(?:/|of)\s*(\d+))?"
+_COUNTS = {
+    EPOCH: re.compile(rf"\bepochs?\b{_AFTER}", re.I),
+    "step": re.compile(rf"\b(?:global_)?(?:step|iter(?:ation)?|round)\b{_AFTER}", re.I),
+    # [12] of XGBoost, 12: of CatBoost.
+    "line": re.compile(r"^(?:\W*\[(?=\d+\])|(?=\d+:\s))(\d+)()"),
+}
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)(?![\w/:.])"
+_NAMED = re.compile(
+    r"((?:[A-Za-z][\w/@.'-]{0,60} )?[A-Za-z_][\w/@.'-]{0,60}?)['\"]?"
+    rf"(?:\s*[:=]\s*({_NUMBER})|\s+(?=\S*(?:\.|nan|inf))({_NUMBER}))",
+)
+_PART = re.compile(r"\b(train|training|valid|validation|val|test|eval|evaluation)\b", re.I)
+_ARGUMENTS = re.compile(r"Namespace\((.*)\)")
+
+
+@dataclass
+class _Printed:
+    """Lines of a file: counts by kind as (line, count), the last one where it is told (else 0),
+    numbers as (line, by name), arguments."""
+
+    counts: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    planned: dict[str, int] = field(default_factory=dict)
+    numbers: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    arguments: dict[str, str] = field(default_factory=dict)
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file, or one of a folder without tables, has lines that count and name numbers."""
+    if path.is_dir() and run_tables.recognises(path):
+        return False
+    printed = [_printed(file) for file in _files(path).values()]
+    kind = _kind(printed)
+    return any(_rows(one, kind) for one in printed)
+
+
+def _files(path: Path) -> dict[str, Path]:
+    for pattern in _PATTERNS:
+        if files := run_files(path, pattern):
+            return {path.stem: path} if path.is_file() else files
+    return {}
+
+
+def _printed(file: Path) -> _Printed:
+    text = _COLOUR.sub("", file.read_text(encoding="utf-8", errors="replace")).replace("\b", "")
+    printed = _Printed()
+    for at, line in enumerate(re.split(r"[\r\n]+", text)[:-1]):  # the last one may be incomplete
+        for kind, pattern in _COUNTS.items():
+            if found := pattern.search(line):
+                printed.counts[kind].append((at, int(found[1])))
+                printed.planned[kind] = int(found[2] or 0)
+        if named := _numbers(line):
+            printed.numbers.append((at, named))
+        if found := _ARGUMENTS.search(line):
+            printed.arguments = {k: v.strip("' ") for k, v in PAIR.findall(found[1])}
+    return printed
+
+
+def _kind(printed: list[_Printed]) -> str:
+    """What counts in all files: the first of _COUNTS that grows in one of them; "" if none does."""
+    grows = {
+        k for one in printed for k, found in one.counts.items() if len({c for _, c in found}) > 1
+    }
+    return next((kind for kind in _COUNTS if kind in grows), "")
+
+
+def _rows(printed: _Printed, kind: str) -> list[dict[str, Any]]:
+    """A row per line with numbers, with the `epoch` that the line or one before it counts."""
+    lines = [at for at, _ in printed.counts[kind]]
+    before = [bisect_right(lines, at) for at, _ in printed.numbers]
+    return [
+        {EPOCH: printed.counts[kind][n - 1][1], **named}
+        for n, (_, named) in zip(before, printed.numbers, strict=True)
+        if n
+    ]
+
+
+def _numbers(line: str) -> dict[str, float]:
+    """Numbers by name, inf for nan; a name gets the nearest `train`, `val` or `test` before it."""
+    named = {}
+    for found in _NAMED.finditer(line):
+        words = found[1].split()
+        name = words[-1] if words[0].lower() in EPOCHS else found[1]
+        if words[-1].lower() in NO_METRICS:
+            continue
+        parts = _PART.findall(line[: found.start(1)])
+        if parts and not re.search(r"train|val|test|eval", name, re.I):
+            name = f"{parts[-1].lower()} {name}"
+        value = float(found[2] or found[3])
+        named[name] = value if np.isfinite(value) else np.inf
+    return named
+
+
+def read(path: Path) -> Log:
+    """Read the files; one without a count and a number is left out and named."""
+    files = _files(path)
+    printed = {run: _printed(file) for run, file in files.items()}
+    kind = _kind(list(printed.values()))
+    parts, notes, settings = [], [], {}
+    planned: dict[str, int] = {}
+    for run, one in printed.items():
+        if rows := _rows(one, kind):
+            parts.append(pd.DataFrame(rows).assign(**{RUN: run}))
+            settings[run] = settings_of(run, files[run].parent) | one.arguments
+            planned |= {run: one.planned[kind]} if one.planned[kind] else {}
+        else:
+            notes.append(f"{run}: no line names a number of an epoch, the file was left out")
+    table = pd.concat(parts, ignore_index=True)
+    table[EPOCH] = trained(table[EPOCH].to_numpy(dtype=np.int64))
+    return Log("printed text", table, table_of(settings), planned, notes=tuple(notes))

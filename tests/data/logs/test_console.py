@@ -1,0 +1,125 @@
+"""Lines that programs print are read as numbers of epochs."""
+
+import pytest
+
+from curvecast.data.logs import read_log
+from curvecast.files import DataError
+
+# What a program prints; rows of epoch and numbers that it says.
+PRINTED = {
+    "nanoGPT": (
+        """number of parameters: 10.65M
+step 0: train loss 4.2874, val loss 4.2823
+iter 10: loss 3.2416, time 101.26ms
+step 20: train loss 1.9634, val loss 2.0612
+""",
+        [
+            (1, {"train loss": 4.2874, "val loss": 4.2823}),
+            (11, {"loss": 3.2416}),
+            (21, {"train loss": 1.9634, "val loss": 2.0612}),
+        ],
+    ),
+    "PyTorch's example of MNIST": (
+        """Train Epoch: 1 [640/60000 (1%)]\tLoss: 1.739885
+Test set: Average loss: 0.0483, Accuracy: 9840/10000 (98%)
+Train Epoch: 2 [640/60000 (1%)]\tLoss: 0.099825
+Test set: Average loss: 0.0383, Accuracy: 9870/10000 (99%)
+""",
+        [
+            (1, {"train Loss": 1.739885, "test Average loss": 0.0483}),
+            (2, {"train Loss": 0.099825, "test Average loss": 0.0383}),
+        ],
+    ),
+    "Keras": (
+        "Epoch 1/2\n\x1b[1m 1/98\x1b[0m \x1b[1m1:03\x1b[0m 650ms/step - accuracy: 0.1 - loss: 2.4\r"
+        "98/98 ━━━━ 2s 12ms/step - accuracy: 0.45 - loss: 1.7 - val_accuracy: 0.82\n"
+        "Epoch 2/2\n98/98 ━━━━ 1s 11ms/step - accuracy: 0.85 - loss: nan - val_accuracy: 0.88\n",
+        [
+            (1, {"accuracy": 0.45, "loss": 1.7, "val_accuracy": 0.82}),
+            (2, {"accuracy": 0.85, "loss": float("inf"), "val_accuracy": 0.88}),
+        ],
+    ),
+    "XGBoost": (
+        "[0]\tvalidation_0-auc:0.81\n[1]\tvalidation_0-auc:0.83\n",
+        [(1, {"validation_0-auc": 0.81}), (2, {"validation_0-auc": 0.83})],
+    ),
+    "LightGBM": (
+        "[LightGBM] [Info] Total Bins 6132\n[10]\tvalid_0's l2: 0.23\n[20]\tvalid_0's l2: 0.2\n",
+        [(10, {"valid_0's l2": 0.23}), (20, {"valid_0's l2": 0.2})],
+    ),
+    "CatBoost": (
+        "0:\tlearn: 0.68\ttotal: 50ms\tremaining: 49.9s\n1:\tlearn: 0.67\ttotal: 60ms\n",
+        [(1, {"learn": 0.68}), (2, {"learn": 0.67})],
+    ),
+    "the Hugging Face Trainer": (
+        """{'loss': 2.1, 'learning_rate': 4e-05, 'epoch': 0.5}
+{'loss': 1.9, 'learning_rate': 3e-05, 'epoch': 1.0}
+{'eval_loss': 1.85, 'epoch': 1.0}
+{'eval_loss': 1.75, 'epoch': 2.0}
+""",
+        [(1, {"loss": 1.9, "eval_loss": 1.85}), (2, {"eval_loss": 1.75})],
+    ),
+    "fairseq": (
+        """2026-01-01 10:00:00 | INFO | train | epoch 001 | loss 9.9 | ppl 955.2
+2026-01-01 10:00:00 | INFO | valid | epoch 001 | valid on 'valid' subset | loss 9.2 | ppl 300.1
+2026-01-01 10:10:00 | INFO | valid | epoch 002 | valid on 'valid' subset | loss 8.2 | ppl 200.1
+""",
+        [
+            (1, {"train loss": 9.9, "train ppl": 955.2, "valid loss": 9.2, "valid ppl": 300.1}),
+            (2, {"valid loss": 8.2, "valid ppl": 200.1}),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("program", PRINTED)
+def test_what_a_program_printed_is_read(program, tmp_path):
+    text, expected = PRINTED[program]
+    (tmp_path / "run.log").write_text(text, encoding="utf-8")
+    log = read_log(tmp_path / "run.log")
+    read = [
+        (row.pop("epoch"), {k: v for k, v in row.items() if k != "run" and v == v})
+        for row in log.rows.to_dict("records")
+    ]
+    assert read == expected
+    assert set(log.rows["run"]) == {"run"}
+
+
+def test_all_runs_count_the_same(tmp_path):
+    steps = [f"step {n}: loss {1 / n}" for n in (10, 20)]
+    (tmp_path / "begun.out").write_text("\n".join(["epoch 1", *steps, ""]))
+    (tmp_path / "longer.out").write_text("\n".join(["epoch 1", *steps, "epoch 2", *steps, ""]))
+    log = read_log(tmp_path)
+    assert log.rows[["run", "epoch"]].to_numpy().tolist() == [
+        ["begun", 1],
+        ["longer", 1],
+        ["longer", 2],
+    ]
+
+
+def test_what_is_planned_is_read_and_a_line_without_its_end_is_not(tmp_path):
+    lines = [f"Epoch [{e}/10], Step [100/600], Loss: {1 / e}" for e in (1, 2, 3)]
+    (tmp_path / "a.log").write_text("\n".join([*lines, "Epoch [4/10], Step [100/600], Loss: 0.2"]))
+    log = read_log(tmp_path / "a.log")
+    assert (log.planned, log.metrics) == ({"a": 10}, ["Loss"])
+    assert log.rows["epoch"].tolist() == [1, 2, 3]  # the last line is still being written
+
+
+def test_a_table_beside_what_was_printed_is_what_counts(tmp_path):
+    (tmp_path / "a.out").write_text("epoch 1 loss 0.5\nepoch 2 loss 0.4\n")
+    (tmp_path / "metrics.csv").write_text("epoch,val_loss\n0,0.5\n1,0.4\n")
+    assert read_log(tmp_path).tool == "Lightning"
+
+
+def test_a_file_without_counts_is_left_out_and_said(tmp_path):
+    (tmp_path / "a.txt").write_text("epoch 1, loss 0.5\nepoch 2, loss 0.4, best, yes\n")
+    (tmp_path / "requirements.txt").write_text("numpy==2.1\ntorch>=2.0\n")
+    log = read_log(tmp_path)
+    assert log.runs == ["a"]
+    assert any(note.startswith("requirements: no line names") for note in log.notes)
+
+
+def test_text_that_counts_nothing_is_no_log(tmp_path):
+    (tmp_path / "a.txt").write_text("hello: 3.5\nlr = 0.1\n")
+    with pytest.raises(DataError, match="format is not known"):
+        read_log(tmp_path / "a.txt")
