@@ -36,10 +36,11 @@ _COUNTS = {
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)(?![\w/:.])"
 _NAMED = re.compile(
-    r"((?:[A-Za-z][\w/@.'-]{0,60} )?[A-Za-z_][\w/@.'-]{0,60}?)['\"]?"
+    r"((?:[A-Za-z][\w/@.'-]* )?[A-Za-z_][\w/@.'-]*?)['\"]?"
     rf"(?:\s*[:=]\s*({_NUMBER})|\s+(?=\S*(?:\.|nan|inf))({_NUMBER}))",
 )
 _PART = re.compile(r"\b(train|training|valid|validation|val|test|eval|evaluation)\b", re.I)
+_LONGEST = 2000  # characters of a line that are looked at
 _ARGUMENTS = re.compile(r"Namespace\((.*)\)")
 
 
@@ -74,6 +75,7 @@ def _printed(file: Path) -> _Printed:
     text = _COLOUR.sub("", file.read_text(encoding="utf-8", errors="replace")).replace("\b", "")
     printed = _Printed()
     for at, line in enumerate(re.split(r"[\r\n]+", text)[:-1]):  # the last one may be incomplete
+        line = line[:_LONGEST]
         for kind, pattern in _COUNTS.items():
             if found := pattern.search(line):
                 printed.counts[kind].append((at, int(found[1])))
