@@ -37,6 +37,8 @@ _ENDED = (
     *("finished", "complete", "completed", "done", "ended", "stopped", "pruned", "terminated"),
     *("failed", "fail", "error", "crashed", "killed", "cancelled"),
 )
+# Tools that write several rows for an epoch.
+_ROWS_REPEAT = ("Lightning", "Transformers", "MMEngine", "printed text")
 _UP = re.compile(
     r"acc|auc|f1|map\d*|precision|recall|r2|bleu|rouge|dice|iou|reward|score|top\d", re.I
 )
@@ -158,7 +160,7 @@ def _in_order(log: Log, path: Path) -> Log:
             planned = {str(run): int(length) for run, length in lengths.items()}
             settings = settings.drop(columns=name)
     notes = log.notes
-    if repeated and log.tool not in ("Lightning", "Transformers", "MMEngine"):
+    if repeated and log.tool not in _ROWS_REPEAT:
         notes += (f"{repeated} rows repeat a run and an epoch: the last value counts",)
     return replace(log, rows=rows, settings=settings, planned=planned, notes=notes)
 
