@@ -100,31 +100,6 @@ def test_numpy_and_torch_compute_the_same_network() -> None:
         np.testing.assert_allclose(one, two.numpy(), atol=1e-10)
 
 
-def test_a_smaller_network_grows_and_answers_as_before() -> None:
-    rng = np.random.default_rng(0)
-    bins, width = SMALL.sizes.bins, SMALL.sizes.width
-    edges = np.linspace(-1, 1, bins + 1)
-    small = {**initial(SMALL.sizes, rng), "edges": edges}
-    fewer = {**small, "in.w": np.delete(small["in.w"], np.s_[33:41], axis=0)}
-    for name in ("head.w", "head.b"):
-        fewer[name] = small[name][..., :bins]
-    more = replace(SMALL.sizes, layers=3)
-    grown = prior.grown(fewer, initial(more, rng))
-    assert (grown.pop("edges") == edges).all()
-    context, queries = rng.standard_normal((2, 7, N_FEATURES))
-    small["in.w"][33:41] = 0.0
-    expected, new = (
-        network.answer(queries, network.remember(context))
-        for network in (
-            Network(small, SMALL.sizes, NumpyOps()),
-            Network(grown, more, NumpyOps()),
-        )
-    )
-    np.testing.assert_allclose(new[:, :bins], expected[:, :bins], atol=1e-6)
-    np.testing.assert_allclose(new[:, bins:], new[:, :bins], atol=1e-6)
-    assert grown["in.w"].shape == (N_FEATURES, width)
-
-
 @pytest.mark.parametrize("log", [0.0, 1.0])
 def test_the_losses_of_point_predictions_fall_with_error_and_disorder(log: float) -> None:
     edges = torch.linspace(-3, 3, 41)

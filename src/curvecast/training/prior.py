@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from curvecast.files import read_arrays, write_arrays
+from curvecast.files import write_arrays
 from curvecast.predictors._prior_features import (
     FALL,
-    GRID,
     RISE,
     SETTINGS,
     SHARP,
@@ -67,7 +66,7 @@ class Recipe:
     """
 
     sizes: Sizes = field(default_factory=Sizes)
-    invented: float = 0.4
+    invented: float = 0.3
     pool: int = 400
     contexts: tuple[int, ...] = (0, 0, 0, 1, 3, 5, 10, 10, 20, 20, 40, 60, 85, 100)
     queries: int = 32
@@ -219,30 +218,20 @@ def train(
 ) -> tuple[dict[str, np.ndarray], list[tuple[float, ...]]]:
     """Train for so many seconds; the rate falls with the time or the steps, to 0 at the end.
 
-    Weights of an earlier training, with its edges, are a better `start` than random ones. `show`
-    gets a line every LOG_EVERY steps. `compiled` steps take half the time, and need a C++ compiler.
+    `start` : weights and edges of an earlier training of the same sizes. `show` gets a line every
+    LOG_EVERY steps. `compiled` : steps take half the time; needs a C++ compiler.
 
     Returns the weights by name with the `edges`, averaged over the last steps, and tuples of step
     and mean losses (see `losses_of`).
     """
     rng = np.random.default_rng(recipe.seed)
     draws = Draws(recipe, recorded, rng)
-    begin = (
-        initial(recipe.sizes, rng) if start is None else grown(start, initial(recipe.sizes, rng))
-    )
+    begin = initial(recipe.sizes, rng) if start is None else dict(start)
     edges = begin.pop("edges", None)
     edges = edges_of(draws, recipe.sizes.bins) if edges is None else edges
-    inner, middles = (torch.from_numpy(x).float() for x in (edges[1:-1], middles_of(edges)))
     weights = {name: torch.tensor(array, requires_grad=True) for name, array in begin.items()}
-    network = Network(weights, recipe.sizes, TorchOps())
-
-    def loss_of(context: Tensor, queries: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
-        logits = network.answer(queries, network.remember(context))
-        parts = torch.stack(losses_of(logits, asked, inner, middles))
-        return parts[0] + recipe.point * (parts[1] + parts[2]), parts.detach()
-
-    if compiled:
-        loss_of = torch.compile(loss_of, dynamic=True)
+    loss_of = _loss_of(recipe, weights, edges)
+    loss_of = torch.compile(loss_of, dynamic=True) if compiled else loss_of
     mean = {name: tensor.detach().clone() for name, tensor in weights.items()}
     optimizer = _optimizer(weights, recipe.rate)
     began, step, running, losses = time.monotonic(), 0, np.zeros(3), []
@@ -264,6 +253,21 @@ def train(
             show(f"{step} steps, {time.monotonic() - began:.0f} s, losses {told}")
     losses.append((step, *running.round(4).tolist()))
     return {**{n: t.numpy() for n, t in mean.items()}, "edges": edges}, losses
+
+
+def _loss_of(
+    recipe: Recipe, weights: Mapping[str, Tensor], edges: np.ndarray
+) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """A function of a batch: what is to be minimised, and its three parts without a gradient."""
+    inner, middles = (torch.from_numpy(x).float() for x in (edges[1:-1], middles_of(edges)))
+    network = Network(weights, recipe.sizes, TorchOps())
+
+    def loss_of(context: Tensor, queries: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+        logits = network.answer(queries, network.remember(context))
+        parts = torch.stack(losses_of(logits, asked, inner, middles))
+        return parts[0] + recipe.point * (parts[1] + parts[2]), parts.detach()
+
+    return loss_of
 
 
 def _follow(mean: dict[str, Tensor], weights: Mapping[str, Tensor], step: int) -> None:
@@ -307,30 +311,6 @@ def losses_of(
     return surprise, error, disorder
 
 
-def grown(
-    start: Mapping[str, np.ndarray], fresh: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Weights of a smaller network inside of fresh ones, so that it answers as before.
-
-    New inputs weigh nothing, new layers add nothing at first, the point prediction begins as the
-    mean of the histogram.
-    """
-    out = {**fresh, "edges": start["edges"]}
-    for name, array in fresh.items():
-        old = start.get(name)
-        if old is None:
-            if name.endswith((".mix.w", ".down.w")):
-                out[name] = np.zeros_like(array)
-        elif old.shape == array.shape:
-            out[name] = old
-        elif name == "in.w":
-            more, at = len(array) - len(old), GRID + 21
-            out[name] = np.insert(old, [at] * more, 0.0, axis=0)
-        else:
-            out[name] = np.concatenate([old, old], axis=-1)
-    return out
-
-
 def _optimizer(weights: Mapping[str, Tensor], rate: float) -> torch.optim.Optimizer:
     """AdamW; only matrices decay."""
     groups = [
@@ -351,21 +331,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("corpus", type=Path, help="folder of curve files; empty text: none")
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=1800)
-    parser.add_argument("--start", type=Path, help="weights to begin with, in place of random ones")
-    parser.add_argument("--rate", type=float, default=Recipe.rate, help="highest learning rate")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--invented", type=float, default=Recipe.invented, help="share of tasks")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compile", action="store_true", help="in half the time; needs g++")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    recipe = Recipe(
-        invented=options.invented, seed=options.seed, steps=options.steps, rate=options.rate
-    )
+    torch.set_num_threads(1)
+    recipe = Recipe(invented=options.invented, seed=options.seed, steps=options.steps)
     recorded, held_out = read_corpus(options.corpus) if options.invented < 1 else ([], [])
-    start = read_arrays(options.start)[0] if options.start else None
-    weights, losses = train(recipe, recorded, options.seconds, start, compiled=options.compile)
+    weights, losses = train(recipe, recorded, options.seconds, compiled=options.compile)
     write(
         weights,
         options.out,
