@@ -98,7 +98,7 @@ def test_all_runs_count_the_same(tmp_path):
 
 
 def test_what_is_planned_is_read_and_a_line_without_its_end_is_not(tmp_path):
-    lines = [f"Epoch [{e}/10], Step [100/600], Loss: {1 / e}" for e in (1, 2, 3)]
+    lines = [f"Epoch [{e}/10], Step [100/600], Loss: {1 / e}" for e in (1, 2, 3)] + ["epoch 3 ends"]
     (tmp_path / "a.log").write_text("\n".join([*lines, "Epoch [4/10], Step [100/600], Loss: 0.2"]))
     log = read_log(tmp_path / "a.log")
     assert (log.planned, log.metrics) == ({"a": 10}, ["Loss"])

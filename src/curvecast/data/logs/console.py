@@ -46,8 +46,8 @@ _ARGUMENTS = re.compile(r"Namespace\((.*)\)")
 
 @dataclass
 class _Printed:
-    """Lines of a file: counts by kind as (line, count), the last one where it is told (else 0),
-    numbers as (line, by name), arguments."""
+    """Lines of a file: counts by kind as (line, count), the last one where it is told, numbers as
+    (line, by name), arguments."""
 
     counts: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     planned: dict[str, int] = field(default_factory=dict)
@@ -79,7 +79,8 @@ def _printed(file: Path) -> _Printed:
         for kind, pattern in _COUNTS.items():
             if found := pattern.search(line):
                 printed.counts[kind].append((at, int(found[1])))
-                printed.planned[kind] = int(found[2] or 0)
+                if found[2]:
+                    printed.planned[kind] = int(found[2])
         if named := _numbers(line):
             printed.numbers.append((at, named))
         if found := _ARGUMENTS.search(line):
@@ -133,7 +134,8 @@ def read(path: Path) -> Log:
         if rows := _rows(one, kind):
             parts.append(pd.DataFrame(rows).assign(**{RUN: run}))
             settings[run] = settings_of(run, files[run].parent) | one.arguments
-            planned |= {run: one.planned[kind]} if one.planned[kind] else {}
+            if kind in one.planned:
+                planned[run] = one.planned[kind]
         else:
             notes.append(f"{run}: no line names a number of an epoch, the file was left out")
     table = pd.concat(parts, ignore_index=True)
