@@ -59,6 +59,16 @@ Test set: Average loss: 0.0383, Accuracy: 9870/10000 (99%)
 """,
         [(1, {"loss": 1.9, "eval_loss": 1.85}), (2, {"eval_loss": 1.75})],
     ),
+    "Megatron-LM": (
+        """ iteration      100/    500 | elapsed time (ms): 500.1 | learning rate: 1.0E-04 | lm loss: 8.1 |
+ iteration      200/    500 | learning rate: 1.0E-04 | lm loss: 7.2E-01 |
+ validation loss at iteration 200 | lm loss value: 7.5E+00 | lm loss PPL: 1.8E+03 |
+""",
+        [
+            (100, {"lm loss": 8.1}),
+            (200, {"lm loss": 0.72, "validation loss value": 7.5, "validation loss PPL": 1800.0}),
+        ],
+    ),
     "fairseq": (
         """2026-01-01 10:00:00 | INFO | train | epoch 001 | loss 9.9 | ppl 955.2
 2026-01-01 10:00:00 | INFO | valid | epoch 001 | valid on 'valid' subset | loss 9.2 | ppl 300.1

@@ -27,10 +27,10 @@ GENERAL = True
 _PATTERNS = ("*.out", "*.log", "*.txt")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # What counts, and the last count where it is told (`epoch 3/50`); an earlier kind is preferred.
-_AFTER = r"['\"]?[\s:=#\[(|-]{0,4}(\d+)(?:\.0+)?(?![\d.])(?:\s*(?:/|of)\s*(\d+))?"
+_AFTER = r"['\"]?[\s:=#\[(|-]{0,12}(\d+)(?:\.0+)?(?![\d.])(?:\s*(?:/|of)\s*(\d+))?"
 _COUNTS = {
     EPOCH: re.compile(rf"\bepochs?\b{_AFTER}", re.I),
-    "step": re.compile(rf"\b(?:global_)?(?:step|iter(?:ation)?|round)\b{_AFTER}", re.I),
+    "step": re.compile(rf"\b(?:global_)?(?:step|iter(?:ation)?|round|batch)\b{_AFTER}", re.I),
     # [12] of XGBoost, 12: of CatBoost.
     "line": re.compile(r"^(?:\W*\[(?=\d+\])|(?=\d+:\s))(\d+)()"),
 }
@@ -39,7 +39,9 @@ _NAMED = re.compile(
     r"((?:[A-Za-z][\w/@.'-]* )?[A-Za-z_][\w/@.'-]*?)['\"]?"
     rf"(?:\s*[:=]\s*({_NUMBER})|\s+(?=\S*(?:\.|nan|inf))({_NUMBER}))",
 )
-_PART = re.compile(r"\b(train|training|valid|validation|val|test|eval|evaluation)\b", re.I)
+_PARTS = "(train|training|valid|validation|val|test|eval|evaluation)"
+_PART = re.compile(rf"\b{_PARTS}\b", re.I)
+_NAMES_PART = re.compile(rf"(?<![a-z]){_PARTS}(?![a-z])", re.I)
 _LONGEST = 2000  # characters of a line that are looked at
 _ARGUMENTS = re.compile(r"Namespace\((.*)\)")
 
@@ -113,10 +115,10 @@ def _numbers(line: str) -> dict[str, float]:
     for found in _NAMED.finditer(line):
         words = found[1].split()
         name = words[-1] if words[0].lower() in EPOCHS else found[1]
-        if words[-1].lower() in NO_METRICS:
+        if {words[-1].lower(), "_".join(words).lower()} & {*NO_METRICS}:
             continue
         parts = _PART.findall(line[: found.start(1)])
-        if parts and not re.search(r"train|val|test|eval", name, re.I):
+        if parts and not _NAMES_PART.search(name):
             name = f"{parts[-1].lower()} {name}"
         value = float(found[2] or found[3])
         named[name] = value if np.isfinite(value) else np.inf
