@@ -60,7 +60,7 @@ Test set: Average loss: 0.0383, Accuracy: 9870/10000 (99%)
         [(1, {"loss": 1.9, "eval_loss": 1.85}), (2, {"eval_loss": 1.75})],
     ),
     "Megatron-LM": (
-        """ iteration      100/    500 | elapsed time (ms): 500.1 | learning rate: 1.0E-04 | lm loss: 8.1 |
+        """ iteration      100/    500 | learning rate: 1.0E-04 | lm loss: 8.1 |
  iteration      200/    500 | learning rate: 1.0E-04 | lm loss: 7.2E-01 |
  validation loss at iteration 200 | lm loss value: 7.5E+00 | lm loss PPL: 1.8E+03 |
 """,
