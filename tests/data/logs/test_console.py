@@ -26,8 +26,8 @@ Train Epoch: 2 [640/60000 (1%)]\tLoss: 0.099825
 Test set: Average loss: 0.0383, Accuracy: 9870/10000 (99%)
 """,
         [
-            (1, {"train Loss": 1.739885, "test Average loss": 0.0483}),
-            (2, {"train Loss": 0.099825, "test Average loss": 0.0383}),
+            (1, {"train Loss": 1.739885, "test Average loss": 0.0483, "test Accuracy": 0.984}),
+            (2, {"train Loss": 0.099825, "test Average loss": 0.0383, "test Accuracy": 0.987}),
         ],
     ),
     "Keras": (
@@ -37,6 +37,22 @@ Test set: Average loss: 0.0383, Accuracy: 9870/10000 (99%)
         [
             (1, {"accuracy": 0.45, "loss": 1.7, "val_accuracy": 0.82}),
             (2, {"accuracy": 0.85, "loss": float("inf"), "val_accuracy": 0.88}),
+        ],
+    ),
+    "a progress bar, arguments and sentences": (
+        """Namespace(epochs=90, lr=0.1)
+epoch: 90
+{'epoch': 300,
+ 'lr_factor': 0.5}
+EPOCH: 1 LR: 0.0944
+Loss=4.01 Batch_id=300 Accuracy=6.92: 100%|████| 301/301 [02:38<00:00,  1.89it/s]
+Epoch 1: val_loss improved from inf to 0.34510, saving model
+EPOCH: 2 LR: 0.0211
+Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  1.90it/s]
+""",
+        [
+            (1, {"Loss": 4.01, "Batch_id": 300, "Accuracy": 6.92}),
+            (2, {"Loss": 3.6, "Batch_id": 300, "Accuracy": 14.79}),
         ],
     ),
     "XGBoost": (

@@ -21,7 +21,7 @@ EPOCHS = (
     *("epoch", "step", "iteration", "iter", "training_iteration", "global_step", "budget"),
     *("tokens", "n_samples", "train_size"),
 )
-NO_METRICS = (*EPOCHS, "time", "data_time", "eta_seconds", "memory", "lr", "learning_rate")
+NO_METRICS = (*EPOCHS, "time", "data_time", "eta_seconds", "memory", "lr", "learning_rate", "v_num")
 PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
 _DIVERGED = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "+inf"})
 

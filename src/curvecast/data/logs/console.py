@@ -29,16 +29,19 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # What counts, and the last count where it is told (`epoch 3/50`); an earlier kind is preferred.
 _AFTER = r"['\"]?[\s:=#\[(|-]{0,12}(\d+)(?:\.0+)?(?![\d.])(?:\s*(?:/|of)\s*(\d+))?"
 _COUNTS = {
-    EPOCH: re.compile(rf"\bepochs?\b{_AFTER}", re.I),
+    EPOCH: re.compile(rf"\bepoch\b{_AFTER}", re.I),
     "step": re.compile(rf"\b(?:global_)?(?:step|iter(?:ation)?|round|batch)\b{_AFTER}", re.I),
     # [12] of XGBoost, 12: of CatBoost.
     "line": re.compile(r"^(?:\W*\[(?=\d+\])|(?=\d+:\s))(\d+)()"),
 }
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)(?![\w/:.])"
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)(?![\w/]|[.:]\d)"
 _NAMED = re.compile(
     r"((?:[A-Za-z][\w/@.'-]* )?[A-Za-z_][\w/@.'-]*?)['\"]?"
     rf"(?:\s*[:=]\s*({_NUMBER})|\s+(?=\S*(?:\.|nan|inf))({_NUMBER}))",
 )
+_CORRECT = re.compile(r"\b(\w*acc\w*|correct)\s*[:=]\s*(\d+)\s*/\s*(\d+)", re.I)
+# A number after one of these is part of a sentence: `val_loss improved from 0.5 to 0.4`.
+_SENTENCE = {"from", "to", "of", "at", "in", "on", "is", "by", "than", "for", "with"}
 _PARTS = "(train|training|valid|validation|val|test|eval|evaluation)"
 _PART = re.compile(rf"\b{_PARTS}\b", re.I)
 _NAMES_PART = re.compile(rf"(?<![a-z]){_PARTS}(?![a-z])", re.I)
@@ -78,15 +81,20 @@ def _printed(file: Path) -> _Printed:
     printed = _Printed()
     for at, line in enumerate(re.split(r"[\r\n]+", text)[:-1]):  # the last one may be incomplete
         line = line[:_LONGEST]
+        if found := _ARGUMENTS.search(line):
+            printed.arguments = {k: v.strip("' ") for k, v in PAIR.findall(found[1])}
+            continue
+        if named := _numbers(line):
+            printed.numbers.append((at, named))
         for kind, pattern in _COUNTS.items():
-            if found := pattern.search(line):
+            found = pattern.search(line)
+            if found and (named or f"{kind}'" not in line):  # {'epoch': 90} is an argument
                 printed.counts[kind].append((at, int(found[1])))
                 if found[2]:
                     printed.planned[kind] = int(found[2])
-        if named := _numbers(line):
-            printed.numbers.append((at, named))
-        if found := _ARGUMENTS.search(line):
-            printed.arguments = {k: v.strip("' ") for k, v in PAIR.findall(found[1])}
+    for counts in printed.counts.values():
+        while len(counts) > 1 and counts[0][1] > counts[1][1]:
+            del counts[0]  # `epoch: 300` before `epoch: 1` is an argument
     return printed
 
 
@@ -111,16 +119,17 @@ def _rows(printed: _Printed, kind: str) -> list[dict[str, Any]]:
 
 def _numbers(line: str) -> dict[str, float]:
     """Numbers by name, inf for nan; a name gets the nearest `train`, `val` or `test` before it."""
+    found = [(m.start(1), m[1], float(m[2] or m[3])) for m in _NAMED.finditer(line)]
+    found += [(m.start(1), m[1], int(m[2]) / max(int(m[3]), 1)) for m in _CORRECT.finditer(line)]
     named = {}
-    for found in _NAMED.finditer(line):
-        words = found[1].split()
-        name = words[-1] if words[0].lower() in EPOCHS else found[1]
-        if {words[-1].lower(), "_".join(words).lower()} & {*NO_METRICS}:
+    for at, name, value in found:
+        words = name.lower().split()
+        if {words[-1], "_".join(words)} & {*NO_METRICS, *_SENTENCE}:
             continue
-        parts = _PART.findall(line[: found.start(1)])
+        name = name.split()[-1] if words[0] in EPOCHS else name
+        parts = _PART.findall(line[:at])
         if parts and not _NAMES_PART.search(name):
             name = f"{parts[-1].lower()} {name}"
-        value = float(found[2] or found[3])
         named[name] = value if np.isfinite(value) else np.inf
     return named
 
