@@ -52,7 +52,7 @@ embedded: $(READY)  ## trains the embedded collections again; copy them to resou
 
 CORPUS ?= results/corpus
 prior: $(READY)  ## trains the weights of pfn on a corpus; docs/prior.md says how they are shipped
-	PYTHONPATH=src $(BIN)/python -m curvecast.training.prior $(CORPUS) results/prior/pfn.safetensors
+	PYTHONPATH=src $(BIN)/python -m curvecast.training.prior $(CORPUS) results/prior/pfn.safetensors --compile
 
 corpus: $(READY)  ## trains the small tasks that the prior learns from (docs/corpus.md)
 	PYTHONPATH=src OMP_NUM_THREADS=1 $(BIN)/python -m curvecast.training.corpus results/corpus

@@ -1,6 +1,6 @@
 """Train the network of the predictor `pfn` on a corpus of recorded trainings and invented curves.
 
-`python -m curvecast.training.prior CORPUS OUT --seconds N` reads the curve files below CORPUS and
+`python -m curvecast.training.prior CORPUS OUT` reads the curve files below CORPUS and
 writes weights, with the recipe and the losses of the training in their metadata. Every step draws
 tasks, a context size, a decision epoch and runs. The loss joins three: the cross-entropy of the
 bin that holds the end of a run; of the point predictions the logarithm of the absolute error over
@@ -75,7 +75,7 @@ class Recipe:
     rate: float = 2e-3
     point: float = 0.3
     seed: int = 0
-    steps: int = 10**9
+    steps: int = 94_200
 
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -330,7 +330,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("corpus", type=Path, help="folder of curve files; empty text: none")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seconds", type=float, default=1800)
+    parser.add_argument("--seconds", type=float, default=np.inf, help="stop earlier")
     parser.add_argument("--invented", type=float, default=Recipe.invented, help="share of tasks")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=0)
