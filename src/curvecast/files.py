@@ -195,13 +195,16 @@ def write_arrays(
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read what `write_arrays` wrote: arrays and metadata. Raises DataError for anything else."""
+    """Read what `write_arrays` wrote: arrays in the order of their names, and metadata.
+
+    Raises DataError for anything else.
+    """
     content = read_bytes(path)
     try:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         meta: dict[str, Any] = json.loads(header["__metadata__"][_META.decode()])
         del meta["digest"]
-        return {name: array.copy() for name, array in load(content).items()}, meta
+        return {name: array.copy() for name, array in sorted(load(content).items())}, meta
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"not a file of arrays ({error!r})", file=path) from error
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from curvecast.features import bridge, within
 
@@ -68,10 +69,8 @@ class Runs:
 
         Every row has a finite value.
         """
-        seen = view(within(values, epochs))
-        broken = ~np.isfinite(seen)
-        if broken.any():
-            seen = bridge(bridge(seen, epochs)[:, ::-1], -epochs[::-1])[:, ::-1]
+        broken = ~np.isfinite(view(within(values, epochs)))
+        seen = _bridged(view(values), epochs)
         last, n_seen = seen[:, -1], seen.shape[1]
         unit = np.full(len(last), 0.3) if view.log else 0.3 * np.abs(last)
         unit[unit == 0] = 1.0
@@ -115,6 +114,25 @@ class Runs:
     def take(self, rows: np.ndarray) -> Self:
         """Some of the runs."""
         return replace(self, last=self.last[rows], own=self.own[rows], shape=self.shape[rows])
+
+
+def _bridged(seen: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Gaps filled along monotone cubics (Fritsch and Butland 1984), the ends with what is next.
+
+    A line between two values would be a bend that no curve has.
+    """
+    finite = np.isfinite(seen)
+    if finite.all():
+        return seen
+    out = bridge(bridge(seen, epochs)[:, ::-1], -epochs[::-1])[:, ::-1]
+    patterns, of_row = np.unique(finite, axis=0, return_inverse=True)
+    for nth, known in enumerate(patterns):
+        rows, at = np.flatnonzero(of_row.ravel() == nth), np.flatnonzero(known)
+        gaps = np.setdiff1d(np.arange(at[0], at[-1]), at)
+        if len(gaps):
+            curve = PchipInterpolator(epochs[at], seen[np.ix_(rows, at)], axis=1)
+            out[np.ix_(rows, gaps)] = curve(epochs[gaps])
+    return out
 
 
 def _tame(seen: np.ndarray, unit: np.ndarray) -> np.ndarray:
