@@ -95,7 +95,7 @@ def test_a_tuned_model_is_that_of_its_study() -> None:
     assert [search.folder for search in plan.studies.searches] == ["tune/seed=0/bohb"]
     assert (plan.base_model(tuned), plan.base_model(cell(model="ols"))) == ("cnn", "ols")
     assert plan.incumbent(tuned) == ["out/studies/tune/incumbent.json"]
-    code = plan.with_model("curvecast.benchmark.cells")(tuned)
+    (code,) = plan.with_model("curvecast.benchmark.cells")(tuned)
     assert code.endswith("cells+predictors.networks+studies.incumbent.txt")
     assert plan.studies.inputs(cell(study="tune", seed="0"))["curves"] == (
         "out/curves/lcbench/a.parquet"
