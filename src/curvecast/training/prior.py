@@ -219,7 +219,7 @@ def train(
     """Train for so many seconds; the rate falls with the time or the steps, to 0 at the end.
 
     `start` : weights and edges of an earlier training of the same sizes. `show` gets a line every
-    LOG_EVERY steps. `compiled` : steps take half the time; needs a C++ compiler.
+    LOG_EVERY steps. `compiled` : steps take about .6 of the time; needs g++.
 
     Returns the weights by name with the `edges`, averaged over the last steps, and tuples of step
     and mean losses (see `losses_of`).
@@ -334,7 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--invented", type=float, default=Recipe.invented, help="share of tasks")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--compile", action="store_true", help="in half the time; needs g++")
+    parser.add_argument("--compile", action="store_true", help="in about .6 of the time; needs g++")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     recipe = Recipe(invented=options.invented, seed=options.seed, steps=options.steps)
