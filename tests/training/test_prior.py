@@ -125,7 +125,7 @@ def test_compiled_steps_are_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> N
     # Without the code generator, which needs a C++ compiler.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     recipe = replace(SMALL, contexts=(0, 1, 5), steps=10)
-    plain, compiled = (prior.train(recipe, [], np.inf, compiled=c) for c in (False, True))
+    plain, compiled = (prior.train(recipe, [], compiled=c) for c in (False, True))
     for name, array in plain[0].items():
         np.testing.assert_allclose(compiled[0][name], array, atol=1e-6)
     assert compiled[1] == plain[1]
@@ -136,11 +136,11 @@ def test_training_learns_and_writes_what_the_predictor_reads(
 ) -> None:
     monkeypatch.setattr(prior, "_BANK", 20)
     recorded, _ = read_corpus(corpus)
-    weights, losses = prior.train(SMALL, recorded, np.inf)
-    again, _ = prior.train(SMALL, recorded, np.inf)
+    weights, losses = prior.train(SMALL, recorded)
+    again, _ = prior.train(SMALL, recorded)
     assert all((weights[name] == again[name]).all() for name in weights)
     assert losses[-1][1] < np.log(SMALL.sizes.bins)
-    _, later = prior.train(SMALL, recorded, np.inf, weights)
+    _, later = prior.train(SMALL, recorded, weights)
     assert later[-1][1] < losses[-1][1]
     path = tmp_path / "out" / "weights.safetensors"
     prior.write(weights, path, SMALL, losses=losses)

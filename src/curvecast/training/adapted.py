@@ -70,7 +70,7 @@ def adapt(
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        weights, losses = train(recipe, tasks, np.inf, read_arrays(WEIGHTS)[0], show)
+        weights, losses = train(recipe, tasks, read_arrays(WEIGHTS)[0], show)
     finally:
         torch.set_num_threads(threads)
     names = [curves.name for curves in sources]

@@ -54,7 +54,7 @@ class TorchOps:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a training depends on beside the corpus and the time that it has.
+    """Everything that a training depends on beside the corpus.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Recipe:
     contexts : context sizes. queries : runs asked about per task. batch : tasks per step.
     reuse : steps that a batch serves in the mean. rate : highest learning rate.
     point : weight of the losses of the point prediction. seed : of everything.
-    steps : the training ends at so many, or when its time is over.
+    steps : the training ends at so many.
     """
 
     sizes: Sizes = field(default_factory=Sizes)
@@ -211,12 +211,11 @@ def edges_of(draws: Draws, bins: int) -> np.ndarray:
 def train(
     recipe: Recipe,
     recorded: Sequence[Task],
-    seconds: float,
     start: Mapping[str, np.ndarray] | None = None,
     show: Callable[[str], None] = print,
     compiled: bool = False,
 ) -> tuple[dict[str, np.ndarray], list[tuple[float, ...]]]:
-    """Train for so many seconds; the rate falls with the time or the steps, to 0 at the end.
+    """Train for `recipe.steps` steps; the rate falls to 0 at the end.
 
     `start` : weights and edges of an earlier training of the same sizes. `show` gets a line every
     LOG_EVERY steps. `compiled` : steps take about .6 of the time; needs g++.
@@ -235,7 +234,7 @@ def train(
     mean = {name: tensor.detach().clone() for name, tensor in weights.items()}
     optimizer = _optimizer(weights, recipe.rate)
     began, step, running, losses = time.monotonic(), 0, np.zeros(3), []
-    while (done := max((time.monotonic() - began) / seconds, step / recipe.steps)) < 1:
+    while (done := step / recipe.steps) < 1:
         warm = min(1.0, (step + 1) / 200)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * warm * (0.5 * (1 + np.cos(np.pi * done)) + 0.01)
@@ -330,7 +329,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("corpus", type=Path, help="folder of curve files; empty text: none")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seconds", type=float, default=np.inf, help="stop earlier")
     parser.add_argument("--invented", type=float, default=Recipe.invented, help="share of tasks")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=0)
@@ -339,13 +337,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     recipe = Recipe(invented=options.invented, seed=options.seed, steps=options.steps)
     recorded, held_out = read_corpus(options.corpus) if options.invented < 1 else ([], [])
-    weights, losses = train(recipe, recorded, options.seconds, compiled=options.compile)
+    weights, losses = train(recipe, recorded, compiled=options.compile)
     write(
         weights,
         options.out,
         recipe,
         losses=losses,
-        seconds=options.seconds,
         tasks=sorted({task.name for task in recorded}),
         held_out=sorted({task.name for task in held_out}),
     )
