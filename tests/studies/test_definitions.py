@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from curvecast import CurveSet, DataError
 from curvecast.predictors.base import Prediction as Predicted
@@ -21,10 +23,11 @@ from curvecast.studies.objectives.recorded import Recorded
 from curvecast.studies.objectives.training import Training
 from curvecast.studies.scheduler import run
 from curvecast.studies.settings import Settings
-from curvecast.studies.spaces import load_space
+from curvecast.studies.spaces import kuzushiji, load_space
 
 Make = Callable[..., CurveSet]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+ROOT = Path(__file__).resolve().parents[2]
 
 TRAINING = {
     "objective": "training", "task": "digits_mlp", "task_options": {"n_epochs": 9},
@@ -145,3 +148,24 @@ def test_tuning_beats_the_untuned_predictor(
     assert by_hand["validation_r2"] == pytest.approx(
         1 - np.sum((guess - truth) ** 2) / np.sum((truth - truth.mean()) ** 2)
     )
+
+
+def studies_on_images() -> dict[str, dict[str, Any]]:
+    """Every study of the repository's configurations that trains networks on images or digits."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]:
+        found |= yaml.safe_load(path.read_text(encoding="utf-8")).get("study_definitions", {})
+    return {n: d for n, d in found.items() if d.get("task") in ("images", "digits_mlp")}
+
+
+@pytest.mark.parametrize("name", studies_on_images())
+def test_workers_receive_the_objective_of_every_shipped_study(name: str) -> None:
+    definition = studies_on_images()[name]
+    definition.pop("data", None)  # scikit-learn's digits in place of downloads
+    source = kuzushiji.DEFAULT if "configuration_of" in definition else None
+    objective = objective_of(name, definition, source=source)
+    sent = pickle.loads(pickle.dumps(objective))
+    assert sent.identity() == objective.identity()
+    objective.space.seed(0)
+    drawn = [dict(config) for config in objective.space.sample_configuration(20)]
+    assert [sent.possible(c) for c in drawn] == [objective.possible(c) for c in drawn]

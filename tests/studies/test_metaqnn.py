@@ -141,6 +141,29 @@ def test_a_stopped_network_counts_with_its_prediction() -> None:
     assert (frame["test"] > 0.4).all()
 
 
+def test_a_search_that_really_trains_goes_on_after_a_kill(tmp_path: Path) -> None:
+    definition = {
+        "objective": "training", "task": "images", "space": "layers.digits",
+        "task_options": {"network": "layers", "n_epochs": 3, "fixed": "layers.RECIPE"},
+        "optimizers": ["metaqnn"], "min_budget": 3, "max_budget": 3, "iterations": 12,
+        "workers": 1, "stopping": {"predictor": "last_value", "Delta": 0.6, "min_runs": 4},
+    }  # fmt: skip
+    whole = run_job("s", definition, "metaqnn", 0, tmp_path / "whole")
+    run_job("s", {**definition, "iterations": 7}, "metaqnn", 0, tmp_path / "cut")
+    again = run_job("s", definition, "metaqnn", 0, tmp_path / "cut")
+    frames = [made["evaluations"] for made in (whole, again)]
+    columns = ["config", "loss", "cost", "stopped", "test"]
+    assert len(frames[0]) == 12
+    assert frames[0]["stopped"].notna().any()
+    assert (frames[0]["cost"] < 3).any()
+    epsilons = [networks_of(frame)["epsilon"].tolist() for frame in frames]
+    assert epsilons[0] == epsilons[1]
+    pd.testing.assert_frame_equal(frames[0][columns], frames[1][columns])
+    curves = whole["curves"]
+    assert isinstance(curves, CurveSet)
+    assert {"ap_num_params", "ap_depth", "info_layer_1"} <= set(curves.configs)
+
+
 def test_the_table_and_figures_of_searches() -> None:
     curves = recorded()
     definition = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from ConfigSpace import Categorical, ConfigurationSpace, Integer
@@ -78,7 +79,11 @@ def rules_of(space: ConfigurationSpace) -> layers.Space | None:
 def possible(space: ConfigurationSpace) -> Callable[[dict[str, Any]], bool] | None:
     """Whether a configuration is a network of the space; None where every one is possible."""
     rules = rules_of(space)
-    return None if rules is None else lambda config: rules.holds(layers.of_config(config))
+    return None if rules is None else partial(_held, rules)
+
+
+def _held(rules: layers.Space, config: dict[str, Any]) -> bool:
+    return rules.holds(layers.of_config(config))
 
 
 def _text(layer: layers.Layer) -> str:
