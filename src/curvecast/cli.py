@@ -143,8 +143,8 @@ def _asked(options: argparse.Namespace) -> tuple[Saved, CurveSet, float, str]:
     from curvecast.stopping.advice import MODEL
 
     named = {key: getattr(options, key) for key in ("metric", "direction", "epochs")}
-    if options.model is None or options.model.startswith(f"{MODEL}:"):
-        name = options.model or MODEL
+    name = options.model or MODEL
+    if name.partition(":")[0] == MODEL:
         model, runs = saved.without_training(options.curves, model=name, **named)
     elif given := [key for key, value in named.items() if value is not None]:
         raise DataError(f"the model has {given[0]} of its own", file=options.model)

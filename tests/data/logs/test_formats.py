@@ -16,7 +16,7 @@ import pytest
 
 import curvecast
 from curvecast.cli import main
-from curvecast.data.logs import curves_of, formats_known, read_log
+from curvecast.data.logs import curves_of, direction_of, formats_known, read_log
 from curvecast.files import DataError
 
 WRITTEN = Path(__file__).parent / "written"
@@ -134,6 +134,35 @@ def _console(folder):
     return folder / "slurm"
 
 
+def _history(folder):
+    """`json.dump(history.history)` of Keras, a file per run, with an own setting beside."""
+    (folder / "runs").mkdir()
+    for i, values in enumerate(VALUES):
+        content = {"loss": [1 / e for e in range(1, len(values) + 1)], "val_accuracy": values}
+        named = f"runs/lr={LR[i]},opt={OPT[i]}.json"
+        (folder / named).write_text(json.dumps({**content, "seconds": 3.5}))
+    return folder / "runs"
+
+
+def _histories(folder):
+    """One object of histories by run, with their settings."""
+    content = {
+        f"r{i}": {"lr": LR[i], "opt": OPT[i], "train_losses": [3, 2, 1] * 9, "val_accs": values}
+        for i, values in enumerate(VALUES)
+    }
+    (folder / "results.json").write_text(json.dumps(content, indent=1))
+    return folder / "results.json"
+
+
+def _history_tables(folder):
+    """`pd.DataFrame(history.history).to_csv(...)`: no column counts epochs."""
+    for i, values in enumerate(VALUES):
+        frame = pd.DataFrame({"loss": 0.5, "val_acc": values, "lr": 0.1})
+        (folder / f"lr={LR[i]},opt={OPT[i]}").mkdir()
+        frame.to_csv(folder / f"lr={LR[i]},opt={OPT[i]}/history.csv", index=i % 2 == 0)
+    return folder
+
+
 def _wandb(folder, axis="Step"):
     """Every cell is quoted; over another axis than steps, each run has its `_step` too."""
     frame = pd.DataFrame({axis: range(5)})
@@ -191,6 +220,9 @@ FORMATS = {
     "run_tables:mmengine": (_mmengine, SETTINGS),
     "run_tables:detectron2": (_detectron, ("hp_SOLVER.BASE_LR",)),
     "console": (_console, SETTINGS),
+    "history": (_history, SETTINGS),
+    "history:runs in one file": (_histories, SETTINGS),
+    "history:tables": (_history_tables, SETTINGS),
     "transformers": (written("transformers"), ()),
     "ray": (written("ray"), SETTINGS),
     "wandb": (_wandb, ()),
@@ -399,6 +431,46 @@ def test_a_folder_of_other_logs_is_not_read_as_tables(tmp_path):
         read_log(tmp_path)
 
 
+def test_a_history_has_a_value_per_epoch_and_other_lists_are_left_out(tmp_path):
+    lists = {"val_loss": [0.9, float("nan")], "lrs": [0.1, 0.01, 0.001], "betas": [0.9, 0.99, 1]}
+    (tmp_path / "a.json").write_text(json.dumps({**lists, "val_acc": [0.5, None], "lr": 0.1}))
+    (tmp_path / "config.json").write_text('{"loss_weights": [1, 0.4]}')
+    (tmp_path / "cut.json").write_text('{"val_loss": [0.9, ')
+    rows = [{"epoch": 2, "val_loss": 0.8}, {"epoch": 4, "val_loss": 0.7}, {"epoch": 6}]
+    (tmp_path / "b.json").write_text(json.dumps(rows))
+    log = read_log(tmp_path)
+    assert log.notes == ("a: not as long as the metrics, left out: lrs, betas",)
+    assert log.metrics == ["val_loss", "val_acc"]
+    assert log.rows["epoch"].tolist() == [1, 2, 2, 4, 6]
+    np.testing.assert_array_equal(log.rows["val_loss"], [0.9, np.inf, 0.8, 0.7, np.nan])
+    assert np.isnan(log.rows["val_acc"][1:]).all()
+    assert log.settings["lr"].tolist()[0] == 0.1
+    (tmp_path / "b.json").write_text('[{"epoch": 1.5, "loss": 1}, {"epoch": 2, "loss": 1}]')
+    with pytest.raises(DataError, match=r"b\.json.*'1\.5' is not a whole"):
+        read_log(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [
+        ("test/success_rate", "maximize"),
+        ("episode_return", "maximize"),
+        ("val_AUROC", "maximize"),
+        ("hits@10", "maximize"),
+        ("FID", "minimize"),
+        ("cer", "minimize"),
+        ("white", None),
+        ("certainty", None),
+    ],
+)
+def test_names_of_metrics_say_their_direction(metric, direction):
+    if direction is None:
+        with pytest.raises(DataError, match="Say --direction"):
+            direction_of(metric, None, Path("a.csv"))
+    else:
+        assert direction_of(metric, None, Path("a.csv")) == direction
+
+
 PAGE = Path(__file__).parents[3] / "docs/logs.md"
 # What the table of docs/logs.md reports on, and the format of FORMATS that it is.
 REPORTED = {
@@ -419,6 +491,7 @@ REPORTED = {
     "study.db": "optuna",
     "~/syne-tune/experiment": "syne_tune",
     "results/": "hpbandster",
+    "histories/ --metric val_accuracy": "history",
     "slurm/ --metric val_acc": "console",
 }
 

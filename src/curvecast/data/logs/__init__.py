@@ -40,9 +40,15 @@ _ENDED = (
 # Tools that write several rows for an epoch.
 _ROWS_REPEAT = ("Lightning", "Transformers", "MMEngine", "printed text")
 _UP = re.compile(
-    r"acc|auc|f1|map\d*|precision|recall|r2|bleu|rouge|dice|iou|reward|score|top\d", re.I
+    r"acc|auc|auroc|f1|map\d*|precision|recall|r2|bleu|rouge|dice|iou|reward|return|score|success"
+    r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|(?<![a-z])(hits?|mrr|mcc|elo)(?![a-z])",
+    re.I,
 )
-_DOWN = re.compile(r"loss|err|perplexity|ppl|nll|mse|mae|rmse|entropy|regret|wer", re.I)
+_DOWN = re.compile(
+    r"loss|err|perplexity|ppl|nll|mse|mae|rmse|entropy|regret|wer|brier"
+    r"|(?<![a-z])(fid|cer|bpc|bpb|s?mape)(?![a-z])",
+    re.I,
+)
 _VALIDATION = re.compile(r"val|eval|test|dev|metrics/", re.I)
 
 
@@ -191,6 +197,11 @@ def _without_names(log: Log) -> Log:
     cells = log.settings.astype(str).apply(lambda column: column.str.rpartition("/")[2])
     names = [name for name in cells if (cells[name] == last).all()]
     return replace(log, settings=log.settings.drop(columns=names))
+
+
+def is_metric(name: str) -> bool:
+    """Whether a name is that of a metric whose direction is known."""
+    return _UP.search(name) is not None or _DOWN.search(name) is not None
 
 
 def metric_of(log: Log, metric: str | None, path: Path) -> str:

@@ -15,7 +15,7 @@ import yaml
 from curvecast.data.cells import flat
 from curvecast.files import DataError
 
-_BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
+BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
 # Columns that count epochs or what stands for them; an earlier one is taken before a later one.
 EPOCHS = (
     *("epoch", "step", "iteration", "iter", "training_iteration", "global_step", "budget"),
@@ -55,7 +55,7 @@ def settings_of(run: str, folder: Path) -> dict[str, Any]:
     Raises DataError for such a file that cannot be read.
     """
     settings: dict[str, Any] = dict(p for part in Path(run).parts for p in PAIR.findall(part))
-    for name in _BESIDE:
+    for name in BESIDE:
         file = folder / name
         if not file.is_file():
             continue
@@ -120,7 +120,7 @@ def whole(cells: pd.Series, path: Path) -> np.ndarray:
     bad = ~np.isfinite(values) | (values != np.round(values)) | (values < 0)
     for row in np.flatnonzero(bad)[:1]:
         raise DataError(
-            f"{cells.iloc[row]!r} is not a whole number of epochs",
+            f"{str(cells.iloc[row])!r} is not a whole number of epochs",
             file=path,
             row=int(row) + 1,
             column=str(cells.name),

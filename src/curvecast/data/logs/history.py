@@ -1,0 +1,131 @@
+"""What a program saved of its training at once: lists by metric in JSON, or columns of a table.
+
+Keras's `History` as JSON or as a table without a column of epochs, and the `results.json` of one's
+own loop: an object of lists, an object of such objects by run, or a list with an object per epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curvecast.data.cells import flat, header_of, read_table
+from curvecast.data.logs import EPOCH, RUN, Log, is_metric, wide
+from curvecast.data.logs._parts import (
+    BESIDE,
+    EPOCHS,
+    NO_METRICS,
+    first_of,
+    floats,
+    run_files,
+    settings_of,
+    table_of,
+    trained,
+    whole,
+)
+
+GENERAL = True
+_PATTERNS = ("*.json", "*.csv")
+_SETTINGS = {Path(name).stem for name in BESIDE}
+_INDEX = ("", "Unnamed: 0")  # of a table that pandas wrote
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file holds lists of numbers with a metric's name."""
+    return next(_histories(path), None) is not None
+
+
+def read(path: Path) -> Log:
+    """Read the log; single values beside the lists are settings, lists of other lengths no curves.
+
+    Raises DataError for a list of epochs that holds no whole numbers.
+    """
+    parts, settings, notes = [], {}, []
+    for run, file, content in _histories(path):
+        lists = _lists(content)
+        lengths = Counter(len(v) for k, v in lists.items() if is_metric(k))
+        length = max(lengths, key=lambda n: (lengths[n], -n))  # losses of steps are more
+        other = [name for name, values in lists.items() if len(values) != length]
+        if other:
+            notes.append(f"{run}: not as long as the metrics, left out: {', '.join(other)}")
+        curves = {name: values for name, values in lists.items() if name not in other}
+        at = first_of(EPOCHS, list(curves))
+        epochs = (
+            np.arange(1, length + 1) if at is None else whole(pd.Series(curves[at], name=at), file)
+        )
+        metrics = {k: v for k, v in curves.items() if k not in NO_METRICS and not np.isnan(v).all()}
+        parts.append(pd.DataFrame({RUN: run, EPOCH: epochs, **metrics}))
+        alone = {k: v for k, v in content.items() if not isinstance(v, list)}
+        settings[run] = flat(alone) | settings_of(run, file.parent)
+    rows = pd.concat(parts, ignore_index=True)
+    rows[EPOCH] = trained(rows[EPOCH].to_numpy(dtype=np.int64))
+    return Log("history", rows, table_of(settings), notes=tuple(notes))
+
+
+def _histories(path: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """Run, file and content of every history, of the first kind of files that holds any."""
+    for pattern in _PATTERNS:
+        any_of_this_kind = False
+        for run, file in run_files(path, pattern).items():
+            if file.stem in _SETTINGS or not file.stat().st_size:
+                continue
+            content = _of_json(file) if file.suffix == ".json" else _of_table(file)
+            for name, history in _by_run(content, run, alone=path.is_file()):
+                any_of_this_kind = True
+                yield name, file, history
+        if any_of_this_kind:
+            return
+
+
+def _by_run(content: Any, run: str, alone: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The histories in the content of a file: one of the `run`, or one for each key.
+
+    Parameters
+    ----------
+    alone : the keys alone are the runs' names, as there is no other file.
+    """
+    if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
+        names = dict.fromkeys(name for row in content for name in row)
+        content = {name: [row.get(name) for row in content] for name in names}
+    if not isinstance(content, dict):
+        return
+    if any(is_metric(name) for name in _lists(content)):
+        yield run, content
+        return
+    for key, inner in content.items():
+        if isinstance(inner, dict) and any(is_metric(name) for name in _lists(inner)):
+            yield key if alone else f"{run}/{key}", inner
+
+
+def _lists(content: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The lists of two and more numbers as arrays of float64, by name."""
+    lists = {
+        # As text: an empty cell of a table is a value that was not logged.
+        name: floats(pd.Series(["nan" if v != v else v for v in values], dtype=object))
+        for name, values in content.items()
+        if isinstance(values, list) and len(values) > 1
+    }
+    return {name: values for name, values in lists.items() if values is not None}
+
+
+def _of_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:  # JSON lines, or another file that lies beside
+        return None
+
+
+def _of_table(file: Path) -> dict[str, list[Any]] | None:
+    """Columns of a table of metrics alone; None of another one."""
+    names = [name for name in header_of(file) if name not in _INDEX]
+    others = [name for name in names if not is_metric(name)]
+    if len(others) == len(names) or first_of(EPOCHS, names) or set(others) - set(NO_METRICS):
+        return None
+    table = read_table(file, growing=True)
+    return None if wide.suits(table) else {name: table[name].to_list() for name in names}
