@@ -105,6 +105,9 @@ def test_series_and_epochs(tmp_path: Path) -> None:
     assert list(curves.configs.columns) == ["id", "group", "hp_lr"]
     assert curves.configs["id"].tolist() == ["1", "2"]
     assert "13 epochs between the first and the last are not recorded" in curves.notes
+    ahead = write(tmp_path, "lr,err 1,err 2,err 9\n1,9,8,\n2,6,5,\n")
+    assert not any("not recorded" in n for n in read_curves(ahead, "err {epoch}", "minimize").notes)
+    write(tmp_path, text)
     by_name = read_curves(tmp_path / "runs.csv", "err {epoch}", "minimize", series=["loss{epoch}"])
     assert list(by_name.series) == ["loss"]
     with pytest.raises(DataError, match="column err 5: series 'train' has epoch 5"):

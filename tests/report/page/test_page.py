@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,11 @@ from curvecast.curves import DataError
 from curvecast.files import write_csv, write_text
 from curvecast.predictors import registry
 from curvecast.report.figures import style
-from curvecast.report.page import page
+from curvecast.report.page import page, runs
 from curvecast.report.page.about import facts, protocol, sources
 from curvecast.report.page.running import running
 from curvecast.report.tables import accuracy
+from curvecast.stopping.advice import advise
 from curvecast.testing import saturating_curves
 from curvecast.workflow.config import load
 
@@ -44,6 +46,19 @@ def logged(tmp_path: Path) -> Path:
     configs = whole.configs.assign(info_state=state)
     replace(whole, values=values, configs=configs).to_parquet(tmp_path / "log.parquet")
     return tmp_path / "log.parquet"
+
+
+def test_the_chart_of_the_first_run_shows_its_predicted_end() -> None:
+    curves = saturating_curves(1)
+    curves = replace(curves, values=np.where(curves.epochs > 4, np.nan, curves.values))
+    curves = replace(curves, configs=curves.configs.assign(info_state="running"))
+    advice = advise(curves)
+    (row,) = advice.to_dict("records")
+    spec = json.loads(runs.drawn(curves, advice))
+    low, high = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert low < np.nanmin(curves.values) < row["high"] < high
+    assert low < row["low"] < row["predicted"] < row["high"]
+    assert spec["encoding"]["x"]["axis"]["tickMinStep"] == 1
 
 
 def test_runs_under_way_come_first(tmp_path: Path, logged: Path) -> None:

@@ -124,7 +124,9 @@ def _chart(curves: CurveSet, advice: pd.DataFrame) -> dict[str, Any]:
     """The chart in Vega-Lite's language: curves up to now, and the predicted ends."""
     points = _points(curves, advice)
     low, high = np.quantile(points["value"], [0.02, 0.98])
-    margin = 0.15 * (high - low) or 1.0
+    if len(ends := advice.dropna(subset=["low", "high"])):
+        low, high = min(low, ends["low"].quantile(0.25)), max(high, ends["high"].quantile(0.75))
+    margin = 0.1 * (high - low) or 1.0
     scale = {"domain": [low - margin, high + margin]}
     y = {"field": "value", "type": "quantitative", "title": curves.metric, "scale": scale}
     by_run = {"y": y, "detail": {"field": "run"}}
@@ -141,7 +143,10 @@ def _chart(curves: CurveSet, advice: pd.DataFrame) -> dict[str, Any]:
         "height": 420,
         "data": {"values": points.to_dict("records")},
         "encoding": {
-            "x": {"field": "epoch", "type": "quantitative", "title": "epoch"},
+            "x": {
+                **{"field": "epoch", "type": "quantitative", "title": "epoch"},
+                "axis": {"tickMinStep": 1, "format": "d"},
+            },
             "color": {
                 "field": "advice",
                 "scale": {"domain": list(_COLOURS), "range": list(_COLOURS.values())},
