@@ -55,8 +55,11 @@ def test_a_run_is_stopped_where_it_will_not_become_the_best():
 def test_without_a_finished_run_ends_are_predicted_and_nothing_is_stopped():
     curves, _ = made(6, n_running=6)
     advice = advise(curves)
-    assert advice["predicted"].notna().all()
     assert (advice["advice"] == "go on").all()
+    # The same numbers as `curvecast predict`.
+    asked = saved.predictions(saved.train("pfn", curves), curves).set_index("run")
+    for name, column in (("predicted", "mean"), ("low", "low"), ("high", "high")):
+        np.testing.assert_allclose(advice[name], asked.loc[advice["run"], column], rtol=1e-6)
     assert advice["worse"].isna().all()
     assert advice["best"].sum() == pytest.approx(1)
 

@@ -33,7 +33,7 @@ class Advice:
     Attributes
     ----------
     run, epoch, value : the run, its last epoch (or step) and its value there.
-    predicted, low, high : median of the value at the last planned epoch, and its 80 % interval.
+    predicted, low, high : the value at the last planned epoch, and its 80 % interval.
     worse : P(ends worse than the best finished run); NaN where none is finished.
     stop : whether to end it. reason : "predicted worse", "diverged" or "".
     """
@@ -174,7 +174,7 @@ class Runs:
         numbers = len(known), len(before), self.last_epoch, self.promise
         rule = Predicted(ask, *numbers, calibrated=predictor.calibrated)
         decision = rule.decide(Record(own), epoch, float(known.max(initial=-np.inf)))
-        end, low, high = map(float, prediction.quantile([0.5, 0.1, 0.9])[0])
+        end, (low, high) = float(prediction.mean[0]), map(float, prediction.quantile([0.1, 0.9])[0])
         worse, stop = float(decision.probability[0]), bool(decision.stop[0])
         return Advice(run, epoch, value, end, low, high, worse, stop, str(decision.reason[0]))
 

@@ -125,7 +125,7 @@ def advise(
     Returns
     -------
     One row per run under way, the most promising first: `run, epoch` (last one with a value, 0
-    for none), `value` there, `predicted` (median of the end), `low, high` (interval), `best`
+    for none), `value` there, `predicted` (end), `low, high` (interval), `best`
     (probability of becoming the best of all runs), `worse` (probability of ending worse than the
     best finished one, NaN without one), `level` (of `worse`, from which on the run is stopped),
     `advice` (`stop`, `go on` or `too early`), `reason` and `epochs_left`.
@@ -143,16 +143,17 @@ def advise(
     numbers = int(done.sum()), int((~running).sum()), curves.last_epoch
     rule = Predicted.of(predictor, *numbers, delta=promise)
     beat = curves.sign * (curves.sign * curves.final[done]).max() if done.any() else np.nan
-    edges = [0.5, 0.5 - level / 2, 0.5 + level / 2]
+    edges = [0.5 - level / 2, 0.5 + level / 2]
     rows, ends = outlook(rule, predictor, begun, runs, beat, [*edges, *_LEVELS])
-    rows[["predicted", "low", "high"]] = ends[:, :3]
+    rows[["low", "high"]] = ends[:, :2]
     seed = seed_from(curves.name, "best")
-    rows["best"] = _becomes_best(np.sort(curves.sign * ends[:, 3:]), curves.sign * beat, seed)
+    rows["best"] = _becomes_best(np.sort(curves.sign * ends[:, 2:]), curves.sign * beat, seed)
     early = rows["note"].str.startswith("too early")
     rows["advice"] = np.select([rows["stop"], early], ["stop", "too early"], "go on")
     rows["epochs_left"] = curves.last_epoch - rows["seen"]
-    order = np.lexsort([-curves.sign * rows["predicted"], -rows["best"]])
-    table = rows.iloc[order].drop(columns="epoch").rename(columns={"seen": "epoch"})
+    order = np.lexsort([-curves.sign * rows["mean"], -rows["best"]])
+    names = {"seen": "epoch", "mean": "predicted"}
+    table = rows.iloc[order].drop(columns="epoch").rename(columns=names)
     return table[list(COLUMNS)].reset_index(drop=True)
 
 
@@ -232,9 +233,10 @@ def check(curves: CurveSet, *, promise: float = PROMISE, model: str = MODEL) -> 
         rule = Predicted.of(predictor, len(shown), len(shown), runs.last_epoch, delta=promise)
         for tau in at.tolist():
             some = runs.take(asked)
-            rows, bounds[tau][asked] = outlook(
-                rule, predictor, at.tolist(), some, runs.sign * bar, [0.5, 0.1, 0.9], tau
+            rows, ends = outlook(
+                rule, predictor, at.tolist(), some, runs.sign * bar, [0.1, 0.9], tau
             )
+            bounds[tau][asked] = np.column_stack([rows["mean"], ends])
             stop = rows["stop"].to_numpy()
             ended[asked[stop]] = np.minimum(ended[asked[stop]], tau)
     answered = [tau for tau in at.tolist() if np.isfinite(bounds[tau]).any()]
@@ -246,7 +248,7 @@ def check(curves: CurveSet, *, promise: float = PROMISE, model: str = MODEL) -> 
 
 
 def _accuracy(runs: CurveSet, tau: int, bounds: np.ndarray) -> dict[str, float]:
-    """One row of `Check.accuracy` from medians and 80 % bounds, shape (n_runs, 3)."""
+    """One row of `Check.accuracy` from predicted ends and 80 % bounds, shape (n_runs, 3)."""
     known = np.isfinite(bounds[:, 0])
     runs, bounds = runs.take(known), bounds[known]
     final, last = runs.final, runs.values[:, runs.seen(tau)][:, -1]
