@@ -450,6 +450,25 @@ def test_a_history_has_a_value_per_epoch_and_other_lists_are_left_out(tmp_path):
         read_log(tmp_path)
 
 
+def test_a_name_may_follow_a_group(tmp_path):
+    """As stable-baselines3 writes it."""
+    text = "rollout/ep_rew_mean,time/fps,time/iterations,time/total_timesteps\n2,9,1,20\n3,8,2,40\n"
+    (tmp_path / "progress.csv").write_text(text)
+    curves = curvecast.read(tmp_path, "rollout/ep_rew_mean")
+    assert (curves.epochs.tolist(), curves.direction) == ([1, 2], "maximize")
+    (tmp_path / "progress.csv").write_text(text.replace("2,9,1,", "2,9,,"))
+    assert len(read_log(tmp_path).rows) == 1
+
+
+def test_parts_of_the_data_are_no_runs(tmp_path):
+    content = {"train": {"loss": [3, 2]}, "valid_0": {"loss": [3.5, 2.5], "auc": [0.5, 0.6]}}
+    (tmp_path / "a.json").write_text(json.dumps({**content, "eta": 0.1}))
+    log = read_log(tmp_path / "a.json")
+    assert log.runs == [tmp_path.name]
+    assert log.metrics == ["train/loss", "valid_0/loss", "valid_0/auc"]
+    assert log.settings["eta"].tolist() == [0.1]
+
+
 @pytest.mark.parametrize(
     ("metric", "direction"),
     [

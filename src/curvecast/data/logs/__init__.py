@@ -40,7 +40,7 @@ _ENDED = (
 # Tools that write several rows for an epoch.
 _ROWS_REPEAT = ("Lightning", "Transformers", "MMEngine", "printed text")
 _UP = re.compile(
-    r"acc|auc|auroc|f1|map\d*|precision|recall|r2|bleu|rouge|dice|iou|reward|return|score|success"
+    r"acc|auc|auroc|f1|map\d*|precision|recall|r2|bleu|rouge|dice|iou|rew|return|score|success"
     r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|(?<![a-z])(hits?|mrr|mcc|elo)(?![a-z])",
     re.I,
 )

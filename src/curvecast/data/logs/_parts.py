@@ -18,8 +18,17 @@ from curvecast.files import DataError
 BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
 # Columns that count epochs or what stands for them; an earlier one is taken before a later one.
 EPOCHS = (
-    *("epoch", "step", "iteration", "iter", "training_iteration", "global_step", "budget"),
-    *("tokens", "n_samples", "train_size"),
+    *(
+        "epoch",
+        "step",
+        "iteration",
+        "iterations",
+        "iter",
+        "training_iteration",
+        "global_step",
+        "budget",
+    ),
+    *("tokens", "n_samples", "train_size", "total_timesteps"),
 )
 NO_METRICS = (*EPOCHS, "time", "data_time", "eta_seconds", "memory", "lr", "learning_rate", "v_num")
 PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
@@ -77,9 +86,13 @@ _Loader.add_multi_constructor("", lambda loader, tag, node: str(node.value)[:80]
 
 
 def first_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
-    """The column with the first of these names that there is, in capitals or not."""
+    """The column with the first of these names that there is, in capitals or not.
+
+    Where there is none, a name may follow a group, as in `time/iterations`.
+    """
     lower = {column.lower(): column for column in reversed(columns)}
-    return next((lower[name] for name in names if name in lower), None)
+    grouped = {name.rpartition("/")[2]: column for name, column in lower.items()}
+    return next((c[name] for c in (lower, grouped) for name in names if name in c), None)
 
 
 def table_of(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ own loop: an object of lists, an object of such objects by run, or a list with a
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,8 @@ GENERAL = True
 _PATTERNS = ("*.json", "*.csv")
 _SETTINGS = {Path(name).stem for name in BESIDE}
 _INDEX = ("", "Unnamed: 0")  # of a table that pandas wrote
+# Keys that name a part of the data and no run, as in `evals_result` of XGBoost and LightGBM.
+_PART = re.compile(r"(train(ing)?|val(id(ation)?)?|test|eval(uation)?|dev)([_-]?\d+)?", re.I)
 
 
 def recognises(path: Path) -> bool:
@@ -95,6 +98,9 @@ def _by_run(content: Any, run: str, alone: bool) -> Iterator[tuple[str, dict[str
         content = {name: [row.get(name) for row in content] for name in names}
     if not isinstance(content, dict):
         return
+    for part in [key for key in content if _PART.fullmatch(key) and isinstance(content[key], dict)]:
+        content = content | {f"{part}/{name}": v for name, v in content[part].items()}
+        del content[part]
     if any(is_metric(name) for name in _lists(content)):
         yield run, content
         return
