@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,6 +118,27 @@ def test_affine_change_and_negation_keep_the_accuracy(name: str, curves: CurveSe
         np.mean((y - (40 - fit_predict(name, changed).mean) / 30) ** 2),
     ]
     assert errors[1] == pytest.approx(errors[0], rel=0.3)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("name", sorted(set(registry()) - {"lkgp"}))
+def test_runs_without_settings_that_vary_are_predicted(
+    name: str, constant: bool, curves: CurveSet
+) -> None:
+    configs = curves.configs[["id", "group"]]
+    configs = configs.assign(hp_lr=0.1) if constant else configs
+    curves = replace(curves, configs=configs, log_columns=())
+    p, y = fit_predict(name, curves), curves.final[60:]
+    assert np.isfinite(p.quantile([0.1, 0.9])).all()
+    assert np.sqrt(np.mean((y - p.mean) ** 2)) < np.ptp(curves.values)
+
+
+@pytest.mark.parametrize("name", sorted(set(registry()) - {"lkgp"}))
+def test_no_run_at_all_may_be_asked_about(name: str, curves: CurveSet) -> None:
+    """At a late decision epoch of a replay no run may be left."""
+    p = make(name).fit(curves.take(np.arange(60)), [6]).predict(curves.take([]), 6)
+    assert p.quantile([0.1, 0.9]).shape == (0, 2)
+    assert len(p.cdf(0.5)) == len(p.gaussian().std) == 0
 
 
 @pytest.mark.parametrize("name", sorted({*LEARNED} - {"lcnet"}))

@@ -220,9 +220,10 @@ def test_diverged_runs_gaps_and_an_untrained_first_epoch(
         model.predict(curves, tau=3)
 
 
-def test_one_chain_is_too_few() -> None:
+@pytest.mark.parametrize("options", [{"chains": 1}, {"samples": 0}, {"every": 0}])
+def test_options_out_of_range_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(DataError, match="at least 2"):
-        make_predictor("lcnet", chains=1)
+        make_predictor("lcnet", **options)
 
 
 def test_the_statistics_of_few_points_stay_positive_semi_definite() -> None:

@@ -69,7 +69,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         members = len(self.weight)
-        flat = x.reshape(len(x), -1, x.shape[-1]).expand(members, -1, -1)
+        flat = x.flatten(1, -2).expand(members, -1, -1)  # there may be no input at all
         out = torch.baddbmm(self.bias, flat, self.weight)
         return out.view(members, *x.shape[1:-1], -1)
 

@@ -47,7 +47,7 @@ class MembersPredictor(Predictor):
         return self
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
-        if self._constant:
+        if self._constant or not len(curves):
             return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
         return self._predict_varied(curves, tau)
 

@@ -156,8 +156,8 @@ class LCNet(MembersPredictor):
         every: int = 25,
     ) -> None:
         super().__init__(seed=seed)
-        if chains < 2:
-            raise DataError(f"chains is {chains}, at least 2 are needed")
+        if chains < 2 or min(samples, every) < 1:
+            raise DataError(f"chains {chains}, samples {samples}, every {every}: at least 2, 1, 1")
         self.n_members, self.epochs = chains, int(epochs)
         self.burn_in, self.samples, self.every = burn_in, samples, every
 
@@ -226,10 +226,10 @@ class LCNet(MembersPredictor):
         """Phi'Phi, Phi'r, r'r, number of points and mu, each with axes (samples, runs, ...)."""
         z, t = self._points(curves, tau)
         out = evaluate(self._network, settings(self._columns, curves))
-        parts = []
-        for start in range(0, len(z), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            parts.append((*moments(torch.from_numpy(out[:, rows]), z[rows], t), out[:, rows, 0]))
+        parts = [
+            (*moments(torch.from_numpy(out[:, rows]), z[rows], t), out[:, rows, 0])
+            for rows in (slice(start, start + _CHUNK) for start in range(0, len(z), _CHUNK))
+        ]
         return tuple(np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
 
     def _predict_varied(self, curves: CurveSet, tau: int) -> Prediction:

@@ -183,7 +183,7 @@ class LatentKronecker(Predictor):
         return mean, np.sqrt(np.maximum(variance, 1e-12))
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
-        if self._constant:
+        if self._constant or not len(curves):
             return Prediction(np.full(len(curves), self._center), np.zeros(len(curves)))
         settings, z = self._arrays(curves)
         parts = []
