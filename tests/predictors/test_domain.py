@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from curvecast import CurveSet, make_predictor
+from curvecast.predictors import registry
 from curvecast.predictors.domain import Domain, ended, reached
 from curvecast.testing import saturating_curves
 
@@ -74,19 +75,22 @@ def test_settings_and_gaps_are_noted_on_their_rows(asked) -> None:
     assert notes[5:] == [""] * 5
 
 
-@pytest.mark.parametrize("name", ["ridge", "gp", "gain_gp", "lce"])
+@pytest.mark.parametrize("name", ["ridge", "gp", "gain_gp", "lce", "lcnet", "pfn"])
 def test_odd_rows_take_no_other_with_them(name: str) -> None:
-    curves = saturating_curves(60)
-    model = make_predictor(name).fit(curves.take(np.arange(50)), [10])
+    curves = replace(saturating_curves(60), log_columns=("hp_lr",))
+    model = make_predictor(name, **registry()[name].cheap).fit(curves.take(np.arange(50)), [10])
     rest = curves.take(np.arange(50, 60))
     usual = model.predict(rest, 10)
     rest.configs["hp_optimizer"] = rest.configs["hp_optimizer"].cat.add_categories(["lion"])
     rest.configs.loc[0, "hp_optimizer"] = "lion"
     rest.values[1] *= 100
+    rest.configs.loc[2, "hp_lr"] = 0.0  # has no logarithm
     odd = model.predict(rest, 10)
-    np.testing.assert_array_equal(odd.mean[2:], usual.mean[2:])
+    np.testing.assert_array_equal(odd.mean[3:], usual.mean[3:])
     assert np.isfinite(odd.mean).all()
-    assert [bool(note) for note in model.notes(rest, 10)] == [True, True, *[False] * 8]
+    notes = model.notes(rest, 10)
+    assert [bool(note) for note in notes] == [True, True, True, *[False] * 7]
+    assert notes[2].startswith("lr = 0.0 is far outside of")
 
 
 def test_a_run_has_ended_after_five_equal_values_or_a_tenth_of_its_epochs() -> None:

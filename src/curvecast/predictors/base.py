@@ -127,9 +127,8 @@ class Predictor(ABC):
                 row=", ".join(ids[:5]) + (", ..." if len(ids) > 5 else ""),
             )
         hidden = curves.hide_after(tau)
-        if self._domain is not None:  # a few runs do not tell on which scale a setting was drawn
-            log = (name for name in self._domain.log_columns if name in curves.configs)
-            hidden = replace(hidden, log_columns=tuple(log))
+        if self._domain is not None:
+            hidden = self._domain.on_its_scales(hidden)
         prediction = self._unmapped(self._predict_hidden(self._mapped(hidden), tau), "")
         return self.settle(prediction, hidden, tau)
 

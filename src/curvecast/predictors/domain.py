@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -86,6 +86,16 @@ class Domain:
                 numbers[name] = (float(known.min()), float(known.max()))
         levels, changes = _ranges(values), _ranges(values - values[:, :1])
         return cls(curves.epochs, levels, changes, numbers, texts, curves.log_columns)
+
+    def on_its_scales(self, curves: CurveSet) -> CurveSet:
+        """The runs with the logarithmic settings of the training runs, NaN where there is no log.
+
+        A few runs do not tell on which scale a setting was drawn.
+        """
+        log = tuple(name for name in self.log_columns if name in curves.configs)
+        numbers = {name: _numeric(curves.configs[name], logarithm=False) for name in log}
+        known = {name: column.where(column > 0) for name, column in numbers.items()}
+        return replace(curves, configs=curves.configs.assign(**known), log_columns=log)
 
     def notes(self, curves: CurveSet, tau: int) -> list[str]:
         """What is unusual about each run up to `tau`, "" for one like the training runs."""
