@@ -98,6 +98,13 @@ def test_unknown_and_missing_blocks(make_curves) -> None:
     assert features.present(bare, "TS+HP") == "TS"
 
 
+@pytest.mark.parametrize("dtype", [object, "str"])
+def test_text_without_a_categorical_dtype_names_row_and_column(dtype: object) -> None:
+    curves = small([[1, 2]] * 2, hp_optimizer=pd.Series(["1", "adam"], dtype=dtype))
+    with pytest.raises(DataError, match="row 1, column hp_optimizer: 'adam' is no number"):
+        features.build(curves, [1])
+
+
 def test_log_of_a_number_that_is_not_positive_names_row_and_column() -> None:
     with pytest.raises(DataError, match="row 1, column hp_rate_log"):
         features.build(small([[1, 2]] * 2, hp_rate_log=[0.1, 0.0]), [1])

@@ -161,6 +161,14 @@ def static(curves: CurveSet) -> pd.DataFrame:
             for code, category in enumerate(values.cat.categories):
                 columns[f"{column}={category}"] = (codes == code).astype(np.float64)
             continue
+        text = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+        if len(text):
+            raise DataError(
+                f"{text.iloc[0]!r} is no number; text needs a categorical dtype",
+                file=curves.name,
+                row=text.index[0],
+                column=column,
+            )
         numbers = values.to_numpy(dtype=np.float64)
         if column in curves.log_columns:
             if len(wrong := np.flatnonzero(numbers <= 0)):
