@@ -19,6 +19,7 @@ from curvecast.predictors.transforms import (
     Form,
     SeriesMap,
     Warp,
+    WarpedPrediction,
     best_share,
     explosions,
 )
@@ -54,6 +55,20 @@ def test_forms_are_equivariant(make_curves: Callable[..., CurveSet], name: str) 
     p = make_predictor("ridge", target=name).fit_xy(X, y).predict_xy(X)
     q = make_predictor("ridge", target=name).fit_xy(moved, -y).predict_xy(moved)
     np.testing.assert_allclose(q.mean, -p.mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scalar", [True, False])
+def test_nothing_lies_beyond_the_limits_of_a_warp(scalar: bool) -> None:
+    """What a quantile never passes has the probability 0 or 1."""
+    warp = replace(Warp("asinh_twice", 2.0, 0.5), limits=(-0.5, 3.0))
+    p = WarpedPrediction.of(Prediction(np.array([-1.0, 1.0, 2.9]), np.ones(3)), warp)
+    least, most = (warp.inverse(limit) for limit in warp.limits)
+    for value, expected in ((least - 1e-9, 0.0), (most, 1.0), (1e30, 1.0), (-np.inf, 0.0)):
+        np.testing.assert_array_equal(p.cdf(value if scalar else np.full(3, value)), expected)
+    at_least = p.cdf(least)
+    assert at_least.min() > 0
+    assert at_least[0] > 0.5
+    assert p.quantile([at_least[0] - 0.01])[0, 0] == least
 
 
 def test_a_gain_needs_the_curve(make_curves: Callable[..., CurveSet]) -> None:

@@ -216,7 +216,11 @@ class WarpedPrediction(Prediction):
         return self.slope * self.warp.inverse(z)
 
     def cdf(self, value: float | np.ndarray) -> np.ndarray:
-        below = self.inner.cdf(self.warp(np.asarray(value, dtype=np.float64) / self.slope))
+        value = np.asarray(value, dtype=np.float64) / self.slope
+        low, high = self.warp.inverse(np.array(self.warp.limits))
+        below = np.select(
+            [value < low, value >= high], [0.0, 1.0], self.inner.cdf(self.warp(value))
+        )
         return below if self.slope > 0 else 1 - below
 
     def gaussian(self) -> Prediction:
