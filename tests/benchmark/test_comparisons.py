@@ -14,6 +14,7 @@ from curvecast.benchmark import comparisons
 from curvecast.benchmark.ranks import average
 from curvecast.benchmark.scores import bootstrap
 from curvecast.files import write_csv, write_parquet
+from curvecast.report.tables.accuracy import r2_tables
 
 MakeScores = Callable[..., pd.DataFrame]
 NO_DRAWS = pd.DataFrame(columns=["dataset", "fraction", "tau", "n_train"])
@@ -64,6 +65,26 @@ def test_depth_is_a_key_of_the_summary(make_scores: MakeScores) -> None:
 def test_the_same_cell_twice_is_an_error(make_scores: MakeScores) -> None:
     with pytest.raises(DataError, match="two scores for one cell: dataset baker/a, model ols"):
         comparisons.summarise(pd.concat([make_scores(TWO)] * 2))
+
+
+@pytest.mark.parametrize("sets", [["own/flat"], ["own/a", "own/flat"], ["own/partly"]])
+def test_a_data_set_whose_runs_end_alike_takes_no_table_with_it(
+    sets: list[str], make_scores: MakeScores
+) -> None:
+    """R² is not defined there; MAE is, and so are the rows of the other data sets."""
+    nan = math.nan
+    values = {"a": [0.5, 0.6, 0.7], "flat": [nan, nan, nan], "partly": [0.5, nan, 0.6]}
+    r2 = {(name, m): values[name[4:]] for name in sets for m in ("last_value", "ols", "ridge")}
+    scores = make_scores(r2).assign(mae=1.0)
+    differences = comparisons.differences(scores, NO_DRAWS)
+    assert set(differences.loc[differences["metric"] == "R²", "dataset"]) == {*sets} & {"own/a"}
+    assert set(differences.loc[differences["metric"] == "MAE", "dataset"]) == {*sets}
+    tables = r2_tables(scores, NO_DRAWS, ["own"], 2)
+    averages, text = tables["averages"]
+    assert (averages["datasets"] == 1).all()
+    assert len(averages) == 3 * ("own/a" in sets)
+    assert text.startswith("# Averages")
+    assert "not defined" in tables["r2"][1]
 
 
 def test_csv_bytes_do_not_depend_on_the_order_of_scores(

@@ -127,11 +127,12 @@ def differences(scores: pd.DataFrame, draws: pd.DataFrame, level: float = 0.95) 
     Returns
     -------
     One row per data set, fraction, n_train, metric, reference ("best" or "last_value") and other
-    model. `error` is "disjoint" or "Nadeau-Bengio"; `difference` = model - reference; `low` and
-    `high` bound the interval of this one comparison and `p` is its two-sided p-value; `p_holm` is
-    adjusted for all comparisons with the same reference (Holm 1979), and `resolved` tells whether
-    it is under 1 - `level`. `n_test` is the mean over the repeats. NaN where there is a single
-    repeat, or no error is known (overlapping repeats without training runs).
+    model; none by R² where a repeat has no R² of any model (its test runs all end alike). `error`
+    is "disjoint" or "Nadeau-Bengio"; `difference` = model - reference; `low` and `high` bound the
+    interval of this one comparison and `p` is its two-sided p-value; `p_holm` is adjusted for all
+    comparisons with the same reference (Holm 1979), and `resolved` tells whether it is under 1 -
+    `level`. `n_test` is the mean over the repeats. NaN where there is a single repeat, or no error
+    is known (overlapping repeats without training runs).
 
     Raises
     ------
@@ -172,6 +173,8 @@ def _compared(
     score, ascending = METRICS[metric]
     table, by_draw = _by_model(part, draws, score)
     values, labels = table.to_numpy(), table.index.to_frame(index=False)
+    if np.isnan(values).all(axis=0).any():
+        return []
     for row in np.flatnonzero(np.isnan(values).any(axis=1)):
         raise DataError(
             f"{labels['model'][row]} on {labels['features'][row]} has no {metric} in a repeat of "

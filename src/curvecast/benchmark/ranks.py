@@ -36,8 +36,6 @@ def average(summary: pd.DataFrame) -> pd.DataFrame:
     for key, part in frame.groupby(_GROUP, sort=True):
         index = ["model", "features"]
         r2 = part.pivot(index=index, columns="dataset", values="r2_mean").dropna(axis=1)
-        if r2.empty:
-            continue
         mae = part.pivot(index=index, columns="dataset", values="mae_mean")[r2.columns]
         ranks = r2.rank(ascending=False, axis=0)
         columns = {
@@ -49,7 +47,8 @@ def average(summary: pd.DataFrame) -> pd.DataFrame:
             "rank_mae": mae.rank(axis=0).mean(axis=1),
             "best_on": (ranks == ranks.min(axis=0)).sum(axis=1),
         }
-        parts.append(_with_keys(pd.DataFrame(columns).reset_index(), key))
+        rows = pd.DataFrame(columns).reset_index()
+        parts.append(_with_keys(rows if r2.shape[1] else rows[:0], key))
     return pd.concat(parts, ignore_index=True)
 
 
