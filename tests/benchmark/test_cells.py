@@ -89,6 +89,16 @@ def test_runs_without_a_value_up_to_tau_are_in_no_cell(make_curves: Make) -> Non
     assert shown[10] & set(late)
 
 
+@pytest.mark.parametrize("model", ["last_value", "ridge", "pfn"])
+def test_a_run_that_ends_beyond_single_precision_is_scored(model: str, make_curves: Make) -> None:
+    curves = make_curves(60, noise=0.01, direction="minimize")
+    curves.values[::5, 4:] = 1e45
+    cells = benchmark.cells_of(curves, n_train=[10, 20], repeats=[0, 1], fractions=[0.25])
+    predictions, _ = run(model, curves, cells)
+    assert predictions["y_true"].max() == np.finfo(np.float32).max
+    assert np.isfinite(fill_quantiles(predictions)["q995"]).all()
+
+
 def test_rows_are_the_test_runs_of_each_cell_in_order(make_curves: Make) -> None:
     curves = make_curves(60, noise=0.01)
     cells = plain_cells()

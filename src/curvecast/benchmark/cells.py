@@ -29,6 +29,8 @@ from curvecast.predictors.domain import reached
 from curvecast.predictors.quantiles import LEVELS, SHAPES
 
 ALL_BLOCKS = "TS+AP+HP"
+# A run may end at a value that single precision does not hold; in a file it is the largest one.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -268,8 +270,8 @@ def _rows(cell: Cell, prediction: Prediction, curves: CurveSet, test: np.ndarray
     rows = pd.DataFrame({**cell.keys(), "configuration": test}, index=range(len(test)))
     rows = rows.astype({name: np.int32 for name in rows if name != "features"})
     rows["features"] = pd.Categorical(rows["features"], COMBINATIONS)
-    floats = {name: values.astype(np.float32) for name, values in numbers.items()}
-    return pd.concat([rows, pd.DataFrame(floats)], axis=1)
+    held = {name: np.clip(values, -_LARGEST, _LARGEST) for name, values in numbers.items()}
+    return pd.concat([rows, pd.DataFrame(held, dtype=np.float32)], axis=1)
 
 
 def _shapes(prediction: Prediction, quantiles: np.ndarray) -> np.ndarray:
