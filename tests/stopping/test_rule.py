@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from curvecast import DataError, make_predictor
 from curvecast.predictors.base import Prediction, Predictor
 from curvecast.stopping import rules
 from curvecast.stopping.accounting import Record
+from curvecast.stopping.calibration import level_of_calibrated
 from curvecast.stopping.rules.baker import Baker
 from curvecast.stopping.rules.median import Median
 from curvecast.stopping.rules.oracle import Oracle
@@ -110,6 +112,12 @@ def test_the_calibrated_level_is_worked_out_by_hand(run):
         assert decision.probability[0] == pytest.approx(ndtr((bar - 0.7) / 0.1))
         assert decision.level[0] == rule.levels(np.array([10]))[0]
         assert (rule.scores(runs, np.array([10]))[0, 0] <= bar) == stop
+
+
+def test_the_page_of_methods_states_the_share_of_the_code():
+    page = Path(__file__).parents[2] / "docs" / "science.md"
+    share = (11 + 1) * (1 - level_of_calibrated(11, 0.5)) / 0.5
+    assert f"1 - c = {share:g} (1 - p) / (n + 1)" in page.read_text(encoding="utf-8")
 
 
 def test_the_calibrated_rule_is_careful_early_with_few_runs_and_at_high_delta():
