@@ -39,6 +39,26 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_command_trains_on_a_corpus_or_on_invented_curves_alone(
+    recorded: bool, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus)  # an empty text is no folder
+    monkeypatch.setattr(prior.Recipe, "invented", 0.25)
+    trained = []
+
+    def train(recipe: prior.Recipe, tasks: list, compiled: bool) -> tuple[dict, list]:
+        trained.append((recipe.steps, recipe.seed, recipe.invented, len(tasks) > 0, compiled))
+        return {"in.w": np.zeros(2, np.float32)}, []
+
+    monkeypatch.setattr(prior, "train", train)
+    folder = str(corpus) if recorded else ""
+    prior.main([folder, "out.safetensors", "--steps", "7", "--seed", "3", "--compile"])
+    assert trained == [(7, 3, 0.25 if recorded else 1.0, recorded, True)]
+    _, facts = read_arrays(corpus / "out.safetensors")
+    assert bool(facts["tasks"]) == recorded
+
+
 @pytest.mark.parametrize("collection", REPORTED)
 def test_nothing_is_learnt_from_what_results_are_reported_on(collection: str, corpus: Path) -> None:
     replace(saturating_curves(), name=f"{collection}/x").to_parquet(corpus / "x.parquet")

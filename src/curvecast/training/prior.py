@@ -88,9 +88,8 @@ class Draws:
 
     def __init__(self, recipe: Recipe, recorded: Sequence[Task], rng: np.random.Generator) -> None:
         self._recipe, self._recorded, self._rng = recipe, recorded, rng
-        share = recipe.invented if recorded else 1.0
-        self._invented = [self._invent() for _ in range(recipe.pool if share else 0)]
-        self._share = share
+        self._share = recipe.invented if recorded else 1.0
+        self._invented = [self._invent() for _ in range(recipe.pool if self._share else 0)]
         self._bank: list[Batch] = []
 
     def _invent(self) -> Task:
@@ -327,16 +326,16 @@ def write(weights: dict[str, np.ndarray], path: str | Path, recipe: Recipe, **fa
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("corpus", type=Path, help="folder of curve files; empty text: none")
+    parser.add_argument("corpus", help="folder of curve files; empty text: invented curves alone")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--invented", type=float, default=Recipe.invented, help="share of tasks")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compile", action="store_true", help="in about .6 of the time; needs g++")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    recipe = Recipe(invented=options.invented, seed=options.seed, steps=options.steps)
-    recorded, held_out = read_corpus(options.corpus) if options.invented < 1 else ([], [])
+    recorded, held_out = read_corpus(options.corpus) if options.corpus else ([], [])
+    share = Recipe.invented if recorded else 1.0
+    recipe = Recipe(invented=share, seed=options.seed, steps=options.steps)
     weights, losses = train(recipe, recorded, compiled=options.compile)
     write(
         weights,
