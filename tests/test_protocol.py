@@ -35,6 +35,8 @@ def test_tau_is_at_least_one_and_at_most_the_end() -> None:
     for fraction in (0.0, 1.01, -0.5):
         with pytest.raises(DataError, match="is not in"):
             protocol.tau_of(fraction, range(21))
+    with pytest.raises(DataError, match="no trained epoch"):
+        protocol.tau_of(0.5, [0])
 
 
 def test_fractions_are_of_recorded_epochs() -> None:
@@ -172,6 +174,10 @@ def test_too_few_runs_name_the_data_set_and_the_key_to_change(make_curves) -> No
         protocol.split(make_curves(n=40), 50, repeat=0)
     with pytest.raises(DataError, match="1 are left to test on"):
         protocol.split(make_curves(n=40), 39, repeat=0)
+    curves = make_curves(n=40)
+    curves.configs["group"] = np.arange(40) // 20
+    with pytest.raises(DataError, match=r"0 runs can be trained on .*repeated configurations"):
+        protocol.split(curves, 10, repeat=0)
 
 
 def test_folds_hold_whole_groups_and_are_of_nearly_equal_size() -> None:

@@ -30,6 +30,8 @@ def tau_of(fraction: float, epochs: np.ndarray | Sequence[int]) -> int:
     recorded: np.ndarray = np.asarray(epochs)
     wanted = max(1, math.ceil(fraction * int(recorded[-1]) - 1e-9))
     trained = recorded[recorded >= 1]
+    if not len(trained):
+        raise DataError("no trained epoch is recorded")
     return int(trained[max(int(np.searchsorted(trained, wanted, side="right")) - 1, 0)])
 
 
@@ -90,8 +92,9 @@ def split(
     train = np.array(sets[repeat if disjoint else 0], dtype=np.int64)
     if len(train) < reserve or len(test) < 2:
         raise DataError(
-            f"{int(may_train.sum())} runs can be trained on and {len(test)} are left to test on; "
-            f"the protocol needs {reserve} and 2 (lower protocol.n_train)",
+            f"{len(train)} runs can be trained on and {len(test)} are left to test on (repeated "
+            f"configurations stay on one side); the protocol needs {reserve} and 2 (lower "
+            "protocol.n_train)",
             file=curves.name,
         )
     return Split(train=train[:n_train], test=test)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curvecast import CurveSet, DataError
+from curvecast.stopping import replay as replays
 from curvecast.stopping.accounting import (
     Record,
     ordering,
@@ -219,3 +220,11 @@ def test_a_set_without_complete_runs_cannot_be_searched(make_curves):
     curves.values[:, 4] = np.nan
     with pytest.raises(DataError, match="fewer than two complete runs"):
         Record.of(curves)
+
+
+@pytest.mark.parametrize("search", ["sequential", "rules", "online", "hyperband"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_set_of_one_trained_epoch_cannot_be_searched(make_curves, first, search):
+    curves = make_curves(30, 1, first_epoch=first)
+    with pytest.raises(DataError, match="synthetic/saturating: a single trained epoch"):
+        replays.run(search, curves, {}, "last_value")

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.fidelity import trained
 from curvecast.protocol import seed_from
 
 RECOVERED = 0.005
@@ -25,8 +26,13 @@ class Record:
 
     @classmethod
     def of(cls, curves: CurveSet) -> Record:
-        """Raises DataError when fewer than two runs have finite values to their end."""
+        """Raises DataError when fewer than two runs have finite values to their end.
+
+        Or when no trained epoch lies before the last one, where a run could be stopped.
+        """
         record = cls(curves)
+        if len(trained(curves.epochs)) < 2:
+            raise DataError("a single trained epoch, nothing to stop early", file=curves.name)
         if record.complete.sum() < 2:
             raise DataError("fewer than two complete runs, nothing to search", file=curves.name)
         return record
