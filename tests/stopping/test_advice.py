@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from curvecast import saved
-from curvecast.curves import CurveSet
+from curvecast.curves import CurveSet, DataError
 from curvecast.stopping.advice import advise, check, left_out
 
 EPOCHS = np.arange(1, 31)
@@ -131,3 +131,9 @@ def test_runs_that_ended_early_teach_a_model_that_can_and_others_say_how_many_th
     assert left_out(halved) == ""
     assert left_out(halved, "ridge").startswith("ridge learns from complete runs alone: 43 ")
     assert left_out(curves, "ridge") == ""
+
+
+@pytest.mark.parametrize("share", [{"level": 80}, {"level": 1}, {"level": 0}, {"promise": 90}])
+def test_a_share_in_per_cent_is_refused(share):
+    with pytest.raises(DataError, match=rf"{next(iter(share))} \d+ (must be )?in \(0, 1"):
+        advise(made(10)[0], **share)

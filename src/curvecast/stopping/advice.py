@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from curvecast.curves import CurveSet
+from curvecast.curves import CurveSet, DataError
 from curvecast.fidelity import online_epochs
 from curvecast.predictors import make_predictor
 from curvecast.predictors.base import Predictor
@@ -132,8 +132,11 @@ def advise(
 
     Raises
     ------
-    DataError : the predictor cannot be fitted on so few finished runs.
+    DataError : the predictor cannot be fitted on so few finished runs; promise or level are shares
+        out of range.
     """
+    if not (0 < promise <= 1 and 0 < level < 1):
+        raise DataError(f"promise {promise:g} must be in (0, 1] and level {level:g} in (0, 1)")
     done, state = finished(curves), curves.configs.get("info_state")
     running = ~done if state is None else (state == "running").to_numpy()
     runs = curves.take(running)
