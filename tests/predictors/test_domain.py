@@ -93,6 +93,19 @@ def test_odd_rows_take_no_other_with_them(name: str) -> None:
     assert notes[2].startswith("lr = 0.0 is far outside of")
 
 
+@pytest.mark.parametrize("kernel", ["matern", "matern+linear"])
+@pytest.mark.parametrize("factor", [1e30, 1e200, 1e300])
+def test_a_run_whose_squares_overflow_takes_no_other_with_it(kernel: str, factor: float) -> None:
+    curves = saturating_curves(60)
+    model = make_predictor("gp", kernel=kernel, target="level").fit(curves.take(range(50)), [10])
+    rest = curves.take(np.arange(50, 60))
+    usual = model.predict(rest, 10)
+    rest.values[1] *= factor
+    odd = model.predict(rest, 10)
+    np.testing.assert_array_equal(odd.mean[2:], usual.mean[2:])
+    assert np.isfinite(odd.quantile([0.1, 0.9])).all()
+
+
 def test_a_run_has_ended_after_five_equal_values_or_a_tenth_of_its_epochs() -> None:
     curves = saturating_curves(5)
     values = curves.values

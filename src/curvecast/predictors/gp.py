@@ -43,6 +43,8 @@ SIGNAL, NOISE, LINEAR, VARIANCE_SPREAD = 0.0, np.log(0.1), np.log(0.1), 2.0
 _BOUNDS = {"length": (0.1, 1e3), "signal": (1e-3, 1e3), "noise": (1e-5, 1e1), "linear": (1e-5, 1e2)}
 _JITTER = 1e-8
 _ROOT5 = np.sqrt(5.0)
+# No standardised input of data is as large, and squares of distances stay finite.
+_LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ class GaussianProcess(Regressor):
         return self._spread
 
     def _predict(self, X: np.ndarray) -> Prediction:
+        X = np.clip(X, -_LARGEST, _LARGEST)
         cross = self._kernel.between(X, self._X)
         explained = (solve_triangular(self._lower, cross.T, lower=True) ** 2).sum(axis=0)
         kernel = self._kernel
