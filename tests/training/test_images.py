@@ -210,8 +210,8 @@ def broken(tmp_path: Path, pair: Writer, kind: str) -> tuple[dict[str, object], 
         ("large", "cannot be divided"),
         ("cifar", "not the binary version of CIFAR-10"),
         ("batches", "no data_batch"),
-        ("svhn", "no arrays X and y of SVHN"),
-        ("h5", "no groups train and test"),
+        ("svhn", "not a file with the arrays X and y of SVHN"),
+        ("h5", "not HDF5 with groups train and test"),
     ],
 )
 def test_a_broken_file_is_named(
@@ -220,6 +220,25 @@ def test_a_broken_file_is_named(
     stanza, paths = broken(tmp_path, write_images, kind)
     with pytest.raises(DataError, match=message):
         images.load("task/toy", stanza, paths)
+
+
+def _damaged_npz() -> bytes:
+    """An array whose compressed stream is broken in its middle; the directory is whole."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, np.random.default_rng(0).integers(0, 9, (99, 4, 4)).astype("u1"))
+    whole = stream.getvalue()
+    return whole[:60] + bytes(255 - byte for byte in whole[60:80]) + whole[80:]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no data", _damaged_npz(), gzip.compress(b"x" * 99)[:20]]
+)
+@pytest.mark.parametrize("form", ["npz", "idx", "h5", "libsvm", "cifar", "svhn"])
+def test_a_damaged_file_of_any_format_is_named(form: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "damaged"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"file .*damaged: "):
+        images.load("task/toy", {**STANZA, "format": form}, [path] * 4)
 
 
 @pytest.mark.real_data

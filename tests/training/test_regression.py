@@ -129,3 +129,10 @@ def test_a_bad_cell_is_named(tmp_path: Path) -> None:
         regression.load("houses", {**STANZA, "target": "price"}, write(tmp_path))
     with pytest.raises(DataError, match="10 rows cannot be divided"):
         regression.load("houses", {**STANZA, "split": [9, 1, 1]}, write(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b,y\n1,2,3\n1,2,3,4\n", b"\xff\xfea,b,y\n1,2,3\n"])
+def test_a_file_that_is_no_csv_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "houses.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"houses\.csv: not a CSV"):
+        regression.load("houses", STANZA, tmp_path / "houses.csv")

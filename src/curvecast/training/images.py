@@ -13,7 +13,8 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import h5py
 import numpy as np
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 from sklearn.datasets import load_digits, load_svmlight_file
 from sklearn.model_selection import train_test_split
 
@@ -30,6 +32,11 @@ from curvecast.protocol import seed_from
 
 DIGITS = "digits"
 _IDX_UINT8 = 8
+# NotImplementedError is scipy's for a file of MATLAB 7.3.
+_DAMAGED = (
+    *(ValueError, TypeError, KeyError, OSError, EOFError, NotImplementedError),
+    *(zlib.error, zipfile.BadZipFile, tarfile.TarError, MatReadError),
+)
 _BATCH = re.compile(r"(data_batch_\d|test_batch)\.bin")
 
 
@@ -170,6 +177,15 @@ def _divide(name: str, whole: Labelled, sizes: Sequence[int]) -> list[Labelled]:
     return [whole.take(np.sort(rows)[: sizes[0]]), *reversed(parts)]
 
 
+@contextmanager
+def _reading(path: Path, kind: str) -> Iterator[None]:
+    """Raises DataError for whatever a library says of a file that is damaged or no such file."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise DataError(f"not {kind} ({error})", file=path) from error
+
+
 def _pairs(read: Callable[[Path], np.ndarray], paths: Sequence[Path]) -> list[Labelled]:
     """Files that come in pairs of images and labels."""
     arrays = [read(path) for path in paths]
@@ -183,21 +199,15 @@ def _pairs(read: Callable[[Path], np.ndarray], paths: Sequence[Path]) -> list[La
 
 def _npz(path: Path) -> np.ndarray:
     """The single array of a npz file of the Kuzushiji data, uint8."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            (name,) = stored.files
-            return stored[name]
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"not a npz file with one array ({error})", file=path) from error
+    with _reading(path, "a npz file with one array"), np.load(path, allow_pickle=False) as stored:
+        (name,) = stored.files
+        return stored[name]
 
 
 def _idx(path: Path) -> np.ndarray:
     """An array in the idx format of MNIST (gzip): two zero bytes, type, rank, sizes, values."""
-    try:
-        with gzip.open(path) as stream:
-            content = stream.read()
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise DataError(f"not a whole gzip file ({error})", file=path) from error
+    with _reading(path, "a whole gzip file"), gzip.open(path) as stream:
+        content = stream.read()
     rank = content[3] if len(content) > 4 else 0
     start = 4 + 4 * rank
     if content[:3] != bytes([0, 0, _IDX_UINT8]) or len(content) < start:
@@ -212,11 +222,8 @@ def _idx(path: Path) -> np.ndarray:
 
 def _h5(paths: Sequence[Path]) -> list[Labelled]:
     """usps.h5: groups `train` and `test` with `data` (n, side * side) in 0..1 and `target`."""
-    try:
-        with h5py.File(paths[0]) as file:
-            parts = [(file[g]["data"][:], file[g]["target"][:]) for g in ("train", "test")]
-    except (OSError, KeyError) as error:
-        raise DataError(f"no groups train and test in HDF5 ({error})", file=paths[0]) from error
+    with _reading(paths[0], "HDF5 with groups train and test"), h5py.File(paths[0]) as file:
+        parts = [(file[g]["data"][:], file[g]["target"][:]) for g in ("train", "test")]
     return [_square(x, y, paths[0]) for x, y in parts]
 
 
@@ -224,10 +231,8 @@ def _libsvm(paths: Sequence[Path]) -> list[Labelled]:
     """USPS as LIBSVM publishes it: values -1..1 and labels 1..10 for the digits 0..9."""
     parts = []
     for path in paths:
-        try:
+        with _reading(path, "a LIBSVM file"):
             x, y = load_svmlight_file(str(path), n_features=256, zero_based=False)
-        except (ValueError, OSError) as error:
-            raise DataError(f"not a LIBSVM file ({error})", file=path) from error
         parts.append(_square((x.toarray() + 1) / 2, y - 1, path))
     return parts
 
@@ -235,15 +240,12 @@ def _libsvm(paths: Sequence[Path]) -> list[Labelled]:
 def _cifar(paths: Sequence[Path]) -> list[Labelled]:
     """cifar-10-binary.tar.gz: per image one byte of label and 3 x 32 x 32 bytes of colour."""
     batches: dict[str, np.ndarray] = {}
-    try:
-        with tarfile.open(paths[0]) as archive:
-            for member in archive:
-                name = Path(member.name).name
-                stream = archive.extractfile(member) if _BATCH.fullmatch(name) else None
-                if stream is not None:
-                    batches[name] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 3073)
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise DataError(f"not the binary version of CIFAR-10 ({error})", file=paths[0]) from error
+    with _reading(paths[0], "the binary version of CIFAR-10"), tarfile.open(paths[0]) as archive:
+        for member in archive:
+            name = Path(member.name).name
+            stream = archive.extractfile(member) if _BATCH.fullmatch(name) else None
+            if stream is not None:
+                batches[name] = np.frombuffer(stream.read(), np.uint8).reshape(-1, 3073)
     test = batches.pop("test_batch.bin", None)
     if test is None or not batches:
         raise DataError("no data_batch_*.bin and test_batch.bin in it", file=paths[0])
@@ -255,12 +257,9 @@ def _svhn(paths: Sequence[Path]) -> list[Labelled]:
     """SVHN's cropped digits: `X` (32, 32, 3, n) and `y` (n, 1), in which 10 stands for 0."""
     parts = []
     for path in paths:
-        try:
+        with _reading(path, "a file with the arrays X and y of SVHN"):
             stored = loadmat(path)
             x, y = stored["X"].transpose(3, 2, 0, 1), stored["y"].ravel() % 10
-        except (ValueError, OSError, KeyError, zlib.error, NotImplementedError) as error:
-            # the last is scipy's for a file of MATLAB 7.3
-            raise DataError(f"no arrays X and y of SVHN in it ({error})", file=path) from error
         if x.dtype != np.uint8:
             raise DataError(f"pixels of {x.dtype}, not of uint8", file=path)
         parts.append(Labelled(np.ascontiguousarray(x), y.astype(np.int64)))
@@ -271,6 +270,6 @@ def _square(x: np.ndarray, y: np.ndarray, path: Path) -> Labelled:
     side = round(np.sqrt(x.shape[1]))
     if side**2 != x.shape[1]:
         raise DataError(f"{x.shape[1]} values are no square image", file=path)
-    if not (np.min(x) >= 0 and np.max(x) <= 1):
+    if not ((x >= 0) & (x <= 1)).all():
         raise DataError("values outside of 0..1", file=path)
     return Labelled(x.astype(np.float32).reshape(-1, side, side), y.astype(np.int64))

@@ -46,9 +46,12 @@ def load(name: str, stanza: Mapping[str, Any], path: str | Path, division: int =
 
     Raises
     ------
-    DataError : a missing column, a cell that is no number, or too few rows for the `split`.
+    DataError : no CSV, a missing column, a cell that is no number, or too few rows for the `split`.
     """
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise DataError(f"not a CSV ({str(error).strip()})", file=path) from error
     columns = [*stanza["features"], stanza["target"]]
     numbers = np.empty((len(frame), len(columns)))
     for j, column in enumerate(columns):
