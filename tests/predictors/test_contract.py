@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curvecast import CurveSet, make_predictor
+from curvecast import CurveSet, DataError, make_predictor
 from curvecast.predictors import registry
 from curvecast.testing import check_predictor
 
@@ -131,6 +131,14 @@ def test_runs_without_settings_that_vary_are_predicted(
     p, y = fit_predict(name, curves), curves.final[60:]
     assert np.isfinite(p.quantile([0.1, 0.9])).all()
     assert np.sqrt(np.mean((y - p.mean) ** 2)) < np.ptp(curves.values)
+
+
+@pytest.mark.parametrize("name", sorted({*LEARNED} - {"mean", "last_value"}))
+def test_a_setting_that_was_fitted_on_and_is_missing_is_named(name: str, curves: CurveSet) -> None:
+    model = make(name).fit(curves.take(np.arange(60)), [6])
+    without = replace(curves, configs=curves.configs.drop(columns="ap_layers"))
+    with pytest.raises(DataError, match="column ap_layers: a column that was fitted on is missing"):
+        model.predict(without, 6)
 
 
 @pytest.mark.parametrize("name", sorted(set(registry()) - {"lkgp"}))

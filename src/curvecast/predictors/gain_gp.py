@@ -32,7 +32,7 @@ from curvecast.predictors.gaussian_process import (
     rowwise,
     squared_distances,
 )
-from curvecast.predictors.scaling import Scaling
+from curvecast.predictors.scaling import Columns, Scaling
 from curvecast.predictors.transforms import Warp, WarpedPrediction
 
 MODELS = {
@@ -72,9 +72,8 @@ class GainGPPredictor(Predictor):
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._sign = curves.sign
         static = static_features(curves)
-        self._static_columns = static.columns
-        self._scale_static = Scaling.of(static.to_numpy())
-        hp = self._scale_static(static.to_numpy())
+        self._columns = Columns.of(static)
+        hp = self._columns.apply(static)
         gain = self._sign * curves.values
         self._warp = Warp.to_best("log_below", gain[:, -1])
         self._at_tau: dict[int, Process] = {}
@@ -94,10 +93,9 @@ class GainGPPredictor(Predictor):
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> WarpedPrediction:
         process, seen = self._at_tau[tau], curves.epochs <= tau
-        static = static_features(curves).reindex(columns=self._static_columns, fill_value=0.0)
         gain = feature_blocks.bridge(self._sign * curves.values[:, seen], curves.epochs[seen])
         warped = self._warp(gain)
-        hp = self._scale_static(static.to_numpy())
+        hp = self._columns.apply(static_features(curves))
         return self._prediction(*process.predict(warped, curves.epochs[seen], hp))
 
     def _prediction(self, location: np.ndarray, spread: np.ndarray) -> WarpedPrediction:
