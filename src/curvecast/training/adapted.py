@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from curvecast.curves import CurveSet, DataError
 from curvecast.files import read_arrays
+from curvecast.predictors._batched_layers import one_thread
 from curvecast.predictors._prior_settings import KnownSettings
 from curvecast.predictors.pfn import WEIGHTS
 from curvecast.training.prior import Recipe, train, write
@@ -67,12 +67,8 @@ def adapt(
     known = KnownSettings.of(sources)
     tasks = [_task(curves, known) for curves in sources]
     recipe = replace(RECIPE, steps=steps, seed=seed)
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
+    with one_thread():
         weights, losses = train(recipe, tasks, read_arrays(WEIGHTS)[0], show)
-    finally:
-        torch.set_num_threads(threads)
     names = [curves.name for curves in sources]
     write(weights, path, recipe, losses=losses, tasks=names, settings=known.to_json())
 
