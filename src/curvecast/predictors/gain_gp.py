@@ -40,14 +40,13 @@ MODELS = {
         "class": "GainGPPredictor",
         "label": "Gaussian process on the gain that remains after the last epoch seen.",
         "look": ("purple", "D", "solid"),
-        "cheap": {"n_tune": 40},
     },
 }
 
 # Log of: linear variance, smooth variance, length scale of the curve's and of the static
 # features, noise variance, all for standardised arrays.
 PRIOR = Prior(np.log([0.5, 0.5, 1.5, 1.5, 0.2]), np.array([1.5, 1.5, 0.7, 0.7, 1.0]))
-ITERATIONS = 20
+ITERATIONS, N_TUNE = 20, 96
 _NUGGET = 1e-6
 
 # Standardised summaries of the curves and static features, a row per run.
@@ -57,32 +56,21 @@ Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class GainGPPredictor(Predictor):
-    """Gaussian process on the warped remaining gain; see the module.
-
-    Parameters
-    ----------
-    n_tune : at most so many runs, evenly spread over the order of final values, are used to
-        choose the hyper-parameters (the fit itself uses all).
-    """
-
-    def __init__(self, *, seed: int = 0, n_tune: int = 96) -> None:
-        super().__init__(seed=seed)
-        self.n_tune = n_tune
+    """Gaussian process on the warped remaining gain; see the module."""
 
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
         self._sign = curves.sign
         static = static_features(curves)
         self._columns = Columns.of(static)
         hp = self._columns.apply(static)
-        gain = self._sign * curves.values
-        self._warp = Warp.to_best("log_below", gain[:, -1])
+        ends = self._sign * curves.final
+        self._warp = Warp.to_best("log_below", ends)
         self._at_tau: dict[int, Process] = {}
         theta = PRIOR.mean
         for tau in sorted(int(t) for t in taus):
-            seen = curves.seen(tau)
-            warped = self._warp(feature_blocks.bridge(gain[:, seen], curves.epochs[seen]))
-            process = Process(warped, curves.epochs[seen], hp, self._warp(gain[:, -1]))
-            theta = process.tune(theta, self.n_tune)
+            warped, epochs, gaps = self._seen(curves, tau)
+            process = Process(warped, epochs, hp, self._warp(ends), gaps)
+            theta = process.tune(theta)
             self._at_tau[tau] = process.condition(theta)
         self._taus = tuple(self._at_tau)
         return self
@@ -92,11 +80,16 @@ class GainGPPredictor(Predictor):
         return self._unmapped(left_out, "")
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> WarpedPrediction:
-        process, seen = self._at_tau[tau], curves.epochs <= tau
-        gain = feature_blocks.bridge(self._sign * curves.values[:, seen], curves.epochs[seen])
-        warped = self._warp(gain)
+        warped, epochs, gaps = self._seen(curves, tau)
         hp = self._columns.apply(static_features(curves))
-        return self._prediction(*process.predict(warped, curves.epochs[seen], hp))
+        return self._prediction(*self._at_tau[tau].predict(warped, epochs, hp, gaps))
+
+    def _seen(self, curves: CurveSet, tau: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Warped gains up to tau with gaps bridged, their epochs, and which runs have gaps."""
+        seen = curves.seen(tau)
+        gain, epochs = self._sign * curves.values[:, seen], curves.epochs[seen]
+        warped = self._warp(feature_blocks.bridge(gain, epochs))
+        return warped, epochs, np.isfinite(gain).sum(axis=1) < len(epochs)
 
     def _prediction(self, location: np.ndarray, spread: np.ndarray) -> WarpedPrediction:
         return WarpedPrediction.of(Prediction(location, spread), self._warp, self._sign)
@@ -130,12 +123,14 @@ def level(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     return np.median(curve[:, -3:], axis=1)
 
 
-def summaries(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+def summaries(
+    warped: np.ndarray, epochs: np.ndarray, gaps: np.ndarray | bool = False
+) -> np.ndarray:
     """What a curve so far says about its end; shape (n_runs, at most 7).
 
     Its level, the first and the best value, the mean of the last five and the last gain, the
-    gain of the level over the last half, and the roughness of the curve. `warped` has shape
-    (n_runs, n_seen); leading gaps hold NaN.
+    gain of the level over the last half, and the roughness of the curve, NaN of a run with `gaps`,
+    which are bridged without any. `warped` has shape (n_runs, n_seen); leading gaps hold NaN.
     """
     curve = _trained(warped, epochs)
     now, seen = level(warped, epochs), curve.shape[1]
@@ -148,7 +143,7 @@ def summaries(warped: np.ndarray, epochs: np.ndarray) -> np.ndarray:
         columns += [
             curve[:, -5:].mean(axis=1),
             now - level(curve[:, :half], np.arange(1, half + 1)),
-            np.log(1e-3 + rough),
+            np.where(gaps, np.nan, np.log(1e-3 + rough)),
         ]
     return np.column_stack(columns)
 
@@ -166,6 +161,7 @@ class Process:
     warped : warped gains up to tau, shape (n_runs, n_seen), and their `epochs`, (n_seen,).
     hp : standardised static features, shape (n_runs, n_static).
     target : warped final gains, shape (n_runs,).
+    gaps : which runs have gaps that are bridged, shape (n_runs,).
 
     Attributes
     ----------
@@ -173,9 +169,14 @@ class Process:
     """
 
     def __init__(
-        self, warped: np.ndarray, epochs: np.ndarray, hp: np.ndarray, target: np.ndarray
+        self,
+        warped: np.ndarray,
+        epochs: np.ndarray,
+        hp: np.ndarray,
+        target: np.ndarray,
+        gaps: np.ndarray | bool = False,
     ) -> None:
-        curve = summaries(warped, epochs)
+        curve = summaries(warped, epochs, gaps)
         self._scale_curve = Scaling.of(curve)
         self._base = _base(warped, epochs)
         gain = target - self._base
@@ -190,10 +191,13 @@ class Process:
         self._y = (target - self._base - self._shift) / self._spread
         return self
 
-    def tune(self, start: np.ndarray, n_tune: int, iterations: int = ITERATIONS) -> np.ndarray:
-        """Hyper-parameters of the largest posterior density that are reached from `start`."""
+    def tune(self, start: np.ndarray, iterations: int = ITERATIONS) -> np.ndarray:
+        """Hyper-parameters of the largest posterior density that are reached from `start`.
+
+        At most N_TUNE runs tell them, evenly spread over the order of final values.
+        """
         n = len(self._y)
-        rows = self._order[np.unique(np.linspace(0, n - 1, min(n, n_tune)).round().astype(int))]
+        rows = self._order[np.unique(np.linspace(0, n - 1, min(n, N_TUNE)).round().astype(int))]
         best = most_probable(
             covariance_of(_parts(self._rows(rows), self._rows(rows))),
             self._y[rows],
@@ -224,10 +228,14 @@ class Process:
         return location, self._spread / np.sqrt(precisions)
 
     def predict(
-        self, warped: np.ndarray, epochs: np.ndarray, hp: np.ndarray
+        self,
+        warped: np.ndarray,
+        epochs: np.ndarray,
+        hp: np.ndarray,
+        gaps: np.ndarray | bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Location and spread of the warped final gain of other runs, each of shape (n_runs,)."""
-        inputs = self._scale_curve(summaries(warped, epochs)), hp
+        inputs = self._scale_curve(summaries(warped, epochs, gaps)), hp
         cross = _kernel(self.theta, _parts(inputs, self._inputs))
         linear = 1.0 + sum((part**2).sum(axis=1) / max(1, part.shape[1]) for part in inputs)
         prior = np.exp(self.theta[0]) * linear + np.exp(self.theta[1])

@@ -19,8 +19,6 @@ from curvecast.predictors.gain_gp import ITERATIONS, PRIOR, Process
 from curvecast.predictors.scaling import Scaling
 from curvecast.predictors.transforms import Warp
 
-_N_TUNE = 96
-
 
 class UnfinishedProcesses:
     """Gaussian processes of the final gain, one per decision epoch.
@@ -80,9 +78,9 @@ class UnfinishedProcesses:
             drawn = end[train] + doubt[train] * rng.normal(size=len(train))
             process = Process(*self._inputs(gain[train], static[train], at), drawn)
             if start is None:
-                theta = process.tune(theta, _N_TUNE)
+                theta = process.tune(theta)
             else:
-                theta = process.tune(start._processes[at].theta, _N_TUNE, ITERATIONS // 4)
+                theta = process.tune(start._processes[at].theta, ITERATIONS // 4)
             self._processes[at] = process.aim_at(end[train]).condition(theta)
             here = np.flatnonzero(stopped == at)
             if len(here):
