@@ -150,3 +150,12 @@ def test_too_little_to_learn_from_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"own/1.*9 finished runs"):
         adapt([task(0), task(1, 9), task(2), task(3), task(4)], tmp_path / "x")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_a_training_without_a_step_is_refused(tmp_path: Path, steps: int) -> None:
+    """The share of steps done divided by 0, or never came to 1."""
+    path = tmp_path / "own.safetensors"
+    with pytest.raises(DataError, match=f"{steps} steps, at least 1"):
+        adapt([task(i) for i in range(5)], path, steps=steps, show=lambda line: None)
+    assert not path.exists()

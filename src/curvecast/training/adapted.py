@@ -52,7 +52,7 @@ def adapt(
 
     Raises
     ------
-    DataError : fewer sources, or one with fewer than FEWEST finished runs.
+    DataError : fewer sources, one with fewer than FEWEST finished runs, or fewer than one step.
     """
     if len(sources) < FEWEST_TASKS:
         problem = f"{len(sources)} earlier tasks teach the network nothing that holds for others"

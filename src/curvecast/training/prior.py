@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from curvecast.curves import DataError
 from curvecast.files import write_arrays
 from curvecast.predictors._prior_features import (
     FALL,
@@ -221,7 +222,13 @@ def train(
 
     Returns the weights by name with the `edges`, averaged over the last steps, and tuples of step
     and mean losses (see `losses_of`).
+
+    Raises
+    ------
+    DataError : fewer than one step.
     """
+    if recipe.steps < 1:
+        raise DataError(f"{recipe.steps} steps, at least 1 is needed")
     rng = np.random.default_rng(recipe.seed)
     draws = Draws(recipe, recorded, rng)
     begin = initial(recipe.sizes, rng) if start is None else dict(start)
