@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -24,9 +25,9 @@ from toys import Bowl, Diverging, Troubled, Unloadable, conditional_space
 from curvecast import DataError
 from curvecast.files import locked
 from curvecast.studies.evaluation import Evaluation, StudyError, native
-from curvecast.studies.log import read_evaluations
+from curvecast.studies.log import StudyLog, read_evaluations
 from curvecast.studies.samplers import load
-from curvecast.studies.scheduler import run
+from curvecast.studies.scheduler import Scheduler, run
 from curvecast.studies.settings import Settings
 
 # hpbandster, Pyro4 and statsmodels use what numpy, Python and ConfigSpace call outdated.
@@ -126,12 +127,55 @@ def test_a_sampler_that_never_uses_its_model_is_an_error(monkeypatch: pytest.Mon
         run(Settings("s", iterations=20, workers=0, random_fraction=0.0), Bowl())
 
 
+@pytest.mark.parametrize("share", [0.97, 1.0])
+def test_a_model_may_be_used_seldom_or_never(share: float) -> None:
+    for seed in range(3):
+        settings = Settings("s", iterations=12, workers=0, random_fraction=share, seed=seed)
+        assert len(run(settings, Bowl())) > 60
+
+
 def test_spaces_that_the_model_cannot_hold_are_refused() -> None:
     objective = Bowl()
     objective.space = ConfigSpace.ConfigurationSpace()
     objective.space.add(ConfigSpace.OrdinalHyperparameter("size", [1, 2]))
     with pytest.raises(DataError, match=r"column size.*integer"):
         run(Settings("s", workers=0), objective)
+    objective.space = ConfigSpace.ConfigurationSpace()
+    objective.space.add(ConfigSpace.Categorical("kernel", [(3, 3), (5, 5)]))
+    with pytest.raises(DataError, match=r"column kernel: the category \(3, 3\) is no text"):
+        run(Settings("s", "random", workers=0), objective)
+
+
+def levels() -> Bowl:
+    """The bowl on eight combinations."""
+    objective = Bowl()
+    objective.space = ConfigSpace.ConfigurationSpace()
+    objective.space.add(
+        ConfigSpace.Categorical("layers", [1, 2, 3, 4]),
+        ConfigSpace.Categorical("lr", [0.01, 0.001]),
+        ConfigSpace.Constant("optimizer", "adam"),
+    )
+    return objective
+
+
+def test_a_grid_evaluates_every_combination_once_whatever_it_begins_with() -> None:
+    points = [{"layers": n, "lr": 0.01, "optimizer": "adam"} for n in (4, 3)]
+    done = run(Settings("s", "grid", workers=0, points_to_evaluate=points), levels())
+    assert [e.config for e in done[:2]] == points
+    assert len({str(sorted(e.config.items())) for e in done}) == len(done) == 8
+
+
+@pytest.mark.parametrize("optimizer", ["random", "evolution"])
+def test_nothing_is_drawn_twice_while_it_is_under_way(optimizer: str) -> None:
+    point = {"layers": 1, "lr": 0.001, "optimizer": "adam"}
+    settings = Settings("s", optimizer, workers=0, max_budget=1, points_to_evaluate=[point])
+    scheduler = Scheduler(settings, levels().space, StudyLog(None))
+    drawn = []
+    for number in range(8):
+        config, info = scheduler.draw((number, 0, 0), 1)
+        scheduler.log.new_config((number, 0, 0), config, info)
+        drawn.append(str(sorted(config.items())))
+    assert len(set(drawn)) == 8
 
 
 def test_one_worker_repeats_itself_and_the_study_inside_the_process(tmp_path: Path) -> None:
@@ -241,6 +285,56 @@ def test_logs_of_other_settings_are_moved_aside(tmp_path: Path) -> None:
     assert course_of(read_evaluations(tmp_path)) == course_of(second)
 
 
+def test_a_study_that_is_refused_leaves_the_log_of_another_one(tmp_path: Path) -> None:
+    class Unsendable(Bowl):
+        def __init__(self) -> None:
+            super().__init__()
+            self.made_here = lambda: None
+
+    settings = Settings("s", iterations=1, workers=0)
+    whole = run(settings, Bowl(), tmp_path)
+    point = {"points_to_evaluate": [{"lr": 1.0}]}
+    for wrong, objective, message in (
+        (Settings("s", "grid", workers=0), Bowl(), "a grid needs categories"),
+        (Settings("s", workers=0, **point), Bowl(), "number 1"),
+        (Settings("s", "metaqnn", workers=0), Bowl(), "a space of layers"),
+        (Settings("s", seed=1), Unsendable(), "cannot be copied for the study's processes"),
+    ):
+        for _ in range(2):
+            with pytest.raises(DataError, match=message):
+                run(wrong, objective, tmp_path)
+    assert course_of(read_evaluations(tmp_path)) == course_of(whole)
+    assert not (tmp_path / "superseded").exists()
+
+
+def test_an_objective_that_cannot_be_copied_is_one_line() -> None:
+    objective = Bowl()
+    objective.lock = threading.Lock()  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"cannot be copied .*lock"):
+        run(Settings("s", workers=0), objective)
+
+
+def test_a_kill_between_two_studies_mixes_no_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(Settings("s", iterations=2, workers=0, seed=1), Bowl(), tmp_path)
+    move = Path.rename
+    moved: list[Path] = []
+
+    def rename(self: Path, target: Path) -> Path:
+        moved.append(self)
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        return move(self, target)
+
+    other = Settings("s", iterations=2, workers=0, seed=2)
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        run(other, Bowl(), tmp_path)
+    monkeypatch.undo()
+    assert course_of(run(other, Bowl(), tmp_path)) == course_of(run(other, Bowl()))
+
+
 def test_a_corrupt_log_names_file_and_row(tmp_path: Path) -> None:
     run(Settings("s", iterations=1, workers=0), Bowl(), tmp_path)
     lines = (tmp_path / "results.json").read_text().splitlines()
@@ -268,7 +362,8 @@ def test_broken_evaluations_are_survived(tmp_path: Path) -> None:
     assert reasons[2] == "the loss is nan"
     assert reasons[3] == "the process ended with exit code 7"
     assert reasons[4] == "the objective returned no loss"
-    assert [reasons[k] for k in range(5, 9)] == [None] * 4
+    assert reasons[5] == "RuntimeError: CUDA error: out of memory"
+    assert [reasons[k] for k in range(6, 9)] == [None] * 3
     assert all(math.isinf(e.loss) == (e.reason is not None) for e in evaluations)
     promoted = {e.id for e in evaluations if e.budget == 3}
     best = sorted((e for e in evaluations if e.budget == 1), key=lambda e: e.loss)[:3]
@@ -289,6 +384,8 @@ def test_a_declared_failure_inside_the_process_is_the_worst_loss(tmp_path: Path)
     assert failed
     assert {e.config["layers"] for e in failed} == {4}
     assert {e.reason for e in failed} == {"the run diverged"}
+    silent = run(Settings("s", iterations=1, workers=0), Diverging(reason=""), tmp_path / "other")
+    assert {e.reason for e in silent} == {None, "no reason is given"}
 
 
 def test_the_time_limit_ends_a_study(tmp_path: Path) -> None:

@@ -210,3 +210,5 @@ def test_spaces_of_layers() -> None:
     assert spaces.possible(Bowl().space) is None
     with pytest.raises(DataError, match="metaqnn searches a space of layers"):
         Sampler(Bowl().space, Settings("s", "metaqnn"))
+    with pytest.raises(DataError, match="metaqnn needs iterations"):
+        Sampler(load_space("layers.digits"), Settings("s", "metaqnn", total_seconds=9))

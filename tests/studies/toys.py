@@ -67,15 +67,20 @@ class Troubled(Bowl):
             os._exit(7)
         if number == 4:
             return {"info": {}}
+        if number == 5:
+            raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA.")
         return super().evaluate(config, trial)
 
 
+@dataclass
 class Diverging(Bowl):
     """Has no result for configurations with four layers."""
 
+    reason: str = "the run diverged"
+
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         if config["layers"] == 4:
-            raise EvaluationError("the run diverged")
+            raise EvaluationError(self.reason)
         return super().evaluate(config, trial)
 
 

@@ -18,7 +18,7 @@ from threading import Timer
 from typing import Any
 
 from curvecast.curves import DataError
-from curvecast.studies.evaluation import Config, Evaluator, Objective, Trial, native
+from curvecast.studies.evaluation import Config, Evaluator, Objective, Trial, native, packed
 from curvecast.studies.settings import Ray
 
 _STARTED_AGAIN = 3
@@ -69,6 +69,7 @@ def evaluators(
     """
     import ray
 
+    content = packed(objective)
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     # what this process can import, an objective in a user's file included
     paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
@@ -80,7 +81,6 @@ def evaluators(
             "local is this machine"
         ) from error
     try:
-        content = pickle.dumps(objective)
         needs = {"num_cpus": cluster.num_cpus, "num_gpus": cluster.num_gpus}
         function = ray.remote(max_retries=_STARTED_AGAIN, **needs)(_evaluate)
         stored, digest = ray.put(content), hashlib.sha256(content).hexdigest()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from curvecast.files import DataError
 
 if TYPE_CHECKING:
     import ConfigSpace
 
     from curvecast.curves import CurveSet
+    from curvecast.studies.settings import Settings
 
 Config = dict[str, Any]
 ConfigId = tuple[int, int, int]
@@ -127,6 +130,9 @@ class Objective(ABC):
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Loss and information of `config` at `trial.budget`; raises where there is none."""
 
+    def check(self, settings: Settings) -> None:  # noqa: B027
+        """Raise DataError for settings of a study with which no evaluation can succeed."""
+
     def collect(self, evaluations: Sequence[Evaluation]) -> CurveSet | None:
         """The runs of a study as a curve collection; None where nothing is trained."""
         return None
@@ -159,17 +165,31 @@ class Evaluator:
         """End what was started."""
 
 
+@contextmanager
+def copying(what: str) -> Iterator[None]:
+    """Raise DataError for an object that cannot be copied or sent to another process."""
+    try:
+        yield
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        raise DataError(f"{what} cannot be copied for the study's processes ({error})") from error
+
+
+def packed(objective: Objective) -> bytes:
+    """An objective as another process loads it. Raises DataError, see `copying`."""
+    with copying("the objective"):
+        return pickle.dumps(objective)
+
+
 def native(value: Any) -> Any:
-    """The same value out of Python's own types, which hpbandster's serialiser and JSON carry."""
+    """The same value out of Python's own types, which hpbandster's serialiser and JSON carry.
+
+    Arrays and tensors become lists, or numbers where they have no axis.
+    """
     if isinstance(value, Mapping):
         return {str(k): native(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return native(value.tolist())
     if isinstance(value, list | tuple):
         return [native(v) for v in value]
-    if isinstance(value, np.str_):
-        return str(value)
-    return value.item() if isinstance(value, np.generic) else value
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def completed(result: Any) -> tuple[dict[str, Any] | None, str | None]:

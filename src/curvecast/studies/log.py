@@ -77,7 +77,7 @@ class StudyLog:
             budget=budget,
             loss=math.inf if result is None else float(result["loss"]),
             info={} if result is None else result["info"],
-            reason=None if exception is None else exception.strip().splitlines()[-1],
+            reason=None if exception is None else _first_line(exception),
             seconds=seconds,
             model_based=bool(info.get("model_based_pick", False)),
         )
@@ -132,10 +132,18 @@ def resume(folder: Path, identity: dict[str, Any]) -> None:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(aside)
         aside.mkdir()
-        for name in (file.name, "configs.json", "results.json", CHECKPOINTS):
+        # Their identity last: what a kill left behind is not taken for logs of the new study.
+        for name in ("configs.json", "results.json", CHECKPOINTS, file.name):
             if (folder / name).exists():
                 (folder / name).rename(aside / name)
     write_json(identity, file)
+
+
+def _first_line(exception: str) -> str:
+    """The first line of an error's message, which stands after its traceback if there is one."""
+    lines = exception.strip().splitlines() or ["no reason is given"]
+    begins = 1 + max((n for n, line in enumerate(lines) if line.startswith('  File "')), default=-1)
+    return next((line for line in lines[begins:] if not line.startswith(" ")), lines[-1])
 
 
 def _cut_torn_line(path: Path) -> None:

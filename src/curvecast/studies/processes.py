@@ -17,7 +17,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from curvecast.studies.evaluation import Config, Evaluator, Objective, Trial, native
+from curvecast.studies.evaluation import Config, Evaluator, Objective, Trial, native, packed
 
 _READY_WITHIN = 300.0
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -32,7 +32,7 @@ class ProcessEvaluator(Evaluator):
             max_workers=1,
             initializer=_begin,
             # As bytes: an objective that fails to load fails the evaluations, not the pool.
-            initargs=(pickle.dumps(objective), os.getpid()),
+            initargs=(packed(objective), os.getpid()),
             context=get_context("spawn"),
         )
         self.loaded = self._pool.schedule(_load, timeout=_READY_WITHIN)

@@ -36,13 +36,15 @@ from curvecast.studies.evaluation import (
     StudyError,
     Trial,
     completed,
+    copying,
     native,
 )
 from curvecast.studies.log import CHECKPOINTS, StudyLog, resume
 from curvecast.studies.settings import Settings
 
-# Without a bug, as many draws all at random have a chance of random_fraction ** 30.
-_DRAWS_UNTIL_MODEL = 30
+# That so many draws are all at random though there is a model is a bug where the chance of it, the
+# sampler's share of random draws to that power, is below the second number.
+_DRAWS_UNTIL_MODEL, _BY_CHANCE = 30, 1e-14
 _DRAWS_UNTIL_POSSIBLE = 1000
 _TICK = 1.0
 
@@ -102,11 +104,13 @@ class Scheduler:
 
         What the space forbids or the objective calls impossible is drawn again.
         """
-        if config_id in self.log.configs:
-            return self.log.configs[config_id]
-        points = self.settings.points_to_evaluate
-        if len(self.log.configs) < len(points):
-            return points[len(self.log.configs)], {"model_based_pick": False}
+        logged, points = self.log.configs, self.settings.points_to_evaluate
+        known = logged.get(config_id)
+        if known is None and len(logged) < len(points):
+            known = points[len(logged)], {"model_based_pick": False}
+        if known is not None:
+            self.sampler.note(known[0])
+            return known
         for attempt in range(_DRAWS_UNTIL_POSSIBLE):
             self._seed("draw", *config_id, *([attempt] if attempt else []))
             self._draws_with_model += self.sampler.has_model
@@ -115,11 +119,15 @@ class Scheduler:
             except ForbiddenValueError:  # BOHB's densities know of no forbidden combinations
                 continue
             self._draws_by_model += by_model
-            if self._draws_with_model >= _DRAWS_UNTIL_MODEL and not self._draws_by_model:
+            if not self._draws_by_model and self._is_no_chance(self._draws_with_model):
                 raise StudyError(f"none of {self._draws_with_model} draws came from the model")
             if self._possible is None or not self.sampler.redraws or self._possible(config):
                 return native(config), {"model_based_pick": by_model}
         raise StudyError(f"none of {_DRAWS_UNTIL_POSSIBLE} drawn configurations is possible")
+
+    def _is_no_chance(self, draws: int) -> bool:
+        by_chance = self.sampler.share_at_random**draws
+        return draws >= _DRAWS_UNTIL_MODEL and by_chance < _BY_CHANCE
 
     def trial(self, config_id: ConfigId, budget: float, directory: Path | None) -> Trial:
         """Describe the evaluation of a configuration for the objective."""
@@ -161,7 +169,12 @@ def _check(
     space: ConfigSpace.ConfigurationSpace,
     possible: Callable[[Config], bool] | None,
 ) -> None:
-    """Raise DataError for a given configuration that the study cannot evaluate."""
+    """Raise DataError for a category or a given configuration that the study cannot evaluate."""
+    for name, parameter in space.items():
+        for choice in getattr(parameter, "choices", ()):
+            if native(choice) is not None and not isinstance(native(choice), str | float | int):
+                problem = f"the category {choice!r} is no text, number or truth value"
+                raise DataError(problem, column=name)
     for number, point in enumerate(points, start=1):
         try:
             ConfigSpace.Configuration(space, values=point)
@@ -193,18 +206,22 @@ def run(
     Raises
     ------
     StudyError : the study cannot go on (time limit, no possible configuration).
-    DataError : a log that cannot be read, a space that the sampler cannot search, or another
-        process that runs this study.
+    DataError : a log that cannot be read, a space that the sampler cannot search, settings that
+        the objective cannot be evaluated with, or another process that runs this study.
     """
     folder = None if directory is None else Path(directory)
+    objective.check(settings)
     # What an objective learns in one study must not reach another one.
-    objective = copy.deepcopy(objective)
+    with copying("the objective"):
+        objective = copy.deepcopy(objective)
     problem = "another process is running this study"
     with nullcontext() if folder is None else locked(folder / ".lock", problem):
-        if folder is not None:
-            resume(folder, _identity(settings, objective))
-        scheduler = Scheduler(settings, objective.space, StudyLog(folder), objective.possible)
+        scheduler = Scheduler(settings, objective.space, StudyLog(None), objective.possible)
         with _evaluators(settings, objective) as evaluators:
+            # Here: a study that is refused leaves the log of another one where it is.
+            if folder is not None:
+                resume(folder, _identity(settings, objective))
+                scheduler.log = StudyLog(folder)
             _evaluate_all(scheduler, evaluators, folder, watch)
         if folder is not None and (folder / CHECKPOINTS).exists():
             shutil.rmtree(folder / CHECKPOINTS)

@@ -46,6 +46,7 @@ class Sampler(_base.Sampler):
             for candidate in candidates:
                 possible = self.possible is None or self.possible(candidate)
                 if possible and self.is_new(candidate):
+                    self.note(candidate)
                     return candidate, self.has_model
         raise StudyError(f"none of {_DRAWS_UNTIL_NEW} draws has a new configuration")
 

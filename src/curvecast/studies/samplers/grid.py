@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ConfigSpace
+from ConfigSpace.hyperparameters import NumericalHyperparameter
 from ConfigSpace.util import generate_grid
 
 from curvecast.curves import DataError
-from curvecast.studies.evaluation import Config, ConfigId
+from curvecast.studies.evaluation import Config, ConfigId, native
 from curvecast.studies.samplers import _base
 from curvecast.studies.settings import Settings
 
@@ -19,9 +20,12 @@ class Sampler(_base.Sampler):
     def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
         super().__init__(space, settings)
         for name, parameter in space.items():
-            if not isinstance(parameter, ConfigSpace.CategoricalHyperparameter):
+            if isinstance(parameter, NumericalHyperparameter):
                 raise DataError("a grid needs categories, not a range", column=name)
-        self._grid = [dict(config) for config in generate_grid(space)]
+        grid = [native(dict(config)) for config in generate_grid(space)]
+        # Given configurations come first, in place of their turn.
+        given = settings.points_to_evaluate
+        self._grid = [*given, *(config for config in grid if config not in given)]
 
     @property
     def n_brackets(self) -> int:

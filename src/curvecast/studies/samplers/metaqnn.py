@@ -35,7 +35,8 @@ class Sampler(_base.Sampler):
 
     Raises
     ------
-    DataError : the space is none of layers (see `spaces/layers.py`).
+    DataError : the space is none of layers (see `spaces/layers.py`), or the number of networks is
+        not known.
     """
 
     def __init__(self, space: ConfigSpace.ConfigurationSpace, settings: Settings) -> None:
@@ -43,6 +44,8 @@ class Sampler(_base.Sampler):
         rules = rules_of(space)
         if rules is None:
             raise DataError("metaqnn searches a space of layers, such as layers.small")
+        if settings.n_brackets is None and settings.total_budget is None:
+            raise DataError("metaqnn needs iterations (networks), over which epsilon falls")
         self._rules = rules
         self.values: dict[tuple[object, ...], dict[layers.Layer, float]] = {}
         self.memory: list[tuple[layers.Layers, float]] = []
@@ -51,7 +54,7 @@ class Sampler(_base.Sampler):
     @property
     def n_networks(self) -> int:
         """Number of networks, over which epsilon falls."""
-        total = self.settings.total_budget or math.inf
+        total = self.settings.total_budget or 0
         return self.settings.n_brackets or int(total // self.settings.max_budget)
 
     @property

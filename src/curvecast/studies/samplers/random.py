@@ -26,7 +26,3 @@ class Sampler(_base.Sampler):
                 break
         self.note(config)
         return config, False
-
-    def learn(self, config_id: ConfigId, config: Config, budget: float, loss: float) -> None:
-        """Note a configuration of a search that is resumed."""
-        self.note(config)

@@ -29,7 +29,7 @@ RECIPE: dict[str, Any] = {
 
 
 def digits() -> ConfigurationSpace:
-    """The space of `embedded/digits_layers`: 864 networks on 8 x 8 pixels."""
+    """The space of `embedded/digits_layers`: 336 networks on 8 x 8 pixels."""
     return of(layers.DIGITS)
 
 
