@@ -128,6 +128,37 @@ def test_a_search_begins_with_the_best_of_any_log(task: str, tmp_path: Path) -> 
     assert begun[:2] == [0.7, 0.1]
 
 
+def test_another_space_begins_anew_with_the_sources(task: str, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("run,epoch,val_loss,x,y\na,1,3,0.7,0.4\na,2,2,0.7,0.4\n")
+    command = ["search", task, "--budget", "1s", "--sources", "log.csv", "--out"]
+    assert main([*command, "out"]) == 0
+    file = tmp_path / "valley_of_search.py"
+    other = file.with_name("valley_and_more.py")
+    parameter = 'space.add(ConfigSpace.Float("x", (0.0, 1.0)))'
+    assert parameter in file.read_text()
+    more = f'{parameter}; space.add(ConfigSpace.Float("y", (0.0, 1.0)))'
+    other.write_text(file.read_text().replace(parameter, more))
+    assert main([*command, "out"]) == 0
+    assert {tuple(e.config) for e in read_evaluations(tmp_path / "out/study")} == {("x",)}
+    assert main(["search", "valley_and_more.py:Valley", *command[2:], "out"]) == 0
+    done = read_evaluations(tmp_path / "out/study")
+    assert done[0].config == {"x": 0.7, "y": 0.4}
+    assert (tmp_path / "out/study/superseded/results.json").exists()
+
+
+def test_a_search_that_has_tried_everything_shows_what_it_has(
+    task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "valley_of_search.py"
+    levels = file.read_text().replace('Float("x", (0.0, 1.0))', 'Categorical("x", [0.1, 0.3])')
+    file.write_text(levels)
+    assert main(["search", task, "--budget", "1h", "--sampler", "evolution", "--out", "out"]) == 1
+    printed = capsys.readouterr()
+    assert "none of 1000 draws has a new configuration" in printed.err
+    assert json.loads((tmp_path / "out/best.json").read_text())["config"] == {"x": 0.3}
+    assert "report.html" in printed.out
+
+
 def test_an_interrupted_search_keeps_what_it_has(task: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "curvecast", "search", task, "--budget", "1h", "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(Path(curvecast.__file__).parents[1])}

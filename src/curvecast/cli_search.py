@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from curvecast.studies.evaluation import Config, Evaluation
     from curvecast.studies.objectives.training import Training
 
-DONE, INTERRUPTED = 0, 130
+DONE, FAILED, INTERRUPTED = 0, 1, 130
 SAMPLERS = ("freeze_thaw", "bohb", "evolution", "grid", "hyperband", "random")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHOWN = 10
@@ -72,6 +72,7 @@ def seconds(text: str) -> int:
 def _search(options: argparse.Namespace) -> int:
     from curvecast.files import DataError
     from curvecast.studies.definitions import task_of
+    from curvecast.studies.evaluation import StudyError
     from curvecast.studies.log import read_evaluations
     from curvecast.studies.objectives.training import Training
     from curvecast.studies.scheduler import run
@@ -97,7 +98,11 @@ def _search(options: argparse.Namespace) -> int:
             run(settings, objective, folder / "study", board.watch)
     except KeyboardInterrupt:
         status = INTERRUPTED
-    done = read_evaluations(folder / "study")
+    except StudyError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        status = FAILED
+    log = folder / "study"
+    done = read_evaluations(log) if (log / "results.json").exists() else []
     if not done:
         print("Nothing was evaluated.")
         return status
@@ -111,11 +116,15 @@ def _points(objective: Training, begun: Path, sources: Sequence[str]) -> list[Co
     """Configurations to begin with: those of the search that goes on, or of earlier ones."""
     from curvecast.data.logs import read
     from curvecast.files import read_json
+    from curvecast.studies.evaluation import native
     from curvecast.studies.portfolio import portfolio
 
     if begun.exists():
-        points: list[Config] = read_json(begun)["settings"]["points_to_evaluate"]
-        return points
+        study = read_json(begun)
+        # In another space the search begins anew.
+        if study["space"] == native(objective.space.to_serialized_dict()):
+            points: list[Config] = study["settings"]["points_to_evaluate"]
+            return points
     logs = [Path(source, "study") for source in sources]
     return portfolio([log if log.exists() else read(log.parent) for log in logs], objective.space)
 

@@ -15,7 +15,7 @@ import yaml
 
 from curvecast import CurveSet, DataError
 from curvecast.predictors.base import Prediction as Predicted
-from curvecast.studies.definitions import Parts, objective_of, settings_of
+from curvecast.studies.definitions import Parts, objective_of, settings_of, task_of
 from curvecast.studies.evaluation import Trial
 from curvecast.studies.objectives import prediction
 from curvecast.studies.objectives.prediction import Prediction, split
@@ -73,12 +73,34 @@ def test_a_definition_becomes_settings_and_an_objective(make_curves: Make) -> No
             {**TRAINING, "stopping": {"delta": 1}},
             "unknown key 'delta', the nearest",
         ),
+        ({**TRAINING, "task": "no.thing:Net"}, "there is no module no"),
+        ({**TRAINING, "task_options": {"n_epoch": 9}}, "does not take its options: .*'n_epoch'"),
         (RECORDED, "objective recorded needs a collection"),
     ],
 )
 def test_mistakes_are_named(definition: dict[str, Any], problem: str) -> None:
     with pytest.raises(DataError, match=problem):
         objective_of("s", definition)
+
+
+def test_other_options_of_a_task_are_another_study(tmp_path: Path, own_modules: None) -> None:
+    """A log of the one is not continued as that of the other."""
+    made = []
+    for collection in ("digits_mlp", "digits_small_mlp"):
+        options = {"n_epochs": 9, "collection": f"embedded/{collection}"}
+        made.append(objective_of("s", {**TRAINING, "task_options": options}).identity())
+    assert made[0] != made[1]
+    own = tmp_path / "net_with_options.py"
+    own.write_text(
+        "from dataclasses import dataclass\n"
+        "from curvecast.studies.objectives.digits import DigitsMLP\n\n\n"
+        "@dataclass(frozen=True)\nclass Frozen:\n    depth: int = 1\n\n\n"
+        "class Broken(DigitsMLP):\n    def __init__(self):\n        None.none\n"
+    )
+    frozen = task_of({"task": f"{own}:Frozen", "task_options": {"depth": 3}})
+    assert frozen.task_options == {"depth": 3}
+    with pytest.raises(AttributeError, match="none"):
+        task_of({"task": f"{own}:Broken"})
 
 
 def test_a_task_in_a_file_may_not_hide_behind_a_module(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def test_a_study_of_real_training_becomes_a_collection(tmp_path: Path) -> None:
     assert (row["study"], row["optimizer"], row["seeds"]) == ("d", "bohb", 2)
     assert 0 < row["test"] <= 1
     assert row["loss_low"] < row["loss"] < row["loss_high"]
+
+
+def test_a_seed_whose_trainings_all_broke_has_no_curves() -> None:
+    whole = jobs.run_job("d", {**DIGITS, "iterations": 1}, "random", 0)["curves"]
+    assert isinstance(whole, CurveSet)
+    assert len(whole.series)
+    empty = replace(whole.take([]), series={})
+    for sets in ([empty, whole], [whole, empty]):
+        together = jobs.gather_curves(sets)
+        assert together.series.keys() == whole.series.keys()
+        assert len(together) == len(whole)
+    assert len(jobs.gather_curves([empty])) == 0
 
 
 def test_replays_of_several_optimisers_make_the_comparison(make_curves: Make) -> None:
@@ -117,6 +130,9 @@ def test_the_tuned_predictor_is_compared_with_the_untuned_one(
     assert (rows["validation_mse_se"] > 0).all()
     assert set(rows["repeats"]) == {3}
     assert json.loads(rows["options"].iloc[3]) == options
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="model 'ridge' has no option"):
+        jobs.run_job("tune", TUNING, "bohb", 0, None, curves)
     with pytest.raises(DataError, match="does not tune a predictor"):
         jobs.tuning_rows("tab", RECORDED, curves, options)
 

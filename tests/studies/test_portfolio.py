@@ -71,6 +71,22 @@ def test_curves_of_a_log_are_a_source(tmp_path: Path) -> None:
     assert type(portfolio([read(file)], space)[0]["layers"]) is int
 
 
+def test_a_log_has_numbers_and_texts_for_categories(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    rows = []
+    for name, batch, amp in (("a", 32, True), ("b", 64, False)):
+        rows += [f"{name},{epoch},{batch / epoch},{batch},{amp}" for epoch in (1, 2)]
+    file.write_text("\n".join(["run,epoch,val_loss,batch,amp", *rows]) + "\n")
+    space = ConfigSpace.ConfigurationSpace()
+    space.add(
+        ConfigSpace.Categorical("batch", [32, 64, 128], default=128),
+        ConfigSpace.Categorical("amp", [True, False], default=False),
+    )
+    chosen = portfolio([read(file)], space)
+    assert chosen == [{"amp": True, "batch": 32}, {"amp": False, "batch": 64}]
+    assert {type(config["batch"]) for config in chosen} == {int}
+
+
 @pytest.mark.parametrize("optimizer", ["bohb", "freeze_thaw", "random"])
 def test_given_configurations_are_evaluated_first(tmp_path: Path, optimizer: str) -> None:
     points = [

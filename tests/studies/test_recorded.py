@@ -160,6 +160,11 @@ def test_a_budget_before_the_first_epoch_is_an_error(make_curves: Make) -> None:
         run(Settings("s", max_budget=9, workers=0), Recorded(curves))
 
 
+def test_a_budget_after_the_last_epoch_is_an_error(make_curves: Make) -> None:
+    with pytest.raises(DataError, match="max_budget 27 lies after the last recorded epoch 20"):
+        run(Settings("s", "random", max_budget=27, workers=0), Recorded(make_curves(30)))
+
+
 def test_a_space_with_other_columns_is_an_error(make_curves: Make) -> None:
     from toys import conditional_space
 

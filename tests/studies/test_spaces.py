@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curvecast import CurveSet, DataError
@@ -86,4 +88,17 @@ def test_the_box_around_recorded_configurations(make_curves: Callable[..., Curve
 def test_a_collection_without_variation_has_no_space(make_curves: Callable[..., CurveSet]) -> None:
     curves = make_curves(5).take([2])
     with pytest.raises(DataError, match="nothing to search"):
+        of_curves(curves)
+
+
+@pytest.mark.parametrize(("value", "log"), [(np.inf, False), (0.0, True)])
+def test_a_column_without_a_range_is_named(
+    make_curves: Callable[..., CurveSet], value: float, log: bool
+) -> None:
+    curves = make_curves(20)
+    column = np.linspace(0.1, 1, 20)
+    column[3] = value
+    columns = ("hp_decay",) if log else ()
+    curves = replace(curves, configs=curves.configs.assign(hp_decay=column), log_columns=columns)
+    with pytest.raises(DataError, match=r"synthetic/saturating, column hp_decay: from .* no range"):
         of_curves(curves)

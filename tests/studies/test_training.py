@@ -11,6 +11,7 @@ from typing import Any
 import ConfigSpace
 import numpy as np
 import pytest
+import torch
 from toys import conditional_space
 
 from curvecast import CurveSet, DataError
@@ -20,7 +21,7 @@ from curvecast.studies.evaluation import Config
 from curvecast.studies.log import read_evaluations
 from curvecast.studies.objectives.digits import DigitsMLP
 from curvecast.studies.objectives.task import Session, Task
-from curvecast.studies.objectives.training import Training
+from curvecast.studies.objectives.training import Subsets, Training
 from curvecast.studies.scheduler import run
 from curvecast.studies.settings import Settings
 
@@ -93,6 +94,102 @@ def test_a_task_has_defaults_and_a_class_that_is_none_is_named() -> None:
         session.transfer({})
     with pytest.raises(DataError, match=r"task int does not inherit from .*task\.Task"):
         Training(3)  # type: ignore[arg-type]
+
+
+def test_a_task_without_its_facts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="task Decay: direction is 'min', not one of maximize"):
+        Training(Decay(direction="min"))
+    task = Decay()
+    del task.n_epochs
+    monkeypatch.delattr(Decay, "n_epochs")
+    with pytest.raises(DataError, match="task Decay has no n_epochs"):
+        Training(task)
+
+
+def test_a_study_that_cannot_be_trained_is_refused_before_it_begins(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="max_budget 27 exceeds the task's 9 epochs"):
+        study(Training(Decay()), tmp_path, max_budget=27)
+    wrong = EarlyEnd(predictor="ridge", options={"alhpa": 1})
+    with pytest.raises(DataError, match="'ridge' has no option 'alhpa'"):
+        study(Training(Decay(), early=wrong), tmp_path)
+    shares = {"min_budget": 50, "max_budget": 100}
+    for objective, message in (
+        (Subsets(Decay(), early=EarlyEnd()), "a stopping rule needs epochs"),
+        (Subsets(Decay()), "cannot be trained on a share"),
+    ):
+        with pytest.raises(DataError, match=message):
+            study(objective, tmp_path, **shares)
+    with pytest.raises(DataError, match="max_budget 200 is above 100 percent"):
+        study(Subsets(Decay()), tmp_path, max_budget=200)
+    assert not list(tmp_path.glob("*.json"))
+
+
+class Odd(Decay):
+    """Reports what `reports` gives for an epoch and a loss."""
+
+    def __init__(self, reports: Any) -> None:
+        super().__init__()
+        self.reports = reports
+
+    def start(self, config: Config, seed: int) -> Session:
+        session = super().start(config, seed)
+        evaluate = session.evaluate
+
+        def odd() -> dict[str, Any]:
+            return self.reports(session.epoch, evaluate()["loss"])
+
+        session.evaluate = odd  # type: ignore[method-assign]
+        session.scores = lambda: {"test": np.array(1.5), "rest": torch.tensor([1, 2])}  # type: ignore[assignment, method-assign]
+        return session
+
+
+def test_a_session_may_report_tensors(tmp_path: Path) -> None:
+    def reports(epoch: int, loss: float) -> dict[str, Any]:
+        return {"loss": torch.tensor(loss, dtype=torch.float64, requires_grad=True)}
+
+    done = study(Training(Odd(reports)), tmp_path)
+    assert [e.loss for e in done] == [e.loss for e in study(Training(Decay()), None)]
+    assert (done[0].info["test"], done[0].info["rest"]) == (1.5, [1, 2])
+    assert course(read_evaluations(tmp_path)) == course(done)
+
+
+def course(evaluations: list) -> list[tuple[Any, ...]]:
+    return [(e.id, e.config, e.loss, dict(e.info)) for e in evaluations]
+
+
+@pytest.mark.parametrize(
+    ("reports", "problem"),
+    [
+        (lambda epoch, loss: {"los": loss}, "evaluate returns los, and not the target 'loss'"),
+        (
+            lambda epoch, loss: {"loss": loss} | ({"grad": 1.0} if epoch else {}),
+            "other series after epoch 1: loss and grad, loss",
+        ),
+    ],
+)
+def test_series_that_are_not_those_of_the_first_epoch_are_named(reports: Any, problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
+        study(Training(Odd(reports)), None)
+
+
+def test_constants_and_levels_of_several_types_become_columns(tmp_path: Path) -> None:
+    space = conditional_space()
+    space.add(
+        ConfigSpace.Constant("tied", "yes"),
+        ConfigSpace.Constant("clip", 0.5),
+        ConfigSpace.OrdinalHyperparameter("size", ["small", "large"]),
+        ConfigSpace.OrdinalHyperparameter("width", [16, 32]),
+        ConfigSpace.Categorical("warm", ["none", 3]),
+    )
+    objective = Training(Decay(), space)
+    curves = objective.collect(run(Settings("s", "random", workers=0), objective))
+    curves.to_parquet(tmp_path / "curves.parquet")
+    configs = CurveSet.from_parquet(tmp_path / "curves.parquet").configs
+    assert set(configs["hp_tied"]) == {"yes"}
+    assert set(configs["hp_clip"]) == {0.5}
+    assert set(configs["hp_size"]) == {"small", "large"}
+    assert set(configs["hp_width"]) == {16.0, 32.0}
+    assert set(configs["hp_warm"]) == {"none", "3"}
 
 
 def test_rungs_go_on_from_the_checkpoint_below(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from pydantic import Field, create_model, model_validator
 
 from curvecast.curves import CurveSet, DataError
+from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd
 from curvecast.studies.settings import AtLeastOne, Optimizer, Parts, Search, Settings
 from curvecast.validation import Strict, validated
@@ -213,23 +215,41 @@ def task_of(
             f"unknown task {name!r}: write file.py:Class, package.module:Class or one of "
             f"{', '.join(TASKS)}"
         )
+    make = getattr(_module(path), cls, None)
+    if not callable(make):
+        raise DataError(f"no such task {name!r}: the module has no class {cls}")
     try:
-        return getattr(_module(path), cls)(**options)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise DataError(f"no such task {name!r} ({error})") from error
+        inspect.signature(make).bind(**options)
+    except TypeError as error:
+        raise DataError(f"task {name!r} does not take its options: {error}") from error
+    task = make(**options)
+    given = options | ({"raw": identity.of_files(raw)} if "data" in options else {})
+    object.__setattr__(task, "task_options", given)  # of a frozen dataclass as well
+    return task
 
 
 def _module(path: str) -> ModuleType:
     """The module with this name, or of this file; workers find it under the same name."""
     if not path.endswith(".py"):
-        return importlib.import_module(path)
+        return _imported(path)
     file = Path(path).resolve()
     if not file.is_file():
         raise DataError("no such file with a task", file=path)
+    if "." in file.stem:
+        raise DataError("the name of a file with a task has one dot", file=path)
     # At the end: nothing in that folder may hide a module of Python or of a library.
     if importlib.util.find_spec(file.stem) is None and str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
-    module = importlib.import_module(file.stem)
+    module = _imported(file.stem)
     if module.__file__ is None or Path(module.__file__).resolve() != file:
         raise DataError(f"another module is called {file.stem}, choose another name", file=path)
     return module
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise DataError(f"no such task: there is no module {error.name}") from error
+        raise

@@ -89,6 +89,10 @@ class EarlyEnd:
         options = {k: v for k, v in vars(self).items() if not k.startswith("_")}
         return {**options, "code": identity.of_code(module_of(self.predictor))}
 
+    def make(self) -> Predictor:
+        """The predictor, not fitted. Raises DataError for an option that it has not."""
+        return make_predictor(self.predictor, **self.options)
+
     def rule(
         self, trial: Trial, observed: Callable[[Sequence[Evaluation]], CurveSet]
     ) -> RungRule | None:
@@ -110,8 +114,7 @@ class EarlyEnd:
         def fitted(tau: int) -> Predictor:
             key = (rung, n_fit, tau)
             if key not in self._fitted:
-                model = make_predictor(self.predictor, **self.options)
-                self._fitted[key] = model.fit(_cut(observed(reached[:n_fit]), rung), [tau])
+                self._fitted[key] = self.make().fit(_cut(observed(reached[:n_fit]), rung), [tau])
             return self._fitted[key]
 
         needed = {tau: 1 - (1 - self.Delta) * (rung - tau) / trial.highest for tau in epochs}

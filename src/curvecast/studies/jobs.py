@@ -85,8 +85,11 @@ def replay(
 
 
 def gather_curves(sets: Sequence[CurveSet]) -> CurveSet:
-    """Runs of all seeds and optimizers as one collection; equal configurations share a group."""
-    together = concat(sets)
+    """Runs of all seeds and optimizers as one collection; equal configurations share a group.
+
+    A search in which every training broke has none.
+    """
+    together = concat([curves for curves in sets if len(curves)] or sets[:1])
     columns = together.configs.drop(columns=["id", "group"])
     configs = together.configs.assign(group=group_equal_rows(columns))
     return replace(together, configs=configs)

@@ -83,6 +83,9 @@ def _moved(config: Config, space: ConfigSpace.ConfigurationSpace) -> Config | No
         if isinstance(parameter, NumericalHyperparameter) and isinstance(value, int | float):
             value = min(max(value, parameter.lower), parameter.upper)
             value = round(value) if isinstance(parameter, IntegerHyperparameter) else value
+        for choice in getattr(parameter, "choices", ()):  # logs have 32.0 for 32, "True" for True
+            if choice == value or str(choice) == str(value):
+                value = choice
         values[name] = value if parameter.legal_value(value) else parameter.default_value
     try:
         return native(dict(deactivate_inactive_hyperparameters(values, space)))

@@ -14,7 +14,7 @@ from curvecast.predictors.base import Predictor
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config, Objective, Trial
-from curvecast.studies.settings import Parts
+from curvecast.studies.settings import Parts, Settings
 
 
 def split(curves: CurveSet, parts: Parts) -> list[CurveSet]:
@@ -88,6 +88,10 @@ class Prediction(Objective):
             "fixed": self.fixed,
             "metric": self.metric,
         }
+
+    def check(self, settings: Settings) -> None:
+        """The predictor has the options that are searched, fixed, and the budget."""
+        self.predictor(seed=0, **self.space.get_default_configuration(), epochs=1)
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Fit with `epochs` = budget; errors of both splits are reported with the loss."""

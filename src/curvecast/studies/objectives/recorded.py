@@ -20,6 +20,7 @@ from curvecast.curves import CurveSet, DataError
 from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd, Ended
 from curvecast.studies.evaluation import Config, Evaluation, Objective, Trial, native
+from curvecast.studies.settings import Settings
 from curvecast.studies.spaces import layers, of_curves
 
 
@@ -58,6 +59,17 @@ class Recorded(Objective):
             "content": identity.of_curves(self.curves),
             "early": None if self.early is None else self.early.identity(),
         }
+
+    def check(self, settings: Settings) -> None:
+        """The curves are long enough, and the rule has a predictor."""
+        if settings.max_budget > self.curves.last_epoch:
+            raise DataError(
+                f"max_budget {settings.max_budget:g} lies after the last recorded epoch "
+                f"{self.curves.last_epoch}",
+                file=self.curves.name,
+            )
+        if self.early is not None:
+            self.early.make()
 
     def nearest(self, config: Config, used: Collection[int] = ()) -> tuple[int, float]:
         """Row of the nearest unused recorded configuration and its distance in the scaled space.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from curvecast.curves import DataError
@@ -27,6 +29,7 @@ class Task(ABC):
     n_epochs : length of a complete training (schedules depend on it).
     architecture : parameters that are `ap_` columns; the others are `hp_`.
     all_training : whether the validation data are trained on, so that scores on them mean nothing.
+    task_options : the arguments that a definition gave (files as a digest); set after `__init__`.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Task(ABC):
     n_epochs: int
     architecture: tuple[str, ...] = ()
     all_training: bool = False
+    task_options: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def space(self) -> ConfigSpace.ConfigurationSpace:
@@ -47,8 +51,8 @@ class Task(ABC):
         """A training before its first epoch."""
 
     def identity(self) -> dict[str, Any]:
-        """JSON of the options and data that change the result of a training."""
-        return {}
+        """JSON of the options and data that change the result of a training: the task's options."""
+        return dict(self.task_options)
 
     def possible(self, config: Config) -> bool:
         """Whether the configuration can be trained; a study draws another one if not."""

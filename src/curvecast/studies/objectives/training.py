@@ -10,16 +10,19 @@ from typing import Any
 import ConfigSpace
 import numpy as np
 import pandas as pd
+from ConfigSpace.hyperparameters import Hyperparameter
 
 from curvecast import files
-from curvecast.curves import CurveSet, DataError, group_equal_rows
+from curvecast.curves import DIRECTIONS, CurveSet, DataError, group_equal_rows
 from curvecast.studies import identity
 from curvecast.studies.early import EarlyEnd
-from curvecast.studies.evaluation import Config, Evaluation, Objective, Trial
+from curvecast.studies.evaluation import Config, Evaluation, Objective, Trial, native
 from curvecast.studies.objectives.task import Session, Task
+from curvecast.studies.settings import Settings
 from curvecast.studies.spaces import layers
 
 WHOLE = 100.0
+_FACTS = ("name", "source", "target", "metric", "direction", "n_epochs")
 # Values of epochs 0, 1, ... by the name of their series.
 Logs = dict[str, list[float]]
 
@@ -34,6 +37,10 @@ class Training(Objective):
     Parameters
     ----------
     early : ends evaluations before their budget; default: none is ended.
+
+    Raises
+    ------
+    DataError : the task is none, or lacks one of its facts.
     """
 
     def __init__(
@@ -47,6 +54,12 @@ class Training(Objective):
                 f"task {type(task).__name__} does not inherit from "
                 "curvecast.studies.objectives.task.Task"
             )
+        for fact in _FACTS:
+            if not hasattr(task, fact):
+                raise DataError(f"task {type(task).__name__} has no {fact}")
+        if task.direction not in DIRECTIONS:
+            problem = f"direction is {task.direction!r}, not one of {', '.join(DIRECTIONS)}"
+            raise DataError(f"task {type(task).__name__}: {problem}")
         self.task, self.early = task, early
         self.space = task.space() if space is None else space
         self._holds = layers.possible(self.space)
@@ -62,6 +75,15 @@ class Training(Objective):
             "early": None if self.early is None else self.early.identity(),
         }
 
+    def check(self, settings: Settings) -> None:
+        """The task trains long enough, and the rule has a predictor."""
+        if settings.max_budget > self.task.n_epochs:
+            raise DataError(
+                f"max_budget {settings.max_budget:g} exceeds the task's {self.task.n_epochs} epochs"
+            )
+        if self.early is not None:
+            self.early.make()
+
     def possible(self, config: Config) -> bool:
         """Whether the task can train this configuration, and the space holds it."""
         return (self._holds is None or self._holds(config)) and self.task.possible(config)
@@ -69,8 +91,6 @@ class Training(Objective):
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Train up to the budget; `evaluation.Objective` describes the result."""
         budget = round(trial.budget)
-        if budget > self.task.n_epochs:
-            raise DataError(f"budget {budget} exceeds the task's {self.task.n_epochs} epochs")
         session = self.task.start(config, trial.seed)
         checkpoint = _checkpoint(trial)
         logs: Logs = {}
@@ -97,7 +117,7 @@ class Training(Objective):
             "epochs": list(range(len(curve))),
             "curve": curve,
             "series": {name: log for name, log in logs.items() if name != self.task.target},
-            **session.scores(),
+            **native(session.scores()),
         }
         if ended is not None:
             return {"loss": ended.loss, "info": {**info, "stopped": ended.epoch}}
@@ -135,12 +155,16 @@ class Subsets(Training):
         """The identity of the training, with the kind of budget."""
         return {**super().identity(), "fidelity": "data"}
 
-    def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
-        """Train on the share; `evaluation.Objective` describes the result."""
+    def check(self, settings: Settings) -> None:
+        """Budgets are shares, of which the task is capable, and no rule ends an evaluation."""
         if self.early is not None:
             raise DataError("a stopping rule needs epochs as the budget of a study")
-        if trial.budget > WHOLE:
-            raise DataError(f"budget {trial.budget:g} is above {WHOLE:g} percent of the data")
+        if settings.max_budget > WHOLE:
+            raise DataError(f"max_budget {settings.max_budget:g} is above {WHOLE:g} percent")
+        self.task.at_share(settings.min_budget / WHOLE)
+
+    def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
+        """Train on the share; `evaluation.Objective` describes the result."""
         inner = Training(self.task.at_share(trial.budget / WHOLE), self.space)
         whole = replace(trial, budget=self.task.n_epochs, trained=0, directory=None)
         result = inner.evaluate(config, whole)
@@ -157,14 +181,24 @@ def epochs_of(session: Session, logs: Logs, target: str, last: int) -> Iterator[
 
     Yields every epoch that is followed by another one, the last one trained before included. A
     caller that stops at one trains no further.
+
+    Raises
+    ------
+    DataError : the target is not among the series, or these are not the same after every epoch.
     """
     if not logs:
-        logs |= {name: [value] for name, value in session.evaluate().items()}
+        logs |= {name: [value] for name, value in native(session.evaluate()).items()}
+    if target not in logs:
+        raise DataError(f"evaluate returns {', '.join(logs)}, and not the target {target!r}")
     curve = logs[target]
     while len(curve) <= last and np.isfinite(curve[-1]):
         yield len(curve) - 1
         session.train_epoch()
-        for name, value in session.evaluate().items():
+        values = native(session.evaluate())
+        if values.keys() != logs.keys():
+            names = " and ".join(", ".join(sorted(series)) for series in (logs, values))
+            raise DataError(f"evaluate returns other series after epoch {len(curve)}: {names}")
+        for name, value in values.items():
             logs[name].append(value)
 
 
@@ -179,7 +213,8 @@ def curves_of(
     def matrix(name: str) -> np.ndarray:
         values = np.full((len(runs), len(epochs)), np.nan)
         for row, (_, _, logs) in enumerate(runs):
-            values[row, : len(logs[name])] = logs[name]
+            log = logs.get(name, ())
+            values[row, : len(log)] = log
         return values
 
     table: dict[str, Any] = {"id": [key for key, _, _ in runs]}
@@ -190,15 +225,13 @@ def curves_of(
         kind = "info" if listed else "ap" if name in task.architecture else "hp"
         column = f"{kind}_{name}"
         values = [config.get(name) for _, config, _ in runs]
-        if isinstance(parameter, ConfigSpace.CategoricalHyperparameter):
-            table[column] = pd.Categorical(values, categories=sorted(parameter.choices))
-        else:
-            table[column] = np.array(values, dtype=np.float64)
-            if getattr(parameter, "log", False):
-                log_columns.append(column)
+        table[column] = _column(values, parameter)
+        if getattr(parameter, "log", False):
+            log_columns.append(column)
     described = pd.DataFrame([task.describe(config) for _, config, _ in runs])
     configs = pd.concat([pd.DataFrame(table), described.add_prefix("ap_")], axis=1)
     configs.insert(1, "group", group_equal_rows(configs.drop(columns="id")))
+    series = dict.fromkeys(name for _, _, logs in runs for name in logs if name != task.target)
     return CurveSet(
         configs=configs,
         values=matrix(task.target),
@@ -208,8 +241,21 @@ def curves_of(
         name=task.name,
         source=task.source,
         log_columns=tuple(log_columns),
-        series={name: matrix(name) for name in (runs[0][2] if runs else {}) if name != task.target},
+        series={name: matrix(name) for name in series},
     )
+
+
+def _column(values: list[Any], parameter: Hyperparameter) -> np.ndarray | pd.Categorical:
+    """Numbers, or categories; categories of several types become texts."""
+    levels = getattr(parameter, "choices", None)
+    if levels is None:  # a range; or numbers or texts that are ordered, or constant
+        levels = getattr(parameter, "sequence", None) or [getattr(parameter, "value", 0.0)]
+        if not any(isinstance(level, str) for level in levels):
+            return np.array(values, dtype=np.float64)
+    if len({type(level) for level in levels}) > 1:
+        levels = [str(level) for level in levels]
+        values = [None if value is None else str(value) for value in values]
+    return pd.Categorical(values, categories=sorted(levels))
 
 
 def _checkpoint(trial: Trial) -> Path | None:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import ConfigSpace
+import numpy as np
 from ConfigSpace import AndConjunction
 from ConfigSpace.hyperparameters import Hyperparameter
 
@@ -114,7 +115,7 @@ def of_curves(curves: CurveSet) -> ConfigSpace.ConfigurationSpace:
 
     Raises
     ------
-    DataError : no column varies.
+    DataError : no column varies, or one has no range that could be searched.
     """
     space = ConfigSpace.ConfigurationSpace(name=curves.name)
     for column in curves.configs.columns:
@@ -128,6 +129,9 @@ def of_curves(curves: CurveSet) -> ConfigSpace.ConfigurationSpace:
             continue
         bounds = float(values.min()), float(values.max())
         log = column in curves.log_columns
+        if not np.isfinite(bounds).all() or (log and bounds[0] <= 0):
+            problem = f"from {bounds[0]:g} to {bounds[1]:g} is no range{' of logarithms' * log}"
+            raise DataError(problem, file=curves.name, column=column)
         if (values.dropna() % 1 == 0).all():
             integers = int(bounds[0]), int(bounds[1])
             space.add(ConfigSpace.Integer(column, integers, log=log))
