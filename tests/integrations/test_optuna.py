@@ -177,6 +177,21 @@ def test_steps_may_be_large_and_start_anywhere(steps: range) -> None:
     assert study.best_value == usual.best_value
 
 
+def test_choices_may_have_the_same_text() -> None:
+    study = optuna.create_study(pruner=CurvePruner())
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_categorical("kernel", [1, "1"])
+        for step in range(3):
+            trial.report(1 / (step + 1), step)
+            trial.should_prune()
+        return 0.3
+
+    study.optimize(objective, n_trials=4)
+    curves, _ = curves_of(study.trials, study.direction, "study")
+    assert list(curves.configs["hp_kernel"].dtype.categories) == ["1"]
+
+
 def test_trials_may_have_unequal_lengths_and_one_report() -> None:
     assert n_pruned(falling(CurvePruner(**RIDGE), range(1, 31), shorter=10)) > 5
     assert n_pruned(falling(CurvePruner(**RIDGE), [1], n_trials=12)) == 0

@@ -102,7 +102,13 @@ def test_runs_that_still_train_and_runs_without_values_are_not_compared_with() -
 def test_settings_become_columns_in_log_scale_where_they_span_orders_of_magnitude() -> None:
     runs = Runs("minimize", 10)
     for i in range(4):
-        config = {"lr": 10.0**-i, "layers": i, "name": "net", "deep": i > 1, "path": object()}
+        config = {
+            "lr": 10.0**-i,
+            "layers": i,
+            "name": "net",
+            "deep": np.bool_(i > 1),
+            "path": object(),
+        }
         if i == 3:
             del config["layers"]
         runs.start(f"r{i}", config)
@@ -182,6 +188,9 @@ def test_what_does_not_fit_is_one_line() -> None:
         watch.validated(1, {"loss": 1.0, "acc": 1.0})
     with pytest.raises(DataError, match="direction is 'up', not one of"):
         Runs("up", 20)
+    for made in (lambda: Runs("minimize", 20, promise=1.5), lambda: Watch("a", "max", promise=0)):
+        with pytest.raises(DataError, match=r"promise is .*, not above 0 and at most 1"):
+            made()
 
 
 @pytest.mark.parametrize(

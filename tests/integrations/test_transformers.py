@@ -38,7 +38,9 @@ class Words(torch.utils.data.Dataset):
         }
 
 
-def train(folder: Path, lr: float, *callbacks: Any, seed: int = 0, **options: Any) -> Any:
+def train(
+    folder: Path, lr: float, *callbacks: Any, seed: int = 0, evaluated: Any = None, **options: Any
+) -> Any:
     torch.manual_seed(seed)
     config = transformers.BertConfig(
         vocab_size=20,
@@ -69,7 +71,7 @@ def train(folder: Path, lr: float, *callbacks: Any, seed: int = 0, **options: An
         model=transformers.BertForSequenceClassification(config),
         args=arguments,
         train_dataset=Words(512, 0),
-        eval_dataset=Words(128, 1),
+        eval_dataset=evaluated or Words(128, 1),
         callbacks=list(callbacks),
     )
     trainer.train()
@@ -128,3 +130,14 @@ def test_the_prediction_has_bounds_in_tensorboard(tmp_path: Path) -> None:
 def test_a_metric_that_is_not_evaluated_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'eval_f1' is not logged; there are epoch, eval_loss"):
         train(tmp_path, 0.01, CurveCallback("eval_f1", "max"))
+
+
+@pytest.mark.parametrize("metric", ["eval_near_loss", "eval_far_loss"])
+def test_of_several_data_sets_one_has_the_metric(metric: str, tmp_path: Path) -> None:
+    several = {"near": Words(64, 1), "far": Words(64, 2)}
+    callback = CurveCallback(metric)
+    trainer = train(tmp_path, 0.01, callback, evaluated=several)
+    assert [advice.epoch for advice in callback.watch.history] == list(range(3, STEPS, 3))
+    trainer.evaluate(Words(64, 3), metric_key_prefix="test")
+    with pytest.raises(DataError, match="'eval_loss' is not logged"):
+        train(tmp_path, 0.01, CurveCallback("eval_loss"), evaluated=several)

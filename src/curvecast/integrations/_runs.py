@@ -86,7 +86,7 @@ class Runs:
 
     Raises
     ------
-    DataError : the direction is none, or the earlier runs have the other one.
+    DataError : the direction or the promise is none, or the earlier runs have the other direction.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Runs:
     ) -> None:
         if direction not in DIRECTIONS:
             raise DataError(f"direction is {direction!r}, not one of {DIRECTIONS}")
+        check_promise(promise)
         self.direction, self.last_epoch, self.promise = direction, last_epoch, promise
         self._settings: dict[str, Mapping[str, Any]] = {}
         self._values: dict[str, dict[int, float]] = {}
@@ -221,7 +222,7 @@ class Watch:
 
     Raises
     ------
-    DataError : `mode` is neither.
+    DataError : `mode` is neither, or `promise` is no share.
     """
 
     RUN = "this run"
@@ -238,6 +239,7 @@ class Watch:
         path: str | Path | None = None,
         writer: Any = None,
     ) -> None:
+        check_promise(promise)
         self.monitor, self.direction = monitor, direction_of(mode)
         self.earlier, self.config, self.promise = earlier, config, promise
         self.stop, self.path, self.writer = stop, path, writer
@@ -285,6 +287,12 @@ class Watch:
         return self.runs.history if self.runs is not None else []
 
 
+def check_promise(promise: float) -> None:
+    """Raise DataError where it is no share."""
+    if not 0 < promise <= 1:
+        raise DataError(f"promise is {promise}, not above 0 and at most 1")
+
+
 def direction_of(mode: str) -> str:
     """The direction that tools call min or max. Raises DataError for anything else."""
     if mode not in ("min", "max"):
@@ -301,12 +309,13 @@ def _configs(settings: Sequence[Mapping[str, Any]]) -> tuple[pd.DataFrame, tuple
     columns: dict[str, Any] = {}
     log = []
     for name in dict.fromkeys(name for config in settings for name in config):
-        cells = [config.get(name) for config in settings]
+        given = (config.get(name) for config in settings)
+        cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in given]
         known = [cell for cell in cells if cell is not None]
-        plain = all(isinstance(cell, str | bool | int | float | np.number) for cell in known)
+        plain = all(isinstance(cell, str | int | float) for cell in known)
         if not plain or len(set(known)) < 2:
             continue
-        if all(isinstance(cell, int | float | np.number) for cell in known):
+        if all(isinstance(cell, int | float) for cell in known):
             numbers = np.array([np.nan if cell is None else float(cell) for cell in cells])
             columns[f"hp_{name}"] = numbers
             low, high = np.nanmin(numbers), np.nanmax(numbers)

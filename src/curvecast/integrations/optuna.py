@@ -228,7 +228,7 @@ def curves_of(
 
 def _dtype(distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
-        return pd.CategoricalDtype([str(choice) for choice in distribution.choices])
+        return pd.CategoricalDtype(list(dict.fromkeys(map(str, distribution.choices))))
     return np.float64
 
 

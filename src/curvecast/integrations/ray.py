@@ -11,7 +11,7 @@ from typing import Any
 
 from curvecast.curves import DataError
 from curvecast.extras import missing
-from curvecast.integrations._runs import Runs, direction_of
+from curvecast.integrations._runs import Runs, check_promise, direction_of
 from curvecast.stopping.advice import PROMISE
 
 try:
@@ -41,7 +41,8 @@ class CurveScheduler(FIFOScheduler):
 
     Raises
     ------
-    DataError : neither the scheduler nor the `TuneConfig` says metric and mode.
+    DataError : `promise` is no share, or neither the scheduler nor the `TuneConfig` says metric and
+        mode.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class CurveScheduler(FIFOScheduler):
         super().__init__()
         self._pause = pause
         self._ends: dict[str, float] = {}
+        check_promise(promise)
         self._max_t, self._time_attr, self._promise = max_t, time_attr, promise
         self._metric, self._mode = metric, mode
         self.runs: Runs | None = None

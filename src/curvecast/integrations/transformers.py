@@ -34,11 +34,14 @@ class CurveCallback(TrainerCallback):
 
     Raises
     ------
-    DataError : the metric is not evaluated.
+    DataError : the metric is not evaluated. With several data sets each evaluation has its own
+        metrics; the second step at which none has it raises.
     """
 
     def __init__(self, monitor: str = "eval_loss", mode: str = "min", **options: Any) -> None:
         self.watch = Watch(monitor, mode, **options)
+        # The last step with an evaluation that lacked the metric, and none that had it.
+        self._without: int | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
@@ -62,7 +65,12 @@ class CurveCallback(TrainerCallback):
         """
         if self.watch.runs is None or state.global_step == 0:
             return control
-        advice = self.watch.validated(state.global_step, metrics or {})
+        metrics = metrics or {}
+        if self.watch.monitor not in metrics and self._without in (None, state.global_step):
+            self._without = state.global_step
+            return control
+        advice = self.watch.validated(state.global_step, metrics)
+        self._without = None
         if advice is not None:
             scalars = {f"curvecast_{k}": v for k, v in advice.scalars().items()}
             state.log_history.append({"step": state.global_step, "epoch": state.epoch, **scalars})
