@@ -92,6 +92,17 @@ def test_replays_of_several_optimisers_make_the_comparison(make_curves: Make) ->
     )
 
 
+def test_optimisers_without_a_total_are_compared_at_one_budget(make_curves: Make) -> None:
+    definition = {k: v for k, v in RECORDED.items() if k != "total_budget"} | {"iterations": 3}
+    done = [
+        jobs.run_job("tab", definition, o, curves=make_curves(60))
+        for o in ("bohb", "random", "freeze_thaw")
+    ]
+    costs = [d["evaluations"].groupby("seed")["cost"].sum().iloc[0] for d in done]
+    assert costs[1] > costs[0]
+    assert {d["regret"]["used"].max() for d in done} == {costs[0]}
+
+
 class Shift:
     """Predicts the last value plus 5 lr; the seed adds noise that more epochs take away."""
 

@@ -102,5 +102,5 @@ def test_given_configurations_are_evaluated_first(tmp_path: Path, optimizer: str
 
 def test_a_given_configuration_must_be_of_the_space() -> None:
     point = {"lr": 0.01, "layers": 99, "optimizer": "adam"}
-    with pytest.raises(DataError, match="points_to_evaluate: number 1"):
+    with pytest.raises(DataError, match=r"points_to_evaluate: number 1 \(.*layers.*\)$"):
         run(Settings("s", "random", workers=0, points_to_evaluate=[point]), Bowl())

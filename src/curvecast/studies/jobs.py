@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from curvecast.studies.definitions import early_of, objective_of, settings_of, s
 from curvecast.studies.early import EarlyEnd, label_of
 from curvecast.studies.objectives.prediction import Prediction
 from curvecast.studies.objectives.recorded import Recorded
+from curvecast.studies.samplers._base import budget_of_brackets
 from curvecast.studies.scheduler import run
 from curvecast.studies.settings import Settings
 
@@ -47,8 +49,10 @@ def run_job(
         settings = settings.model_copy(update={"name": curves.name})
         seeds = range(study_of(name, definition).seeds)
         frame = replay(curves, settings, seeds, early_of(definition), objective.space)
-        # Without `total_budget` every seed has its own end; the earliest one counts.
-        total = settings.total_budget or frame.groupby("seed")["cost"].sum().min()
+        # The optimizers are compared at one budget.
+        total = settings.total_budget or budget_of_brackets(settings)
+        if not math.isfinite(total):  # of a search that time ends; the earliest end counts
+            total = frame.groupby("seed")["cost"].sum().min()
         return {"evaluations": frame, "regret": summary.regrets(frame, curves, float(total))}
     evaluations = run(settings, objective, folder)
     label = label_of(optimizer, early_of(definition))

@@ -179,7 +179,8 @@ def _check(
         try:
             ConfigSpace.Configuration(space, values=point)
         except (ValueError, KeyError) as error:
-            raise DataError(f"points_to_evaluate: number {number} ({error})") from error
+            problem = " ".join(str(error).split())
+            raise DataError(f"points_to_evaluate: number {number} ({problem})") from error
         if possible is not None and not possible(point):
             raise DataError(f"points_to_evaluate: number {number} cannot be trained")
 

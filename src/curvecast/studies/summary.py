@@ -57,7 +57,9 @@ def incumbents(frame: pd.DataFrame) -> pd.DataFrame:
     """
     whole = frame[frame["stopped"].isna() & np.isfinite(frame["loss"])]
     if whole.empty:
-        raise DataError(f"study {frame['study'].iloc[0]!r}: no evaluation has a loss")
+        last = frame.iloc[-1]
+        search = f"study {last['study']!r}, {last['optimizer']}, seed {last['seed']}"
+        raise DataError(f"{search}: no evaluation has a loss; the last one: {last['reason']}")
     changes, best = [], (0.0, np.inf)
     for budget, loss in zip(whole["budget"], whole["loss"], strict=True):
         better = budget > best[0] or (budget == best[0] and loss < best[1])

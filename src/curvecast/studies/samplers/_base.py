@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,18 @@ class Sampler:
 
     def learn(self, config_id: ConfigId, config: Config, budget: float, loss: float) -> None:
         """Take in a finished evaluation; the loss is inf where it failed."""
+
+
+def budget_of_brackets(settings: Settings) -> float:
+    """Budget of the settings' number of Hyperband brackets; inf where they have none.
+
+    A run goes on where the rung below ended.
+    """
+    if settings.n_brackets is None:
+        return math.inf
+    rungs = fidelity.rungs(settings.min_budget, settings.max_budget, settings.eta)
+    shapes = (fidelity.bracket(n, rungs, settings.eta) for n in range(settings.n_brackets))
+    return float(sum(np.diff(budgets, prepend=0) @ counts for counts, budgets in shapes))
 
 
 class _Bracket(SuccessiveHalving):

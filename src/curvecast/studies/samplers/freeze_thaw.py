@@ -106,16 +106,9 @@ class Sampler(_base.Sampler):
 
     @property
     def total_budget(self) -> float:
-        """Budget of the search: as much as BOHB's brackets use, at most the settings' total.
-
-        A bracket's runs go on where the rung below ended.
-        """
+        """Budget of the search: as much as BOHB's brackets use, at most the settings' total."""
         total = self.settings.total_budget or math.inf
-        if self.settings.n_brackets is None:
-            return total
-        shapes = map(super().shape, range(self.settings.n_brackets))
-        used = sum(np.diff(budgets, prepend=0) @ counts for counts, budgets in shapes)
-        return min(total, float(used))
+        return min(total, _base.budget_of_brackets(self.settings))
 
     def begin(self, key: ConfigId, config: Config) -> float:
         """Note that a run starts or goes on; returns the budget at which it pauses."""
