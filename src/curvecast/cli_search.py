@@ -159,7 +159,8 @@ def _results(
     curves.to_parquet(folder / "curves.parquet")
     page = folder / "report.html"
     runs.write(page, curves, advise(curves), check(curves), promise=PROMISE, level=0.8)
-    scores = {k: best.info[k] for k in ("validation", "test") if best.info.get(k) is not None}
+    scores = {k: best.info.get(k) for k in ("validation", "test")}
+    scores = {k: score for k, score in scores.items() if isinstance(score, int | float)}
     value = -curves.sign * best.loss
     chosen = {"config": best.config, curves.metric: value, "epochs": best.budget, **scores}
     write_json(chosen, folder / "best.json")

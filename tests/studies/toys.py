@@ -52,13 +52,20 @@ class Bowl(Objective):
         return {"loss": loss, "info": info}
 
 
+class TwoArguments(Exception):
+    """Cannot be read by another process: its copy is made with one argument."""
+
+    def __init__(self, layer: int, problem: str) -> None:
+        super().__init__(f"layer {layer}: {problem}")
+
+
 class Troubled(Bowl):
     """Raises, hangs, returns NaN, dies or returns nothing, by the number of the configuration."""
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         number = trial.id[2]
         if number == 0:
-            raise ZeroDivisionError("boom")
+            raise ZeroDivisionError("boom\nCompile with TORCH_USE_CUDA_DSA for more.")
         if number == 1:
             time.sleep(3600)
         if number == 2:
@@ -68,7 +75,7 @@ class Troubled(Bowl):
         if number == 4:
             return {"info": {}}
         if number == 5:
-            raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA.")
+            raise TwoArguments(3, "no weights")
         return super().evaluate(config, trial)
 
 

@@ -17,7 +17,15 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from curvecast.studies.evaluation import Config, Evaluator, Objective, Trial, native, packed
+from curvecast.studies.evaluation import (
+    Config,
+    EvaluationError,
+    Evaluator,
+    Objective,
+    Trial,
+    native,
+    packed,
+)
 
 _READY_WITHIN = 300.0
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -122,4 +130,11 @@ def _load() -> Objective:
 
 
 def _evaluate(config: Config, trial: Trial) -> object:
-    return native(_load().evaluate(config, trial))
+    try:
+        return native(_load().evaluate(config, trial))
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # it would end the process, and its message would be lost
+            raise EvaluationError(f"{type(error).__name__}: {error}") from None
+        raise
