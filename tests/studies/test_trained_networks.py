@@ -199,6 +199,10 @@ def test_house_prices_in_a_study(tmp_path: Path) -> None:
     assert errors[0] != errors[1]
     assert both.evaluate()["val_mse"] == errors.mean()
     assert both.scores()["validation_division_sd"] == pytest.approx(errors.std(ddof=1))
+    with pytest.raises(DataError, match="loss 'gausian' is not one of mse, gaussian"):
+        HouseTask(HOUSES, raw, loss="gausian")
+    with pytest.raises(DataError, match="precision 'bf16' is neither auto nor a type of torch"):
+        ImageTask(precision="bf16")
     assert HouseTask(HOUSES, raw).describe(wild) == {"num_params": 2 * 32 + 33 * 16 + 17}
 
 

@@ -183,7 +183,7 @@ def heavier_tailed(probability: float, n_runs: int) -> float:
 def _loss_to_beat(trial: Trial) -> float | None:
     """Loss that a run must beat to go on, or to be the best; None while nothing is known."""
     at_rung = [e for e in trial.history if e.budget == trial.budget and math.isfinite(e.loss)]
-    if trial.top:
+    if trial.budget == trial.highest:
         finished = [e.loss for e in at_rung if "stopped" not in e.info]
         return min(finished, default=None)
     rivals = sorted(e.loss for e in at_rung if e.id[0] == trial.id[0])

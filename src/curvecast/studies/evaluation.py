@@ -101,11 +101,6 @@ class Trial:
     directory: Path | None
     history: Sequence[Evaluation]
 
-    @property
-    def top(self) -> bool:
-        """Whether this is the highest rung."""
-        return self.budget == self.highest
-
 
 class Objective(ABC):
     """What a study minimises; it must be picklable when workers > 0.
@@ -166,17 +161,18 @@ class Evaluator:
 
 
 @contextmanager
-def copying(what: str) -> Iterator[None]:
-    """Raise DataError for an object that cannot be copied or sent to another process."""
+def copying() -> Iterator[None]:
+    """Raise DataError for an objective that cannot be copied or sent to another process."""
     try:
         yield
     except (TypeError, AttributeError, pickle.PicklingError) as error:
-        raise DataError(f"{what} cannot be copied for the study's processes ({error})") from error
+        problem = f"the objective cannot be copied for the study's processes ({error})"
+        raise DataError(problem) from error
 
 
 def packed(objective: Objective) -> bytes:
     """An objective as another process loads it. Raises DataError, see `copying`."""
-    with copying("the objective"):
+    with copying():
         return pickle.dumps(objective)
 
 

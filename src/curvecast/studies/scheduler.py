@@ -119,15 +119,13 @@ class Scheduler:
             except ForbiddenValueError:  # BOHB's densities know of no forbidden combinations
                 continue
             self._draws_by_model += by_model
-            if not self._draws_by_model and self._is_no_chance(self._draws_with_model):
-                raise StudyError(f"none of {self._draws_with_model} draws came from the model")
+            drawn = self._draws_with_model
+            by_chance = self.sampler.share_at_random**drawn
+            if not self._draws_by_model and drawn >= _DRAWS_UNTIL_MODEL and by_chance < _BY_CHANCE:
+                raise StudyError(f"none of {drawn} draws came from the model")
             if self._possible is None or not self.sampler.redraws or self._possible(config):
                 return native(config), {"model_based_pick": by_model}
         raise StudyError(f"none of {_DRAWS_UNTIL_POSSIBLE} drawn configurations is possible")
-
-    def _is_no_chance(self, draws: int) -> bool:
-        by_chance = self.sampler.share_at_random**draws
-        return draws >= _DRAWS_UNTIL_MODEL and by_chance < _BY_CHANCE
 
     def trial(self, config_id: ConfigId, budget: float, directory: Path | None) -> Trial:
         """Describe the evaluation of a configuration for the objective."""
@@ -213,7 +211,7 @@ def run(
     folder = None if directory is None else Path(directory)
     objective.check(settings)
     # What an objective learns in one study must not reach another one.
-    with copying("the objective"):
+    with copying():
         objective = copy.deepcopy(objective)
     problem = "another process is running this study"
     with nullcontext() if folder is None else locked(folder / ".lock", problem):

@@ -10,6 +10,7 @@ from typing import Any
 import ConfigSpace
 import torch
 
+from curvecast.curves import DataError
 from curvecast.protocol import seed_from
 from curvecast.studies import identity
 from curvecast.studies.evaluation import Config
@@ -19,6 +20,11 @@ from curvecast.training import regression
 from curvecast.training.images import source
 
 _NARROWEST = 8
+# Target and metric by loss.
+_SERIES = {
+    "mse": ("val_mse", "validation squared error"),
+    "gaussian": ("val_nll", "validation negative log-likelihood"),
+}
 
 
 @dataclass
@@ -49,9 +55,9 @@ class HouseTask(Task):
     def __post_init__(self) -> None:
         self.name = f"trained/{self.data['name'].rpartition('/')[2]}"
         self.source = source(self.data)
-        gaussian = self.loss == "gaussian"
-        self.target = "val_nll" if gaussian else "val_mse"
-        self.metric = f"validation {'negative log-likelihood' if gaussian else 'squared error'}"
+        if self.loss not in _SERIES:
+            raise DataError(f"loss {self.loss!r} is not one of {', '.join(_SERIES)}")
+        self.target, self.metric = _SERIES[self.loss]
         self._tables = [
             regression.load(self.data["name"], self.data, self.raw[0], division=k)
             for k in range(self.divisions)

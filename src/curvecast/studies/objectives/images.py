@@ -75,6 +75,9 @@ class ImageTask(Task):
     def __post_init__(self) -> None:
         if self.network not in cnn.NETWORKS:
             raise DataError(f"network {self.network!r} is not one of {', '.join(cnn.NETWORKS)}")
+        self._precision = getattr(torch, self.precision, None)
+        if self.precision != "auto" and not isinstance(self._precision, torch.dtype):
+            raise DataError(f"precision {self.precision!r} is neither auto nor a type of torch")
         self._fixed = load_configuration(self.fixed)
         stanza = self.data
         data = images.load(stanza["name"], stanza, self.raw) if stanza else images.digits()
@@ -150,9 +153,6 @@ class ImageTask(Task):
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if self._prepared is None:
             self._prepared = prepare(self._images, device, self.size)
-        precision = (
-            precision_of(device) if self.precision == "auto" else getattr(torch, self.precision)
-        )
         whole = self.complete(config)
         recipe = Recipe(
             n_epochs=self.n_epochs,
@@ -162,4 +162,5 @@ class ImageTask(Task):
         )
         with seeded(seed):
             network = self.built(config)
+        precision = self._precision or precision_of(device)
         return ImageTraining(network, self._prepared, recipe, seed, precision)
