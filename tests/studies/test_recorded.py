@@ -343,3 +343,12 @@ def test_regret_is_zero_at_the_best_run_and_one_at_the_median(make_curves: Make)
     order = np.argsort(curves.final)
     frame = frame_of([9, 9], [2, 1], [np.nan, np.nan]).assign(row=[order[15], order[-1]])
     assert summary.regret(frame, curves).tolist() == pytest.approx([1, 0])
+
+
+def test_there_is_no_regret_where_half_of_the_runs_are_the_best(make_curves: Make) -> None:
+    curves = make_curves(31)
+    order = np.argsort(curves.final)
+    values = curves.values.copy()
+    values[order[12:], -1] = 1.0
+    frame = frame_of([9, 9], [2, 1], [np.nan, np.nan]).assign(row=[order[0], order[-1]])
+    assert summary.regret(frame, replace(curves, values=values)).isna().all()

@@ -78,14 +78,14 @@ def regret(frame: pd.DataFrame, curves: CurveSet) -> pd.Series:
 
     Its recorded final value against the best one of the collection, in units of the distance
     from there to the median run: 0 is the best recorded run, 1 a typical one. Missing until
-    there is an incumbent.
+    there is an incumbent, and where the median run is as good as the best.
     """
     losses = -curves.sign * curves.final
     losses = np.where(np.isfinite(losses), losses, np.nan)
     best, median = np.nanmin(losses), np.nanmedian(losses)
     known = incumbents(frame)
     final = pd.Series(losses[known["row"].astype(int)], index=known.index)
-    return (final.reindex(frame.index).ffill() - best) / (median - best)
+    return (final.reindex(frame.index).ffill() - best) / (float(median - best) or np.nan)
 
 
 def regrets(frame: pd.DataFrame, curves: CurveSet, total_budget: float) -> pd.DataFrame:
