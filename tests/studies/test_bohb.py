@@ -285,6 +285,17 @@ def test_logs_of_other_settings_are_moved_aside(tmp_path: Path) -> None:
     assert course_of(read_evaluations(tmp_path)) == course_of(second)
 
 
+def test_a_log_comes_back_when_the_settings_do(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    settings = [Settings("s", iterations=2, workers=0, seed=seed) for seed in (1, 2)]
+    first, second = (run(one, Bowl(calls), tmp_path / "study") for one in settings)
+    evaluated = calls.read_text()
+    assert course_of(run(settings[0], Bowl(calls), tmp_path / "study")) == course_of(first)
+    assert course_of(run(settings[1], Bowl(calls), tmp_path / "study")) == course_of(second)
+    assert calls.read_text() == evaluated
+    assert {path.name for path in (tmp_path / "study").iterdir() if path.is_dir()} == {"superseded"}
+
+
 def test_a_study_that_is_refused_leaves_the_log_of_another_one(tmp_path: Path) -> None:
     class Unsendable(Bowl):
         def __init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -122,21 +121,31 @@ def read_evaluations(directory: str | Path) -> list[Evaluation]:
 def resume(folder: Path, identity: dict[str, Any]) -> None:
     """Leave the folder's logs in place if they are of this very study, otherwise move them aside.
 
+    Logs of this study that were moved aside the last time come back.
+
     Parameters
     ----------
     identity : JSON that tells the study from others.
     """
     file = folder / "study.json"
     if file.exists() and read_json(file) != identity:
-        aside = folder / "superseded"
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(aside)
-        aside.mkdir()
-        # Their identity last: what a kill left behind is not taken for logs of the new study.
-        for name in ("configs.json", "results.json", CHECKPOINTS, file.name):
-            if (folder / name).exists():
-                (folder / name).rename(aside / name)
+        aside, moved = folder / "superseded", folder / "moved"
+        shutil.rmtree(moved, ignore_errors=True)
+        _move(folder, moved)
+        if (aside / file.name).exists() and read_json(aside / file.name) == identity:
+            _move(aside, folder)
+        shutil.rmtree(aside, ignore_errors=True)
+        moved.rename(aside)
     write_json(identity, file)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move the logs of a study."""
+    target.mkdir(exist_ok=True)
+    # Their identity last: what a kill left behind is not taken for logs of another study.
+    for name in ("configs.json", "results.json", CHECKPOINTS, "study.json"):
+        if (source / name).exists():
+            (source / name).rename(target / name)
 
 
 def _first_line(exception: str) -> str:
