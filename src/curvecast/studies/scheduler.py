@@ -199,8 +199,8 @@ def run(
     `results.json`; hpbandster's `logged_results_to_HBS_result` opens them). A study that was
     killed goes on when this function is called again: every logged evaluation is read
     instead of computed. Logs of another study (settings, objective or code differ) are moved to
-    `superseded/`, and come back when it is run again next. `watch` is called before every wait for an evaluation, once a second or more
-    often; what it raises ends the study.
+    `superseded/`, and come back when it is run again next. `watch` is called before every wait for
+    an evaluation, once a second or more often; what it raises ends the study.
 
     Raises
     ------

@@ -109,18 +109,18 @@ def at_budgets(used: pd.Series, values: pd.Series, budgets: np.ndarray) -> np.nd
     return np.where(position >= 0, values.to_numpy()[np.maximum(position, 0)], np.nan)
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean by Student's t, as (low, high); NaN for a single value."""
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean by Student's t, as (low, high); NaN for a single value."""
     values = np.asarray(values, dtype=np.float64)
     n = len(values)
     if n < 2:
         return np.nan, np.nan
-    half = stats.t.ppf(0.5 + level / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
     return float(values.mean() - half), float(values.mean() + half)
 
 
-def crossed(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean of `values`, shape (n_sets, n_seeds), where both are drawn at random.
+def crossed(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of `values`, shape (n_sets, n_seeds), where both are drawn at random.
 
     For sets that share their configurations, in the model mu + set + seed + rest: the variance of
     the mean is (MS_sets + MS_seeds - MS_rest) / (n_sets n_seeds) with the mean squares of the
@@ -136,7 +136,7 @@ def crossed(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     ms_seeds = len(sets) * np.var(seeds, ddof=1)
     ms_rest = (rest**2).sum() / ((len(sets) - 1) * (len(seeds) - 1))
     variance = max(ms_sets, ms_sets + ms_seeds - ms_rest) / values.size
-    half = stats.t.ppf(0.5 + level / 2, len(sets) - 1) * np.sqrt(variance)
+    half = stats.t.ppf(0.975, len(sets) - 1) * np.sqrt(variance)
     return float(values.mean() - half), float(values.mean() + half)
 
 
@@ -192,22 +192,22 @@ def regret_rows(regrets: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "seeds", "regret", "low", "high"])
 
 
-def paired_rows(regrets: pd.DataFrame, optimizer: str = "bohb") -> pd.DataFrame:
-    """Differences of the final regret, `optimizer` minus every other one, paired.
+def paired_rows(regrets: pd.DataFrame) -> pd.DataFrame:
+    """Differences of the final regret, `bohb` minus every other optimizer, paired.
 
     Differences are per study and seed; the interval of their mean is that of `crossed`. Columns:
     `optimizer, other, studies, seeds, difference, low, high, studies_ahead` (a lower regret is
-    better); no row without `optimizer`.
+    better); no row without `bohb`.
     """
     final = regrets[regrets["share"] == regrets["share"].max()]
     table = final.pivot(index=["study", "seed"], columns="optimizer", values="regret")
-    others = [other for other in table.columns if other != optimizer and optimizer in table]
+    others = [other for other in table.columns if other != "bohb" and "bohb" in table]
     rows = []
     for other in others:
-        pairs = (table[optimizer] - table[other]).unstack("seed")
+        pairs = (table["bohb"] - table[other]).unstack("seed")
         pairs = pairs.dropna(how="all").dropna(axis=1)
         gaps, seeds = pairs.mean(axis=1), pairs.shape[1]
         spread = (gaps.mean(), *crossed(pairs.to_numpy()), int((gaps < 0).sum()))
-        rows.append((optimizer, other, len(gaps), seeds, *spread))
+        rows.append(("bohb", other, len(gaps), seeds, *spread))
     columns = ["optimizer", "other", "studies", "seeds", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "studies_ahead"])
