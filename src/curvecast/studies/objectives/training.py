@@ -129,12 +129,12 @@ class Training(Objective):
     def collect(self, evaluations: Sequence[Evaluation]) -> CurveSet:
         """The runs of a study as a curve collection: one row per configuration, in order.
 
-        A run that was not trained to the end is not observed there (NaN).
+        A run that was not trained to the end is not observed there (NaN). One that diverged on a
+        higher rung has the curve of that.
         """
-        reported = {e.id: e for e in evaluations if "curve" in e.info}
-        longest = reported | {
-            e.id: e for e in sorted(evaluations, key=lambda e: e.trained) if "curve" in e.info
-        }
+        reported = [e for e in evaluations if "curve" in e.info]
+        longest = {e.id: e for e in reported}
+        longest |= {e.id: e for e in sorted(reported, key=lambda e: len(e.info["curve"]))}
         target = self.task.target
         runs = [
             ("-".join(map(str, key)), e.config, {target: e.info["curve"], **e.info["series"]})
