@@ -15,7 +15,7 @@ from curvecast import CurveSet, DataError
 from curvecast.studies import summary
 from curvecast.studies.early import EarlyEnd, _milestone, heavier_tailed
 from curvecast.studies.evaluation import Evaluation, Trial
-from curvecast.studies.jobs import replay
+from curvecast.studies.jobs import incumbent, replay
 from curvecast.studies.objectives.recorded import Recorded
 from curvecast.studies.samplers import load
 from curvecast.studies.scheduler import run
@@ -316,6 +316,14 @@ def test_the_incumbent_prefers_the_higher_budget() -> None:
     assert row["budget_used"] == 16
     assert row["model_based_share"] == 0.5
     assert row["seconds"] == 8
+
+
+def test_the_best_seed_is_one_that_reached_the_highest_budget() -> None:
+    nan = np.nan
+    low, high = frame_of([1, 1], [2, 1], [nan, nan]), frame_of([1, 9], [9, 8], [nan, nan])
+    frame = pd.concat([low, high.assign(seed=1)], ignore_index=True)
+    assert incumbent(frame) == {"config": {}, "budget": 9, "loss": 8, "seed": 1}
+    assert summary.study_rows(frame).iloc[0]["best_loss"] == 8
 
 
 def test_a_study_without_any_loss_is_an_error() -> None:

@@ -101,8 +101,7 @@ def gather_curves(sets: Sequence[CurveSet]) -> CurveSet:
 
 def incumbent(frame: pd.DataFrame) -> dict[str, Any]:
     """The best incumbent over all seeds of a study: `{config, budget, loss, seed}`."""
-    last = summary.last_incumbents(frame)
-    best = last.iloc[int(last["loss"].to_numpy().argmin())]
+    best = summary.best_incumbent(frame)
     config, seed = json.loads(best["config"]), int(best["seed"])
     return {"config": config, "budget": best["budget"], "loss": best["loss"], "seed": seed}
 

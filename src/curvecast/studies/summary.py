@@ -73,6 +73,12 @@ def last_incumbents(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([incumbents(part).iloc[-1] for _, part in frame.groupby("seed")])
 
 
+def best_incumbent(frame: pd.DataFrame) -> pd.Series:
+    """The best row of `last_incumbents`: of the highest budget that a seed reached."""
+    ranks = last_incumbents(frame).sort_values(["budget", "loss"], ascending=[False, True])
+    return ranks.iloc[0]
+
+
 def regret(frame: pd.DataFrame, curves: CurveSet) -> pd.Series:
     """Normalised regret of the incumbent after every evaluation of one study on recorded curves.
 
@@ -120,7 +126,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def crossed(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the mean of `values`, shape (n_sets, n_seeds), where both are drawn at random.
+    """95 % interval of the mean of `values`, shape (n_sets, n_seeds), both drawn at random.
 
     For sets that share their configurations, in the model mu + set + seed + rest: the variance of
     the mean is (MS_sets + MS_seeds - MS_rest) / (n_sets n_seeds) with the mean squares of the
@@ -157,8 +163,7 @@ def study_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _study_row(frame: pd.DataFrame) -> dict[str, object]:
     by_seed = [part for _, part in frame.groupby("seed")]
-    last = last_incumbents(frame)
-    best = last.iloc[int(last["loss"].to_numpy().argmin())]
+    last, best = last_incumbents(frame), best_incumbent(frame)
     drawn = pd.concat([part.drop_duplicates("configuration") for part in by_seed])
     low, high = interval(last["loss"].to_numpy())
     n = len(by_seed)
