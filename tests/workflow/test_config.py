@@ -17,6 +17,18 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 OTHERS = sorted((ROOT / "config").glob("*.yaml"))
 
+TUNING: dict[str, Any] = {
+    "study_definitions": {
+        "s": {
+            "objective": "prediction",
+            "model": "cnn",
+            "space": "predictors.cnn",
+            "dataset": "mine",
+            "parts": {"n_train": 10, "n_validation": 10, "n_test": 10, "tau": 2},
+        }
+    }
+}
+
 
 def with_keys(**keys: Any) -> dict[str, Any]:
     """The default configuration with other values, merged as Snakemake merges config files."""
@@ -68,6 +80,29 @@ def test_a_section_without_a_value_is_the_section_with_its_defaults() -> None:
         ({"model_options": {"nusvr_rbf": {"draws": "3"}}}, "nusvr_rbf: draws: .*valid integer"),
         ({"model_options": {"nusvr_rbf": {"kernel": "x"}}}, "unknown key 'kernel'"),
         ({"model_options": {"cnn": {"lr": "3"}}}, "model_options.cnn: lr: .*valid number"),
+        ({"protocol": {"fractions": []}}, "protocol.fractions: list should have at least 1 item"),
+        ({"ablation": {"features": []}}, "ablation.features: list should have at least 1 item"),
+        (
+            {"model_options": {"mine": {"lrr": 3}}, "tuned_models": {"mine": "s"}} | TUNING,
+            "model_options.mine: unknown key 'lrr', the nearest known key is 'lr'",
+        ),
+        (
+            {
+                "study_definitions": {
+                    "s": {**TUNING["study_definitions"]["s"], "fixed": {"memb": 3}}
+                }
+            },
+            "study_definitions.s.fixed: unknown key 'memb', the nearest known key is 'members'",
+        ),
+        (
+            {
+                "task_a": {
+                    "models": ["cnn"],
+                    "variants": [{"name": "x", "options": {"causl": True}}],
+                }
+            },
+            "task_a.variants.x.options: unknown key 'causl', the nearest known key is 'causal'",
+        ),
         ({"parts": 11}, "parts is 11, there are only 10 repeats"),
         ({"ablation": {"fractions": [0.3]}}, "ablation.fractions has 0.3"),
         ({"study_definitions": {"s": {"objective": "trainin"}}}, "trainin"),

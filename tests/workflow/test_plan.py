@@ -60,6 +60,9 @@ def test_all_models_of_the_run_can_get_all_sizes() -> None:
     assert files == ["mine/ols.training_size", "mine/nusvr_rbf.training_size"]
     cells = plan.cells(cell(experiment=".training_size"))
     assert (cells["n_train"], cells["reserve"]) == ([0, 10], 100)
+    plan = planned({"training_size": {**sizes, "models": ["*", "ols", "gp"]}}, ["mine"])
+    models = [job.model for job in plan.jobs if job.experiment == "training_size"]
+    assert models == ["ols", "nusvr_rbf", "gp"]
     with pytest.raises(DataError, match="1 training run has no spread"):
         planned({"training_size": {**sizes, "n_train": [0, 1]}})
 

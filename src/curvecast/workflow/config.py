@@ -53,8 +53,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 Names = Annotated[list[Name], AfterValidator(_unique)]
 Model = Annotated[str, AfterValidator(_model)]
 Models = Annotated[list[Model], AfterValidator(_unique)]
-Fractions = Annotated[list[Fraction], AfterValidator(_unique)]
-Deltas = Annotated[list[Fraction], Field(min_length=1), AfterValidator(_unique)]
+Fractions = Annotated[list[Fraction], Field(min_length=1), AfterValidator(_unique)]
 Features = Literal["TS", "AP", "HP", "TS+AP", "TS+HP", "AP+HP", "TS+AP+HP"]
 
 
@@ -92,7 +91,7 @@ class Experiment(Strict):
 class Ablation(Experiment):
     """R² by combination of feature blocks."""
 
-    features: Annotated[list[Features], AfterValidator(_unique)] = Field(
+    features: Annotated[list[Features], Field(min_length=1), AfterValidator(_unique)] = Field(
         ["TS", "AP", "HP", "TS+AP", "TS+HP", "AP+HP", "TS+AP+HP"],
         description="Combinations of feature blocks.",
     )
@@ -101,7 +100,7 @@ class Ablation(Experiment):
 class TrainingSize(Experiment):
     """Errors over the number of training runs, beside those of the main protocol."""
 
-    n_train: Annotated[list[SomeOrNone], AfterValidator(_unique)] = Field(
+    n_train: Annotated[list[SomeOrNone], Field(min_length=1), AfterValidator(_unique)] = Field(
         [0, 5, 10, 20, 50],
         description="Numbers of training runs; 0 is for models without training.",
     )
@@ -191,7 +190,7 @@ class Hyperband(Strict):
         ge=0, description="Hyperbands before those that the tables also show alone."
     )
     repeats: Count = Field(description="Repeats of all Hyperbands.")
-    deltas: Deltas = Field(description="Probabilities from which on a run is stopped.")
+    deltas: Fractions = Field(description="Probabilities from which on a run is stopped.")
     settings: list[RungSetting] = Field(min_length=1, description="What a run is compared with.")
 
     @model_validator(mode="after")
@@ -211,7 +210,9 @@ class StoppingKeys(Strict):
     )
     n_full: TrainingRuns = Field(description="Runs trained to the end before any is stopped.")
     orderings: Count = Field(description="Random orders in which the runs are searched.")
-    deltas: Deltas = Field(description="Probabilities of ending worse from which on a run stops.")
+    deltas: Fractions = Field(
+        description="Probabilities of ending worse from which on a run stops."
+    )
     settings: list[Comparison] = Field(min_length=1, description="What a run is compared with.")
     every_epoch_up_to: int = Field(
         ge=0, description="Curves up to this length have decisions at every epoch, longer ones 12."
@@ -309,8 +310,11 @@ def load(given: Mapping[str, Any]) -> Config:
     for pattern, override in config.stopping.overrides.items():
         config.stopping.changed(override, what=f"stopping.overrides.{pattern}")
     for model, options in config.model_options.items():
-        if model not in config.tuned_models:
-            check_options(model, options)
+        tuned = config.study_definitions.get(config.tuned_models.get(model, ""))
+        _check(f"model_options.{model}", getattr(tuned, "model", model), options)
+    for name, study in config.study_definitions.items():
+        if study.objective == "prediction":
+            _check(f"study_definitions.{name}.fixed", study.model, study.fixed)
     named = [*config.models, *config.saved_models.models]
     for experiment in config.experiments.values():
         named += [model for model in experiment.models if model != "*"]
@@ -319,7 +323,7 @@ def load(given: Mapping[str, Any]) -> Config:
             module_of(model)
     for variant in config.task_a.variants:
         for model in variant.models or config.task_a.models:
-            check_options(model, variant.options)
+            _check(f"task_a.variants.{variant.name}.options", model, variant.options)
     if config.parts > config.protocol.repeats:
         raise DataError(
             f"parts is {config.parts}, there are only {config.protocol.repeats} repeats to split"
@@ -329,6 +333,14 @@ def load(given: Mapping[str, Any]) -> Config:
         if unknown and experiment.datasets and experiment.models:
             raise DataError(f"{name}.fractions has {min(unknown)}, protocol.fractions has not")
     return config
+
+
+def _check(what: str, model: str, options: dict[str, Any]) -> None:
+    """Check options of a model; an error begins with `what`, the keys that hold them."""
+    try:
+        check_options(model, options)
+    except DataError as error:
+        raise DataError(f"{what}: {str(error).removeprefix(f'model_options.{model}: ')}") from None
 
 
 def schema() -> str:

@@ -165,8 +165,8 @@ class Plan:
     def _pairs(self, section: Any) -> list[tuple[str, str]]:
         """Data set and model of every job of a section of the configuration."""
         wanted = datasets.expand(section.datasets, self.registry)
-        asked = self.models if section.models == ["*"] else section.models
-        models = [model for model in asked if model not in self.untuned]
+        asked = [m for name in section.models for m in (self.models if name == "*" else [name])]
+        models = [model for model in dict.fromkeys(asked) if model not in self.untuned]
         return [(name, model) for name in self.usable if name in wanted for model in models]
 
     def _stopping(self) -> Iterable[Stopping]:

@@ -40,7 +40,7 @@ def facts(config: Any, usable: Sequence[str], registry: Mapping[str, Any]) -> di
         wanted = datasets.expand(section.datasets, registry)
         used = [dataset for dataset in usable if dataset in wanted]
         models = section.predictors if name == "stopping" else section.models
-        models = ["all predictors"] if models == ["*"] else models
+        models = ["all predictors" if model == "*" else model for model in models]
         if used and models:
             lines[title] = f"{', '.join(models)} on {_names(used)}"
     if config.studies:
