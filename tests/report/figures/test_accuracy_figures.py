@@ -194,6 +194,19 @@ def test_every_model_stands_at_its_rank_in_every_panel() -> None:
         np.testing.assert_allclose(drawn, [1.2, 1.3, 3.0])
 
 
+def test_data_sets_with_fewer_training_runs_have_panels_of_their_own() -> None:
+    frame = pd.concat([ranks(0.56), ranks(0.9).assign(n_train=40, sets=5)])
+    figure = accuracy.ranks(frame[frame["fraction"] == 0.25], "lcbench")
+    axes = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title(loc="left") for axis in axes] == [
+        "R² at 25 %, 40 training runs, 5 data sets",
+        "MAE at 25 %, 40 training runs, 5 data sets",
+        "R² at 25 %, 100 training runs, 35 data sets",
+        "MAE at 25 %, 100 training runs, 35 data sets",
+    ]
+    assert all(len(axis.collections) == 3 for axis in axes)
+
+
 def test_a_panel_with_too_few_sets_says_so() -> None:
     figure = accuracy.ranks(ranks(np.nan), "lcbench")
     texts = {text.get_text() for axis in figure.axes for text in axis.texts}

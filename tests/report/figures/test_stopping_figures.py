@@ -42,6 +42,7 @@ def test_tradeoff_has_a_line_over_delta_and_the_bound(studies):
     assert list(axis.lines[0].get_ydata()) == [bound, bound]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["last_value", "median", "successive halving", "patience", "bound"]
+    assert axis.get_yscale() == "log"  # the bound of the online search is several times the other
     assert axis.get_xlim()[0] < 0 <= rows["regret_mean"].max() < axis.get_xlim()[1]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import scikit_posthocs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from scipy.special import ndtri
 
 from curvecast.benchmark.comparisons import METRICS, largest, load_scores, summarise
@@ -79,8 +80,10 @@ def training_size(sizes: pd.DataFrame, fraction: float) -> Figure:
         axis.set_yscale("log")
         axis.set_ylim(top=min(4.0, 1.1 * part["mae_ratio"].max()))
         axis.set_xticks(range(len(runs)), map(str, runs))
+        # All of 1 to 9 would be printed over each other.
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(NullLocator())
     style.legend(figure, looks)
     return figure
 
@@ -259,17 +262,20 @@ def ranks(ranks: pd.DataFrame, collection: str) -> Figure:
     """Critical-difference diagrams: a row of panels per fraction, a panel per metric.
 
     1 is the best rank. A bar joins models that do not differ by the Nemenyi test at the level
-    .05. `ranks` holds rows of `comparisons.average_ranks`.
+    .05. Data sets with other numbers of training runs have rows of their own. `ranks` holds rows
+    of `ranks.average_ranks`.
     """
     frame = ranks[ranks["collection"] == collection]
-    cells = [(f, metric) for f in sorted(set(frame["fraction"])) for metric in METRICS]
+    sizes = frame["n_train"].nunique()
+    cells = list(frame.groupby(["fraction", "n_train", "metric"]))
+    cells.sort(key=lambda cell: (*cell[0][:2], list(METRICS).index(cell[0][2])))
     looks = style.looks(sorted(set(frame["model"])))
     height = 0.9 + 0.11 * len(looks)
     figure, axes = style.panels([""] * len(cells), columns=len(METRICS), height=height)
-    for axis, (fraction, metric) in zip(axes, cells, strict=True):
-        part = frame[(frame["fraction"] == fraction) & (frame["metric"] == metric)]
+    for axis, ((fraction, runs, metric), part) in zip(axes, cells, strict=True):
         sets = int(part["sets"].iloc[0])
-        axis.set_title(f"{metric} at {style.percent(fraction)}, {sets} data sets", pad=22)
+        trained = f", {runs} training runs" * (sizes > 1)
+        axis.set_title(f"{metric} at {style.percent(fraction)}{trained}, {sets} data sets", pad=22)
         axis.grid(False)
         if part["critical_difference"].isna().any():
             axis.set_axis_off()

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from curvecast.curves import CurveSet, collection_of
 from curvecast.report.figures import style
@@ -28,6 +29,8 @@ _ONLINE_BOUND = {**_BOUND, "color": style.RED}
 _FIXED = {**style.look(style.RED, "*", "none"), "markersize": 11}
 # Regret is drawn in proportion up to here, and in its logarithm from here on.
 _LINEAR = 0.005
+# The axis of the relative loss reaches at least so far.
+_SMALL_LOSS = 0.01
 # A figure of single curves holds so many at most, spread evenly over the search.
 _MOST_CURVES = 250
 _FATES = {
@@ -67,8 +70,13 @@ def tradeoff(speedups: pd.DataFrame, traces: pd.DataFrame, collection: str) -> F
         axis.set_xlim(-_LINEAR / 10, right)
         ticks = [tick for tick in (0, 0.01, 0.1, 1) if tick <= right]
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        # The bound of the online search is several times that of the others.
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(NullLocator())
         highest = part[["speedup", "oracle_bound"]].to_numpy(dtype=np.float64)
-        axis.set_ylim(0, 1.08 * np.nanmax(highest))
+        axis.set_ylim(0.9, 1.2 * np.nanmax(highest))
     bounds = {"bound": _BOUND, **({"bound of online": _ONLINE_BOUND} if "online" in looks else {})}
     style.legend(figure, {**looks, **bounds}, columns=5)
     return figure
@@ -176,7 +184,7 @@ def hyperband(speedups: pd.DataFrame, collection: str) -> Figure:
     """
     frame = _of_collection(speedups[speedups["window"] == "settled"], collection)
     looks = style.looks(sorted(set(frame["predictor"])))
-    label = "mean loss of the final value (median to best = 1)"
+    label = "mean loss of the final value\n(median to best = 1)"
     ylabel = "speedup over vanilla Hyperband"
     figure, panels = style.dataset_panels(frame, label=label, ylabel=ylabel)
     for axis, part in panels:
@@ -188,6 +196,11 @@ def hyperband(speedups: pd.DataFrame, collection: str) -> Figure:
         fixed = part[part["default"]]
         axis.plot(fixed["loss_relative_mean"], fixed["speedup"], **_FIXED)
         axis.set_ylim(0, 1.08 * part["oracle_bound"].max())
+        # Losses that mean nothing would fill the width.
+        low, high = part["loss_relative_mean"].min(), part["loss_relative_mean"].max()
+        low, high = min(low, -_SMALL_LOSS / 5), max(high, _SMALL_LOSS)
+        axis.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+        axis.locator_params(axis="x", nbins=4)
     star = style.look(style.RED, "*", "none")
     style.legend(figure, {**looks, "fixed setting": star, "bound (oracle)": _BOUND})
     return figure

@@ -150,7 +150,10 @@ def dataset_panels(
         frame = pd.concat([mean.assign(dataset=f"mean over {n} data sets"), frame])
     if n > MANY:
         options |= {"columns": 5, "height": 1.5, "label": label.replace(" (", "\n(")}
-        return group_panels(frame, "dataset", lambda name: short(name, 22), **options)
+        figure, panels = group_panels(frame, "dataset", lambda name: short(name, 22), **options)
+        for axis, _ in panels:
+            axis.set_title(axis.get_title("left"), fontsize=7.5)
+        return figure, panels
     options |= {"columns": 3, "height": 2.6, "label": label, "width": WIDTH if n > 1 else 6.5}
     return group_panels(frame, "dataset", short, **options)
 
