@@ -15,32 +15,44 @@ def write(text: str, path: Path) -> None:
     write_csv(pd.read_csv(StringIO(text)), path, sealed=True)
 
 
+def write_r2(rows: list[tuple[str, float, int, str, float | None]], folder: Path) -> None:
+    columns = ["dataset", "fraction", "n_train", "model", "r2_mean"]
+    write_csv(pd.DataFrame(rows, columns=columns), folder / "tables/r2.csv", sealed=True)
+
+
 def test_closing_text_name_the_best_models_of_each_collection(tmp_path: Path) -> None:
-    write(
-        "collection,fraction,n_train,model,datasets,r2_median\n"
-        "baker,0.25,100,ols,8,0.8\nbaker,0.25,100,mean,8,-0.01\nbaker,0.25,100,nusvr_rbf,8,0.9\n"
-        "baker,0.25,10,gp,8,0.95\n"
-        "baker,0.5,100,ols,8,0.99\nmine,0.25,100,ols,1,0.5\nmine,0.25,100,mean,1,\n",
-        tmp_path / "tables/averages.csv",
+    r2s = {"ols": 0.8, "mean": -0.01, "nusvr_rbf": 0.9, "ridge": 0.1, "lce": 0.2, "gp": 0.3}
+    models = r2s.items()
+    # The smaller set trains on half of its runs, and counts as much as the larger one.
+    sets = [("baker/a", 100, -0.1), ("baker/b", 40, 0.1)]
+    write_r2(
+        [
+            *((name, 0.25, n, model, r2 + d) for name, n, d in sets for model, r2 in models),
+            ("baker/a", 0.25, 10, "gp", 0.95),
+            ("baker/a", 0.5, 100, "ols", 0.99),
+            ("mine", 0.25, 100, "ols", 0.5),
+        ],
+        tmp_path,
     )
     (tmp_path / "report.html").touch()
-    text = summary.closing_text(tmp_path, 0.25, left_out=["baker/b", "baker/c"], best=2)
+    text = summary.closing_text(tmp_path, 0.25, left_out=["baker/b", "baker/c"])
     lines = text.splitlines()
-    assert [line.split() for line in lines[2:4]] == [["nusvr_rbf", "0.900"], ["ols", "0.800"]]
-    assert lines[4] == "mine: R² at 25 % of the curve, median over 1 data sets"
-    assert [line.split() for line in lines[5:-2]] == [["ols", "0.500"]]
+    assert lines[1] == "baker: R² at 25 % of the curve, median over 2 data sets"
+    assert [line.split() for line in lines[2:7]] == [
+        ["nusvr_rbf", "0.900"], ["ols", "0.800"], ["gp", "0.300"], ["lce", "0.200"],
+        ["ridge", "0.100"],
+    ]  # fmt: skip
+    assert lines[7] == "mine: R² at 25 % of the curve, one data set"
+    assert [line.split() for line in lines[8:-2]] == [["ols", "0.500"]]
     assert lines[-2] == "LEFT OUT: baker/b, baker/c"
     assert lines[-1] == f"Report: {tmp_path}/report.html"
 
 
 def test_a_study_ends_with_its_incumbent_and_not_with_an_unrelated_r2(tmp_path: Path) -> None:
-    write(
-        "collection,fraction,n_train,model,datasets,r2_median\nmine,0.25,100,ols,1,0.5\n",
-        tmp_path / "tables/averages.csv",
-    )
+    write_r2([("mine", 0.25, 100, "ols", 0.5)], tmp_path)
     write(
         "study,optimizer,best_loss,validation,test,incumbent\n"
-        'usps,bohb,0.0251,0.9749,0.9721,"{""lr"": 0.01, ""units"": 64}"\n'
+        'usps,bohb,0.0251,0.9749,0.9721,"{""lr"": 0.0123456, ""units"": 64}"\n'
         "recorded,bohb,0.1,,,{}\n",
         tmp_path / "tables/studies.csv",
     )
@@ -50,7 +62,7 @@ def test_a_study_ends_with_its_incumbent_and_not_with_an_unrelated_r2(tmp_path: 
     )
     assert summary.closing_text(tmp_path, 0.25).splitlines()[1:] == [
         "study usps, bohb: the incumbent has loss 0.0251, validation 0.9749, test 0.9721",
-        "  lr 0.01, units 64",
+        "  lr 0.01235, units 64",
         "network best: test 0.9741 ± 0.003 (repeats) ± 0.001 (study seeds)",
         "network given: test 0.96",
     ]

@@ -285,6 +285,10 @@ class Plan:
             if job.search in searches and subject in ("", job.dataset, collection_of(job.dataset))
         ]
 
+    def not_run(self) -> list[str]:
+        """All that the run leaves out: data sets, studies, networks and tuned models."""
+        return [*self.data.left_out, *self.left_out, *self.untuned]
+
     def saved_models(self) -> list[str]:
         """Files of the predictors that the run saves."""
         return [f"{self.results}/models/{d}/{m}.safetensors" for d, m in self.saved]

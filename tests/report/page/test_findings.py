@@ -36,17 +36,33 @@ def test_the_best_model_stands_beside_the_last_value(r2: pd.DataFrame) -> None:
 def test_where_the_ensemble_loses_stands_first(r2: pd.DataFrame) -> None:
     rows = [("mine/a", -0.1, True), ("mine/b", 0.02, False), ("mine/c", 0.3, True)]
     frame = pd.DataFrame(rows, columns=["dataset", "difference", "resolved"]).assign(
-        model="ensemble", reference="last_value", metric="MAE", mean=0.1, fraction=0.25, n_train=100
-    )
+        model="ensemble", reference="last_value", metric="MAE", mean=0.1, reference_mean=0.2,
+        fraction=0.25, n_train=100,
+    )  # fmt: skip
     noise = [frame.assign(model="gp"), frame.assign(metric="R²"), frame.assign(n_train=10)]
     first = findings({"r2": r2, "differences": pd.concat([frame, *noise])}, 0.25)[0]
     assert first[0] == "2 of 3"
     assert "`ensemble` loses to the last value seen" in first[1]
     assert "(mine/b, mine/c); the difference is resolved on 1 of them" in first[1]
-    assert first[1].endswith("It is ahead and resolved on 1.")
+    assert first[1].endswith("Its lead is resolved on 1.")
     ahead = findings({"differences": frame[:1]}, 0.25)[0]
     assert ahead[0] == "0 of 1"
-    assert "of a run; the difference is resolved on 0" in ahead[1]
+    assert ahead[1].endswith("after 25 % of a run. Its lead is resolved on 1.")
+
+
+def test_without_an_ensemble_the_best_is_chosen_by_ratios_that_have_no_unit() -> None:
+    rows = [
+        # data set, model, its MAE, that of the last value: the perplexities of b are large
+        ("mine/a", "gp", 0.01, 0.1), ("mine/b", "gp", 9.0, 10.0), ("mine/c", "gp", 0.1, 0.5),
+        ("mine/a", "ols", 0.2, 0.1), ("mine/b", "ols", 5.0, 10.0), ("mine/c", "ols", 0.6, 0.5),
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["dataset", "model", "mean", "reference_mean"])
+    frame = frame.assign(
+        difference=frame["mean"] - frame["reference_mean"], resolved=True, metric="MAE",
+        reference="last_value", fraction=0.25, n_train=100,
+    )  # fmt: skip
+    key, text, _ = findings({"differences": frame}, 0.25)[0]
+    assert (key, "`gp` loses" in text) == ("0 of 3", True)
 
 
 def test_few_runs_name_the_best_by_their_number() -> None:
@@ -55,6 +71,16 @@ def test_few_runs_name_the_best_by_their_number() -> None:
     finding = findings({"training_size": frame.assign(dataset="x/a", fraction=0.25)}, 0.25)[0]
     assert finding[0] == "0.60 with 10"
     assert "**x**: 0.90 with none (`lce`), 0.60 with 10 (`gp`)" in finding[1]
+
+
+def test_an_exact_last_value_leaves_no_ratio_to_show() -> None:
+    rows = [(0, "lce", float("nan")), (10, "gp", float("inf")), (10, "lce", float("nan"))]
+    frame = pd.DataFrame(rows, columns=["n_train", "model", "mae_ratio"])
+    exact = frame.assign(dataset="x/a", fraction=0.25)
+    assert findings({"training_size": exact}, 0.25) == []
+    known = exact.assign(dataset="x/b", mae_ratio=0.5)[1:2]
+    finding = findings({"training_size": pd.concat([exact, known])}, 0.25)[0]
+    assert (finding[0], "0.50 with 10 (`gp`)" in finding[1]) == ("0.50 with 10", True)
 
 
 def test_a_single_data_set_has_a_standard_error(r2: pd.DataFrame) -> None:

@@ -115,6 +115,7 @@ def written(
             "mine/a": {"licence": "MIT", "citation": "Me (2026)", "description": "1 < 2 & 3"},
             "mine/b": {"licence": "", "citation": "", "description": ""},
         },
+        "tasks": {"task/images": {"licence": "CC", "citation": "You", "description": "digits"}},
         "left_out": ["baker/lost"],
         "facts": {"data sets": "mine/a, mine/b"},
     }
@@ -154,8 +155,10 @@ def test_everything_is_there_and_the_page_fits(
 
 def test_words_of_the_page(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
-    assert "<strong>Left out</strong>, because their files are not here:\nbaker/lost." in text
+    assert "<strong>Left out</strong>, because files are missing:\nbaker/lost." in text
+    assert "on 2\ndata sets of learning curves" in text
     assert "1 &lt; 2 &amp; 3" in text
+    assert "<td>task/images</td><td>CC</td><td>You</td><td>digits</td>" in text
     assert "Curves and <em>predictions</em>." in text
     assert "2 splits with 100 training runs on 2 data sets" in text
     assert '<details class="part" open>\n<summary>R2: mine</summary>' in text
@@ -193,8 +196,8 @@ def test_the_protocol_is_the_one_that_was_used() -> None:
     r2 = pd.DataFrame(rows, columns=["dataset", "n_train", "repeats"]).assign(fraction=0.25)
     differences = r2.assign(error=["disjoint", "disjoint", "disjoint", "Nadeau-Bengio"])
     assert protocol(r2, differences) == (
-        "10 splits with 40 training runs on 1 data sets, 8 splits with 100 training runs on 1 data "
-        "sets, 10 splits with 100 training runs on 1 data sets, the same for all predictors. The "
+        "10 splits with 40 training runs on 1 data set, 8 splits with 100 training runs on 1 data "
+        "set, 10 splits with 100 training runs on 1 data set, the same for all predictors. The "
         "splits share no training run and have one test set on 2 of the data sets, and overlap on "
         "1. 25 % of the curve seen."
     )

@@ -267,12 +267,14 @@ def ranks(ranks: pd.DataFrame, collection: str) -> Figure:
     """
     frame = ranks[ranks["collection"] == collection]
     sizes = frame["n_train"].nunique()
-    cells = list(frame.groupby(["fraction", "n_train", "metric"]))
-    cells.sort(key=lambda cell: (*cell[0][:2], list(METRICS).index(cell[0][2])))
+    keys = frame[["fraction", "n_train"]].drop_duplicates().sort_values(["fraction", "n_train"])
+    cells = [(*key, metric) for key in keys.itertuples(index=False) for metric in METRICS]
     looks = style.looks(sorted(set(frame["model"])))
     height = 0.9 + 0.11 * len(looks)
     figure, axes = style.panels([""] * len(cells), columns=len(METRICS), height=height)
-    for axis, ((fraction, runs, metric), part) in zip(axes, cells, strict=True):
+    for axis, (fraction, runs, metric) in zip(axes, cells, strict=True):
+        wanted = {"fraction": fraction, "n_train": runs, "metric": metric}
+        part = frame[(frame[list(wanted)] == pd.Series(wanted)).all(axis=1)]
         sets = int(part["sets"].iloc[0])
         trained = f", {runs} training runs" * (sizes > 1)
         axis.set_title(f"{metric} at {style.percent(fraction)}{trained}, {sets} data sets", pad=22)

@@ -51,11 +51,10 @@ def facts(config: Any, usable: Sequence[str], registry: Mapping[str, Any]) -> di
 def protocol(r2: pd.DataFrame, differences: pd.DataFrame) -> str:
     """The protocol that the tables `r2` and `differences` of a run were made by."""
     main = largest(r2)
-    of_set = main.groupby("dataset", as_index=False)[["n_train", "repeats"]].max()
-    counted = of_set.groupby(["n_train", "repeats"], as_index=False).size()
+    of_set = main.groupby("dataset")[["n_train", "repeats"]].max()
     sizes = [
-        f"{row.repeats} splits with {row.n_train} training runs on {row.size} data sets"
-        for row in counted.itertuples()
+        f"{repeats} splits with {runs} training runs on {sets} data set{'s' * (sets > 1)}"
+        for (runs, repeats), sets in sorted(Counter(of_set.itertuples(index=False)).items())
     ]
     counts = largest(differences).drop_duplicates("dataset")["error"].value_counts()
     return (

@@ -62,32 +62,35 @@ def defeats(tables: Tables, fraction: float) -> Finding | None:
     rows = tables["differences"].query("reference == 'last_value' and metric == 'MAE'")
     if rows.empty:
         return None
-    known = set(rows["model"])
-    model = "ensemble" if "ensemble" in known else str(rows.groupby("model")["mean"].sum().idxmin())
+    # Errors of data sets have units of their own; their ratios have none.
+    ratios = (rows["mean"] / rows["reference_mean"]).groupby(rows["model"]).median()
+    model = "ensemble" if "ensemble" in ratios else str(ratios.idxmin())
     rows = rows[rows["model"] == model]
     behind = rows[rows["difference"] >= 0]
     resolved = int(behind["resolved"].sum())
     ahead = int((rows["resolved"] & (rows["difference"] < 0)).sum())
-    names = f" ({', '.join(behind['dataset'].iloc[:8])}{', ...' * (len(behind) > 8)})"
+    names = f"{', '.join(behind['dataset'].iloc[:8])}{', ...' * (len(behind) > 8)}"
+    lost = f" ({names}); the difference is resolved on {resolved} of them"
     return (
         f"{len(behind)} of {len(rows)}",
         f"data sets on which `{model}` loses to the last value seen, by mean absolute error after "
-        f"{_percent(fraction)} of a run{names * (len(behind) > 0)}; the difference is resolved on "
-        f"{resolved} of them. It is ahead and resolved on {ahead}.",
+        f"{_percent(fraction)} of a run{lost * (len(behind) > 0)}. "
+        f"Its lead is resolved on {ahead}.",
         "accuracy",
     )
 
 
 def few_runs(tables: Tables, fraction: float) -> Finding | None:
     """How large the error is with few finished runs to learn from."""
-    frame = tables["training_size"]
-    frame = frame[np.isclose(frame["fraction"], fraction)]
+    frame = tables["training_size"].query("model != 'last_value'")
+    # A ratio is infinite or missing where the last value seen is exact.
+    known = np.isclose(frame["fraction"], fraction) & np.isfinite(frame["mae_ratio"])
+    frame = frame[known]
     if frame.empty:
         return None
     texts, keys = [], []
     for collection, rows in frame.groupby(frame["dataset"].map(collection_of)):
-        others = rows[rows["model"] != "last_value"]
-        medians = others.groupby(["n_train", "model"])["mae_ratio"].median().unstack()
+        medians = rows.groupby(["n_train", "model"])["mae_ratio"].median().unstack()
         best = medians.min(axis=1)
         parts = [
             f"{number(best[n], 2)} with {'none' if n == 0 else n} (`{medians.loc[n].idxmin()}`)"
@@ -98,9 +101,9 @@ def few_runs(tables: Tables, fraction: float) -> Finding | None:
         texts.append(f"**{collection}**: {', '.join(parts)}")
     return (
         f"{' / '.join(keys)}",
-        "finished runs to learn from is the mean absolute error of the best predictor, over that "
-        f"of the last value seen (median over data sets, after {_percent(fraction)} of a run). By "
-        f"number of finished runs, {'; '.join(texts)}. The best was chosen on these data.",
+        "finished runs: the mean absolute error of the best predictor over that of the last value "
+        f"seen (median over data sets, after {_percent(fraction)} of a run). By number of finished "
+        f"runs, {'; '.join(texts)}. The best is chosen on these data.",
         "training_size",
     )
 

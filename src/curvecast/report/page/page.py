@@ -23,7 +23,7 @@ from curvecast.report.page.running import running
 from curvecast.report.tables.markdown import table
 
 # Tables of R², in which the shade of a cell shows its value.
-_SHADED = ("tables/r2", "tables/ablation", "tables/training_size", "tables/depth")
+_SHADED = ("tables/r2", "tables/ablation", "tables/depth")
 # So many parts of a table are open where the table is.
 _OPEN = 2
 # Figures of full width fill the column, small ones stay small.
@@ -48,8 +48,9 @@ def write(
     Parameters
     ----------
     about : what was run on what: `results` (folder of the run), `fraction` (of the curve, for the
-        findings), `models`, `datasets` (their `licence`, `citation` and `description`),
-        `left_out` (data sets without files) and `facts` (further lines, a text by its name).
+        findings), `models`, `datasets` and `tasks` (data sets of curves and of networks, with their
+        `licence`, `citation` and `description`), `left_out` (what lacks files) and `facts`
+        (further lines, a text by its name).
     tables, figures : every .md is shown and its .csv attached, every .svg is shown.
     captions : files `{family}.rst`.
     method_texts : resources/methods.yaml, the methods that every run uses.
