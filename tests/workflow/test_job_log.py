@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from curvecast import DataError
+from curvecast.studies.evaluation import StudyError
 from curvecast.workflow import job as jobs
 
 
@@ -22,6 +23,9 @@ def test_output_goes_to_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_bad_data_are_one_line_and_a_failed_job(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit), jobs.logged(tmp_path / "study.log"):
+        raise StudyError("none of 1000 drawn configurations is possible")
+    assert (tmp_path / "study.log").read_text().startswith("Error: none of 1000 drawn")
     with pytest.raises(SystemExit) as stopped, jobs.logged(tmp_path / "job.log"):
         raise DataError("no such column", file="a.csv", column="lr")
     assert stopped.value.code == 1

@@ -8,13 +8,14 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from curvecast.curves import DataError
+from curvecast.studies.evaluation import StudyError
 
 
 @contextmanager
 def logged(log: str | Path) -> Iterator[None]:
     """Send stdout and stderr to the file `log`; an error ends there and exits with status 1.
 
-    Bad data gives one line, anything else its traceback.
+    Bad data or a study that cannot go on gives one line, anything else its traceback.
     """
     with (
         open(log, "w", encoding="utf-8", buffering=1) as stream,
@@ -23,7 +24,7 @@ def logged(log: str | Path) -> Iterator[None]:
     ):
         try:
             yield
-        except DataError as error:
+        except (DataError, StudyError) as error:
             print(f"Error: {error}")
             raise SystemExit(1) from None
         except BaseException:
