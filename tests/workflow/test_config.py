@@ -105,6 +105,7 @@ def test_a_section_without_a_value_is_the_section_with_its_defaults() -> None:
         ),
         ({"parts": 11}, "parts is 11, there are only 10 repeats"),
         ({"ablation": {"fractions": [0.3]}}, "ablation.fractions has 0.3"),
+        ({"training_size": {"n_train": [5, 200]}}, "has 200, more than protocol.n_train \\(100\\)"),
         ({"study_definitions": {"s": {"objective": "trainin"}}}, "trainin"),
         (
             {"study_definitions": {"s": {"objective": "recorded", "dataset": ["a/b"]}}},

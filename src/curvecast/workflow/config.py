@@ -304,7 +304,8 @@ def load(given: Mapping[str, Any]) -> Config:
     ------
     DataError : an unknown key (the message names the nearest known one), a value of the wrong type
         or out of its range, an unknown model or option of a model, a fraction of an experiment that
-        protocol.fractions lacks, or more parts than repeats.
+        protocol.fractions lacks, a training size above that of the protocol, or more parts than
+        repeats.
     """
     config: Config = validated(Config, dict(given), "configuration")
     for pattern, override in config.stopping.overrides.items():
@@ -332,6 +333,12 @@ def load(given: Mapping[str, Any]) -> Config:
         unknown = set(experiment.fractions) - set(config.protocol.fractions)
         if unknown and experiment.datasets and experiment.models:
             raise DataError(f"{name}.fractions has {min(unknown)}, protocol.fractions has not")
+    sizes, most = config.training_size, config.protocol.n_train
+    if max(sizes.n_train) > most and sizes.datasets and sizes.models:
+        raise DataError(
+            f"training_size.n_train has {max(sizes.n_train)}, more than protocol.n_train ({most}), "
+            "whose test runs all sizes share"
+        )
     return config
 
 

@@ -58,6 +58,14 @@ def test_r2_has_a_table_per_collection_with_the_best_in_bold(summary: pd.DataFra
     assert "| baker/b | **0.900 ± 0.000** | 0.200 ± 0.058 |" in text
 
 
+def test_fractions_of_single_epochs_are_short(
+    summary: pd.DataFrame, make_scores: MakeScores
+) -> None:
+    frame = summary.assign(fraction=7 / 60)
+    texts = [accuracy.r2_text(frame), accuracy.averages_text(average(frame))]
+    assert all("fraction 0.1167" in text and "0.11666" not in text for text in texts)
+
+
 def test_heavy_tails_show_median_and_minimum(summary: pd.DataFrame) -> None:
     assert "-0.767 ± 1.617 (0.800; -4.000)" in accuracy.r2_text(summary)
 

@@ -129,7 +129,9 @@ def _table(path: Path, fraction: float) -> dict[str, Any]:
     title, intro, rows, parts = documents.from_markdown(path.read_text(encoding="utf-8"))
     # The first few parts at the fraction of the findings are open.
     fractions = [re.search(r"fraction ([\d.]+)", heading) for heading, _ in parts]
-    at_fraction = [i for i, match in enumerate(fractions) if match and float(match[1]) == fraction]
+    # Headings show four digits.
+    shown = float(f"{fraction:.4g}")
+    at_fraction = [i for i, match in enumerate(fractions) if match and float(match[1]) == shown]
     open_parts = (at_fraction or [0])[:_OPEN]
     csv = path.with_suffix(".csv")
     attached = csv.is_file() and csv.stat().st_size <= _LARGEST_ATTACHMENT

@@ -13,7 +13,15 @@ from curvecast.benchmark.comparisons import METRICS
 from curvecast.benchmark.ranks import average, average_ranks, uncounted
 from curvecast.curves import collection_of
 from curvecast.report.names import FEATURE_ORDER, collection_title, in_order
-from curvecast.report.tables.markdown import Table, document, number, plus_minus, sections, table
+from curvecast.report.tables.markdown import (
+    Table,
+    document,
+    number,
+    plus_minus,
+    sections,
+    table,
+    text,
+)
 
 READERS = {"scores": comparisons.load_scores, "draws": comparisons.load_draws}
 
@@ -75,7 +83,7 @@ def training_size_text(frame: pd.DataFrame) -> str:
         wide = cells.unstack("n_train").fillna("").loc[in_order(part["model"])]
         sets = part["dataset"].nunique()
         parts.append(
-            f"## {collection}, {sets} data set{'s' * (sets > 1)}, fraction {fraction:g}\n\n"
+            f"## {collection}, {sets} data set{'s' * (sets > 1)}, fraction {fraction:.4g}\n\n"
             + table(wide.reset_index())
         )
     return document(
@@ -162,7 +170,7 @@ def _grids(
     parts = []
     for key, part in frame.groupby(keys, observed=True):
         heading = ", ".join(
-            f"{name} {value}" if name in ("fraction", *further) else str(value)
+            f"{name} {text(value)}" if name in ("fraction", *further) else str(value)
             for name, value in zip(keys, key, strict=True)
         )
         wide = part.pivot(index=list(rows), columns=across, values="cell")
@@ -198,7 +206,7 @@ def averages_text(frame: pd.DataFrame) -> str:
         *sections(
             _sorted(frame, *by, "rank_r2", "model"),
             by,
-            "{0}, {3} data sets, fraction {1}, n_train {2}",
+            "{0}, {3} data sets, fraction {1:.4g}, n_train {2}",
             [str(column) for column in frame if column not in by],
         ),
     )
@@ -214,7 +222,7 @@ def ranks_text(frame: pd.DataFrame, uncounted: pd.DataFrame) -> str:
     parts = sections(
         _sorted(frame.assign(told=told), *by),
         [*by, "metric", "sets", "told"],
-        "{0}, fraction {1}, n_train {2}, by {3}: data sets {4}, {5}",
+        "{0}, fraction {1:.4g}, n_train {2}, by {3}: data sets {4}, {5}",
         ["model", "average_rank", "group"],
     )
     if len(uncounted):
@@ -258,7 +266,7 @@ def differences_text(frame: pd.DataFrame) -> str:
         rows = pd.DataFrame(cells).reindex(models).fillna({"best on": 0}).astype({"best on": int})
         sets = part.drop_duplicates("dataset")["error"].value_counts()
         heading = (
-            f"{metric}, {collection}, fraction {fraction:g}, n_train {runs}: data sets by error: "
+            f"{metric}, {collection}, fraction {fraction:.4g}, n_train {runs}: data sets by error: "
         )
         heading += ", ".join(f"{count} {name}" for name, count in sets.items())
         parts.append(f"## {heading}\n\n{table(rows.rename_axis('model').reset_index())}")
