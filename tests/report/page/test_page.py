@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from curvecast.benchmark import comparisons
+from curvecast.benchmark.ranks import average
 from curvecast.curves import DataError
 from curvecast.files import write_csv, write_text
 from curvecast.predictors import registry
@@ -166,6 +167,19 @@ def test_words_of_the_page(report: Path) -> None:
     assert 'download="r2.csv"' in text
     assert "<td>predict</td>\n<td>1</td>\n<td>1.5</td>" in text
     assert "http" not in text.replace("http://www.w3.org/", "")  # nothing comes from elsewhere
+
+
+def test_a_table_is_open_at_the_fraction_and_the_training_runs_of_the_findings(
+    tmp_path: Path, make_scores: Callable[..., pd.DataFrame]
+) -> None:
+    sizes = [make_scores({("mine/a", "ols"): [0.5, 0.6]}).assign(n_train=n) for n in (0, 10, 100)]
+    scores = pd.concat([*sizes, sizes[2].assign(fraction=1.0)])
+    text = accuracy.averages_text(average(comparisons.summarise(scores)))
+    write_text(text, tmp_path / "averages.md")
+    for fraction in (0.25, 1.0):
+        parts = page._table(tmp_path / "averages.md", fraction)["parts"]
+        opened = [part["heading"] for part in parts if part["open"]]
+        assert opened == [f"mine, 1 data sets, fraction {fraction:g}, n_train 100"]
 
 
 def test_a_benchmark_of_another_kind_is_an_error(report: Path) -> None:

@@ -201,8 +201,8 @@ def hyperband(speedups: pd.DataFrame, collection: str) -> Figure:
         low, high = min(low, -_SMALL_LOSS / 5), max(high, _SMALL_LOSS)
         axis.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
         axis.locator_params(axis="x", nbins=4)
-    star = style.look(style.RED, "*", "none")
-    style.legend(figure, {**looks, "fixed setting": star, "bound (oracle)": _BOUND})
+    star = {"fixed setting": style.look(style.RED, "*", "none")} if frame["default"].any() else {}
+    style.legend(figure, {**looks, **star, "bound (oracle)": _BOUND})
     return figure
 
 

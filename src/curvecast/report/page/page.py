@@ -127,12 +127,11 @@ def _items(
 
 def _table(path: Path, fraction: float) -> dict[str, Any]:
     title, intro, rows, parts = documents.from_markdown(path.read_text(encoding="utf-8"))
-    # The first few parts at the fraction of the findings are open.
-    fractions = [re.search(r"fraction ([\d.]+)", heading) for heading, _ in parts]
-    # Headings show four digits.
-    shown = float(f"{fraction:.4g}")
-    at_fraction = [i for i, match in enumerate(fractions) if match and float(match[1]) == shown]
-    open_parts = (at_fraction or [0])[:_OPEN]
+    # The first few parts at the fraction of the findings and the most training runs are open.
+    told = [dict(re.findall(r"(fraction|n_train) ([\d.]+)", heading)) for heading, _ in parts]
+    at = [i for i, names in enumerate(told) if names.get("fraction") == f"{fraction:.4g}"]
+    runs = {i: int(told[i].get("n_train", 0)) for i in at}
+    open_parts = [i for i in runs if runs[i] == max(runs.values())][:_OPEN] or [0]
     csv = path.with_suffix(".csv")
     attached = csv.is_file() and csv.stat().st_size <= _LARGEST_ATTACHMENT
     return {

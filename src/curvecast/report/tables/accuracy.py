@@ -26,7 +26,7 @@ from curvecast.report.tables.markdown import (
 READERS = {"scores": comparisons.load_scores, "draws": comparisons.load_draws}
 
 _SPREAD = (
-    "mean ± standard error over the repeats. Where the repeats have training runs of their own and "
+    "Mean ± standard error over the repeats. Where the repeats have training runs of their own and "
     "share their test runs, it holds the choice of both; elsewhere repeats overlap and it is too "
     "small. Where the mean lies more than 0.05 below the median, median and minimum follow in "
     "brackets."
