@@ -167,7 +167,8 @@ def test_published_figures_of_the_project() -> None:
 
 
 def test_notes_of_the_project_name_known_sources() -> None:
-    notes, frame = published.load_notes(FOLDER), published.load(FOLDER)
+    notes = published.load_notes(FOLDER / "notes.csv", published.NOTED)
+    frame = published.load(FOLDER)
     for key in ("dataset", "source"):
         assert set(notes[key]) - {""} <= set(frame[key])
 

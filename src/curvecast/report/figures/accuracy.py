@@ -45,7 +45,38 @@ def r2(scores: pd.DataFrame, published: pd.DataFrame) -> Figure:
     DataError : scores for several numbers of training runs or feature blocks of one model.
     """
     theirs = published[(published["features"] == FEATURE_ORDER[-1]) & published["depth"].isna()]
-    return _lines(scores, "fraction", "fraction of the curve seen", theirs)
+    looks = style.looks(in_order(scores["model"]))
+    figure, panels = style.dataset_panels(
+        _over_repeats(scores, "fraction"),
+        label="fraction of the curve seen",
+        ylabel="R² on test runs",
+        sharex=True,
+    )
+    many = len(panels) > style.MANY
+    small: dict[str, Any] = {"markersize": 2.5, "linewidth": 1.0} if many else {}
+    clipped = drawn = False
+    for axis, part in panels:
+        hollow = theirs[theirs["dataset"].isin(part["dataset"]) & theirs["model"].isin(list(looks))]
+        bottom = r2_end(np.concatenate([part["mean"], hollow["r2"]]))
+        axis.set_ylim(bottom - 0.03 * (1 - bottom), 1 + 0.03 * (1 - bottom))
+        for model, look in looks.items():
+            line = part[part["model"] == model]
+            axis.plot(line["fraction"], line["mean"], **look, **small)
+            if not many:
+                band = {"color": look["color"], "alpha": 0.13, "linewidth": 0}
+                axis.fill_between(line["fraction"], line["low"], line["high"], **band)
+            clipped |= below_axis(axis, line["fraction"], line["mean"], bottom, look["color"])
+            points = hollow[(hollow["model"] == model) & (hollow["r2"] >= bottom)]
+            edge: dict[str, Any] = {"markeredgecolor": look["color"], "markeredgewidth": 0.9}
+            if len(points):
+                edge |= {"marker": look["marker"]}
+                axis.plot(points["fraction"], points["r2"], **_HOLLOW, **edge)
+                drawn = True
+    entries = dict(looks)
+    if drawn:
+        entries["published (hollow, larger)"] = {"color": style.GREY, "marker": "o", **_HOLLOW}
+    style.legend(figure, entries | ({"below the axis": _BELOW} if clipped else {}))
+    return figure
 
 
 @style.styled
@@ -109,38 +140,6 @@ def _over_repeats(scores: pd.DataFrame, x: str) -> pd.DataFrame:
     cells = scores.groupby(keys)["r2"]
     columns = {"mean": cells.mean(), "low": cells.quantile(0.1), "high": cells.quantile(0.9)}
     return pd.DataFrame(columns).reset_index()
-
-
-def _lines(scores: pd.DataFrame, x: str, label: str, theirs: pd.DataFrame) -> Figure:
-    looks = style.looks(in_order(scores["model"]))
-    figure, panels = style.dataset_panels(
-        _over_repeats(scores, x), label=label, ylabel="R² on test runs", sharex=True
-    )
-    many = len(panels) > style.MANY
-    small: dict[str, Any] = {"markersize": 2.5, "linewidth": 1.0} if many else {}
-    clipped = drawn = False
-    for axis, part in panels:
-        hollow = theirs[theirs["dataset"].isin(part["dataset"]) & theirs["model"].isin(list(looks))]
-        bottom = r2_end(np.concatenate([part["mean"], hollow["r2"]]))
-        axis.set_ylim(bottom - 0.03 * (1 - bottom), 1 + 0.03 * (1 - bottom))
-        for model, look in looks.items():
-            line = part[part["model"] == model]
-            axis.plot(line[x], line["mean"], **look, **small)
-            if not many:
-                band = {"color": look["color"], "alpha": 0.13, "linewidth": 0}
-                axis.fill_between(line[x], line["low"], line["high"], **band)
-            clipped |= below_axis(axis, line[x], line["mean"], bottom, look["color"])
-            points = hollow[(hollow["model"] == model) & (hollow["r2"] >= bottom)]
-            edge: dict[str, Any] = {"markeredgecolor": look["color"], "markeredgewidth": 0.9}
-            if len(points):
-                edge |= {"marker": look["marker"]}
-                axis.plot(points["fraction"], points["r2"], **_HOLLOW, **edge)
-                drawn = True
-    entries = dict(looks)
-    if drawn:
-        entries["published (hollow, larger)"] = {"color": style.GREY, "marker": "o", **_HOLLOW}
-    style.legend(figure, entries | ({"below the axis": _BELOW} if clipped else {}))
-    return figure
 
 
 def r2_end(values: np.ndarray) -> float:

@@ -24,6 +24,8 @@ COLUMNS = (
     *("difference", "difference_se", "beyond_2se", "counts", "note", "source"),
 )
 NOT_EXPLAINED = "not explained"
+# Keys of notes.csv.
+NOTED = ("dataset", "model", "features", "fraction", "source")
 # Where a source does not say which kernel its nu-SVR had, both of ours are compared.
 _KERNELS = {"nusvr": ("nusvr_linear", "nusvr_rbf")}
 
@@ -92,8 +94,9 @@ def compare(summary: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     matched["beyond_2se"] = matched["difference"].abs() > 2 * matched["difference_se"]
     matched["counts"] = _counted_once(matched)
     matched = matched.rename(columns={"r2": "published", "r2_se": "published_se"})
-    notes = load_notes(folder)
-    matched["note"] = [_note(row, notes) for row in matched.to_dict("records")]
+    notes = load_notes(Path(folder) / "notes.csv", NOTED)
+    known = pd.Series([note_of(row, notes) for row in matched.to_dict("records")], matched.index)
+    matched["note"] = known.mask(matched["beyond_2se"] & (known == ""), NOT_EXPLAINED)
     return matched.sort_values([*KEYS, "source"], ignore_index=True)[list(COLUMNS)]
 
 
@@ -125,27 +128,23 @@ def _merge(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     return expanded.merge(ours[[*KEYS, "tau", "ours", "ours_se"]], on=list(KEYS), how="left")
 
 
-def load_notes(folder: str | Path) -> pd.DataFrame:
-    """Read notes.csv: `dataset, model, features, fraction, source, note`; an empty cell: any.
+def load_notes(path: Path, keys: tuple[str, ...]) -> pd.DataFrame:
+    """Read what is known about published numbers: `keys`, of which an empty one is any, and `note`.
 
     Raises DataError for a missing column, or a row without a note.
     """
-    path = Path(folder) / "notes.csv"
-    columns = ("dataset", "model", "features", "fraction", "source", "note")
-    notes = read_columns(path, columns, dtype=str, keep_default_na=False)
+    notes = read_columns(path, (*keys, "note"), dtype=str, keep_default_na=False)
     for row in np.flatnonzero(notes["note"] == ""):
         raise DataError("no note", file=path, row=int(row), column="note")
     return notes
 
 
-def _note(row: Mapping[Any, Any], notes: pd.DataFrame) -> str:
-    """All notes that apply to a compared row, in the order of the file."""
+def note_of(row: Mapping[Any, Any], notes: pd.DataFrame) -> str:
+    """All notes that apply to a row, in the order of the file; "" for none."""
     applies = pd.Series(True, index=notes.index)
-    for key in ("dataset", "model", "features", "fraction", "source"):
-        value = f"{row[key]:g}" if key == "fraction" else str(row[key])
+    for key in notes.columns.drop("note"):
+        value = f"{row[key]:g}" if isinstance(row[key], float) else row[key]
         applies &= notes[key].isin(["", value])
-    if not applies.any() and row["beyond_2se"]:
-        return NOT_EXPLAINED
     return " ".join(notes["note"][applies])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast.report.tables.published import NOT_EXPLAINED, read_columns
+from curvecast.report.tables.published import NOT_EXPLAINED, load_notes, note_of, read_columns
 
 # The predictor of the published f-Hyperband; its tables do not name it.
 _HYPERBAND_PREDICTOR = "nusvr_rbf"
@@ -25,7 +25,7 @@ def load(folder: str | Path, search: str) -> pd.DataFrame:
     """
     lost = "not_recovered_or_worse_at"
     wide = read_columns(Path(folder, "baker2017_thesis_speedups.csv"), (*_KEYS, lost))
-    notes = read_columns(Path(folder, "speedup_notes.csv"), (*_KEYS, "delta", "note"))
+    notes = load_notes(Path(folder, "speedup_notes.csv"), (*_KEYS, "delta"))
     wide = wide[wide["search"] == search]
     deltas = [column for column in wide if str(column).startswith("delta_")]
     rows = wide.melt([*_KEYS, lost], deltas, "delta", "published").dropna(subset="published")
@@ -34,15 +34,7 @@ def load(folder: str | Path, search: str) -> pd.DataFrame:
     rows["published_recovered"] = [
         d not in values for d, values in zip(rows["delta"], lost_at, strict=True)
     ]
-    # A note belongs to all cells that its keys, where they are not empty, name.
-    rows["note"] = [
-        " ".join(
-            note["note"]
-            for note in notes.to_dict("records")
-            if all(pd.isna(note[key]) or note[key] == row[key] for key in (*_KEYS, "delta"))
-        )
-        for row in rows.to_dict("records")
-    ]
+    rows["note"] = [note_of(row, notes) for row in rows.to_dict("records")]
     return rows.drop(columns=["search", lost])
 
 
