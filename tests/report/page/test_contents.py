@@ -39,6 +39,7 @@ def test_everything_is_in_one_section_in_the_order_of_the_page() -> None:
         ("figures/ablation/25", "ablation", "25 % of the curve"),
         ("figures/training_size/2.5", "training_size", "2.5 % of the curve"),
         ("figures/studies/digits/origin", "origin", "digits"),
+        ("figures/r2/2024", "r2", "2024"),
         ("figures/coverage", "coverage", ""),
         ("figures/stopping/baker/tradeoff", "stopping_tradeoff", "baker"),
         ("figures/stopping/stopped/baker/lstm_ptb", "stopped", "baker/lstm_ptb"),

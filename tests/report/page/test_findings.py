@@ -142,15 +142,22 @@ def test_a_single_data_set_shows_the_spread_over_seeds() -> None:
     )
     regrets = pd.DataFrame(
         {
-            "optimizer": ["bohb", "bohb", "random"],
-            "share": [0.5, 1.0, 1.0],
-            "regret": [0.2, 0.03, 0.05],
-            "low": [0.1, 0.02, 0.04],
-            "high": [0.3, 0.04, 0.06],
+            # On a second data set there was no random search.
+            "study": ["a", "a", "a", "b"],
+            "optimizer": ["bohb", "bohb", "random", "bohb"],
+            "share": [0.5, 1.0, 1.0, 1.0],
+            "regret": [0.2, 0.03, 0.05, 0.5],
+            "low": [0.1, 0.02, 0.04, 0.4],
+            "high": [0.3, 0.04, 0.06, 0.6],
         }
     )
     finding = findings({"study_comparison": paired, "study_regret": regrets}, 0.25)[0]
     assert "(BOHB 0.030, 95 % interval over seeds 0.020 to 0.040; random 0.050, " in finding[1]
+    paired, single = paired.assign(seeds=1), regrets.assign(low=float("nan"), high=float("nan"))
+    finding = findings({"study_comparison": paired, "study_regret": single}, 0.25)[0]
+    assert "(BOHB 0.030; random 0.050; one data set, 1 seed; 0 is" in finding[1]
+    apart = paired.assign(studies=0, difference=float("nan"))
+    assert findings({"study_comparison": apart, "study_regret": regrets}, 0.25) == []
 
 
 def test_speedups_are_those_of_the_fixed_setting() -> None:

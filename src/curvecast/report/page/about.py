@@ -43,9 +43,8 @@ def facts(config: Any, usable: Sequence[str], registry: Mapping[str, Any]) -> di
         models = ["all predictors" if model == "*" else model for model in models]
         if used and models:
             lines[title] = f"{', '.join(models)} on {_names(used)}"
-    if config.studies:
-        lines["studies"] = ", ".join(config.studies)
-    return lines
+    trained = {"studies": config.studies, "networks": config.networks}
+    return lines | {name: ", ".join(names) for name, names in trained.items() if names}
 
 
 def protocol(r2: pd.DataFrame, differences: pd.DataFrame) -> str:

@@ -87,7 +87,7 @@ def label(name: str) -> str:
     if parts[1] == "stopping":
         parts = parts[:2] + parts[3:] if parts[2] == "stopped" else parts[:-1]
     rest = "/".join(parts[2:-1] if parts[1] == "studies" else parts[2:])
-    return f"{rest} % of the curve" if rest.replace(".", "").isdigit() else rest
+    return f"{rest} % of the curve" if parts[1] in ("ablation", "training_size") else rest
 
 
 def names_of(paths: Iterable[Path], results: str | Path) -> dict[str, Path]:

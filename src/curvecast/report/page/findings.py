@@ -223,31 +223,42 @@ def trainings(tables: Tables, fraction: float) -> Finding | None:
     )
 
 
-def searches(tables: Tables, fraction: float) -> Finding:
+def searches(tables: Tables, fraction: float) -> Finding | None:
     """BOHB against random search on recorded curves, with the interval over data sets; of a single
     data set each search's regret with its interval over seeds.
     """
-    paired, regrets = tables["study_comparison"], tables.get("study_regret")
+    paired, regrets = tables["study_comparison"].query("studies > 0"), tables.get("study_regret")
+    if paired.empty:
+        return None
     other = "random" if "random" in set(paired["other"]) else str(paired["other"].iloc[0])
     row = paired[paired["other"] == other].iloc[0]
-    name, sets = str(row["optimizer"]).upper(), int(row["studies"])
+    name, sets, seeds = str(row["optimizer"]).upper(), int(row["studies"]), int(row["seeds"])
     if np.isfinite(row["low"]) or regrets is None:
         spread = f"95 % interval {row['low']:+.3f} to {row['high']:+.3f} over data sets; "
     else:
-        last = regrets[regrets["share"] == regrets["share"].max()].set_index("optimizer")
+        last = regrets[regrets["share"] == regrets["share"].max()]
+        both = set.intersection(
+            *(set(last["study"][last["optimizer"] == key]) for key in (row["optimizer"], other))
+        )
+        last = last[last["study"].isin(both)].set_index("optimizer")
         spread = "".join(
-            f"{label} {last.loc[key, 'regret']:.3f}, 95 % interval over seeds "
-            f"{last.loc[key, 'low']:.3f} to {last.loc[key, 'high']:.3f}; "
+            f"{label} {number(last.loc[key, 'regret'])}{_interval(last.loc[key])}; "
             for label, key in ((name, row["optimizer"]), (other, other))
         )
     count = f"{sets} data sets" if sets > 1 else "one data set"
     return (
         f"{row['difference']:+.3f}",
         f"is the difference in final regret between {name} and {other} search on recorded curves "
-        f"({spread}{count}, {int(row['seeds'])} seeds; 0 is the best recorded "
+        f"({spread}{count}, {seeds} seed{'s' * (seeds > 1)}; 0 is the best recorded "
         f"run, 1 the median one). Negative: {name} is ahead.",
         "studies",
     )
+
+
+def _interval(row: pd.Series) -> str:
+    """The interval over seeds, "" for a single one."""
+    low, high = number(row["low"]), number(row["high"])
+    return f", 95 % interval over seeds {low} to {high}" if low else ""
 
 
 def published(tables: Tables, fraction: float) -> Finding:
