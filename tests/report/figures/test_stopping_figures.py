@@ -46,6 +46,12 @@ def test_tradeoff_has_a_line_over_delta_and_the_bound(studies):
     assert axis.get_xlim()[0] < 0 <= rows["regret_mean"].max() < axis.get_xlim()[1]
 
 
+def test_an_infinite_regret_has_no_place_on_the_axis(studies):
+    traces = pd.DataFrame({"setting": ["baker", "limit"]})
+    figure = stopping.tradeoff(table_of(studies).assign(regret_mean=np.inf), traces, "mine")
+    assert np.isfinite(figure.axes[0].get_xlim()).all()
+
+
 def test_every_data_set_has_a_panel(studies):
     table = pd.concat([table_of(studies, dataset=f"mine/{i}") for i in range(10)])
     figure = stopping.tradeoff(table, pd.DataFrame({"setting": ["baker", "limit"]}), "mine")

@@ -133,6 +133,12 @@ def test_regret_is_drawn_per_data_set_and_over_all(n: int) -> None:
     np.testing.assert_allclose(first, [(0.6 + over_sets) * 0.6, (0.6 + over_sets) * 0.1])
 
 
+@pytest.mark.parametrize("unknown", [np.nan, np.inf])
+def test_a_collection_whose_median_run_is_its_best_has_an_axis(unknown: float) -> None:
+    figure = studies.regret(regrets(["mine"]).assign(regret=unknown))
+    assert np.isfinite(figure.axes[0].get_ylim()).all()
+
+
 def test_markdown_of_studies() -> None:
     rows = summary.study_rows(evaluations())
     text = markdown.studies_text(rows)

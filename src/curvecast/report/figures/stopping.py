@@ -66,7 +66,8 @@ def tradeoff(speedups: pd.DataFrame, traces: pd.DataFrame, collection: str) -> F
         fixed = part[part["default"]]
         axis.plot(fixed["regret_mean"], fixed["speedup"], **_FIXED)
         axis.set_xscale("symlog", linthresh=_LINEAR, linscale=0.5)
-        right = max(0.1, 1.5 * part["regret_mean"].max())
+        # Infinite where the median run is as good as the best one.
+        right = max([0.1, *(1.5 * part["regret_mean"][np.isfinite(part["regret_mean"])])])
         axis.set_xlim(-_LINEAR / 10, right)
         ticks = [tick for tick in (0, 0.01, 0.1, 1) if tick <= right]
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

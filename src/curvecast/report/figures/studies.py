@@ -315,7 +315,8 @@ def regret(regret: pd.DataFrame) -> Figure:
             axis.plot(part["share"], part["regret"], **look)
             axis.fill_between(part["share"], part["low"], part["high"], alpha=0.15, lw=0, **look)
         # The intervals of the first evaluations would flatten the rest.
-        axis.set_ylim(0, 1.1 * max(of_study["regret"].max(), 1e-3))
+        finite = of_study["regret"][np.isfinite(of_study["regret"])]
+        axis.set_ylim(0, 1.1 * max([1e-3, *finite]))
     style.legend(figure, looks)
     return figure
 
