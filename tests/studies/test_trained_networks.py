@@ -278,7 +278,7 @@ def test_effects_are_means_per_level() -> None:
 
     rows = [row(k, 1.0) for k in range(60)] + [row(k, 3.0) for k in range(6)]
     rows[59]["validation"] = np.inf
-    effects = study_tables.effects(pd.DataFrame(rows))
+    effects, text = study_tables.effects_tables(pd.DataFrame(rows))["effects"]
     assert set(effects["parameter"]) == {"lr", "optimizer", "width", "epochs"}
     lr = effects[effects["parameter"] == "lr"].set_index("level")
     assert lr["mean"].round(9).to_dict() == {"0.01": 0.61, "0.1": 0.7}
@@ -290,7 +290,7 @@ def test_effects_are_means_per_level() -> None:
     epochs = effects[effects["parameter"] == "epochs"]
     assert epochs["runs"].tolist() == [6, 6]
     assert np.diff(epochs["mean"]) == pytest.approx(0.2)
-    assert "| lr | 0.01 | 1 | 30 | 0 |" in study_tables.effects_text(effects)
+    assert "| lr | 0.01 | 1 | 30 | 0 |" in text
 
 
 class Sum(Objective):

@@ -13,7 +13,6 @@ from curvecast.files import write_parquet
 from curvecast.report.figures import studies
 from curvecast.report.making import make
 from curvecast.report.tables import studies as markdown
-from curvecast.studies import summary
 
 
 def evaluations(n: int = 40) -> pd.DataFrame:
@@ -140,19 +139,18 @@ def test_a_collection_whose_median_run_is_its_best_has_an_axis(unknown: float) -
 
 
 def test_markdown_of_studies() -> None:
-    rows = summary.study_rows(evaluations())
-    text = markdown.studies_text(rows)
+    _, text = markdown.studies_tables(evaluations())["studies"]
     assert "| s | bohb | 2 | 40 | 60 |" in text
     assert "| 0.9 | 0.8 | 0.5 |" in text
     assert "| lr 0.000999, noise 0.4252, kind b, momentum 0.4252 |" in text
     frame = regrets(["lcbench/a", "lcbench/b"])
-    text = markdown.comparison_text(summary.regret_rows(frame), summary.paired_rows(frame))
+    _, text = markdown.study_comparison_tables(frame)["study_comparison"]
     assert "| lcbench/a | 0.06 [0.03516, 0.08484] |" in text
     assert "| bohb | random | 2 | 3 | -0.05 [-0.05, -0.05] | 2 |" in text
     alone = frame[frame["optimizer"] == "random"]
-    paired = summary.paired_rows(alone)
+    paired, text = markdown.study_comparison_tables(alone)["study_comparison"]
     assert paired.empty
-    assert "Paired" not in markdown.comparison_text(summary.regret_rows(alone), paired)
+    assert "Paired" not in text
 
 
 def test_every_budget_has_a_colour_of_its_own() -> None:

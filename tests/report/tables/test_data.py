@@ -22,7 +22,8 @@ def test_datasets_table(tmp_path: Path, make_curves) -> None:
         curves, values=values, configs=configs, notes=("3 rows that equal an earlier one",)
     ).to_parquet(tmp_path / "b.parquet")
     make_curves(n=4, name="mine/a").to_parquet(tmp_path / "a.parquet")
-    frame = data.datasets([tmp_path / "b.parquet", tmp_path / "a.parquet"], {"mine/b": "MIT"})
+    files = [tmp_path / "b.parquet", tmp_path / "a.parquet"]
+    frame, _ = data.datasets_tables(files, {"mine/b": "MIT"})["datasets"]
     assert frame["dataset"].tolist() == ["mine/a", "mine/b"]
     row = frame.iloc[1]
     assert (row["runs"], row["groups"], row["diverged"]) == (10, 9, 1)

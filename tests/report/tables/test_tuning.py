@@ -41,7 +41,7 @@ def test_the_text_has_ours_and_theirs() -> None:
            for name in ("mse", "mae") for se in ("", "_se")},
     }  # fmt: skip
     rows = pd.DataFrame([{**row, "variant": v} for v in ("untuned", "tuned")])
-    text = studies.tuning_text(rows, studies.published_tuning(TASK_A))
+    _, text = studies.tuning_tables(rows, studies.published_tuning(TASK_A))["tuning"]
     assert "| s | cnn | d | tuned | 9 | 0.25 ± 0.25 |" in text
     assert "| lr 0.0408, optimizer Adam |" in text
     assert "| Singh poster | cnn | tuned | 8.692 | 6.99" in text

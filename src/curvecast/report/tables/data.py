@@ -18,18 +18,6 @@ _SECONDS = ["seconds_fit", "seconds_predict"]
 
 
 def datasets_tables(curves: Sequence[str | Path], licences: Mapping[str, str]) -> dict[str, Table]:
-    """What each data set of the files `curves` holds."""
-    frame = datasets(curves, licences)
-    text = document(
-        "Data sets",
-        "Groups are distinct configurations; diverged runs have no finite final value and are "
-        "left out of splits; finals are over the others.",
-        table(frame),
-    )
-    return {"datasets": (frame, text)}
-
-
-def datasets(curve_files: Iterable[str | Path], licences: Mapping[str, str]) -> pd.DataFrame:
     """What each data set of files of `CurveSet.to_parquet` holds, sorted by name.
 
     Columns: `dataset, runs, groups, diverged` (runs without a finite final value), `first_epoch,
@@ -38,28 +26,34 @@ def datasets(curve_files: Iterable[str | Path], licences: Mapping[str, str]) -> 
     the name of the data set; "" where it has none).
     """
     rows = []
-    for path in curve_files:
-        curves = CurveSet.from_parquet(path)
-        finite = np.sort(curves.sign * curves.final[np.isfinite(curves.final)])[::-1] * curves.sign
+    for runs in map(CurveSet.from_parquet, curves):
+        finite = np.sort(runs.sign * runs.final[np.isfinite(runs.final)])[::-1] * runs.sign
         rows.append(
             {
-                "dataset": curves.name,
-                "runs": len(curves),
-                "groups": len(np.unique(curves.groups)),
-                "diverged": len(curves) - len(finite),
-                "first_epoch": int(curves.epochs[0]),
-                "last_epoch": curves.last_epoch,
-                "metric": curves.metric,
-                "direction": curves.direction,
+                "dataset": runs.name,
+                "runs": len(runs),
+                "groups": len(np.unique(runs.groups)),
+                "diverged": len(runs) - len(finite),
+                "first_epoch": int(runs.epochs[0]),
+                "last_epoch": runs.last_epoch,
+                "metric": runs.metric,
+                "direction": runs.direction,
                 "final_best": finite[0] if len(finite) else np.nan,
                 "final_median": np.median(finite) if len(finite) else np.nan,
                 "final_worst": finite[-1] if len(finite) else np.nan,
-                "notes": "; ".join(curves.notes),
-                "source": curves.source,
-                "licence": licences.get(curves.name, ""),
+                "notes": "; ".join(runs.notes),
+                "source": runs.source,
+                "licence": licences.get(runs.name, ""),
             }
         )
-    return pd.DataFrame(rows).sort_values("dataset", ignore_index=True)
+    frame = pd.DataFrame(rows).sort_values("dataset", ignore_index=True)
+    text = document(
+        "Data sets",
+        "Groups are distinct configurations; diverged runs have no finite final value and are "
+        "left out of splits; finals are over the others.",
+        table(frame),
+    )
+    return {"datasets": (frame, text)}
 
 
 def timings_tables(folder: str | Path, timings: Sequence[str | Path]) -> dict[str, Table]:

@@ -29,16 +29,6 @@ def studies_tables(evaluations: pd.DataFrame) -> dict[str, Table]:
     rows = summary.study_rows(evaluations)
     seconds = rows[[*summary.KEYS, "seeds", "seconds"]]
     rows = rows.drop(columns="seconds")
-    text = document(
-        "Seconds of studies",
-        "From the first start to the last end of an evaluation, mean over seeds.",
-        table(seconds),
-    )
-    return {"studies": (rows, studies_text(rows)), "study_timings": (seconds, text)}
-
-
-def studies_text(frame: pd.DataFrame) -> str:
-    """One row per study and optimiser, and the incumbents below."""
     columns: dict[str, Cell] = {
         **{"study": "study", "optimiser": "optimizer", "seeds": "seeds"},
         **{"configurations": "unique_configurations", "evaluations": "evaluations"},
@@ -46,13 +36,19 @@ def studies_text(frame: pd.DataFrame) -> str:
         **{"loss": ("loss", "loss_low", "loss_high"), "best loss": "best_loss"},
         **{"validation": "validation", "test": "test", "model-based": "model_based_share"},
     }
-    return document(
+    text = document(
         "Studies",
         "Means over seeds. Loss: of the incumbents, with the 95 % interval of its mean over seeds "
         "(Student's t). Best loss, validation and test: of the incumbent of the best seed. "
         "Model-based: share of the configurations that a model proposed.",
-        table(frame, {**columns, "incumbent": lambda row: _config(row["incumbent"])}),
+        table(rows, {**columns, "incumbent": lambda row: _config(row["incumbent"])}),
     )
+    times = document(
+        "Seconds of studies",
+        "From the first start to the last end of an evaluation, mean over seeds.",
+        table(seconds),
+    )
+    return {"studies": (rows, text), "study_timings": (seconds, times)}
 
 
 def _config(text: str) -> str:
@@ -63,13 +59,8 @@ def _config(text: str) -> str:
 
 
 def study_comparison_tables(regret: pd.DataFrame) -> dict[str, Table]:
-    """Paired differences of the optimisers on recorded curves, and their regret."""
-    rows, paired = summary.regret_rows(regret), summary.paired_rows(regret)
-    return {"study_comparison": (paired, comparison_text(rows, paired)), "study_regret": (rows, "")}
-
-
-def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
-    """Final regret per data set and optimiser, and the paired differences."""
+    """Paired differences of the optimisers on recorded curves, and their regret per data set."""
+    regrets, paired = summary.regret_rows(regret), summary.paired_rows(regret)
     final = regrets[regrets["share"] == regrets["share"].max()]
     cells = [show(row, ("regret", "low", "high")) for row in final.to_dict("records")]
     grid = final.assign(cell=cells).pivot(index="study", columns="optimizer", values="cell")
@@ -86,7 +77,7 @@ def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
             "ahead.\n",
             table(paired, columns),
         ]
-    return document(
+    text = document(
         "Optimisers on recorded curves",
         "Normalised regret of the incumbent at the end of the budget: 0 is the best recorded run, "
         "1 the median one. Mean over seeds with the 95 % interval (Student's t). A configuration "
@@ -94,6 +85,7 @@ def comparison_text(regrets: pd.DataFrame, paired: pd.DataFrame) -> str:
         "used yet: each run serves one configuration.",
         *parts,
     )
+    return {"study_comparison": (paired, text), "study_regret": (regrets, "")}
 
 
 # Searches over layers
@@ -126,8 +118,27 @@ def metaqnn_tables(evaluations: pd.DataFrame) -> dict[str, Table]:
 
 
 def tuning_tables(tunings: pd.DataFrame, published: pd.DataFrame) -> dict[str, Table]:
-    """Tuned beside untuned predictors, and the published ones."""
-    return {"tuning": (pd.concat([tunings, published]), tuning_text(tunings, published))}
+    """Ours per study with standard errors, then the published predictors."""
+    ours: dict[str, Cell] = {
+        **{name: name for name in ("study", "model", "dataset", "variant", "epochs")},
+        **{
+            f"{split} {error.upper()}": (f"{split}_{error}", f"{split}_{error}_se")
+            for split in ("validation", "test")
+            for error in ("mse", "mae")
+        },
+    }
+    text = document(
+        "Tuned predictors",
+        "Each network is trained with seeds that the study did not use; mean ± standard error "
+        f"over {int(tunings['repeats'].min())} of them. Untuned: the defaults of the model. Both "
+        "are trained for the model's own number of epochs and for that of the study. The study "
+        "saw the training and the validation split, never the test split.",
+        table(tunings, {**ours, "options": lambda row: _config(row["options"])}),
+        f"## Published: {PUBLISHED_ON}\n",
+        "Where ours is the cross-entropy, compare what tuning changes, not the errors.\n",
+        table(published, ["study", "model", "variant", "validation_mse", "test_mse"]),
+    )
+    return {"tuning": (pd.concat([tunings, published]), text)}
 
 
 def published_tuning(path: str | Path) -> pd.DataFrame:
@@ -151,76 +162,58 @@ def published_tuning(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(columns)[frame["who"] == who[0]].reset_index(drop=True)
 
 
-def tuning_text(rows: pd.DataFrame, published: pd.DataFrame) -> str:
-    """Ours per study with standard errors, then the published figures."""
-    ours: dict[str, Cell] = {
-        **{name: name for name in ("study", "model", "dataset", "variant", "epochs")},
-        **{
-            f"{split} {error.upper()}": (f"{split}_{error}", f"{split}_{error}_se")
-            for split in ("validation", "test")
-            for error in ("mse", "mae")
-        },
-    }
-    return document(
-        "Tuned predictors",
-        "Each network is trained with seeds that the study did not use; mean ± standard error "
-        f"over {int(rows['repeats'].min())} of them. Untuned: the defaults of the model. Both are "
-        "trained for the model's own number of epochs and for that of the study. The study saw "
-        "the training and the validation split, never the test split.",
-        table(rows, {**ours, "options": lambda row: _config(row["options"])}),
-        f"## Published: {PUBLISHED_ON}\n",
-        "Where ours is the cross-entropy, compare what tuning changes, not the errors.\n",
-        table(published, ["study", "model", "variant", "validation_mse", "test_mse"]),
-    )
-
-
 # Effects of hyper-parameters
 
 
 def effects_tables(evaluations: pd.DataFrame) -> dict[str, Table]:
-    """Mean score per level of every hyper-parameter, per study with real training."""
-    frame = effects(evaluations)
-    return {"effects": (frame, effects_text(frame))}
-
-
-def effects(evaluations: pd.DataFrame, levels: int = 3) -> pd.DataFrame:
-    """Mean validation score per level of every hyper-parameter, per study.
+    """Mean validation score per level of every hyper-parameter, per study with real training.
 
     Of each configuration its evaluation on one budget counts: that on which most configurations
-    were evaluated. Parameters of many numbers are cut into `levels` ranges at the quantiles of
+    were evaluated. Parameters of many numbers are cut into three ranges at the quantiles of
     what was drawn. A further parameter `epochs` compares the budgets, over the configurations
     that reached the highest one.
 
-    Returns
-    -------
     Columns `study, parameter, level, budget, runs, diverged, mean, low, high`: the mean over the
     runs that did not fail and its 95 % interval (Student's t).
     """
     rows: list[dict[str, Any]] = []
-    for study, frame in evaluations.groupby("study", sort=False):
-        counts = frame.groupby("budget")[["seed", "configuration"]].apply(
+    for study, of_study in evaluations.groupby("study", sort=False):
+        counts = of_study.groupby("budget")[["seed", "configuration"]].apply(
             lambda part: len(part.drop_duplicates())
         )
         budget = float(counts[counts == counts.max()].index.max())
-        part = frame[frame["budget"] == budget]
+        part = of_study[of_study["budget"] == budget]
         configs = pd.DataFrame([json.loads(text) for text in part["config"]], index=part.index)
         for parameter in map(str, configs):
-            cut = _levels(configs[parameter], levels)
+            cut = _levels(configs[parameter])
             for level, members in cut.groupby(cut, sort=True, observed=True):
                 name = {"study": study, "parameter": parameter, "budget": budget}
                 name["level"] = _label(level, configs.loc[members.index, parameter])
                 rows.append(name | _mean(part.loc[members.index, "validation"]))
-        rows += [{"study": study, **row} for row in _epochs(frame)]
+        rows += [{"study": study, **row} for row in _epochs(of_study)]
     columns = ["study", "parameter", "level", "budget", "runs", "diverged", "mean", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns)
+    shown: Columns = {
+        **{name: name for name in ("parameter", "level", "budget", "runs", "diverged")},
+        "mean": ("mean", "low", "high"),
+    }
+    text = document(
+        "Effects of hyper-parameters",
+        "Mean validation score per level with its 95 % interval (Student's t), over the "
+        "configurations that the study evaluated on one budget. A search does not draw levels "
+        "independently of each other and prefers what did well: these are descriptions of "
+        "its runs, not of interventions. Epochs: configurations that reached the highest budget.",
+        *sections(frame, ["study"], "{}", shown),
+    )
+    return {"effects": (frame, text)}
 
 
-def _levels(values: pd.Series, levels: int) -> pd.Series:
+def _levels(values: pd.Series) -> pd.Series:
     """The values as they are where there are few, else numbers in ranges of equally many."""
     known = values.dropna()
     if known.nunique() <= _FEW or known.map(lambda v: isinstance(v, str | bool)).any():
         return known.map(lambda v: str(v) if isinstance(v, str | bool) else f"{v:.4g}")
-    return pd.qcut(known.astype(float), levels, duplicates="drop")
+    return pd.qcut(known.astype(float), 3, duplicates="drop")
 
 
 def _label(level: Any, values: pd.Series) -> str:
@@ -253,20 +246,3 @@ def _epochs(frame: pd.DataFrame) -> list[dict[str, Any]]:
         | _mean(reached[budget].dropna())
         for budget in reached
     ]
-
-
-def effects_text(frame: pd.DataFrame) -> str:
-    """The effects, a table per study."""
-
-    columns: Columns = {
-        **{name: name for name in ("parameter", "level", "budget", "runs", "diverged")},
-        "mean": ("mean", "low", "high"),
-    }
-    return document(
-        "Effects of hyper-parameters",
-        "Mean validation score per level with its 95 % interval (Student's t), over the "
-        "configurations that the study evaluated on one budget. A search does not draw levels "
-        "independently of each other and prefers what did well: these are descriptions of "
-        "its runs, not of interventions. Epochs: configurations that reached the highest budget.",
-        *sections(frame, ["study"], "{}", columns),
-    )
