@@ -1,4 +1,4 @@
-"""Write what a study that tunes a predictor found, over all its seeds."""
+"""Write the incumbent of a study that tunes a predictor, over all its seeds."""
 
 import pandas as pd
 

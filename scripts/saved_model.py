@@ -1,4 +1,4 @@
-"""Fit a predictor on all complete runs of a data set and keep it."""
+"""Fit a predictor on all complete runs of a data set and save it."""
 
 from curvecast import CurveSet, saved
 from curvecast.studies import incumbent

@@ -40,7 +40,7 @@ def of(*modules: str) -> list[str]:
 
 
 def listed(folder: str | Path, *modules: str, write: bool = True) -> str:
-    """Path of a file in `folder` that lists what `of` finds with the sha256 of each.
+    """Path of a file in `folder` that lists the files of `of` with the sha256 of each.
 
     It stands for those sources among the inputs of a job: one file in place of a dozen, which
     matters for thousands of jobs. It is written only where its content changes.

@@ -144,6 +144,6 @@ rule saved_model:
             if key in ("curve_columns", "first_epoch", "id")
         },
     message:
-        "{wildcards.model} on all of {wildcards.dataset}, to keep"
+        "{wildcards.model} on all of {wildcards.dataset}, saved"
     script:
         "../../scripts/saved_model.py"

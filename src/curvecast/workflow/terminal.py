@@ -100,7 +100,7 @@ def interrupted(unlock: Callable[[], None], *_: Any) -> None:
 
 
 def duration(seconds: float) -> str:
-    """A time as a person says it: 40 s, 12 min, 3.5 h."""
+    """A time with its unit: 40 s, 12 min, 3.5 h."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
