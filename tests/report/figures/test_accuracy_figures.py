@@ -106,6 +106,13 @@ def test_training_sizes() -> None:
     assert legend_texts(figure) == ["gp", "ensemble"]
 
 
+def test_sizes_without_last_value_have_nothing_to_compare_with(make_scores: MakeScores) -> None:
+    scores = make_scores({("mine", "ols"): [0.5, 0.6]})
+    draws = pd.DataFrame(columns=["dataset", "fraction", "tau", "n_train"])
+    figure = accuracy.training_size(comparisons.over_last_value(scores, draws), 0.25)
+    assert figure.axes[0].get_title(loc="left") == "nothing to compare with: no model last_value"
+
+
 def test_ablation_bars(make_scores: MakeScores) -> None:
     scores = pd.concat(
         [

@@ -84,8 +84,11 @@ def training_size(sizes: pd.DataFrame, fraction: float) -> Figure:
     """MAE over that of last_value by the number of training runs: a panel per collection.
 
     A line per model is the median over data sets with bars from quartile to quartile, or the value
-    on a single data set ± its standard error. `sizes` holds rows of `comparisons.over_last_value`.
+    on a single data set ± its standard error. `sizes` holds rows of `comparisons.over_last_value`,
+    of which a run without last_value has none.
     """
+    if sizes.empty:
+        return style.panels(["nothing to compare with: no model last_value"], columns=1)[0]
     frame = _at(sizes, fraction)
     runs, looks = sorted(set(frame["n_train"])), style.looks(in_order(frame["model"]))
     figure, panels = style.group_panels(

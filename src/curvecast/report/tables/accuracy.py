@@ -91,7 +91,8 @@ def training_size_text(frame: pd.DataFrame) -> str:
         "Mean absolute error over that of `last_value` on the same test runs, by the number of "
         "training runs: under 1 a model beats the assumption that nothing changes. Over several "
         "data sets the median and in brackets the quartiles, on one data set ± standard error (of "
-        "`differences`). Without training runs only models that need none have a number.",
+        "`differences`). Without training runs only models that need none have a number. A run "
+        "without the model `last_value` has no table.",
         *parts,
     )
 
