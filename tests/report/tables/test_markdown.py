@@ -58,6 +58,16 @@ def test_r2_has_a_table_per_collection_with_the_best_in_bold(summary: pd.DataFra
     assert "| baker/b | **0.900 ± 0.000** | 0.200 ± 0.058 |" in text
 
 
+def test_smaller_data_sets_stand_in_the_same_table_with_their_training_runs(
+    summary: pd.DataFrame,
+) -> None:
+    fewer = summary["n_train"].where(summary["dataset"] != "baker/b", 40)
+    text = accuracy.r2_text(summary.assign(n_train=fewer))
+    assert text.count("## ") == 2
+    assert "| baker/a, n_train 100 | 0.600 ± 0.058 | **0.833 ± 0.033** |" in text
+    assert "| baker/b, n_train 40 | **0.900 ± 0.000** | 0.200 ± 0.058 |" in text
+
+
 def test_fractions_of_single_epochs_are_short(
     summary: pd.DataFrame, make_scores: MakeScores
 ) -> None:

@@ -151,19 +151,17 @@ def _grids(
     summary: pd.DataFrame, keys: Sequence[str], rows: Sequence[str], across: str, bold: bool
 ) -> list[str]:
     """A heading and a table per combination of `keys`."""
-    features = summary["features"]
+    features, dataset = summary["features"], summary["dataset"]
+    if summary["n_train"].nunique() > 1:  # a collection under 200 runs trains on half of them
+        dataset = dataset + ", n_train " + summary["n_train"].astype(str)
     frame = summary.assign(
+        dataset=dataset,
         collection=summary["dataset"].map(collection_of).map(collection_title),
         model=pd.Categorical(summary["model"], in_order(summary["model"]), ordered=True),
         features=pd.Categorical(features, in_order(features, FEATURE_ORDER), ordered=True),
         cell=[_cell(row) for row in summary.to_dict("records")],
     )
-    further = [
-        name
-        for name in ("n_train", "features")
-        if name not in (*keys, *rows, across) and summary[name].nunique() > 1
-    ]
-    keys = [*keys, *further]
+    keys = [*keys, *["features"] * (across != "features" and features.nunique() > 1)]
     if bold:
         best = frame.groupby([*keys, *rows], observed=True)["r2_mean"].transform("max")
         frame["cell"] = frame["cell"].where(frame["r2_mean"] != best, "**" + frame["cell"] + "**")
@@ -171,7 +169,7 @@ def _grids(
     parts = []
     for key, part in frame.groupby(keys, observed=True):
         heading = ", ".join(
-            f"{name} {text(value)}" if name in ("fraction", *further) else str(value)
+            f"{name} {text(value)}" if name in ("fraction", "features") else str(value)
             for name, value in zip(keys, key, strict=True)
         )
         wide = part.pivot(index=list(rows), columns=across, values="cell")
