@@ -32,9 +32,10 @@ _DRAWS, _LEVEL = 2000, 0.95
 def task_a_tables(
     predictions: Sequence[str | Path], folder: str | Path, published: pd.DataFrame
 ) -> dict[str, Table]:
-    """Errors of all variants, from files `predictions` below a folder.
+    """Errors of all variants, from files `predictions` below a folder, and a table per data set.
 
-    Those are `{folder}/{dataset}/{model}.task_a.parquet` with the metric in their metadata.
+    The files are `{folder}/{dataset}/{model}.task_a.parquet` with the metric in their metadata.
+    The smallest test error of a data set stands first.
     """
     frames, metrics = {}, {}
     for path in sorted(map(Path, predictions)):
@@ -43,7 +44,22 @@ def task_a_tables(
         frames[dataset, path.name.removesuffix(".task_a.parquet")] = frame
         metrics[dataset] = str(meta["metric"])
     frame = errors(frames, metrics, published)
-    return {"task_a": (frame, text(frame))}
+    columns: Columns = {
+        **{name: name for name in ("source", "model", "variant", *_SIZES)},
+        **{error: (error, f"{error}_low", f"{error}_high") for error in _ERRORS},
+        "note": "note",
+    }
+    by = ["dataset", "metric"]
+    text = document(
+        "LCBench Task A",
+        "One split in file order (n_: runs for training, validation and test); seen are the first "
+        "epochs, the target is the value after the last one. Errors in the unit of the metric, "
+        "squared for MSE, with 95 % bootstrap intervals over the runs: they say nothing about "
+        "another split or another seed. Nothing was tuned on the validation runs. Published "
+        "figures are of validation accuracy in percent and compare with the same metric alone.",
+        *sections(frame.sort_values([*by, "test_mse"], kind="stable"), by, "{}, {}", columns),
+    )
+    return {"task_a": (frame, text)}
 
 
 def published(path: str | Path) -> pd.DataFrame:
@@ -98,22 +114,3 @@ def _errors(part: str, gap: np.ndarray, seed: int) -> dict[str, float]:
         for end, value in zip(("", "_low", "_high"), values, strict=True):
             result[f"{part}_{name}{end}"] = float(value)
     return result
-
-
-def text(frame: pd.DataFrame) -> str:
-    """A table per data set, the smallest test error first."""
-    columns: Columns = {
-        **{name: name for name in ("source", "model", "variant", *_SIZES)},
-        **{error: (error, f"{error}_low", f"{error}_high") for error in _ERRORS},
-        "note": "note",
-    }
-    by = ["dataset", "metric"]
-    return document(
-        "LCBench Task A",
-        "One split in file order (n_: runs for training, validation and test); seen are the first "
-        "epochs, the target is the value after the last one. Errors in the unit of the metric, "
-        "squared for MSE, with 95 % bootstrap intervals over the runs: they say nothing about "
-        "another split or another seed. Nothing was tuned on the validation runs. Published "
-        "figures are of validation accuracy in percent and compare with the same metric alone.",
-        *sections(frame.sort_values([*by, "test_mse"], kind="stable"), by, "{}, {}", columns),
-    )
