@@ -119,13 +119,14 @@ def test_hyperband_marks_the_fixed_setting(curves):
 def test_fates_of_runs():
     ends = pd.DataFrame(
         {
-            "judged": [False, True, True, True, True],
-            "finished": [True, True, False, False, True],
-            "beats": [True, False, False, True, True],
+            "judged": [False, True, True, True, True, False],
+            "finished": [True, True, False, False, True, False],
+            "beats": [True, False, False, True, True, False],
         }
     )
     lost = "stopped, would have been the new best"
-    assert stopping.fate(ends).tolist() == ["finished", "finished", "stopped", lost, "finished"]
+    whole = ["not stopped", "not stopped"]
+    assert stopping.fate(ends).tolist() == [*whole, "stopped", lost, *whole]
 
 
 def test_curves_are_drawn_as_far_as_they_were_trained(curves, studies):

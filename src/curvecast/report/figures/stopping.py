@@ -34,7 +34,7 @@ _SMALL_LOSS = 0.01
 # A figure of single curves holds so many at most, spread evenly over the search.
 _MOST_CURVES = 250
 _FATES = {
-    "finished": style.BLUE,
+    "not stopped": style.BLUE,  # finished, or diverged among the first full runs
     "stopped": style.GREY,
     "stopped, would have been the new best": style.RED,
 }
@@ -246,7 +246,7 @@ def stopped(curves: CurveSet, ends: pd.DataFrame) -> Figure:
 def fate(ends: pd.DataFrame) -> pd.Series:
     """What became of every run of a search."""
     stopped = ends["judged"] & ~ends["finished"]
-    names = np.select([stopped & ends["beats"], stopped], [*_FATES][:0:-1], "finished")
+    names = np.select([stopped & ends["beats"], stopped], [*_FATES][:0:-1], "not stopped")
     return pd.Series(names, index=ends.index)
 
 
