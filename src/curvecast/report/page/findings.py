@@ -157,9 +157,9 @@ def speedups(tables: Tables, fraction: float) -> Finding | None:
     regret = fixed["regret_mean"]
     text = (
         f"fewer epochs are needed by the online search that stops runs early: {_times(fixed)}. It "
-        f"finds the best run in {fixed['recovered'].sum()} of {fixed['orderings'].sum()} searches; "
-        f"its regret is {number(regret.mean())} on average and {number(regret.max())} at most "
-        "(0 is the best run, 1 the median one)"
+        f"recovers the best run in {fixed['recovered'].sum()} of {fixed['orderings'].sum()} "
+        f"searches (regret at most 0.005); its regret is {number(regret.mean())} on average and "
+        f"{number(regret.max())} at most (0 is the best run, 1 the median one)"
     )
     other = tables.get("speedup_hyperband", pd.DataFrame({"default": []}))
     other = _fixed(other)
