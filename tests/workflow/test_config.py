@@ -71,6 +71,16 @@ def test_a_section_without_a_value_is_the_section_with_its_defaults() -> None:
         ({"data": {"on_missing": "no"}}, "data.on_missing: input should be 'skip' or 'fail'"),
         ({"models": ["olz"]}, "unknown model 'olz'"),
         ({"stopping": {"predictors": ["olz"]}}, "unknown model 'olz'"),
+        ({"stopping": {"settings": [{"offset": 0}, {"top_n": 1}]}}, "settings: .* stands twice"),
+        (
+            {"stopping": {"hyperband": {"settings": [{"kappa": 1}, {"kappa": 1.0}]}}},
+            "stopping.hyperband.settings: .* stands twice",
+        ),
+        ({"depth": {"thresholds": [3, 3]}}, "depth.thresholds: 3 stands twice"),
+        (
+            {"task_a": {"variants": [{"name": "x", "train": 20}, {"name": "x", "train": 30}]}},
+            "task_a.variants: 'x' stands twice",
+        ),
         ({"stopping": {"settings": [{"topn": 1}]}}, "settings.0: unknown key 'topn'.*'top_n'"),
         (
             {"stopping": {"overrides": {"a/*": {"online": {"ru": 1}}}}},

@@ -73,7 +73,9 @@ class Protocol(Strict):
     fractions: Fractions = Field(
         description="Seen fractions of the curve; tau = max(1, ceil(fraction * E))."
     )
-    taus: list[Count] = Field([], description="Further truncation epochs, given directly.")
+    taus: Annotated[list[Count], AfterValidator(_unique)] = Field(
+        [], description="Further truncation epochs, given directly."
+    )
     n_train: TrainingRuns = Field(
         100, description="Training runs per split, at most half of those of a data set."
     )
@@ -111,7 +113,7 @@ class Depth(Experiment):
     """R² on deep networks after training on shallow ones."""
 
     column: str = Field("ap_depth", description="Column of the curves that holds the depth.")
-    thresholds: list[int] = Field(
+    thresholds: Annotated[list[int], AfterValidator(_unique)] = Field(
         [], description="Depths; training networks are below, test networks at or above."
     )
     n_train: TrainingRuns = Field(100, description="Training runs below the threshold.")
@@ -127,6 +129,11 @@ class Variant(Strict):
     options: dict[str, Any] = Field({})
 
 
+def _named_apart(variants: list[Variant]) -> list[Variant]:
+    _unique([variant.name for variant in variants])
+    return variants
+
+
 class TaskA(Strict):
     """LCBench's Task A, one split in file order; off where `datasets` or `models` is empty."""
 
@@ -136,7 +143,7 @@ class TaskA(Strict):
     train: TrainingRuns = Field(1000, description="Training runs, the first ones of the file.")
     validation: int = Field(500, ge=0, description="Validation runs, the next ones.")
     test: Count = Field(500, description="Test runs, the next ones; the same in all variants.")
-    variants: list[Variant] = Field(
+    variants: Annotated[list[Variant], AfterValidator(_named_apart)] = Field(
         [], description="Further rows of the table; options go over model_options."
     )
 
@@ -191,7 +198,9 @@ class Hyperband(Strict):
     )
     repeats: Count = Field(description="Repeats of all Hyperbands.")
     deltas: Fractions = Field(description="Probabilities from which on a run is stopped.")
-    settings: list[RungSetting] = Field(min_length=1, description="What a run is compared with.")
+    settings: Annotated[list[RungSetting], Field(min_length=1), AfterValidator(_unique)] = Field(
+        description="What a run is compared with."
+    )
 
     @model_validator(mode="after")
     def _some_settle(self) -> Hyperband:
@@ -213,7 +222,9 @@ class StoppingKeys(Strict):
     deltas: Fractions = Field(
         description="Probabilities of ending worse from which on a run stops."
     )
-    settings: list[Comparison] = Field(min_length=1, description="What a run is compared with.")
+    settings: Annotated[list[Comparison], Field(min_length=1), AfterValidator(_unique)] = Field(
+        description="What a run is compared with."
+    )
     every_epoch_up_to: int = Field(
         ge=0, description="Curves up to this length have decisions at every epoch, longer ones 12."
     )
