@@ -175,6 +175,10 @@ def test_the_code_behind_a_study_is_its_task_space_and_predictor() -> None:
         ({"tuned_models": {"x": "tab"}}, "study 'tab' does not tune a predictor"),
         ({"studies": ["none"]}, "unknown study 'none'"),
         ({"studies": ["tab", "other"]}, "both have bohb on lcbench/b"),
+        (
+            {"study_definitions": {"tab": {"optimizers": ["bohb", "random", "bohb"]}}},
+            "study 'tab' has bohb on lcbench/a twice",
+        ),
     ],
 )
 def test_mistakes_are_named(changes: dict[str, Any], message: str) -> None:

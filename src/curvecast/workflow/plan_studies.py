@@ -62,8 +62,8 @@ class Studies:
     Raises
     ------
     DataError : a study or network that is not defined; a data set, predictor, study or network
-        that a definition needs and that is unknown; two studies whose rows no table could tell
-        apart; a tuned model without its study.
+        that a definition needs and that is unknown; two studies, or optimisers of one, whose
+        rows no table could tell apart; a tuned model without its study.
     """
 
     def __init__(self, config: Config, registry: Mapping[str, Any]) -> None:
@@ -135,6 +135,8 @@ class Studies:
                     )
             for subject in datasets.expand(getattr(study, "datasets", ()), self.registry) or [name]:
                 for row in ((subject, label_of(o, early)) for o in study.optimizers):
+                    if rows.get(row) == name:
+                        raise DataError(f"study {name!r} has {row[1]} on {row[0]} twice")
                     if rows.setdefault(row, name) != name:
                         raise DataError(
                             f"studies {rows[row]!r} and {name!r} both have {row[1]} on {row[0]}"
