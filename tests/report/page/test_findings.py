@@ -63,6 +63,8 @@ def test_without_an_ensemble_the_best_is_chosen_by_ratios_that_have_no_unit() ->
     )  # fmt: skip
     key, text, _ = findings({"differences": frame}, 0.25)[0]
     assert (key, "`gp` loses" in text) == ("0 of 3", True)
+    exact = frame.assign(mean=0.0, reference_mean=0.0, difference=0.0, resolved=False)
+    assert findings({"differences": exact}, 0.25)[0][0] == "3 of 3"
 
 
 def test_few_runs_name_the_best_by_their_number() -> None:

@@ -64,7 +64,7 @@ def defeats(tables: Tables, fraction: float) -> Finding | None:
         return None
     # Errors of data sets have units of their own; their ratios have none.
     ratios = (rows["mean"] / rows["reference_mean"]).groupby(rows["model"]).median()
-    model = "ensemble" if "ensemble" in ratios else str(ratios.idxmin())
+    model = "ensemble" if "ensemble" in ratios else str(ratios.fillna(np.inf).idxmin())
     rows = rows[rows["model"] == model]
     behind = rows[rows["difference"] >= 0]
     resolved = int(behind["resolved"].sum())
