@@ -50,7 +50,8 @@ def read_table(path: Path, *, growing: bool = False, kind: str = "") -> pd.DataF
 
     Parameters
     ----------
-    growing : a program is writing the file: an incomplete last line is left out.
+    growing : a program is writing the file: an incomplete last line is left out, and there may be
+        no row yet.
     kind : suffix that says how the table is written; default: the file's.
 
     Raises DataError for a file that is missing, empty, cut off or of another kind, and for a
@@ -63,16 +64,17 @@ def read_table(path: Path, *, growing: bool = False, kind: str = "") -> pd.DataF
         raise DataError(
             f"the name does not end with {', '.join((*_TEXT, *_LINES))} or .parquet", file=path
         )
-    if not path.stat().st_size:
+    if not growing and not path.stat().st_size:
         raise DataError("the file is empty", file=path)
     if kind in _PARQUET:
-        table = read_parquet(path, own=False)[0]
-    else:
-        text = _text(path)
-        if growing and not text.endswith("\n"):
-            text = text[: text.rfind("\n") + 1]
-        table = _lines(text, path) if kind in _LINES else _separated(text, path)
-    return _counted(table, path)
+        return _counted(read_parquet(path, own=False)[0], path)
+    text = _text(path)
+    if growing:
+        text = text[: text.rfind("\n") + 1]
+        if not text.strip():
+            return pd.DataFrame()
+    table = _lines(text, path) if kind in _LINES else _separated(text, path)
+    return table if growing and not len(table) else _counted(table, path)
 
 
 def header_of(path: Path) -> list[str]:
@@ -141,20 +143,22 @@ def _decoded(content: bytes, path: Path) -> str:
     try:
         return content.decode(next(marks, "utf-8"))
     except UnicodeDecodeError as e:
-        raise DataError(f"not a complete table ({e})", file=path) from e
+        line = content.count(b"\n", 0, e.start) + 1
+        raise DataError(f"not a complete table (line {line}: {e})", file=path) from e
 
 
 def _lines(text: str, path: Path) -> pd.DataFrame:
     """A table of one JSON object per line, nested ones as `outer.inner`."""
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: JSON may hold other ends of lines, as they are, in a text.
+    for number, line in enumerate(text.split("\n"), start=1):
         try:
-            row = json.loads(line) if line.strip() else None
+            # NaN as text: in a table, NaN is what a row does not have.
+            row = json.loads(line, parse_constant=str) if line.strip() else None
         except json.JSONDecodeError as error:
             raise DataError(f"not JSON ({error.msg})", file=path, row=number) from error
         if isinstance(row, dict):
-            # As text: in a table, NaN is what a row does not have.
-            rows.append({k: "nan" if v != v else v for k, v in row.items()})
+            rows.append(row)
         elif row is not None:
             raise DataError("the line is not an object", file=path, row=number)
     return pd.json_normalize(rows)

@@ -322,6 +322,55 @@ def test_a_line_that_is_being_written_is_left_out(tmp_path):
     np.testing.assert_array_equal(curvecast.read(folder).values, before)
 
 
+@pytest.mark.parametrize(
+    ("tool", "name", "begins"),
+    [
+        ("keras", "training.log", ["", "epoch,lo", "epoch,loss,val_accuracy\n"]),
+        ("ray", "result.json", ["", '{"val_acc": 0.5, "training_it']),
+    ],
+)
+def test_a_run_that_has_no_row_yet_hides_no_other(tool, name, begins, tmp_path):
+    """Tools write the header, or make the file, before the first epoch ends."""
+    folder = written(tool)(tmp_path)
+    before = read_log(folder).rows
+    begun = next(folder.rglob(name)).parent.parent / "begun" / name
+    begun.parent.mkdir()
+    for content in begins:
+        begun.write_text(content)
+        log = read_log(folder)
+        assert any("has no row yet" in note for note in log.notes)
+        pd.testing.assert_frame_equal(log.rows, before)
+    for file in folder.rglob(name):
+        file.write_text("")
+    with pytest.raises(DataError):
+        read_log(begun.parent)
+
+
+def test_a_table_beside_those_of_runs_is_left_out_and_said(tmp_path):
+    for name, text in (("a", "epoch,loss\n1,3\n2,2\n"), ("Notes", "who,what\nme,hello\n")):
+        (tmp_path / f"{name}.csv").write_text(text)
+    log = read_log(tmp_path)
+    assert log.runs == ["a"]
+    assert log.notes == ("Notes: Notes.csv has no column that counts epochs, it is left out",)
+
+
+def test_a_bad_epoch_is_named_by_its_row_in_the_file(tmp_path):
+    (tmp_path / "a.csv").write_text("epoch,loss\n1,3\n,2\n2.5,1\n")
+    with pytest.raises(DataError, match=r"row 3 \(header not counted\), column epoch: '2.5' is no"):
+        read_log(tmp_path)
+    (tmp_path / "a.csv").write_text("epoch,loss\n1,3\nepoch,loss\n2,1\n")
+    with pytest.raises(DataError, match=r"row 2 .*, column epoch: 'epoch' is not a number"):
+        read_log(tmp_path)
+
+
+def test_a_nested_nan_of_json_is_a_run_that_diverged(tmp_path):
+    rows = [{"run": "a", "epoch": e, "eval": {"loss": v}} for e, v in ((1, 0.5), (2, float("nan")))]
+    rows[0]["note"] = "one\u2028text"
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "a.jsonl").write_text(lines, encoding="utf-8")
+    assert curvecast.read(tmp_path / "a.jsonl").values.tolist() == [[0.5, np.inf]]
+
+
 def test_rows_that_count_no_epoch_are_left_out_and_said(tmp_path):
     rows = [{"iter": n, "val_loss": 1 / n} for n in (1, 2, 3)]
     _json_lines(tmp_path / "a.jsonl", [*rows, {"val_loss": 0.1}])

@@ -12,23 +12,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from curvecast.data.cells import flat
+from curvecast.data.cells import counted, flat, numbers
 from curvecast.files import DataError
 
 BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
 # Columns that count epochs or what stands for them; an earlier one is taken before a later one.
 EPOCHS = (
-    *(
-        "epoch",
-        "step",
-        "iteration",
-        "iterations",
-        "iter",
-        "training_iteration",
-        "global_step",
-        "budget",
-    ),
-    *("tokens", "n_samples", "train_size", "total_timesteps"),
+    *("epoch", "step", "iteration", "iterations", "iter", "training_iteration"),
+    *("global_step", "budget", "tokens", "n_samples", "train_size", "total_timesteps"),
 )
 NO_METRICS = (*EPOCHS, "time", "data_time", "eta_seconds", "memory", "lr", "learning_rate", "v_num")
 PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
@@ -127,18 +118,23 @@ def trained(epochs: np.ndarray) -> np.ndarray:
 
 def whole(cells: pd.Series, path: Path) -> np.ndarray:
     """Cells of an epoch's column as int64. Raises DataError for any that is no whole number."""
-    values = floats(cells)
-    if values is None:
-        raise DataError("not a number in the column of epochs", file=path, column=str(cells.name))
+    values = numbers(cells.to_frame(), [cells.name], path)[:, 0]
     bad = ~np.isfinite(values) | (values != np.round(values)) | (values < 0)
-    for row in np.flatnonzero(bad)[:1]:
+    for row in cells.index[bad][:1]:
         raise DataError(
-            f"{str(cells.iloc[row])!r} is not a whole number of epochs",
+            f"{str(cells[row])!r} is not a whole number of epochs",
             file=path,
-            row=int(row) + 1,
+            row=counted(row),
             column=str(cells.name),
         )
     return values.astype(np.int64)
+
+
+def joined(parts: list[pd.DataFrame], path: Path) -> pd.DataFrame:
+    """The rows of all runs. Raises DataError where no run has any."""
+    if not parts:
+        raise DataError("no run has logged anything", file=path)
+    return pd.concat(parts, ignore_index=True)
 
 
 def metrics_in(table: pd.DataFrame, without: Sequence[str]) -> dict[str, np.ndarray]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast.data.cells import read_table
+from curvecast.data.cells import header_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import metrics_in, run_files, settings_of, table_of, whole
+from curvecast.data.logs._parts import joined, metrics_in, run_files, settings_of, table_of, whole
 
 _AT = "training_iteration"
 _KINDS = {"result.json": ".jsonl", "progress.csv": ".csv"}
@@ -22,7 +22,7 @@ _NO_METRIC = re.compile(
 
 def recognises(path: Path) -> bool:
     """Whether a trial's `result.json` or `progress.csv` counts `training_iteration`."""
-    return any(_AT in file.read_text(encoding="utf-8")[:10_000] for file in _files(path).values())
+    return any(_AT in header_of(file) for file in _files(path).values())
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -31,9 +31,12 @@ def _files(path: Path) -> dict[str, Path]:
 
 def read(path: Path) -> Log:
     """Read the trials; a trial whose last result is `done` before its last epoch has ended."""
-    parts, settings, ended = [], {}, set()
+    parts, notes, settings, ended = [], [], {}, set()
     for run, file in _files(path).items():
         table = read_table(file, growing=True, kind=_KINDS[file.name])
+        if not len(table):
+            notes.append(f"{run}: {file.name} has no row yet, the trial is left out")
+            continue
         columns = [str(c) for c in table if _NO_METRIC.fullmatch(str(c))]
         metrics = metrics_in(table, columns)
         parts.append(pd.DataFrame({RUN: run, EPOCH: whole(table[_AT], file), **metrics}))
@@ -42,5 +45,5 @@ def read(path: Path) -> Log:
         settings[run] = settings_of("", file.parent) or logged
         if "done" in table and str(table["done"].iloc[-1]).lower() == "true":
             ended.add(run)
-    rows = pd.concat(parts, ignore_index=True)
-    return Log("Ray Tune", rows, table_of(settings), ended=frozenset(ended))
+    rows = joined(parts, path)
+    return Log("Ray Tune", rows, table_of(settings), ended=frozenset(ended), notes=tuple(notes))

@@ -13,6 +13,7 @@ from curvecast.data.logs._parts import (
     EPOCHS,
     NO_METRICS,
     first_of,
+    joined,
     metrics_in,
     run_files,
     settings_of,
@@ -20,7 +21,6 @@ from curvecast.data.logs._parts import (
     trained,
     whole,
 )
-from curvecast.files import DataError
 
 GENERAL = True
 _TOOLS = {
@@ -36,13 +36,12 @@ def recognises(path: Path) -> bool:
     """Whether the files have a column that counts epochs or steps and none that names runs."""
     if path.is_file() and not kind_of(path) and path.name not in _TOOLS:
         return False
-    files = _files(path)[1]
-    if not files:
-        return False
-    first = next((file for file in files.values() if file.stat().st_size), None)
-    if first is None:
-        return False
-    columns = header_of(first)
+    return bool(_files(path)[1])
+
+
+def _counts(file: Path) -> bool:
+    """Whether a table has a column that counts epochs or steps and none that names runs."""
+    columns = header_of(file)
     return RUN not in columns and first_of(EPOCHS, columns) is not None
 
 
@@ -52,9 +51,10 @@ def _table(file: Path) -> pd.DataFrame:
 
 
 def _files(path: Path) -> tuple[str, dict[str, Path]]:
-    """The tool, and the file of each run."""
+    """The tool, and the file of each run, if one of them counts epochs."""
     for pattern in (path.name,) if path.is_file() else _PATTERNS:
-        if files := run_files(path, pattern):
+        files = run_files(path, pattern)
+        if any(map(_counts, files.values())):
             return _TOOLS.get(pattern, "one table per run"), files
     return "", {}
 
@@ -64,13 +64,12 @@ def read(path: Path) -> Log:
     tool, files = _files(path)
     parts, notes = [], []
     for run, file in files.items():
-        if not file.stat().st_size:
-            notes.append(f"{run}: the file is empty, the run was left out")
-            continue
         table = _table(file)
         at = first_of(EPOCHS, list(table.columns))
-        if at is None:
-            raise DataError(f"no column counts epochs: none of {', '.join(EPOCHS)}", file=file)
+        if at is None or not len(table):
+            why = "has no row yet" if not len(table) else "has no column that counts epochs"
+            notes.append(f"{run}: {file.name} {why}, it is left out")
+            continue
         if tool == "MMEngine" and at == EPOCH:  # what a validation calls a step is its epoch
             table[at] = table[at].fillna(table["step"])
         counted = table[at].notna() & (table[at].astype(str).str.strip() != "")
@@ -79,7 +78,7 @@ def read(path: Path) -> Log:
         table = table[counted]
         columns = metrics_in(table, NO_METRICS)
         parts.append(pd.DataFrame({RUN: run, EPOCH: whole(table[at], file), **columns}))
-    rows = pd.concat(parts, ignore_index=True)
+    rows = joined(parts, path)
     rows[EPOCH] = trained(rows[EPOCH].to_numpy(dtype=np.int64))
     settings = {run: settings_of(run, file.parent) for run, file in files.items()}
     return Log(tool, rows, table_of(settings), notes=tuple(notes))
