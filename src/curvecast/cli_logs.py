@@ -117,8 +117,7 @@ def _curves(options: argparse.Namespace) -> CurveSet:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from curvecast.data.logs import curves_of, length_of, metric_of, path_of, read_log
-    from curvecast.files import DataError
+    from curvecast.data.logs import Question, curves_of, length_of, metric_of, path_of, read_log
 
     path = path_of(options.path)
     log = read_log(options.path, options.settings)
@@ -131,10 +130,10 @@ def _inspect(options: argparse.Namespace) -> int:
         curves = curves_of(
             log, path, metric, options.direction, options.epochs, target=options.target
         )
-    except DataError as error:
+    except Question as question:
         print(f"runs      {len(log.runs)}: {_list(log.runs)}")
         print(f"settings  {_settings(log)}")
-        print(f"question  {str(error).rpartition(': ')[2]}")
+        print(f"question  {question.problem}")
         return DONE
     states = curves.configs["info_state"].value_counts()
     counts = ", ".join(f"{count} {state}" for state, count in states.items())

@@ -54,6 +54,7 @@ class DataError(ValueError):
     ) -> None:
         places = (("file", file), ("row", row), ("column", column))
         where = ", ".join(f"{label} {value}" for label, value in places if value is not None)
+        self.problem = problem
         super().__init__(f"{where}: {problem}" if where else problem)
 
 

@@ -432,7 +432,10 @@ def test_settings_come_from_a_second_table(tmp_path):
     curves = curvecast.read(path, settings=tmp_path / "runs.csv")
     assert curves.configs["hp_lr"].tolist() == LR
     frame[:3].to_csv(tmp_path / "runs.csv", index=False)
-    with pytest.raises(DataError, match="no row for run 'brisk-3'"):
+    with pytest.raises(DataError, match="no rows for run 'brisk-3'"):
+        curvecast.read(path, settings=tmp_path / "runs.csv")
+    pd.concat([frame, frame[:2], frame[3:]]).to_csv(tmp_path / "runs.csv", index=False)
+    with pytest.raises(DataError, match="2 rows for run 'brisk-0'"):
         curvecast.read(path, settings=tmp_path / "runs.csv")
 
 
@@ -599,3 +602,115 @@ def test_the_commands_of_the_table_say_what_the_log_holds(typed, tmp_path, monke
     stop = r"at epoch 5: stop 1 of 1 runs under way: .*[23].*; page.html\n"
     assert re.fullmatch(f"{re.escape(metric)} {stop}", told), told
     assert "3 runs are\nfinished, 1 under way" in Path("page.html").read_text(encoding="utf-8")
+
+
+def _read(frame, **options):
+    return curvecast.read(frame, "val_acc", **options)
+
+
+def _states(curves):
+    return dict(zip(curves.configs["id"], curves.configs["info_state"], strict=True))
+
+
+@pytest.mark.parametrize("planned", [-1, 0, 3, np.inf, "auto", None])
+def test_what_is_no_length_of_these_runs_plans_nothing(planned, tmp_path):
+    """Epochs beside curves over steps, Lightning's -1 for `without end`, and the like."""
+    frame = pd.read_csv(_long(tmp_path))
+    expected = _states(_read(frame))
+    curves = _read(frame.assign(max_epochs=planned))
+    assert (curves.last_epoch, _states(curves)) == (5, expected)
+
+
+def test_a_run_that_is_through_by_its_own_plan_is_not_under_way(tmp_path):
+    frame = pd.read_csv(_long(tmp_path))
+    curves = _read(frame.assign(epochs=np.where(frame["run"] == "r2", 3, 8)))
+    assert curves.last_epoch == 8
+    assert _states(curves) == {"r0": "running", "r1": "running", "r2": "ended", "r3": "running"}
+
+
+def test_a_second_table_plans_as_settings_do(tmp_path):
+    frame = pd.read_csv(_long(tmp_path)).drop(columns=["lr", "opt"])
+    settings = pd.DataFrame({"run": ["r0", "r1", "r2", "r3"], "epochs": 9, "lr": LR})
+    settings.to_csv(tmp_path / "settings.csv", index=False)
+    curves = _read(frame, settings=tmp_path / "settings.csv")
+    assert curves.last_epoch == 9
+    assert [c for c in curves.configs if c.startswith("hp_")] == ["hp_lr"]
+
+
+def test_a_metric_that_is_not_logged_at_the_planned_end_ends_where_complete_runs_end(tmp_path):
+    frame = pd.read_csv(_long(tmp_path)).assign(epochs=5, train_loss=1.0)
+    frame.loc[frame["epoch"] % 2 == 1, "val_acc"] = np.nan
+    curves = _read(frame)
+    assert curves.last_epoch == 4
+    assert list(_states(curves).values()) == ["finished", "finished", "running", "finished"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "categories"),
+    [
+        (["scale", 0.1, "scale", None], ["0.1", "scale"]),
+        ([1.0, np.inf, 1.0, np.inf], ["1.0", "inf"]),
+        (["False", 0.5, 0.5, "False"], ["0.5", "False"]),
+    ],
+)
+def test_a_setting_of_numbers_and_text_is_one_of_categories(cells, categories, tmp_path):
+    frame = pd.read_csv(_long(tmp_path))
+    mixed = pd.Series(cells, [f"r{i}" for i in range(4)], dtype=object)
+    curves = _read(frame.assign(gamma=frame["run"].map(mixed)))
+    assert curves.configs["hp_gamma"].cat.categories.tolist() == categories
+    assert curves.configs["hp_gamma"].isna().tolist() == [cell is None for cell in cells]
+
+
+def test_mixed_text_of_most_runs_own_is_left_out_and_said(tmp_path):
+    rows = [(f"r{i}", e, 0.1 * e, f"{i}a" if i % 2 else i) for i in range(12) for e in (1, 2)]
+    curves = _read(pd.DataFrame(rows, columns=["run", "epoch", "val_acc", "commit"]))
+    assert "hp_commit" not in curves.configs
+    assert any("left out" in note and "commit" in note for note in curves.notes)
+
+
+def test_a_run_may_be_called_none_but_has_a_name(tmp_path):
+    frame = pd.read_csv(_long(tmp_path)).replace({"run": {"r0": "none", "r1": "nan"}})
+    curves = _read(frame)
+    assert curves.configs["id"].tolist() == ["none", "nan", "r2", "r3"]
+    frame.loc[6, "run"] = None
+    for given in (frame, tmp_path / "a.csv"):
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        with pytest.raises(DataError, match=r"row 7 .*column run: the run has no name"):
+            _read(given)
+    wide = pd.read_csv(_wide(tmp_path))
+    wide.loc[2, "run"] = None
+    with pytest.raises(DataError, match=r"row 3 .*column run: the run has no name"):
+        _read(wide)
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [
+        *(("val_mape", "minimize"), ("smape", "minimize"), ("mAP50", "maximize")),
+        *(("val/wer", "minimize"), ("mIoU", "maximize"), ("brier", "minimize")),
+        *(("brier_score", None), ("power", None), ("heatmap_loss", None)),
+    ],
+)
+def test_the_direction_is_asked_for_where_the_name_does_not_say_it(metric, direction):
+    if direction is None:
+        with pytest.raises(DataError, match=f"is a larger {metric} better"):
+            direction_of(metric, None, Path("log"))
+    else:
+        assert direction_of(metric, None, Path("log")) == direction
+
+
+def test_of_several_metrics_the_one_of_validation_is_predicted(tmp_path):
+    frame = pd.read_csv(_long(tmp_path)).assign(value_loss=1.0, device_memory=2.0, train_acc=3.0)
+    frame["value_loss"] = frame["device_memory"] = frame["train_acc"] = frame["val_acc"] + 1
+    assert curvecast.read(frame).metric == "val_acc"
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_best_value_of_a_run_that_diverged_is_a_finite_one(direction):
+    rows = [("a", 1, 0.5), ("a", 2, np.inf), ("a", 3, 0.4), ("a", 4, np.inf)]
+    rows += [("b", 1, 0.5), ("b", 2, np.inf), ("c", 1, np.inf), ("c", 2, 0.3)]
+    frame = pd.DataFrame(rows, columns=["run", "epoch", "val_acc"])
+    values = _read(frame, direction=direction, target="best").values
+    best = 0.5 if direction == "maximize" else 0.4
+    expected = [[0.5, 0.5, best, best], [0.5, np.inf, np.nan, np.nan], [np.inf, 0.3] + 2 * [np.nan]]
+    np.testing.assert_array_equal(values, expected)

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet
-from curvecast.data.cells import read_stdin, read_table
+from curvecast.data.cells import as_text, is_number, read_stdin, read_table, text_of_its_own
 from curvecast.data.columns import Layout, assemble
 from curvecast.data.stanza import Direction
 from curvecast.files import DataError
@@ -40,16 +40,20 @@ _ENDED = (
 # Tools that write several rows for an epoch.
 _ROWS_REPEAT = ("Lightning", "Transformers", "MMEngine", "printed text")
 _UP = re.compile(
-    r"acc|auc|auroc|f1|map\d*|precision|recall|r2|bleu|rouge|dice|iou|rew|return|score|success"
+    r"acc|auc|auroc|f1|map(?!e)|precision|recall|r2|bleu|rouge|dice|iou|rew|return|score|success"
     r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|(?<![a-z])(hits?|mrr|mcc|elo)(?![a-z])",
     re.I,
 )
 _DOWN = re.compile(
-    r"loss|err|perplexity|ppl|nll|mse|mae|rmse|entropy|regret|wer|brier"
-    r"|(?<![a-z])(fid|cer|bpc|bpb|s?mape)(?![a-z])",
+    r"loss|err|perplexity|ppl|nll|mse|mae|mape|brier|entropy|regret"
+    r"|(?<![a-z])wer|(?<![a-z])(fid|cer|bpc|bpb)(?![a-z])",
     re.I,
 )
-_VALIDATION = re.compile(r"val|eval|test|dev|metrics/", re.I)
+_VALIDATION = re.compile(r"(?<![a-z])(val(?!ue)|eval|test|dev(?!i))|metrics/", re.I)
+
+
+class Question(DataError):
+    """What a log leaves open and an option answers; `problem` is the question."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,10 @@ def read_log(source: Source, settings: str | Path | None = None) -> Log:
                 file=path,
             )
         log = reader.read(path)
-    log = _in_order(log, path)
+    if not len(log.rows) or not log.metrics:
+        raise DataError("the log holds no curve", file=path)
     log = log if settings is None else _with_settings(log, Path(settings))
-    return _without_names(_with_states(log))
+    return _without_names(_with_states(_in_order(log)))
 
 
 def path_of(source: Source) -> Path:
@@ -148,36 +153,52 @@ def formats_known() -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
-def _in_order(log: Log, path: Path) -> Log:
+def _in_order(log: Log) -> Log:
     """One row per run and epoch: the last value that was logged there; planned lengths."""
-    if not len(log.rows) or not log.metrics:
-        raise DataError("the log holds no curve", file=path)
     order = log.runs
     repeated = int(log.rows.duplicated([RUN, EPOCH]).sum())
     rows = log.rows.groupby([RUN, EPOCH], sort=True).last().reset_index()
     rows[RUN] = pd.Categorical(rows[RUN], order)
     rows = rows.sort_values([RUN, EPOCH], kind="stable").reset_index(drop=True)
     rows[RUN] = rows[RUN].astype(object)
-    planned = dict(log.planned)
     settings = log.settings.reindex(order) if len(log.settings) else pd.DataFrame(index=order)
-    for name in _PLANNED:
-        if not planned and name in settings:
-            lengths = pd.to_numeric(settings[name], errors="coerce").dropna()
-            planned = {str(run): int(length) for run, length in lengths.items()}
-            settings = settings.drop(columns=name)
     notes = log.notes
     if repeated and log.tool not in _ROWS_REPEAT:
         notes += (f"{repeated} rows repeat a run and an epoch: the last value counts",)
-    return replace(log, rows=rows, settings=settings, planned=planned, notes=notes)
+    return _with_plan(replace(log, rows=rows, settings=settings, notes=notes))
+
+
+def _with_plan(log: Log) -> Log:
+    """The log with the lengths that it or one of its settings plans; runs that are through ended.
+
+    Numbers that a run has gone beyond are no lengths: they count something else than the log does
+    (epochs beside steps), or the run was continued.
+    """
+    longest = log.rows.groupby(RUN)[EPOCH].max()
+    plans = {"": pd.Series(dict(log.planned), dtype=np.float64)}
+    plans |= {
+        name: pd.to_numeric(log.settings[name], errors="coerce")
+        for name in _PLANNED
+        if name in log.settings
+    }
+    for name, plan in plans.items():
+        lengths = plan[np.isfinite(plan) & (plan > 0)].astype(np.int64)
+        reached = longest.reindex(lengths.index)
+        if len(lengths) and not (reached > lengths).any():
+            through = frozenset(lengths.index[reached == lengths])
+            settings = log.settings.drop(columns=[name] if name else [])
+            planned = {str(run): int(length) for run, length in lengths.items()}
+            return replace(log, settings=settings, planned=planned, ended=log.ended | through)
+    return replace(log, planned={})
 
 
 def _with_settings(log: Log, path: Path) -> Log:
     table = read_table(path)
     name = next((c for c in (RUN, "name", "Name", "id") if c in table), table.columns[0])
     table = table.set_index(table[name].astype(str).str.strip()).drop(columns=name)
-    missing = [run for run in log.runs if run not in table.index]
-    if missing:
-        raise DataError(f"there is no row for run {missing[0]!r}", file=path, column=name)
+    for run in log.runs:
+        if (n := int((table.index == run).sum())) != 1:
+            raise DataError(f"there are {n or 'no'} rows for run {run!r}", file=path, column=name)
     return replace(log, settings=table.loc[log.runs])
 
 
@@ -207,7 +228,7 @@ def is_metric(name: str) -> bool:
 def metric_of(log: Log, metric: str | None, path: Path) -> str:
     """The metric to predict: the one that is asked for, or the only (validation) metric.
 
-    Raises DataError that lists them where the choice is open.
+    Raises Question that lists them where the choice is open.
     """
     if metric is not None:
         if metric not in log.metrics:
@@ -218,16 +239,16 @@ def metric_of(log: Log, metric: str | None, path: Path) -> str:
         if len(names) == 1:
             return names[0]
     shown = ", ".join(of_validation or log.metrics)
-    raise DataError(f"which metric is to be predicted? Say --metric with one of {shown}", file=path)
+    raise Question(f"which metric is to be predicted? Say --metric with one of {shown}", file=path)
 
 
 def direction_of(metric: str, direction: Direction | None, path: Path) -> Direction:
-    """`maximize` or `minimize`: as asked for, or as the metric's name says; DataError otherwise."""
+    """`maximize` or `minimize`: as asked for, or as the metric's name says; Question otherwise."""
     if direction is not None:
         return direction
     down, up = _DOWN.search(metric) is not None, _UP.search(metric) is not None
     if down == up:
-        raise DataError(
+        raise Question(
             f"is a larger {metric} better? Say --direction maximize or minimize", file=path
         )
     return "minimize" if down else "maximize"
@@ -236,13 +257,18 @@ def direction_of(metric: str, direction: Direction | None, path: Path) -> Direct
 def length_of(log: Log, metric: str, epochs: int | None) -> tuple[int, str]:
     """The last epoch of a complete run, and where that number comes from.
 
-    It is the number that is asked for, else the longest planned length, else the longest run's.
+    It is the number that is asked for, else the longest planned length (where runs are through
+    without a value there: the last epoch at which they have one), else the longest run's.
     """
     if epochs is not None:
         return epochs, "as asked for"
+    rows = log.rows[log.rows[metric].notna()]
     if log.planned:
-        return max(log.planned.values()), "as the log plans it"
-    return int(log.rows.loc[log.rows[metric].notna(), EPOCH].max()), "the longest run's"
+        last = max(log.planned.values())
+        through = log.rows.loc[log.rows[EPOCH] == last, RUN]
+        known = rows.loc[rows[RUN].isin(through), EPOCH]
+        return int(known.max()) if len(known) else last, "as the log plans it"
+    return int(rows[EPOCH].max()), "the longest run's"
 
 
 def curves_of(
@@ -267,7 +293,8 @@ def curves_of(
 
     Raises
     ------
-    DataError : the metric or its direction is open, or no run has a value.
+    Question : the metric or its direction is open.
+    DataError : no run has a value.
     """
     metric = metric_of(log, metric, path)
     direction = direction_of(metric, direction, path)
@@ -281,15 +308,14 @@ def curves_of(
     ended = np.array([run in log.ended for run in wide.index])
     if target == "own_end":
         wide[ended] = wide[ended].ffill(axis=1)
-    if target == "best":
-        best = wide.cummax(axis=1) if direction == "maximize" else wide.cummin(axis=1)
-        wide = best.where(wide.notna())
-    finished = wide[last].notna()
+    finished = wide[last].notna().to_numpy()
     state = np.select([finished, ended], ["finished", "ended"], "running")
-    parts = [log.settings.loc[wide.index].reset_index(drop=True)]
-    parts += [wide.add_prefix(_CURVE).reset_index(drop=True)]
+    if target == "best":
+        wide = _best_so_far(wide, direction, state == "running")
+    settings, categories, notes = _legal(log.settings.loc[wide.index])
+    parts = [part.reset_index(drop=True) for part in (settings, wide.add_prefix(_CURVE))]
     table = pd.concat(parts, axis=1)
-    table.insert(0, "run:", list(wide.index))
+    table.insert(0, "run:", range(len(table)))
     table.insert(1, "info_state", state)
     layout = Layout(
         curve_columns=_CURVE + "{epoch}",
@@ -297,12 +323,40 @@ def curves_of(
         metric=metric,
         id="run:",
         hyperparameters=("*",),
+        categorical=categories,
         info=("info_state",),
     )
     curves = assemble(table, layout, path, source=f"{path.name} ({log.tool})")
     # `info_state` says which runs have no final value.
     remarks = [note for note in curves.notes if " runs without " not in note]
-    return replace(curves, notes=(*log.notes, *remarks))
+    # Any text may name a run, `none` and `nan` too, which are empty cells of a table.
+    configs = curves.configs.assign(id=np.array(wide.index, dtype=object))
+    return replace(curves, configs=configs, notes=(*log.notes, *notes, *remarks))
+
+
+def _best_so_far(wide: pd.DataFrame, direction: Direction, running: np.ndarray) -> pd.DataFrame:
+    """Each value as the best finite one so far; that of a run under way that diverged stays."""
+    finite = wide.where(np.isfinite(wide))
+    best = finite.cummax(axis=1) if direction == "maximize" else finite.cummin(axis=1)
+    best = best.ffill(axis=1).fillna(wide).where(wide.notna())
+    return best.mask(np.isinf(wide) & running[:, None], wide)
+
+
+def _legal(settings: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Settings that can be inputs, which of them are categories, and a remark on the others.
+
+    A setting with numbers and text, or with infinite numbers (`0.1` and `auto`, `1.0` and `inf`),
+    is one of categories; where most runs have a text of their own it tells nothing.
+    """
+    categories, out = [], []
+    for name in settings:
+        text = as_text(settings[name].to_numpy(dtype=object, na_value=""))
+        text = text[text != "nan"]
+        finite = [is_number(cell) and np.isfinite(float(cell)) for cell in text]
+        if any(map(is_number, text)) and not all(finite):
+            (out if text_of_its_own(text) else categories).append(str(name))
+    note = f"left out, numbers and text, most runs with their own: {', '.join(out)}"
+    return settings.drop(columns=out), categories, [note] if out else []
 
 
 def read(

@@ -110,6 +110,14 @@ def floats(cells: pd.Series) -> np.ndarray | None:
     return np.where(diverged, np.inf, values)
 
 
+def names_in(cells: pd.Series, path: Path) -> pd.Series:
+    """A column that names runs, as text. Raises DataError for a cell that is empty."""
+    names = cells.astype(str).str.strip()
+    for row in cells.index[cells.isna() | (names == "")][:1]:
+        raise DataError("the run has no name", file=path, row=counted(row), column=cells.name)
+    return names
+
+
 def trained(epochs: np.ndarray) -> np.ndarray:
     """Numbers of trained epochs, where a tool counts the first one as 0; int64, same shape."""
     epochs = np.asarray(epochs, dtype=np.int64)

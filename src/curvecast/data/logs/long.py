@@ -8,7 +8,7 @@ import pandas as pd
 
 from curvecast.data.cells import kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import EPOCHS, first_of, floats, whole
+from curvecast.data.logs._parts import EPOCHS, first_of, floats, names_in, whole
 
 GENERAL = True
 _RUNS = (RUN, "run_id", "run_name", "trial", "trial_id", "config_id", "experiment", "name", "id")
@@ -52,7 +52,7 @@ def read(path: Path) -> Log:
 def of(table: pd.DataFrame, path: Path) -> Log:
     """Columns that are constant in every run are settings, others metrics."""
     run, epoch = str(_run(table)), str(first_of(EPOCHS, list(table.columns)))
-    names = table[run].astype(str).str.strip()
+    names = names_in(table[run], path)
     rows = {RUN: names, EPOCH: whole(table[epoch], path)}
     longest = names.value_counts().max()
     settings, notes = {}, [f"column {run} names the runs, {epoch} counts the epochs"]

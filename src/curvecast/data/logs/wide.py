@@ -11,7 +11,7 @@ import pandas as pd
 
 from curvecast.data.cells import counted, kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import floats
+from curvecast.data.logs._parts import floats, names_in
 from curvecast.files import DataError
 
 GENERAL = True
@@ -48,7 +48,7 @@ def of(table: pd.DataFrame, path: Path) -> Log:
     """Columns that belong to no curve are settings; empty cells, and columns, are to come."""
     curves = _curves(table)
     name = next((c for c in (RUN, "id", "name", "Name", "trial_id") if c in table), None)
-    runs = (table[name] if name else pd.Series(table.index, table.index)).astype(str).str.strip()
+    runs = names_in(table[name] if name else pd.Series(table.index, table.index), path)
     for row in runs.index[runs.duplicated()][:1]:
         raise DataError(f"duplicate run {runs[row]!r}", file=path, row=counted(row), column=name)
     parts = []
