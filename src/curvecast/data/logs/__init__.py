@@ -348,7 +348,8 @@ def _legal(settings: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[str]]:
     A setting with numbers and text, or with infinite numbers (`0.1` and `auto`, `1.0` and `inf`),
     is one of categories; where most runs have a text of their own it tells nothing.
     """
-    categories, out = [], []
+    categories: list[str] = []
+    out: list[str] = []
     for name in settings:
         text = as_text(settings[name].to_numpy(dtype=object, na_value=""))
         text = text[text != "nan"]

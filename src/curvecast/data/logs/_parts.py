@@ -126,7 +126,7 @@ def trained(epochs: np.ndarray) -> np.ndarray:
 
 def whole(cells: pd.Series, path: Path) -> np.ndarray:
     """Cells of an epoch's column as int64. Raises DataError for any that is no whole number."""
-    values = numbers(cells.to_frame(), [cells.name], path)[:, 0]
+    values = numbers(cells.to_frame(), [str(cells.name)], path)[:, 0]
     bad = ~np.isfinite(values) | (values != np.round(values)) | (values < 0)
     for row in cells.index[bad][:1]:
         raise DataError(
