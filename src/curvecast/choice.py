@@ -63,14 +63,23 @@ def choose(
 
 
 def _left_out(saved: Saved, runs: CurveSet, fractions: Sequence[float]) -> tuple[float, float]:
-    """The error of `choose` and the coverage; NaN where the model leaves no run out."""
+    """The error of `choose` and the coverage; NaN where the model leaves no run out.
+
+    A run counts from its first finite value on.
+    """
     errors, covers = [], []
     for tau in (int(t) for t in tau_grid(runs.epochs, fractions) if t in saved.taus):
         predicted = saved.predictor.predict_left_out(tau)
         if predicted is None:
             return np.nan, np.nan
-        last = pd.DataFrame(runs.hide_after(tau).values).ffill(axis=1).iloc[:, -1].to_numpy()
+        values = np.where(np.isfinite(runs.values) & runs.seen(tau), runs.values, np.nan)
+        last = pd.DataFrame(values).ffill(axis=1).iloc[:, -1].to_numpy()
+        begun = np.isfinite(last)
+        if not begun.any():
+            continue
         low, high = predicted.quantile([0.1, 0.9]).T
-        errors.append(np.abs(predicted.mean - runs.final).mean() / np.abs(last - runs.final).mean())
-        covers.append(((low <= runs.final) & (runs.final <= high)).mean())
-    return float(np.mean(errors)), float(np.mean(covers))
+        error, least = (np.abs(ends - runs.final)[begun].mean() for ends in (predicted.mean, last))
+        # Where the last value is exact, as good is 1.
+        errors.append(error / least if least > 0 else 1.0 if error == 0 else np.inf)
+        covers.append(((low <= runs.final) & (runs.final <= high))[begun].mean())
+    return (float(np.mean(errors)), float(np.mean(covers))) if errors else (np.nan, np.nan)

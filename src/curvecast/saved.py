@@ -95,8 +95,8 @@ def train(
 
     Raises
     ------
-    DataError : fewer than four complete runs for a model that needs any, an unknown model or
-        option.
+    DataError : fewer than four complete runs for a model that needs any, no epoch before the last
+        one, an unknown model or option.
     """
     complete = curves.take(np.isfinite(curves.final))
     seed = seed_from(curves.name, model) if seed is None else seed
@@ -108,6 +108,9 @@ def train(
         )
     grid = tau_grid(curves.epochs, fractions) if predictor.needs_taus else curves.epochs
     taus = [int(tau) for tau in grid if max(curves.epochs[0], 1) <= tau < curves.last_epoch]
+    if not taus:
+        problem = f"there is no epoch to predict at before the last one, {curves.last_epoch}"
+        raise DataError(problem, file=curves.name)
     begun = np.all([reached(complete, tau) for tau in _tried(taus)], axis=0)
     return Saved(
         model=model,
