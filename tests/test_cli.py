@@ -102,6 +102,51 @@ def test_errors_are_one_line_and_status_one(
     assert wrong.value.code == 2
 
 
+def test_options_of_a_model_need_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(folder / "runs.csv"), "--direction", "minimize", "--curve-columns", "err_{epoch}"]
+    assert cli.main(["predict", *runs]) == cli.BAD_DATA
+    assert "--curve-columns belongs to a model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict", "stop"])
+def test_a_log_of_one_epoch_is_no_traceback(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.csv").write_text("run,epoch,val_loss\na,1,0.5\n")
+    assert cli.main([command, str(tmp_path / "log.csv")]) == cli.BAD_DATA
+    assert "no epoch to predict at before the last one, 1\n" in capsys.readouterr().err
+    assert cli.main([command, str(tmp_path / "log.csv"), "--epochs", "9"]) == 0
+
+
+def late(frame: pd.DataFrame) -> None:
+    frame.loc[3, ["err_1", "err_2", "err_3", "err_4", "err_5"]] = np.nan
+
+
+def late_in_all(frame: pd.DataFrame) -> None:
+    frame.loc[:, ["err_1", "err_2", "err_3"]] = np.nan
+
+
+def exact(frame: pd.DataFrame) -> None:
+    frame.loc[:, "err_5":] = np.repeat(frame[["err_20"]].to_numpy(), 16, axis=1)
+
+
+@pytest.mark.parametrize("change", [late, late_in_all, exact])
+def test_fit_chooses_on_late_values_and_on_exact_ones(
+    change: Callable[[pd.DataFrame], None],
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frame = pd.read_csv(folder / "finished.csv")
+    change(frame)
+    frame.to_csv(tmp_path / "finished.csv", index=False)
+    options = "--curve-columns err_{epoch} --direction minimize --id run --seconds 0 --out"
+    out = str(tmp_path / "m.safetensors")
+    assert cli.main(["fit", str(tmp_path / "finished.csv"), *options.split(), out]) == 0
+    table = capsys.readouterr().out.partition("model ")[2].splitlines()[1:3]
+    assert sorted(line.split()[0] for line in table) == ["pfn", "ridge"]
+
+
 @pytest.mark.parametrize("command", ["predict", "stop"])
 def test_without_a_model_a_network_answers(
     command: str, folder: Path, capsys: pytest.CaptureFixture[str]

@@ -154,6 +154,73 @@ def test_watch_runs_a_command_for_each_run_that_should_end(log, tmp_path):
     assert (tmp_path / "ended").read_text().split()[0] == "r9"
 
 
+def _going_on(log):
+    """The log's table, in which no run that is under way should end."""
+    frame = pd.read_csv(log)
+    best = frame["run"].isin(["r9", "r10", "r11"])
+    frame.loc[best, "val_acc"] = 0.8 + 0.02 * frame.loc[best, "epoch"]
+    return frame
+
+
+def test_watch_outlives_a_log_that_is_being_written(log, tmp_path, capsys, monkeypatch):
+    frame = _going_on(log)
+    frame.to_csv(log, index=False)
+    whole = log.read_text()
+    frame.loc[(frame["run"] == "r9") & (frame["epoch"] == 7), "val_acc"] = np.inf
+    # What happens between two readings: a row is cut off, the file is replaced, r9 diverges.
+    happens = [
+        lambda: log.write_text(f"{whole}r9,1.0,8"),
+        log.unlink,
+        lambda: log.write_text(whole),
+        lambda: frame.to_csv(log, index=False),
+    ]
+    seen = []
+
+    def sleep(_):
+        seen.append(len(happens))
+        happens.pop(0)()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert main(_typed("watch", log, "--out", log.parent / "page.html")) == 3
+    assert seen == [4, 3, 2, 1]
+    assert re.search(r"r9 +│ +stop +│ +7 ", capsys.readouterr().out)
+
+
+def test_watch_reads_a_folder_again_where_a_run_has_grown_but_not_for_its_own_page(
+    tmp_path, monkeypatch
+):
+    for run, epochs in (("a", 9), ("b", 4)):
+        lines = ["epoch,val_acc", *(f"{e},{0.1 * e + 0.1 * (run == 'b')}" for e in range(epochs))]
+        (tmp_path / f"{run}.csv").write_text("\n".join([*lines, ""]))
+    page, slept = tmp_path / "page.html", []
+
+    def sleep(_):
+        slept.append(page.stat().st_mtime_ns)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert main(_typed("watch", tmp_path, "--out", page)) == 130
+    assert len(set(slept)) == 1
+
+
+def test_a_command_that_fails_is_said(log, capsys):
+    frame = pd.read_csv(log)
+    frame.loc[frame["run"].isin(["r9", "r10", "r11"]) & (frame["epoch"] == 7), "val_acc"] = np.inf
+    frame.to_csv(log, index=False)
+    assert main(_typed("watch", log, "--exec", "exit 7 {run}")) == 3
+    assert "Note: status 7 of exit 7 r9\n" in capsys.readouterr().err
+
+
+def test_brackets_in_the_name_of_a_run_are_no_markup(log, capsys):
+    frame = pd.read_csv(log)
+    frame.loc[(frame["run"] == "r9") & (frame["epoch"] == 7), "val_acc"] = np.inf
+    for name in ("a [/b]", "[b]c"):
+        frame.replace({"run": {"r9": name}}).to_csv(log, index=False)
+        assert main(_typed("watch", log)) == 3
+        assert re.search(rf"{re.escape(name)} +│ +stop ", capsys.readouterr().out)
+
+
 def _typed(*words):
     return [*map(str, words), "--metric", "val_acc"]
 
@@ -190,15 +257,40 @@ def test_a_bad_cell_is_one_line_that_names_it(log, capsys):
     assert str(log) in line
 
 
+def test_inspect_asks_where_something_is_open_and_names_what_is_wrong(log, capsys):
+    frame = pd.read_csv(log)
+    frame.assign(hp_lr=1, lr=2).to_csv(log, index=False)
+    assert main(_typed("inspect", log)) == 1
+    assert "both this column and" in capsys.readouterr().err
+    assert main(["inspect", str(log), "--metric", "val"]) == 1
+    assert "no metric 'val'" in capsys.readouterr().err
+    frame.rename(columns={"val_acc": "x: y", "val_loss": "z"}).to_csv(log, index=False)
+    assert main(["inspect", str(log)]) == 0
+    question = "question  which metric is to be predicted? Say --metric with one of x: y, z\n"
+    assert question in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--level 1.5", "--level 0", "--level nan", "--promise 90", "--promise 0"),
+        *("--epochs 0", "--epochs -3", "--every -1", "--every inf"),
+    ],
+)
+def test_a_number_that_does_not_fit_is_wrong_usage(option, log, capsys):
+    with pytest.raises(SystemExit) as wrong:
+        main(_typed("watch", log, *option.split()))
+    assert wrong.value.code == 2
+    name, value = option.split()
+    assert f"argument {name}: {value!r} is not a" in capsys.readouterr().err
+
+
 def test_an_interrupt_ends_without_a_word(log, capsys, monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(time, "sleep", interrupt)
-    frame = pd.read_csv(log)
-    best = frame["run"].isin(["r9", "r10", "r11"])
-    frame.loc[best, "val_acc"] = 0.8 + 0.02 * frame.loc[best, "epoch"]
-    frame.to_csv(log, index=False)
+    _going_on(log).to_csv(log, index=False)
     assert main(_typed("watch", log)) == 130
     assert "Traceback" not in capsys.readouterr().err
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from curvecast.saved import Saved
 
 DONE, BAD_DATA, STOP, INTERRUPTED = 0, 1, 3, 130
+_FINITE = cli_logs.within("a finite number", math.isfinite)
 _DIGITS = 4
 _ROLES = {
     "hyperparameters": "columns of the settings (all that have no other role and can be settings)",
@@ -53,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         problem = missing(error)
     except OSError as error:
-        problem = f"file {error.filename}: {error.strerror}"
+        # A file is written under another name first, and then gets its own.
+        problem = f"file {error.filename2 or error.filename}: {error.strerror}"
     print(f"Error: {problem}", file=sys.stderr)
     return BAD_DATA
 
@@ -79,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         "ensemble:FILE with a file of `adapt`",
     )
     fit.add_argument(
-        "--seconds", type=float, default=60, help="to spend on choosing the predictor (60)"
+        "--seconds",
+        type=cli_logs.SECONDS,
+        default=60,
+        help="to spend on choosing the predictor (60)",
     )
     fit.add_argument("--out", required=True, help="file to write, *.safetensors")
     fit.add_argument(
@@ -94,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="predict the final values of runs under way")
     _ask(predict)
     predict.add_argument("--epoch", type=int, help="see nothing after it (all that is there)")
-    predict.add_argument("--level", type=float, default=0.8, help="of the interval (0.8)")
+    predict.add_argument("--level", type=cli_logs.SHARE, default=0.8, help="of the interval (0.8)")
     predict.set_defaults(answer=_predict)
 
     stop = commands.add_parser(
@@ -106,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument(
         *("--promise", "--delta"),
         dest="delta",
-        type=float,
+        type=cli_logs.PROMISE,
         default=0.9,
         help="share of the would-be winners to survive (0.9)",
     )
@@ -131,8 +137,8 @@ def _ask(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--curve-columns", default="", help="their names, if not those fitted on")
     parser.add_argument("--metric", help="to predict, without a model")
     parser.add_argument("--direction", choices=("maximize", "minimize"), help="without a model")
-    parser.add_argument("--epochs", type=int, help="of a complete run, without a model")
-    parser.add_argument("--beat", type=float, help="value to beat (the best finished run's)")
+    parser.add_argument("--epochs", type=cli_logs.COUNT, help="of a complete run, without a model")
+    parser.add_argument("--beat", type=_FINITE, help="value to beat (the best finished run's)")
     parser.add_argument("--format", choices=("text", "csv", "json"), default="text")
 
 
@@ -145,6 +151,8 @@ def _asked(options: argparse.Namespace) -> tuple[Saved, CurveSet, float, str]:
     named = {key: getattr(options, key) for key in ("metric", "direction", "epochs")}
     name = options.model or MODEL
     if name.partition(":")[0] == MODEL:
+        if options.curve_columns:
+            raise DataError("--curve-columns belongs to a model that `curvecast fit` saved")
         model, runs = saved.without_training(options.curves, model=name, **named)
     elif given := [key for key, value in named.items() if value is not None]:
         raise DataError(f"the model has {given[0]} of its own", file=options.model)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +22,28 @@ if TYPE_CHECKING:
 
 DONE, STOP = 0, 3
 _SHOWN = 12
+# Seconds, a year: what a process can sleep at most is not much more.
+_LONGEST = 3e7
+
+
+def within(what: str, fits: Callable[[Any], bool], kind: type = float) -> Callable[[str], Any]:
+    """The type of an option whose number has to fit; `what` says what it has to be."""
+
+    def read(text: str) -> Any:
+        try:
+            if fits(value := kind(text)):
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+
+    return read
+
+
+SHARE = within("a number above 0 and below 1", lambda x: 0 < x < 1)
+PROMISE = within("a number above 0 and at most 1", lambda x: 0 < x <= 1)
+SECONDS = within("a number of seconds", lambda x: 0 <= x <= _LONGEST)
+COUNT = within("a whole number above 0", lambda n: n > 0, int)
 
 
 def add(commands: Any) -> None:
@@ -41,10 +66,12 @@ def add(commands: Any) -> None:
     _log(watch)
     _advice(watch)
     watch.add_argument("--out", help="page to write again each time")
-    watch.add_argument("--every", type=float, default=30, help="seconds between two readings (30)")
+    watch.add_argument(
+        "--every", type=SECONDS, default=30, help="seconds between two readings (30)"
+    )
     watch.add_argument(
         "--exec",
-        help="command for each run that should end, {run} in it is the run's name; "
+        help="command for each run that should end, {run} in it is the run's name, quoted; "
         "then watching goes on",
     )
     watch.set_defaults(answer=_watch)
@@ -55,7 +82,7 @@ def add(commands: Any) -> None:
     adapt.add_argument("paths", nargs="+", help="logs of any tool, one per task, five or more")
     _metric(adapt)
     adapt.add_argument("--out", required=True, help="file to write, *.safetensors")
-    adapt.add_argument("--steps", type=int, help="of the training (1.5 per run, at most 5000)")
+    adapt.add_argument("--steps", type=COUNT, help="of the training (1.5 per run, at most 5000)")
     adapt.add_argument("--seed", type=int, default=0, help="of the training (0)")
     adapt.set_defaults(answer=_adapt)
 
@@ -63,7 +90,7 @@ def add(commands: Any) -> None:
 def _metric(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", help="to predict, where the log has several")
     parser.add_argument("--direction", choices=("maximize", "minimize"), help="of the metric")
-    parser.add_argument("--epochs", type=int, help="last epoch of a complete run")
+    parser.add_argument("--epochs", type=COUNT, help="last epoch of a complete run")
 
 
 def _log(parser: argparse.ArgumentParser) -> None:
@@ -80,10 +107,13 @@ def _log(parser: argparse.ArgumentParser) -> None:
 
 def _advice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--promise", type=float, default=0.9, help="share of the would-be winners to survive (0.9)"
+        "--promise",
+        type=PROMISE,
+        default=0.9,
+        help="share of the would-be winners to survive (0.9)",
     )
     parser.add_argument("--model", default="pfn", help="predictor (pfn), or pfn:FILE of `adapt`")
-    parser.add_argument("--level", type=float, default=0.8, help="of the intervals (0.8)")
+    parser.add_argument("--level", type=SHARE, default=0.8, help="of the intervals (0.8)")
 
 
 def _adapt(options: argparse.Namespace) -> int:
@@ -210,46 +240,62 @@ def _sentence(advice: pd.DataFrame) -> str:
 def _watch(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     from curvecast.files import DataError
     from curvecast.stopping.advice import advise
 
     if options.path == "-":
         raise DataError("standard input cannot be watched, only a file or a folder")
-    before, ended = None, set()
+    before, ended, curves = None, set(), None
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
-            state = _state(Path(options.path))
-            if state != before:
-                before = state
+            state = _state(Path(options.path), options.out)
+            if state == before:
+                time.sleep(options.every)
+                continue
+            before = state
+            try:
                 curves = _curves(options)
-                advice = advise(
-                    curves, promise=options.promise, model=options.model, level=options.level
-                )
-                shown = table(advice) if len(advice) else _sentence(advice)
-                live.update(shown, refresh=True)
-                if options.out:
-                    _write(curves, advice, options)
-                stop = [r for r in advice.loc[advice["advice"] == "stop", "run"] if r not in ended]
-                if stop and not options.exec:
-                    return STOP
-                for run in stop:
-                    subprocess.run(options.exec.replace("{run}", shlex.quote(run)), shell=True)
-                ended |= set(stop)
-                if set(advice["run"]) <= ended:
-                    return STOP if ended else DONE
-            time.sleep(options.every)
+            except (DataError, OSError) as error:
+                if curves is None:
+                    raise
+                # It could be read before: a program is writing it, and the next state tells more.
+                live.update(Text(f"Waiting: {error}"), refresh=True)
+                continue
+            advice = advise(
+                curves, promise=options.promise, model=options.model, level=options.level
+            )
+            live.update(table(advice) if len(advice) else _sentence(advice), refresh=True)
+            if options.out:
+                _write(curves, advice, options)
+            stop = [r for r in advice.loc[advice["advice"] == "stop", "run"] if r not in ended]
+            if stop and not options.exec:
+                return STOP
+            for run in stop:
+                command = options.exec.replace("{run}", shlex.quote(run))
+                if status := subprocess.run(command, shell=True).returncode:
+                    print(f"Note: status {status} of {command}", file=sys.stderr)
+            ended |= set(stop)
+            if set(advice["run"]) <= ended:
+                return STOP if ended else DONE
 
 
-def _state(path: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of the files of a log: what changes when it grows."""
-    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
-    return [(str(f), (stat := f.stat()).st_size, stat.st_mtime_ns) for f in files]
+def _state(path: Path, page: str | None) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of the files of a log but the page: what changes when it grows."""
+    out = []
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # a program may remove it meanwhile
+            stat = file.stat()
+            if S_ISREG(stat.st_mode) and not (page and Path(page).resolve() == file.resolve()):
+                out.append((str(file), stat.st_size, stat.st_mtime_ns))
+    return out
 
 
 def table(advice: pd.DataFrame, *more: str) -> Any:
     """Advice for a terminal, with `more` of its columns; runs to stop are in another colour."""
     from rich.table import Table
+    from rich.text import Text
 
     columns = (
         "run",
@@ -265,6 +311,7 @@ def table(advice: pd.DataFrame, *more: str) -> Any:
     )
     table = Table(*columns)
     for row in advice[list(columns)].itertuples(index=False):
-        cells = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row]
+        # Text: the name of a run may have brackets, which would be markup.
+        cells = [Text(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row]
         table.add_row(*cells, style="dark_orange3" if row.advice == "stop" else "")
     return table
