@@ -169,7 +169,8 @@ def _inspect(options: argparse.Namespace) -> int:
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     last, why = length_of(log, metric, options.epochs)
     print(f"runs      {len(curves)}: {counts}")
-    print(f"epochs    {curves.epochs[0]} to {last} ({why}), {len(curves.epochs)} recorded")
+    recorded = curves.values[:, (curves.values == curves.values).any(axis=0)].shape[1]
+    print(f"epochs    {curves.epochs[0]} to {last} ({why}), {recorded} recorded")
     print(f"predicts  {metric} at epoch {last}, to {curves.direction}")
     print(f"settings  {_settings(log)}")
     for note in curves.notes[len(log.notes) :]:

@@ -281,7 +281,7 @@ def _remarks(values: np.ndarray, epochs: np.ndarray, rows: pd.Index, path: Path)
     final = values[finite[:, -1], -1]
     if len(final) > 1 and np.ptp(final) == 0:
         notes.append(f"the final value is constant ({final[0]:g}): R² is not defined")
-    recorded = epochs[finite.any(axis=0)]
+    recorded = epochs[~np.isnan(values).all(axis=0)]  # others are to come
     gaps = recorded[-1] - recorded[0] + 1 - len(recorded)
     if gaps and (len(recorded) < 4 or np.ptp(np.diff(recorded)) > 0):
         notes.append(f"{gaps} epochs between the first and the last are not recorded")

@@ -714,3 +714,66 @@ def test_the_best_value_of_a_run_that_diverged_is_a_finite_one(direction):
     best = 0.5 if direction == "maximize" else 0.4
     expected = [[0.5, 0.5, best, best], [0.5, np.inf, np.nan, np.nan], [np.inf, 0.3] + 2 * [np.nan]]
     np.testing.assert_array_equal(values, expected)
+
+
+def _trainer(folder, history, **state):
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"global_step": 10, "max_steps": 20, "epoch": 5.0, "log_history": history, **state}
+    (folder / "trainer_state.json").write_text(json.dumps(content))
+    return read_log(folder)
+
+
+def test_the_state_of_a_trainer_may_hold_reports_and_lack_epochs(tmp_path):
+    history = [{"epoch": e, "step": 2 * e, "eval_loss": 1 / e} for e in (1.0, 2.0, 3.0)]
+    more = {"eval_report": "text", "eval_table": {"a": 1}, "eval_none": None}
+    log = _trainer(tmp_path, [{**entry, **more} for entry in history])
+    assert (log.metrics, log.planned) == (["eval_loss"], {tmp_path.name: 10})
+    steps = [{k: v for k, v in entry.items() if k != "epoch"} for entry in history]
+    log = _trainer(tmp_path, steps, epoch=None)
+    assert (log.rows["epoch"].tolist(), log.planned) == ([2, 4, 6], {tmp_path.name: 20})
+    assert _trainer(tmp_path, history, epoch=None).planned == {}
+    assert _trainer(tmp_path, history, max_steps=-1).planned == {}
+    with pytest.raises(DataError, match="holds no curve"):
+        _trainer(tmp_path, [{"step": 1.0, "eval_loss": None}])
+
+
+def test_lines_that_are_being_written_are_no_damage(tmp_path):
+    for tool, name in (("hpbandster", "results.json"), ("mlflow", "val_acc")):
+        folder = tmp_path / tool
+        folder.mkdir()
+        FORMATS["hpbandster" if tool == "hpbandster" else "mlflow:folders"][0](folder)
+        before = read_log(folder).rows
+        with next(folder.rglob(name)).open("a") as stream:
+            stream.write("[[0,0,0],1" if tool == "hpbandster" else "17 0.")
+        pd.testing.assert_frame_equal(read_log(folder).rows, before)
+
+
+def test_a_study_that_has_no_evaluation_yet_holds_no_curve(tmp_path):
+    (tmp_path / "configs.json").write_text('[[0, 0, 0], {"lr": 0.1}, {}]\n')
+    (tmp_path / "results.json").write_text("")
+    with pytest.raises(DataError, match="holds no curve"):
+        read_log(tmp_path)
+
+
+def test_a_study_of_two_objectives_is_named(tmp_path):
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    optuna.create_study(storage=storage, directions=["minimize", "maximize"])
+    with pytest.raises(DataError, match="2 objectives, not one"):
+        read_log(tmp_path / "study.db")
+
+
+def test_settings_that_cannot_be_read_are_one_line(tmp_path):
+    folder = written("lightning")(tmp_path)
+    file = next(folder.rglob("hparams.yaml"))
+    file.write_text("lr: [1\n")
+    with pytest.raises(
+        DataError, match=r"^file .*hparams.yaml: the settings cannot be read [^\n]*$"
+    ):
+        read_log(folder)
+
+
+def test_epochs_to_come_are_no_gap(tmp_path):
+    curves = curvecast.read(_long(tmp_path), epochs=50)
+    assert not any("not recorded" in note for note in curves.notes)

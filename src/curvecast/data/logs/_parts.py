@@ -49,6 +49,11 @@ def _natural(path: Path) -> list[Any]:
     return [(not t.isdigit(), int(t) if t.isdigit() else t) for t in re.split(r"(\d+)", str(path))]
 
 
+def lines_of(file: Path) -> list[str]:
+    """The lines of a text without the last one where it has no end: it is being written."""
+    return file.read_text(encoding="utf-8").split("\n")[:-1]
+
+
 def settings_of(run: str, folder: Path) -> dict[str, Any]:
     """The settings of a run: `key=value` in the folders of its name, and files beside its log.
 
@@ -63,7 +68,8 @@ def settings_of(run: str, folder: Path) -> dict[str, Any]:
             text = file.read_text(encoding="utf-8")
             content = json.loads(text) if file.suffix == ".json" else yaml.load(text, _Loader)
         except (ValueError, yaml.YAMLError) as error:
-            raise DataError(f"the settings cannot be read ({error})", file=file) from error
+            problem = " ".join(str(error).split())
+            raise DataError(f"the settings cannot be read ({problem})", file=file) from error
         if isinstance(content, dict):
             settings |= flat(content)
     return settings

@@ -11,7 +11,7 @@ import pandas as pd
 
 from curvecast.data.cells import flat
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import table_of
+from curvecast.data.logs._parts import lines_of, table_of
 from curvecast.files import DataError
 
 _PARTS = 100
@@ -33,7 +33,7 @@ def read(path: Path) -> Log:
             ended.add(run)
         value = np.nan if loss is None else np.inf if loss != loss else float(loss)
         rows.append({RUN: run, EPOCH: float(budget), "loss": value})
-    table, notes = pd.DataFrame(rows), []
+    table, notes = pd.DataFrame(rows, columns=[RUN, EPOCH, "loss"]), []
     budgets = table[EPOCH].to_numpy()
     if np.any(budgets != np.round(budgets)):
         budgets = budgets * _PARTS
@@ -47,9 +47,8 @@ def _name(identity: list[int]) -> str:
 
 
 def _lines(file: Path) -> list[Any]:
-    lines = file.read_text(encoding="utf-8").splitlines()
     out = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines_of(file), start=1):
         try:
             out.append(json.loads(line))
         except json.JSONDecodeError as error:

@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import table_of, trained, unique
+from curvecast.data.logs._parts import lines_of, table_of, trained, unique
 from curvecast.files import DataError
 
 _ENDED = ("FINISHED", "FAILED", "KILLED", 3, 4, 5)
@@ -102,7 +102,7 @@ def _of_folders(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
         states[run] = meta.get("status")
         settings[run] = {name: p.read_text() for name, p in _files(folder / "params").items()}
         for metric, file in _files(folder / "metrics").items():
-            for number, line in enumerate(file.read_text().splitlines(), start=1):
+            for number, line in enumerate(lines_of(file), start=1):
                 try:
                     _, value, step = line.split()[:3]
                     entries.append((run, int(step), metric, float(value)))

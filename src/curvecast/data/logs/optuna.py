@@ -52,6 +52,8 @@ def read(path: Path) -> Log:
     if len(names) != 1:
         raise DataError(f"it holds {len(names)} studies, not one: {', '.join(names)}", file=path)
     study = optuna.load_study(study_name=names[0], storage=storage)
+    if len(study.directions) != 1:
+        raise DataError(f"the study has {len(study.directions)} objectives, not one", file=path)
     maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
     metric = "score" if maximize else "loss"
     going = (optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.WAITING)

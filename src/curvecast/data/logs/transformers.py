@@ -25,32 +25,39 @@ def recognises(path: Path) -> bool:
     return bool(run_files(path, _FILE))
 
 
+def _is_whole(at: Any) -> bool:
+    return isinstance(at, int | float) and float(at).is_integer()
+
+
 def read(path: Path) -> Log:
     """Read the log: epochs where all evaluations fall on whole ones, else optimizer steps."""
     states: dict[str, tuple[dict[str, Any], Path]] = {}
     for name, file in run_files(path, _FILE).items():
         try:
             state = json.loads(file.read_text(encoding="utf-8"))
-            step = state["global_step"], state["log_history"]
+            step, _ = state["global_step"], state["log_history"]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"not the state of a Trainer ({error})", file=file) from error
         run = re.sub(r"/?checkpoint-\d+$", "", name) or path.name
-        if run not in states or states[run][0]["global_step"] <= step[0]:
+        if run not in states or states[run][0]["global_step"] <= step:
             states[run] = state, file
     entries = [(run, e) for run, (s, _) in states.items() for e in s["log_history"]]
     evaluated = [e for _, e in entries if any(key.startswith("eval_") for key in e)]
-    whole = all(float(e["epoch"]).is_integer() for e in evaluated or [e for _, e in entries])
+    whole = all(_is_whole(e.get(EPOCH)) for e in evaluated or [e for _, e in entries])
     rows, planned = [], {}
     for run, entry in entries:
-        at = entry["epoch"] if whole else entry["step"]
-        if float(at).is_integer():
-            values = {k: v for k, v in entry.items() if not _NO_METRIC.fullmatch(k)}
-            numeric = {k: float("inf") if v != v else float(v) for k, v in values.items()}
+        at = entry.get(EPOCH if whole else "step")
+        if _is_whole(at):
+            # Reports and the like are no numbers.
+            numeric = {
+                k: float("inf") if v != v else float(v)
+                for k, v in entry.items()
+                if not _NO_METRIC.fullmatch(k) and isinstance(v, int | float)
+            }
             rows.append({RUN: run, EPOCH: int(at), **numeric})
     for run, (state, _) in states.items():
-        if steps := state.get("max_steps", 0):
-            per_step = state["epoch"] / max(state["global_step"], 1) if whole else 1
-            planned[run] = round(steps * per_step)
+        steps, at = state.get("max_steps") or 0, state.get(EPOCH) or 0.0
+        planned[run] = round(steps * at / max(state["global_step"], 1)) if whole else steps
     settings = {
         run: settings_of(run, file.parent) | flat(state.get("trial_params") or {})
         for run, (state, file) in states.items()
