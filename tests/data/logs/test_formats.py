@@ -777,3 +777,42 @@ def test_settings_that_cannot_be_read_are_one_line(tmp_path):
 def test_epochs_to_come_are_no_gap(tmp_path):
     curves = curvecast.read(_long(tmp_path), epochs=50)
     assert not any("not recorded" in note for note in curves.notes)
+
+
+def test_a_name_that_is_one_in_all_rows_names_no_runs(tmp_path):
+    frame = pd.read_csv(_long(tmp_path))
+    expected = curvecast.read(frame).values
+    seeded = frame.assign(experiment="mine", seed=frame["run"].str[1:]).drop(columns="run")
+    np.testing.assert_array_equal(curvecast.read(seeded).values, expected)
+    # One run that was continued is one run.
+    one = frame[frame["run"] == "r0"]
+    again = pd.concat([one[:3], one[1:]])
+    for name in ("run", "experiment"):
+        assert len(curvecast.read(again.rename(columns={"run": name}))) == 1
+
+
+def test_a_wide_table_of_two_metrics_repeats_no_epoch(tmp_path):
+    wide = pd.read_csv(_wide(tmp_path))
+    losses = wide.filter(like="val_acc_").rename(columns=lambda name: name.replace("acc", "loss"))
+    log = read_log(wide.join(losses))
+    assert log.metrics == ["val_acc", "val_loss"]
+    assert not any("repeat" in note for note in log.notes)
+
+
+def test_the_columns_of_a_wide_table_may_be_numbers_alone(tmp_path):
+    frame = pd.read_csv(_long(tmp_path))
+    expected = curvecast.read(frame).values
+    wide = frame.pivot(index="run", columns="epoch", values="val_acc")
+    curves = curvecast.read(wide, direction="maximize")
+    np.testing.assert_array_equal(curves.values, expected)
+    assert curves.configs["id"].tolist() == ["r0", "r1", "r2", "r3"]
+
+
+def test_what_is_wrong_in_a_wide_table_is_named(tmp_path):
+    wide = pd.read_csv(_wide(tmp_path))
+    with pytest.raises(DataError, match=r"column val_acc_3: a second column .* beside val_acc_03"):
+        curvecast.read(wide.assign(val_acc_03=0.1))
+    wide["val_acc_3"] = wide["val_acc_3"].astype(object)
+    wide.loc[1, "val_acc_3"] = "oops"
+    with pytest.raises(DataError, match=r"row 2 .*column val_acc_3: 'oops' is not a number"):
+        curvecast.read(wide)

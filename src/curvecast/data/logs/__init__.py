@@ -156,8 +156,10 @@ def formats_known() -> list[str]:
 def _in_order(log: Log) -> Log:
     """One row per run and epoch: the last value that was logged there; planned lengths."""
     order = log.runs
-    repeated = int(log.rows.duplicated([RUN, EPOCH]).sum())
-    rows = log.rows.groupby([RUN, EPOCH], sort=True).last().reset_index()
+    of_epochs = log.rows.groupby([RUN, EPOCH], sort=True)
+    # A row may hold one of several metrics.
+    repeated = int((of_epochs.count().max(axis=1) - 1).clip(lower=0).sum())
+    rows = of_epochs.last().reset_index()
     rows[RUN] = pd.Categorical(rows[RUN], order)
     rows = rows.sort_values([RUN, EPOCH], kind="stable").reset_index(drop=True)
     rows[RUN] = rows[RUN].astype(object)

@@ -28,12 +28,16 @@ def _run(table: pd.DataFrame) -> str | None:
     """The column that names the runs: by its name, else the first that tells equal epochs apart.
 
     Such a column is full, has three rows per value or more, and each epoch once per value; text
-    comes before numbers.
+    comes before numbers. An `experiment` or the like that is one in all rows names no runs.
     """
     columns = list(table.columns)
-    epoch = first_of(EPOCHS, columns)
-    if (named := first_of(_RUNS, columns)) or epoch is None or not table[epoch].duplicated().any():
+    epoch, names = first_of(EPOCHS, columns), [first_of([name], columns) for name in _RUNS]
+    named = next(filter(None, names), None)
+    if epoch is None or not table[epoch].duplicated().any():
         return named
+    for column in filter(None, names):
+        if column.lower() == RUN or table[column].nunique() > 1:
+            return column
     others = [c for c in columns if str(c).lower() not in EPOCHS]
     numeric = {c: floats(pd.Series(table[c])) is not None for c in others}
     for column in sorted(others, key=numeric.__getitem__):
@@ -41,7 +45,7 @@ def _run(table: pd.DataFrame) -> str | None:
         full = 3 * cells.nunique() <= len(cells) and cells.ne("").all()
         if full and not pd.DataFrame({0: cells, 1: table[epoch]}).duplicated().any():
             return str(column)
-    return None
+    return named
 
 
 def read(path: Path) -> Log:

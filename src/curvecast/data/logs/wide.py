@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from curvecast.data.cells import counted, kind_of, read_table
+from curvecast.data.cells import counted, kind_of, numbers, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import floats, names_in
 from curvecast.files import DataError
 
 GENERAL = True
-_NUMBERED = re.compile(r"(.*?\D)(\d+)(\D*)")
+_NUMBERED = re.compile(r"(|.*?\D)(\d+)(\D*)")
 _LEAST = 4
 
 
@@ -29,18 +30,18 @@ def suits(table: pd.DataFrame) -> bool:
     return bool(_curves(table))
 
 
-def _curves(table: pd.DataFrame) -> dict[str, dict[int, str]]:
-    """Columns by metric and epoch."""
-    groups: dict[str, dict[int, str]] = defaultdict(dict)
+def _curves(table: pd.DataFrame) -> dict[str, list[tuple[int, str]]]:
+    """Epochs and columns by metric, in order."""
+    groups: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for column in table.columns:
         if match := _NUMBERED.fullmatch(str(column)):
             name = (match[1] + match[3]).strip("_-.:/@ []()") or "value"
-            groups[name][int(match[2])] = str(column)
-    return {name: dict(sorted(at.items())) for name, at in groups.items() if len(at) >= _LEAST}
+            groups[name].append((int(match[2]), str(column)))
+    return {name: sorted(at) for name, at in groups.items() if len(at) >= _LEAST}
 
 
 def read(path: Path) -> Log:
-    """Read the file. Raises DataError for a cell of a curve that is text, and for a run twice."""
+    """Read the file. Raises DataError for text in a curve, and for a run or an epoch twice."""
     return of(read_table(path), path)
 
 
@@ -53,18 +54,22 @@ def of(table: pd.DataFrame, path: Path) -> Log:
         raise DataError(f"duplicate run {runs[row]!r}", file=path, row=counted(row), column=name)
     parts = []
     for metric, at in curves.items():
-        for epoch, column in at.items():
+        for (epoch, column), (after, second) in pairwise(at):
+            if epoch == after:
+                problem = f"a second column for epoch {epoch} beside {column}"
+                raise DataError(problem, file=path, column=second)
+        for epoch, column in at:
             values = floats(table[column])
             if values is None:
-                raise DataError("a cell is not a number", file=path, column=column)
+                values = numbers(table, [column], path)[:, 0]  # names the cell
             written = ~np.isnan(values)
             content = {RUN: runs[written], EPOCH: epoch, metric: values[written]}
             parts.append(pd.DataFrame(content))
-    used = {column for at in curves.values() for column in at.values()} | {name}
+    used = {column for at in curves.values() for _, column in at} | {name}
     settings = table[[column for column in table if column not in used]].set_axis(runs, axis=0)
     rows = pd.concat(parts, ignore_index=True)
-    shown = ", ".join(f"{m} at {min(at)} to {max(at)}" for m, at in curves.items())
-    lasts = {max(at) for at in curves.values()}
+    shown = ", ".join(f"{m} at {at[0][0]} to {at[-1][0]}" for m, at in curves.items())
+    lasts = {at[-1][0] for at in curves.values()}
     ahead = len(lasts) == 1 and max(lasts) > rows[EPOCH].max()
     planned = dict.fromkeys(runs, max(lasts)) if ahead else {}
     return Log("wide table", rows, settings, planned, notes=(f"curves: {shown}",))
