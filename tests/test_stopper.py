@@ -2,9 +2,9 @@
 
 import doctest
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from curvecast import DataError, Stopper, advise, stopper
@@ -60,5 +60,20 @@ def test_settings_are_checked(curves):
         asked.should_stop({"lrr": 0.1, "optimizer": "sgd", "layers": 2}, [0.1])
     with pytest.raises(DataError, match="'lr' is 'high', not a number"):
         asked.should_stop({"lr": "high", "optimizer": "sgd", "layers": 2}, [0.1])
-    missing = pd.Series({"lr": np.nan, "optimizer": None, "layers": 2}).to_dict()
-    assert asked.should_stop(missing, [0.3]) in (True, False)
+
+
+def test_a_setting_that_a_run_does_not_have_is_missing(curves):
+    asked = Stopper(curves.take(np.isfinite(curves.final)))
+    rows = []
+    asked._rule = SimpleNamespace(
+        decide=lambda record, *_: (
+            rows.append(record.curves.configs) or SimpleNamespace(stop=[False])
+        )
+    )
+    for nothing in (None, np.nan):
+        asked.should_stop({"lr": nothing, "optimizer": nothing, "layers": 2}, [0.3])
+        row = rows.pop()
+        assert row[["hp_lr", "hp_optimizer"]].isna().all(axis=None)
+        assert row["hp_optimizer"].cat.categories.tolist() == ["adam", "sgd"]
+    with pytest.raises(DataError, match="'lr' is <object"):
+        asked.should_stop({"lr": object(), "optimizer": "sgd", "layers": 2}, [0.3])

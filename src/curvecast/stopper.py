@@ -71,7 +71,8 @@ class Stopper:
 
         Parameters
         ----------
-        config : its settings, named as in the log; others are passed over.
+        config : its settings, named as in the log; others are passed over. None, or NaN, is one
+            that the run does not have.
         curve : its values so far, in the unit of the earlier runs: one per recorded epoch in
             order, or by number of trained epochs.
 
@@ -89,7 +90,8 @@ class Stopper:
         seen = np.flatnonzero(np.isfinite(values[0]))
         if not len(seen) or (epoch := epochs[seen[-1]]) not in self._at:
             return False
-        run = replace(like, configs=self._row(flat(config)), values=values)
+        settings = flat(config) | {name: np.nan for name, v in config.items() if v is None}
+        run = replace(like, configs=self._row(settings), values=values)
         return bool(self._rule.decide(Record(run), epoch, self._bar).stop[0])
 
     def _row(self, config: Mapping[str, Any]) -> pd.DataFrame:
@@ -104,11 +106,12 @@ class Stopper:
                 raise DataError(f"the setting {setting!r} of the earlier runs is missing{hint}")
             value = config[setting]
             if isinstance(known.dtype, pd.CategoricalDtype):
-                categories = dict.fromkeys([*known.cat.categories, str(value)])
-                row[name] = pd.Categorical([str(value)], list(categories))
+                text = None if pd.isna(value) else str(value)
+                categories = dict.fromkeys([*known.cat.categories, *([text] if text else [])])
+                row[name] = pd.Categorical([text], list(categories))
                 continue
             try:
                 row[name] = float(value)
-            except ValueError:
+            except (TypeError, ValueError):
                 raise DataError(f"the setting {setting!r} is {value!r}, not a number") from None
         return row
