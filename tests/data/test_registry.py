@@ -104,6 +104,20 @@ def test_wrong_definitions(extra: dict[str, Any], message: str) -> None:
         load_registry(extra)
 
 
+def test_like_may_name_a_set_that_is_defined_below_but_goes_in_no_circle() -> None:
+    definitions = {
+        "a": {"like": "b", "log": []},
+        "b": {"like": "c", "metric": "x"},
+        "c": {"like": "baker/lstm_ptb", "metric": "y"},
+    }
+    registry = load_registry(definitions)
+    assert (registry["a"]["metric"], registry["c"]["metric"]) == ("x", "y")
+    assert registry["a"]["files"] == registry["baker/lstm_ptb"]["files"]
+    definitions["c"]["like"] = "a"
+    with pytest.raises(DataError, match="data set 'a': unknown data set 'a'"):
+        load_registry(definitions)
+
+
 def test_like_takes_over_and_changes() -> None:
     registry = load_registry(
         {"mine/nets": {"like": "baker/metaqnn_svhn", "architecture": ["num_params", "gap"]}}

@@ -47,10 +47,12 @@ def load_registry(
         members = family.get("members") or dict.fromkeys(families[family["members_of"]]["members"])
         for name, facts in members.items():
             stanzas[f"{prefix}/{name}"] = _member(family, name, facts or {})
-    for name, stanza in (extra or {}).items():
+    own = dict(extra or {})
+    for name in own:
         if name in stanzas:
             raise DataError(f"data set {name!r} is in the registry already, choose another name")
-        stanzas[name] = _with_like(name, stanza, stanzas)
+    known = {**stanzas, **{name: s for name, s in own.items() if isinstance(s, Mapping)}}
+    stanzas |= {name: _with_like(name, stanza, known) for name, stanza in own.items()}
     return {name: _checked(name, stanzas[name]) for name in sorted(stanzas)}
 
 
@@ -79,11 +81,15 @@ def _with_like(name: str, stanza: Any, known: Mapping[str, Any]) -> dict[str, An
         )
     if not isinstance(stanza, Mapping):
         raise DataError(f"data set {name!r}: the stanza is {stanza!r}, not a mapping")
-    if "like" not in stanza:
-        return dict(stanza)
-    if stanza["like"] not in known:
-        raise DataError(f"data set {name!r}: {_unknown(stanza['like'], known)}")
-    return {**known[stanza["like"]], **{k: v for k, v in stanza.items() if k != "like"}}
+    stanza, passed = dict(stanza), [name]
+    while "like" in stanza:
+        like = str(stanza.pop("like"))
+        if like not in known or like in passed:
+            others = set(known) - set(passed)
+            raise DataError(f"data set {name!r}: {_unknown(like, sorted(others))}")
+        passed.append(like)
+        stanza = {**known[like], **stanza}
+    return stanza
 
 
 def _checked(name: str, stanza: Mapping[str, Any]) -> dict[str, Any]:
