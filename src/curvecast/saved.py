@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from curvecast.curves import CurveSet
 from curvecast.data import logs
-from curvecast.data.cells import MISSING, counted, numbers, read_table, setting
+from curvecast.data.cells import counted, logged, read_table, setting
 from curvecast.data.columns import epoch_columns, ids_of
 from curvecast.files import DataError
 from curvecast.predictors import make_predictor, storage
@@ -214,10 +214,8 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveS
             known = f"{like.epochs[0]} to {like.last_epoch}"
             problem = f"epoch {epoch} is none of those that the model knows ({known})"
             raise DataError(problem, file=path, column=column)
-    recorded = np.array(numbers(cells, list(at.values()), path))
-    recorded[_written(cells[list(at.values())]) & ~np.isfinite(recorded)] = np.inf
     values = np.full((len(cells), len(like.epochs)), np.nan)
-    values[:, np.searchsorted(like.epochs, list(at))] = recorded
+    values[:, np.searchsorted(like.epochs, list(at))] = logged(cells, list(at.values()), path)
     return replace(
         like,
         configs=_settings(cells, saved, path),
@@ -226,15 +224,6 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveS
         name=path.name,
         source=path.name,
     )
-
-
-def _written(block: pd.DataFrame) -> np.ndarray:
-    """Whether a cell holds anything at all, shape of the block; `nan` as text is a value."""
-    if all(pd.api.types.is_numeric_dtype(dtype) for dtype in block.dtypes):
-        return block.notna().to_numpy()
-    empty = MISSING - {"nan"}
-    cells = block.to_numpy(dtype=object, na_value="")
-    return np.array([[str(cell).strip().lower() not in empty for cell in row] for row in cells])
 
 
 def _settings(cells: pd.DataFrame, saved: Saved, path: Path) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from curvecast.files import DataError, read_parquet
 
 # Spellings of "nothing was recorded", compared in lower case.
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
+_DIVERGED = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "+inf"})
 _TEXT = (".csv", ".tsv", ".txt", ".log")
 _LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
@@ -231,6 +232,34 @@ def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> np.ndarr
             row=counted(table.index[row]),
             column=columns[column],
         ) from error
+
+
+def floats(cells: pd.Series) -> np.ndarray | None:
+    """Cells of a curve as float64, None where one is text; shape (n_cells,).
+
+    An empty cell is NaN, not logged; a NaN that was logged, and any infinity, is inf: diverged.
+    """
+    if pd.api.types.is_bool_dtype(cells.dtype):
+        return None
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.where(np.isinf(values), np.inf, values)
+    text = cells.astype(object).where(cells.notna(), "").astype(str).str.strip().str.lower()
+    diverged = text.isin(_DIVERGED).to_numpy()
+    text = text.where(~text.isin(MISSING | _DIVERGED), "nan")
+    try:
+        values = text.to_numpy(dtype=object).astype(np.float64)
+    except ValueError:
+        return None
+    return np.where(diverged, np.inf, values)
+
+
+def logged(table: pd.DataFrame, columns: Sequence[str], path: Path) -> np.ndarray:
+    """Columns of a curve as `floats`, shape (n_rows, n_columns); DataError as in `numbers`."""
+    arrays = [floats(table[column]) for column in columns]
+    if any(values is None for values in arrays):
+        return numbers(table, columns, path)
+    return np.column_stack([values for values in arrays if values is not None])
 
 
 def setting(column: pd.Series, path: Path, *, categorical: bool) -> pd.Series:

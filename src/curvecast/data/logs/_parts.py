@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from curvecast.data.cells import counted, flat, numbers
+from curvecast.data.cells import counted, flat, floats, numbers
 from curvecast.files import DataError
 
 BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
@@ -23,7 +23,6 @@ EPOCHS = (
 )
 NO_METRICS = (*EPOCHS, "time", "data_time", "eta_seconds", "memory", "lr", "learning_rate", "v_num")
 PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
-_DIVERGED = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "+inf"})
 
 
 def run_files(path: Path, pattern: str) -> dict[str, Path]:
@@ -95,25 +94,6 @@ def first_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
 def table_of(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Settings by run as a table: index run, one column per setting."""
     return pd.DataFrame.from_dict(settings, orient="index")
-
-
-def floats(cells: pd.Series) -> np.ndarray | None:
-    """Cells as float64, None where one is text; an empty cell is NaN, a logged NaN is inf.
-
-    Shape (n_cells,).
-    """
-    if pd.api.types.is_bool_dtype(cells.dtype):
-        return None
-    if pd.api.types.is_numeric_dtype(cells.dtype):
-        return cells.to_numpy(dtype=np.float64, na_value=np.nan)
-    text = cells.astype(object).where(cells.notna(), "").astype(str).str.strip().str.lower()
-    diverged = text.isin(_DIVERGED).to_numpy()
-    text = text.where(~text.isin(("", "na", "n/a", "null", "none", *_DIVERGED)), "nan")
-    try:
-        values = text.to_numpy(dtype=object).astype(np.float64)
-    except ValueError:
-        return None
-    return np.where(diverged, np.inf, values)
 
 
 def names_in(cells: pd.Series, path: Path) -> pd.Series:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast.data.cells import kind_of, read_table
+from curvecast.data.cells import floats, kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import EPOCHS, first_of, floats, names_in, whole
+from curvecast.data.logs._parts import EPOCHS, first_of, names_in, whole
 
 GENERAL = True
 _RUNS = (RUN, "run_id", "run_name", "trial", "trial_id", "config_id", "experiment", "name", "id")

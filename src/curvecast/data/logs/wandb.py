@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curvecast.data.cells import header_of, kind_of, read_table
+from curvecast.data.cells import header_of, kind_of, logged, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import floats, trained, whole
+from curvecast.data.logs._parts import trained, whole
 from curvecast.files import DataError
 
 _BOUNDS = ("__MIN", "__MAX")
@@ -44,9 +44,9 @@ def read(path: Path) -> Log:
         run, dash, metric = column.rpartition(" - ")
         if metric == _COUNTER:
             continue
-        values = floats(table[column])
-        if not dash or values is None:
-            raise DataError("not a column `run - metric` of numbers", file=path, column=column)
+        if not dash:
+            raise DataError("not a column `run - metric`", file=path, column=column)
+        values = logged(table, [column], path)[:, 0]
         known = ~np.isnan(values)
         parts.append(pd.DataFrame({RUN: run, EPOCH: at[known], metric: values[known]}))
     return Log("Weights & Biases chart", pd.concat(parts, ignore_index=True))

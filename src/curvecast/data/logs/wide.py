@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curvecast.data.cells import counted, kind_of, numbers, read_table
+from curvecast.data.cells import counted, kind_of, logged, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import floats, names_in
+from curvecast.data.logs._parts import names_in
 from curvecast.files import DataError
 
 GENERAL = True
@@ -59,9 +59,7 @@ def of(table: pd.DataFrame, path: Path) -> Log:
                 problem = f"a second column for epoch {epoch} beside {column}"
                 raise DataError(problem, file=path, column=second)
         for epoch, column in at:
-            values = floats(table[column])
-            if values is None:
-                values = numbers(table, [column], path)[:, 0]  # names the cell
+            values = logged(table, [column], path)[:, 0]
             written = ~np.isnan(values)
             content = {RUN: runs[written], EPOCH: epoch, metric: values[written]}
             parts.append(pd.DataFrame(content))
