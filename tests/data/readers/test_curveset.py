@@ -41,6 +41,8 @@ def test_another_series_can_be_the_target(written: Path) -> None:
     losses = read(written, {"target": "loss", "direction": "minimize"})
     np.testing.assert_array_equal(losses.values, 1 - values.values)
     assert (losses.metric, losses.direction) == ("loss", "minimize")
+    with pytest.raises(DataError, match="column loss: is a larger value better"):
+        read(written, {"target": "loss"})
 
 
 def test_an_unknown_series_is_named_with_what_there_is(written: Path) -> None:

@@ -16,7 +16,7 @@ from curvecast.data.cells import counted, flat, floats, numbers
 from curvecast.files import DataError
 
 BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
-# Columns that count epochs or what stands for them; an earlier one is taken before a later one.
+# Columns that count epochs or what stands for them; an earlier one comes before a later one.
 EPOCHS = (
     *("epoch", "step", "iteration", "iterations", "iter", "training_iteration"),
     *("global_step", "budget", "tokens", "n_samples", "train_size", "total_timesteps"),

@@ -81,17 +81,17 @@ def _printed(file: Path) -> _Printed:
     printed = _Printed()
     for at, line in enumerate(re.split(r"[\r\n]+", text)[:-1]):  # the last one may be incomplete
         line = line[:_LONGEST]
-        if found := _ARGUMENTS.search(line):
-            printed.arguments = {k: v.strip("' ") for k, v in PAIR.findall(found[1])}
+        if match := _ARGUMENTS.search(line):
+            printed.arguments = {k: v.strip("' ") for k, v in PAIR.findall(match[1])}
             continue
         if named := _numbers(line):
             printed.numbers.append((at, named))
         for kind, pattern in _COUNTS.items():
-            found = pattern.search(line)
-            if found and (named or f"{kind}'" not in line):  # {'epoch': 90} is an argument
-                printed.counts[kind].append((at, int(found[1])))
-                if found[2]:
-                    printed.planned[kind] = int(found[2])
+            match = pattern.search(line)
+            if match and (named or f"{kind}'" not in line):  # {'epoch': 90} is an argument
+                printed.counts[kind].append((at, int(match[1])))
+                if match[2]:
+                    printed.planned[kind] = int(match[2])
     for counts in printed.counts.values():
         while len(counts) > 1 and counts[0][1] > counts[1][1]:
             del counts[0]  # `epoch: 300` before `epoch: 1` is an argument
@@ -101,7 +101,7 @@ def _printed(file: Path) -> _Printed:
 def _kind(printed: list[_Printed]) -> str:
     """What counts in all files: the first of _COUNTS that grows in one of them; "" if none does."""
     grows = {
-        k for one in printed for k, found in one.counts.items() if len({c for _, c in found}) > 1
+        k for one in printed for k, counts in one.counts.items() if len({c for _, c in counts}) > 1
     }
     return next((kind for kind in _COUNTS if kind in grows), "")
 
@@ -119,10 +119,10 @@ def _rows(printed: _Printed, kind: str) -> list[dict[str, Any]]:
 
 def _numbers(line: str) -> dict[str, float]:
     """Numbers by name, inf for nan; a name gets the nearest `train`, `val` or `test` before it."""
-    found = [(m.start(1), m[1], float(m[2] or m[3])) for m in _NAMED.finditer(line)]
-    found += [(m.start(1), m[1], int(m[2]) / max(int(m[3]), 1)) for m in _CORRECT.finditer(line)]
+    matches = [(m.start(1), m[1], float(m[2] or m[3])) for m in _NAMED.finditer(line)]
+    matches += [(m.start(1), m[1], int(m[2]) / max(int(m[3]), 1)) for m in _CORRECT.finditer(line)]
     named = {}
-    for at, name, value in found:
+    for at, name, value in matches:
         words = name.lower().split()
         if {words[-1], "_".join(words)} & {*NO_METRICS, *_SENTENCE}:
             continue

@@ -50,7 +50,7 @@ def tables(path: Path) -> set[str]:
 
 def _run_folders(path: Path) -> list[Path]:
     metas = (path.glob(f"{'*/' * depth}meta.yaml") for depth in range(4))
-    return sorted(m.parent for found in metas for m in found if (m.parent / "metrics").is_dir())
+    return sorted(m.parent for some in metas for m in some if (m.parent / "metrics").is_dir())
 
 
 def read(path: Path) -> Log:

@@ -17,8 +17,8 @@ class Stanza(stanzas.Stanza):
     """The keys of a curve file's stanzas.
 
     `target` names a logged series to predict instead of the values of the file (the stanza's
-    `metric` and `direction` then are that series'); `series` lists the series that become
-    features beside the target. With `complete: true` runs that were not trained to the end are
+    `metric` and `direction`, which must be there, then are that series'); `series` lists the series
+    that become features beside the target. With `complete: true` runs that were not trained to the end are
     left out; diverged ones stay.
     """
 
@@ -43,6 +43,8 @@ def read(name: str, stanza: Stanza, files: Sequence[Path]) -> CurveSet:
         if series not in curves.series:
             known = ", ".join(sorted(curves.series))
             raise DataError(f"no such series, there are {known}", file=path, column=series)
+    if target and stanza.direction is None:
+        raise DataError("is a larger value better? Say `direction`", file=path, column=target)
     if not target:
         for key, actual in (("metric", curves.metric), ("direction", curves.direction)):
             if (getattr(stanza, key) or actual) != actual:
