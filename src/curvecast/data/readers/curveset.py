@@ -18,8 +18,8 @@ class Stanza(stanzas.Stanza):
 
     `target` names a logged series to predict instead of the values of the file (the stanza's
     `metric` and `direction`, which must be there, then are that series'); `series` lists the series
-    that become features beside the target. With `complete: true` runs that were not trained to the end are
-    left out; diverged ones stay.
+    that become features beside the target. With `complete: true` runs that were not trained to the
+    end are left out; diverged ones stay.
     """
 
     metric: str = ""
