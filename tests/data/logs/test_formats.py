@@ -816,3 +816,44 @@ def test_what_is_wrong_in_a_wide_table_is_named(tmp_path):
     wide.loc[1, "val_acc_3"] = "oops"
     with pytest.raises(DataError, match=r"row 2 .*column val_acc_3: 'oops' is not a number"):
         curvecast.read(wide)
+
+
+def test_the_folder_that_one_is_in_has_a_name(tmp_path, monkeypatch):
+    folder = written("keras")(tmp_path) / "lr=0.1,opt=sgd"
+    monkeypatch.chdir(folder)
+    for source in (".", folder, "training.log", f"../{folder.name}"):
+        curves = curvecast.read(source, "val_accuracy")
+        assert curves.configs["id"].tolist() == ["lr=0.1,opt=sgd"]
+        assert curves.name
+
+
+def test_one_file_of_tensorboard_is_a_log(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    folder = written("tensorboard")(tmp_path)
+    file = next(folder.rglob("events.out.tfevents*"))
+    monkeypatch.chdir(file.parent)
+    for source in (file, file.name, "."):
+        assert read_log(source).runs == [file.parent.name]
+    validation = file.parent.rename(file.parent.parent / "validation")
+    assert read_log(validation).runs == [file.parent.parent.name]
+
+
+def test_a_setting_that_no_run_has_is_none(tmp_path):
+    for run, content in (("a", "epoch,loss\n1,3\n2,2\n"), ("b", "epoch,loss\n")):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "log.csv").write_text(content)
+    (tmp_path / "b/hparams.yaml").write_text("lr: 0.1\nopt: adam\n")
+    assert curvecast.read(tmp_path).configs["id"].tolist() == ["a"]
+    frame = pd.read_csv(_long(tmp_path)).assign(comment=None, temperature=np.nan)
+    assert read_log(frame).metrics == ["val_acc"]
+
+
+def test_a_metric_that_is_logged_once_is_no_setting(tmp_path):
+    frame = pd.read_csv(_long(tmp_path))
+    frame["test_acc"] = frame["val_acc"].where(frame["epoch"] == 3)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    for source in (frame, tmp_path / "a.csv", tmp_path / "a.parquet"):
+        log = read_log(source)
+        assert log.metrics == ["val_acc", "test_acc"]
+        assert "test_acc" not in log.settings

@@ -128,10 +128,11 @@ def read_log(source: Source, settings: str | Path | None = None) -> Log:
 
 
 def path_of(source: Source) -> Path:
-    """The path of a log; of a table without one, what stands for it."""
+    """The path of a log, which has a name; of a table without one, what stands for it."""
     if isinstance(source, pd.DataFrame):
         return Path("table")
-    return Path("stdin") if str(source) == STDIN else Path(source)
+    path = Path("stdin" if str(source) == STDIN else source)
+    return path if path.name.strip(".") else path.resolve()
 
 
 def _of_table(table: pd.DataFrame, path: Path) -> Log:
@@ -217,7 +218,7 @@ def _with_states(log: Log) -> Log:
 def _without_names(log: Log) -> Log:
     """A setting that repeats the name of each run, alone or at the end of a path, is none."""
     last = pd.Series([run.rpartition("/")[2] for run in log.settings.index], log.settings.index)
-    cells = log.settings.astype(str).apply(lambda column: column.str.rpartition("/")[2])
+    cells = log.settings.map(lambda cell: str(cell).rpartition("/")[2])
     names = [name for name in cells if (cells[name] == last).all()]
     return replace(log, settings=log.settings.drop(columns=names))
 

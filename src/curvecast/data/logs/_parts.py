@@ -33,7 +33,7 @@ def run_files(path: Path, pattern: str) -> dict[str, Path]:
     """
     if path.is_file():
         fits = path.match(pattern)
-        return {path.parent.name or path.stem: path} if fits else {}
+        return {path.resolve().parent.name or path.stem: path} if fits else {}
     files = sorted((f for f in path.rglob(pattern) if f.is_file()), key=_natural)
     folders = [file.parent.relative_to(path).as_posix() for file in files]
     if len(set(folders)) < len(folders):

@@ -65,7 +65,7 @@ def of(table: pd.DataFrame, path: Path) -> Log:
             continue
         cells = table[column]
         values = floats(cells)
-        if longest > 1 and cells.astype(str).groupby(names).nunique().max() == 1:
+        if longest > 1 and cells.astype(str).groupby(names).nunique(dropna=False).max() == 1:
             settings[column] = cells.groupby(names, sort=False).first()
         elif values is not None:
             rows[str(column)] = values

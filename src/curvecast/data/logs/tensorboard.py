@@ -36,13 +36,14 @@ def read(path: Path) -> Log:
         from tensorboard.util.tensor_util import make_ndarray
     except ImportError as error:
         raise DataError(missing(error), file=path) from error
+    root = path if path.is_dir() else path.parent
     folders = list(dict.fromkeys(file.parent for file in run_files(path, _FILE).values()))
     settings: dict[str, dict[str, Any]] = {}
     rows = []
     for folder in folders:
         of_settings = _TIME.fullmatch(folder.name) and folder.parent in folders
         home = folder.parent if folder.name in _SETS or of_settings else folder
-        run = path.name if home == path else home.relative_to(path).as_posix()
+        run = home.relative_to(root).as_posix() if root in home.parents else home.resolve().name
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
         events.Reload()
         settings.setdefault(run, settings_of(run, home)).update(_settings(events))
