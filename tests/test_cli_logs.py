@@ -1,7 +1,9 @@
 """The commands about logs of other tools, as they are typed."""
 
+import gzip
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -301,6 +303,7 @@ def test_a_table_comes_from_standard_input(log, monkeypatch, capsys):
     for content in (
         log.read_bytes(),
         log.read_text().encode("utf-16"),
+        gzip.compress(log.read_bytes()),
         pd.read_csv(log).to_json(orient="records", lines=True).encode(),
     ):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -309,6 +312,24 @@ def test_a_table_comes_from_standard_input(log, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert main(_typed("inspect", "-")) == 1
     assert capsys.readouterr().err == "Error: file stdin: nothing came in\n"
+
+
+def test_a_table_comes_from_a_pipe(log, tmp_path, capsys):
+    assert main(_typed("inspect", log)) == 0
+    pipe = tmp_path / "pipe"
+    expected = capsys.readouterr().out.replace(str(log), str(pipe))
+    os.mkfifo(pipe)
+    threading.Thread(target=lambda: pipe.write_bytes(log.read_bytes())).start()
+    assert main(_typed("inspect", pipe)) == 0
+    assert capsys.readouterr().out == expected
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(log, monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    pd.read_csv(log).replace({"run": {"r0": "größe"}}).to_csv(log, index=False)
+    assert main(_typed("predict", log)) == 0
+    assert b"gr\\xf6\\xdfe" in shown.getvalue()
 
 
 def test_settings_that_all_runs_share_are_counted(

@@ -7,6 +7,7 @@ Exit status: 0 done (for `stop`: every run goes on), 1 an error about data, 2 wr
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Not above: `curvecast --help` answers before pandas and scikit-learn are there.
     from curvecast.files import DataError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a run may have a name that it cannot encode
+        sys.stdout.reconfigure(errors="backslashreplace")
     answer: Callable[[argparse.Namespace], int] = options.answer
     try:
         status = answer(options)

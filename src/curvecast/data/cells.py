@@ -20,6 +20,7 @@ import pandas as pd
 
 from curvecast.files import DataError, read_parquet
 
+STDIN = "-"
 # Spellings of "nothing was recorded", compared in lower case.
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 _DIVERGED = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "+inf"})
@@ -27,6 +28,7 @@ _TEXT = (".csv", ".tsv", ".txt", ".log")
 _LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
 _PACKED = (".gz", ".zip")
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16"}
 _ENCODINGS |= {codecs.BOM_UTF16_BE: "utf-16"}
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*")
@@ -69,7 +71,7 @@ def read_table(path: Path, *, growing: bool = False, kind: str = "") -> pd.DataF
         raise DataError("the file is empty", file=path)
     if kind in _PARQUET:
         return _counted(read_parquet(path, own=False)[0], path)
-    text = _text(path)
+    text = _text(path.read_bytes(), path)
     if growing:
         text = text[: text.rfind("\n") + 1]
         if not text.strip():
@@ -101,10 +103,12 @@ def _separator(line: str) -> str:
     return max(",;\t|", key=lambda m: len(next(csv.reader([line], delimiter=m), [])))
 
 
-def read_stdin() -> pd.DataFrame:
-    """A table from standard input, CSV or JSON lines; as `read_table`."""
-    path = Path("stdin")
-    text = _decoded(sys.stdin.buffer.read(), path)
+def read_stream(path: Path) -> pd.DataFrame:
+    """A table from standard input (`-`) or a pipe, CSV or JSON lines; as `read_table`."""
+    piped = path.name != STDIN
+    content = path.read_bytes() if piped else sys.stdin.buffer.read()
+    path = path if piped else Path("stdin")
+    text = _text(content, path)
     if not text.strip():
         raise DataError("nothing came in", file=path)
     return _counted(_lines(text, path) if text.startswith("{") else _separated(text, path), path)
@@ -122,30 +126,24 @@ def _counted(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     return table
 
 
-def _text(path: Path) -> str:
+def _text(content: bytes, path: Path) -> str:
     """The text of a file, unpacked and decoded."""
     try:
-        content = path.read_bytes()
-        if path.suffix.lower() == ".gz":
+        if content.startswith(_GZIP):
             content = gzip.decompress(content)
-        elif path.suffix.lower() == ".zip":
+        elif content.startswith(_ZIP):
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 names = archive.namelist()
                 if len(names) != 1:
                     raise DataError(f"the archive holds {len(names)} files, not one", file=path)
                 content = archive.read(names[0])
-        return _decoded(content, path)
-    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as e:
-        raise DataError(f"not a complete table ({e})", file=path) from e
-
-
-def _decoded(content: bytes, path: Path) -> str:
-    marks = (code for mark, code in _ENCODINGS.items() if content.startswith(mark))
-    try:
+        marks = (code for mark, code in _ENCODINGS.items() if content.startswith(mark))
         return content.decode(next(marks, "utf-8"))
     except UnicodeDecodeError as e:
         line = content.count(b"\n", 0, e.start) + 1
         raise DataError(f"not a complete table (line {line}: {e})", file=path) from e
+    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, RuntimeError) as e:
+        raise DataError(f"not a complete table ({e})", file=path) from e
 
 
 def _lines(text: str, path: Path) -> pd.DataFrame:

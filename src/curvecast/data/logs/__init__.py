@@ -22,13 +22,12 @@ import numpy as np
 import pandas as pd
 
 from curvecast.curves import CurveSet
-from curvecast.data.cells import as_text, is_number, read_stdin, read_table, text_of_its_own
+from curvecast.data.cells import STDIN, as_text, is_number, read_stream, read_table, text_of_its_own
 from curvecast.data.columns import Layout, assemble
 from curvecast.data.stanza import Direction
 from curvecast.files import DataError
 
 Source = str | Path | pd.DataFrame
-STDIN = "-"
 Target = Literal["end", "best", "own_end"]
 RUN, EPOCH = "run", "epoch"
 _CURVE = "curve:"
@@ -96,8 +95,8 @@ def read_log(source: Source, settings: str | Path | None = None) -> Log:
 
     Parameters
     ----------
-    source : a file, or a folder of runs; `-` is standard input, a table as CSV or JSON lines; or
-        a DataFrame, a row per run or per run and epoch.
+    source : a file, or a folder of runs; `-` is standard input, which may hold a table as CSV or
+        JSON lines, as a pipe may; or a DataFrame, a row per run or per run and epoch.
     settings : a further table with one row per run, its first column (or `run`, `name`, `Name`,
         `id`) naming the runs: their settings, where the log has none.
 
@@ -106,8 +105,10 @@ def read_log(source: Source, settings: str | Path | None = None) -> Log:
     DataError : the path does not exist, no format recognises it, or the log cannot be used.
     """
     path = path_of(source)
-    if isinstance(source, pd.DataFrame) or str(source) == STDIN:
-        log = _of_table(source if isinstance(source, pd.DataFrame) else read_stdin(), path)
+    if isinstance(source, pd.DataFrame):
+        log = _of_table(source, path)
+    elif str(source) == STDIN or path.is_fifo():
+        log = _of_table(read_stream(Path(source)), path)
     elif not path.exists():
         raise DataError("there is no such file or folder", file=path)
     else:
