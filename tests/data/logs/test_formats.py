@@ -425,6 +425,15 @@ def test_a_state_says_which_runs_have_ended(tmp_path):
     assert "hp_State" not in curves.configs
 
 
+def test_the_last_state_of_a_run_counts(tmp_path):
+    frame = pd.read_csv(_long(tmp_path))
+    last = frame.groupby("run").cumcount(ascending=False) == 0
+    frame["Status"] = np.where(last & (frame["run"] == "r2"), "FAILED", "RUNNING")
+    log = read_log(frame)
+    assert (log.ended, log.metrics) == ({"r2"}, ["val_acc"])
+    assert "Status" not in log.settings
+
+
 def test_settings_come_from_a_second_table(tmp_path):
     path = _wandb(tmp_path)
     frame = pd.DataFrame({"Name": [f"brisk-{i}" for i in range(4)], "lr": LR})

@@ -32,6 +32,7 @@ Target = Literal["end", "best", "own_end"]
 RUN, EPOCH = "run", "epoch"
 _CURVE = "curve:"
 _PLANNED = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
+STATES = ("state", "status")
 _ENDED = (
     *("finished", "complete", "completed", "done", "ended", "stopped", "pruned", "terminated"),
     *("failed", "fail", "error", "crashed", "killed", "cancelled"),
@@ -208,7 +209,7 @@ def _with_settings(log: Log, path: Path) -> Log:
 
 def _with_states(log: Log) -> Log:
     """A setting `state` or `status` that says of runs that they have ended is no setting."""
-    for name in (c for c in log.settings if str(c).lower() in ("state", "status")):
+    for name in (c for c in log.settings if str(c).lower() in STATES):
         states = log.settings[name].astype(str).str.strip().str.lower()
         if states.isin(_ENDED).any():
             ended = log.ended | set(states.index[states.isin(_ENDED)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from curvecast.data.cells import floats, kind_of, read_table
-from curvecast.data.logs import EPOCH, RUN, Log
+from curvecast.data.logs import EPOCH, RUN, STATES, Log
 from curvecast.data.logs._parts import EPOCHS, first_of, names_in, whole
 
 GENERAL = True
@@ -54,7 +54,7 @@ def read(path: Path) -> Log:
 
 
 def of(table: pd.DataFrame, path: Path) -> Log:
-    """Columns that are constant in every run are settings, others metrics."""
+    """Columns that are constant in every run are settings, others metrics; of a state the last."""
     run, epoch = str(_run(table)), str(first_of(EPOCHS, list(table.columns)))
     names = names_in(table[run], path)
     rows = {RUN: names, EPOCH: whole(table[epoch], path)}
@@ -65,7 +65,9 @@ def of(table: pd.DataFrame, path: Path) -> Log:
             continue
         cells = table[column]
         values = floats(cells)
-        if longest > 1 and cells.astype(str).groupby(names).nunique(dropna=False).max() == 1:
+        if str(column).lower() in STATES:
+            settings[column] = cells.groupby(names, sort=False).last()
+        elif longest > 1 and cells.astype(str).groupby(names).nunique(dropna=False).max() == 1:
             settings[column] = cells.groupby(names, sort=False).first()
         elif values is not None:
             rows[str(column)] = values
