@@ -147,6 +147,19 @@ def test_fit_chooses_on_late_values_and_on_exact_ones(
     assert sorted(line.split()[0] for line in table) == ["pfn", "ridge"]
 
 
+def test_fit_chooses_among_those_that_can_be_fitted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(folder / "finished.csv")
+    frame["lr"], frame["optimizer"] = 0.1, "sgd"  # of one configuration nothing is cross-validated
+    options = "--curve-columns err_{epoch} --direction minimize --id run --out"
+    for runs, status in ((len(frame), 0), (3, cli.BAD_DATA)):
+        frame[:runs].to_csv(tmp_path / "finished.csv", index=False)
+        words = [str(tmp_path / "finished.csv"), *options.split(), str(tmp_path / "m.safetensors")]
+        assert cli.main(["fit", *words]) == status
+    assert "at least 4 are needed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["predict", "stop"])
 def test_without_a_model_a_network_answers(
     command: str, folder: Path, capsys: pytest.CaptureFixture[str]

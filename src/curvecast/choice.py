@@ -38,25 +38,33 @@ def choose(
     The fitted model, and one row per fitted candidate, the chosen one first: `model`, `error` (mean
     absolute error of left-out runs as a share of that of their last value, mean over epochs),
     `cover80` (share of final values in the 80 % intervals) and `seconds`. Candidates that cannot
-    leave these runs out have no row.
+    be fitted to these runs, or leave them out, have no row.
 
     Raises
     ------
-    DataError : as `saved.train` raises it, or no candidate can leave runs out.
+    DataError : as `saved.train` raises it for all candidates, or none can leave runs out.
     """
     fitted: dict[str, Saved] = {}
-    began, rows = time.monotonic(), []
+    began, rows, refused = time.monotonic(), [], []
     runs = curves.take(np.isfinite(curves.final))
     for name in CANDIDATES:
         start = time.monotonic()
         if len(fitted) >= 2 and start - began > seconds:
             break
-        fitted[name] = train(name, curves, fractions, **more)
+        try:
+            fitted[name] = train(name, curves, fractions, **more)
+        except DataError as error:
+            refused.append(error)
+            continue
         row = _left_out(fitted[name], runs, fractions)
         rows.append((name, *row, time.monotonic() - start))
     table = pd.DataFrame(rows, columns=["model", "error", "cover80", "seconds"]).dropna()
     if not len(table):
-        raise DataError("no predictor can leave one of these runs out", file=curves.name)
+        raise (
+            refused[0]
+            if refused
+            else DataError("no predictor can leave one of these runs out", file=curves.name)
+        )
     table["narrow"] = table["cover80"] < LEAST_COVERAGE
     table = table.sort_values(["narrow", "error"], kind="stable", ignore_index=True)
     return fitted[table["model"][0]], table.drop(columns="narrow")
