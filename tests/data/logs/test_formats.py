@@ -327,11 +327,12 @@ def test_a_line_that_is_being_written_is_left_out(tmp_path):
     [
         ("keras", "training.log", ["", "epoch,lo", "epoch,loss,val_accuracy\n"]),
         ("ray", "result.json", ["", '{"val_acc": 0.5, "training_it']),
+        ("ultralytics", "results.csv", ["", "epoch,ti", "epoch,time,train/box_loss\n"]),
     ],
 )
 def test_a_run_that_has_no_row_yet_hides_no_other(tool, name, begins, tmp_path):
     """Tools write the header, or make the file, before the first epoch ends."""
-    folder = written(tool)(tmp_path)
+    folder = _ultralytics(tmp_path) if tool == "ultralytics" else written(tool)(tmp_path)
     before = read_log(folder).rows
     begun = next(folder.rglob(name)).parent.parent / "begun" / name
     begun.parent.mkdir()
@@ -340,6 +341,10 @@ def test_a_run_that_has_no_row_yet_hides_no_other(tool, name, begins, tmp_path):
         log = read_log(folder)
         assert any("has no row yet" in note for note in log.notes)
         pd.testing.assert_frame_equal(log.rows, before)
+    if tool == "ultralytics":  # a last line that is being written
+        with next(folder.rglob(name)).open("a") as stream:
+            stream.write("6,11")
+        pd.testing.assert_frame_equal(read_log(folder).rows, before)
     for file in folder.rglob(name):
         file.write_text("")
     with pytest.raises(DataError):
@@ -866,3 +871,16 @@ def test_a_metric_that_is_logged_once_is_no_setting(tmp_path):
         log = read_log(source)
         assert log.metrics == ["val_acc", "test_acc"]
         assert "test_acc" not in log.settings
+
+
+def test_a_run_of_mlflow_that_has_just_begun_hides_no_other(tmp_path):
+    folder = written("mlflow")(tmp_path)
+    before = read_log(folder).rows
+    meta = next(file for file in folder.rglob("meta.yaml") if (file.parent / "metrics").is_dir())
+    begun = meta.parent.parent / "begun"
+    (begun / "metrics").mkdir(parents=True)
+    (begun / "meta.yaml").write_text("")
+    pd.testing.assert_frame_equal(read_log(folder).rows, before)
+    (begun / "meta.yaml").write_text("a: [")
+    with pytest.raises(DataError, match=r"begun/meta.yaml: not valid YAML"):
+        read_log(folder)

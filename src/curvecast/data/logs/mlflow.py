@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import lines_of, table_of, trained, unique
-from curvecast.files import DataError
+from curvecast.files import DataError, read_yaml
 
 _ENDED = ("FINISHED", "FAILED", "KILLED", 3, 4, 5)
 _SQLITE = b"SQLite format 3\x00"
@@ -93,7 +92,7 @@ def _of_database(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]
 
 
 def _of_folders(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    metas = {f: yaml.safe_load((f / "meta.yaml").read_text()) for f in _run_folders(path)}
+    metas = {f: read_yaml(f / "meta.yaml") or {} for f in _run_folders(path)}
     active = {f: meta for f, meta in metas.items() if meta.get("lifecycle_stage") != "deleted"}
     names = unique({str(f): str(meta.get("run_name") or f.name) for f, meta in active.items()})
     entries, settings, states = [], {}, {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast.data.cells import read_table
+from curvecast.data.cells import header_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import metrics_in, run_files, whole
 from curvecast.files import DataError
@@ -18,9 +18,7 @@ _SETTING = "config_"
 
 def recognises(path: Path) -> bool:
     """Whether there are results with the columns `trial_id` and `st_...`."""
-    return any(
-        {"trial_id", "st_decision"} <= set(read_table(file).columns) for file in _files(path)
-    )
+    return any({"trial_id", "st_decision"} <= set(header_of(file)) for file in _files(path))
 
 
 def _files(path: Path) -> list[Path]:
