@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curvecast.data.cells import flat, header_of, read_table
+from curvecast.data.cells import flat, floats, header_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log, is_metric, wide
 from curvecast.data.logs._parts import (
     BESIDE,
     EPOCHS,
     NO_METRICS,
     first_of,
-    floats,
     run_files,
     settings_of,
     table_of,
