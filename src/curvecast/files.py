@@ -249,14 +249,10 @@ def read_parquet(path: str | Path, *, own: bool = True) -> tuple[pd.DataFrame, d
 
 def checksum(path: str | Path, algorithm: str) -> str:
     """Hexadecimal checksum of a file: `sha256`, `md5`, or `gitblob` (git's id of its content)."""
-    git = algorithm == "gitblob"
-    digest = hashlib.new("sha1" if git else algorithm, usedforsecurity=False)
-    if git:
-        digest.update(b"blob %d\0" % Path(path).stat().st_size)
+    head = b"blob %d\0" % Path(path).stat().st_size if algorithm == "gitblob" else b""
+    digest = hashlib.new("sha1" if head else algorithm, head, usedforsecurity=False)
     with Path(path).open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, lambda: digest).hexdigest()
 
 
 def verify(path: str | Path, expected: str, *, called: str | Path | None = None) -> None:
