@@ -161,6 +161,8 @@ def test_any_log_is_a_target_or_a_series(
     np.testing.assert_array_equal(curves.series["val_accuracy"], 100 * np.exp(-Y))
     named = read_full(json_file, series={"rate": "Train/lr"})
     assert list(named.series) == ["rate"]
+    with pytest.raises(DataError, match="two logs of `series` end alike"):
+        read_full(json_file, series=["Train/lr", "Test/lr"])
 
 
 def test_a_stanza_like_another_changes_the_target(json_file: Path) -> None:

@@ -6,10 +6,11 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 import pandas as pd
+from pydantic import model_validator
 
 from curvecast.curves import CurveSet, group_equal_rows
 from curvecast.data import stanza as stanzas
@@ -49,6 +50,12 @@ class Stanza(stanzas.Stanza):
         if isinstance(self.series, Mapping):
             return dict(self.series)
         return {log.rpartition("/")[2]: log for log in self.series}
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if len(self.named_series) < len(self.series):
+            raise ValueError("two logs of `series` end alike, name them: {name: log}")
+        return self
 
 
 def read(name: str, stanza: Stanza, files: Sequence[Path]) -> CurveSet:
