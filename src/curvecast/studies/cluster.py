@@ -32,7 +32,7 @@ class RayEvaluator(Evaluator):
         self._timeout, self._timed_out = timeout, False
 
     def submit(self, config: Config, trial: Trial) -> Future[Any]:
-        """Start an evaluation; its time counts from when it is submitted."""
+        """Start an evaluation; its time counts from here, the wait for a place included."""
         import ray
 
         folder = None if trial.directory is None else trial.directory.absolute()
