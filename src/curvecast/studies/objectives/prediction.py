@@ -91,7 +91,7 @@ class Prediction(Objective):
 
     def check(self, settings: Settings) -> None:
         """The predictor has the options that are searched, fixed, and the budget."""
-        self.predictor(seed=0, **self.space.get_default_configuration(), epochs=1)
+        self.predictor(seed=0, **{**self.space.get_default_configuration(), "epochs": 1})
 
     def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
         """Fit with `epochs` = budget; errors of both splits are reported with the loss."""

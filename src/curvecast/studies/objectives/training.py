@@ -246,16 +246,17 @@ def curves_of(
 
 
 def _column(values: list[Any], parameter: Hyperparameter) -> np.ndarray | pd.Categorical:
-    """Numbers, or categories; categories of several types become texts."""
+    """Numbers, or categories; those that have no order, being of several types, become texts."""
     levels = getattr(parameter, "choices", None)
     if levels is None:  # a range; or numbers or texts that are ordered, or constant
         levels = getattr(parameter, "sequence", None) or [getattr(parameter, "value", 0.0)]
         if not any(isinstance(level, str) for level in levels):
             return np.array(values, dtype=np.float64)
-    if len({type(level) for level in levels}) > 1:
-        levels = [str(level) for level in levels]
-        values = [None if value is None else str(value) for value in values]
-    return pd.Categorical(values, categories=sorted(levels))
+    try:
+        return pd.Categorical(values, categories=sorted(levels))
+    except TypeError:
+        texts = [None if value is None else str(value) for value in values]
+        return pd.Categorical(texts, categories=sorted(map(str, levels)))
 
 
 def _checkpoint(trial: Trial) -> Path | None:
