@@ -28,7 +28,7 @@ DRAWN = ("raw files ->", "[C(64,3,1)", "options:", "run,lr,optimizer", "Error: f
 # Blocks that the tests of their subject run.
 ELSEWHERE = {
     "from curvecast.testing import check_predictor": "test_docs.py",
-    "bar = rule.bar(": "test_docs.py",
+    "marks = rule.marks(": "test_docs.py",
     "$ curvecast search mine.py:Digits --budget 1h": "integrations/test_cluster.py",
     "#!/bin/bash\n#SBATCH": "integrations/test_cluster.py",
 }
