@@ -17,7 +17,7 @@ All scores are over the test runs of a cell, in the unit of the metric where the
 - `cover50`, `cover80`, `cover90`, `cover95`, `cover99`: share of targets inside the closed
   intervals q25..q75, q10..q90, q05..q95, q025..q975, q005..q995. `width80`: mean of q90 - q10.
 - `cover80_top`: `cover80` among the tenth of the runs (rounded up) with the best predicted means,
-  where decisions are taken. `exceed_top`: the share of them whose target is better than the bound
+  where decisions are made. `exceed_top`: the share of them whose target is better than the bound
   of the 80 % interval on the good side (above q90 where more is better, below q10 where less is);
   .1 is right, and more than that means that good runs are underrated.
 

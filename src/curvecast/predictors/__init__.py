@@ -76,8 +76,8 @@ def parsed(path: Path) -> ast.Module:
 def literal(path: Path, name: str) -> Any:
     """Value of the top-level literal `name` in a Python file, None where there is none."""
     text = path.read_text(encoding="utf-8")
-    found = re.search(rf"^{name} = (.*?\n)(?=[^\s)\]}}]|\Z)", text, re.DOTALL | re.MULTILINE)
-    return ast.literal_eval(found[1].strip()) if found else None
+    match = re.search(rf"^{name} = (.*?\n)(?=[^\s)\]}}]|\Z)", text, re.DOTALL | re.MULTILINE)
+    return ast.literal_eval(match[1].strip()) if match else None
 
 
 @cache

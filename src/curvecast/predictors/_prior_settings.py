@@ -45,11 +45,11 @@ class KnownSettings:
         plain = [_plain(curves) for curves in sources]
         counts = Counter(name for frame in plain for name in frame)
         both = pd.concat(plain, ignore_index=True)
-        said = {name for curves in sources for name in curves.log_columns}
-        log = tuple(name for name in both if name in said and not (both[name] <= 0).any())
+        declared = {name for curves in sources for name in curves.log_columns}
+        log = tuple(name for name in both if name in declared and not (both[name] <= 0).any())
         every = Columns.of(_logarithms(both, log))
-        kept = sorted(every.names, key=lambda name: -counts[name])[:SETTINGS]
-        return cls(Columns.of(_logarithms(both, log)[kept]), log)
+        chosen = sorted(every.names, key=lambda name: -counts[name])[:SETTINGS]
+        return cls(Columns.of(_logarithms(both, log)[chosen]), log)
 
     def __call__(self, curves: CurveSet) -> np.ndarray | None:
         """Scaled settings, shape (n, n_known), at their mean where one is missing.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-# From fewer residuals than this no shape can be told: distributions stay Gaussian.
+# Fewer residuals than this show no shape: distributions stay Gaussian.
 MIN_RESIDUALS = 5
 # See `Residuals`.
 _PLACES, _REACH, _FEWEST, _COMMON = 11, 0.1, 10, 0.1
@@ -16,7 +16,7 @@ _PLACES, _REACH, _FEWEST, _COMMON = 11, 0.1, 10, 0.1
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Predictive distributions of final values, Gaussian unless a subclass knows better.
+    """Predictive distributions of final values, Gaussian unless a subclass says otherwise.
 
     Attributes
     ----------

@@ -54,7 +54,7 @@ def ended(curves: CurveSet, tau: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Domain:
-    """What the training runs looked like.
+    """The ranges of the training runs: of their epochs, values and settings.
 
     Attributes
     ----------

@@ -8,8 +8,8 @@ BoTorch's `LatentKroneckerGP`. It needs further packages, `pip install -r
 envs/requirements-lkgp.txt`.
 
 - Settings are scaled to 0..1, time is the logarithm of the epoch over that of the last one.
-- Curves are transformed (`target`), the mean curve of the training runs is taken off them, and
-  they are divided by one scale. They are read at about `max_points` epochs in geometric
+- From transformed curves (`target`) the mean curve of the training runs is subtracted, and they are
+  divided by one scale. They are read at about `max_points` epochs in geometric
   distances, every tau among them.
 - Hyper-parameters maximise the marginal likelihood of the complete training curves. To predict,
   the seen values of one new run at a time join the training curves.

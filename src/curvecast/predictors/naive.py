@@ -72,7 +72,7 @@ class LastValue(TabularPredictor):
 
 
 class Mean(Regressor):
-    """The mean of the training runs, whatever a run looks like; R² is zero by construction.
+    """The mean of the training runs for every run; R² is zero by construction.
 
     The standard deviation is that of the leave-one-out residuals, (y_i - mean) * n / (n - 1).
     Takes the option `target` alone.
@@ -81,7 +81,7 @@ class Mean(Regressor):
     CONSTANT = True
 
     def settle(self, prediction: Prediction, curves: CurveSet, tau: int) -> Prediction:
-        """The prediction as it is: the value of an ended run is not looked at."""
+        """The prediction as it is, of ended runs too."""
         return prediction
 
     def _fit(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:

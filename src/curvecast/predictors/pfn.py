@@ -54,7 +54,7 @@ SHA256 = "49c8f1a3ff5c1e8dcf6ac3f85a740ffbef8a7dcbd9549164f7ad5d7e8d4cbe16"
 MAX_CONTEXT = 128
 # Share of a distribution in each tail; chosen on the embedded collections.
 TAIL = 0.01
-# From fewer runs the scale of a setting cannot be told.
+# Fewer runs do not show the scale of a setting.
 _FEWEST_FOR_SETTINGS = 3
 _CHUNK = 256
 _LARGEST = 700.0
@@ -106,17 +106,17 @@ class PriorFitted(Predictor):
         if finished.sum() >= _FEWEST_FOR_SETTINGS:
             static = features.static(curves)
             columns = Columns.of(static.loc[finished])
-            told = most_telling(columns.apply(static)[finished], curves.final[finished])
-            names = [columns.names[i] for i in told]
+            chosen = most_telling(columns.apply(static)[finished], curves.final[finished])
+            names = [columns.names[i] for i in chosen]
             self._columns = Columns.of(static.loc[finished, names])
-        self._settings = self._told(curves)
+        self._settings = self._settings_of(curves)
         return self
 
-    def _told(self, curves: CurveSet) -> np.ndarray | None:
+    def _settings_of(self, curves: CurveSet) -> np.ndarray | None:
         """Settings as the network reads them, shape (n, <= SETTINGS); None where it reads none."""
         known = self._prior().known
-        if known is not None and (told := known(curves)) is not None:
-            return told
+        if known is not None and (settings := known(curves)) is not None:
+            return settings
         return None if self._columns is None else self._columns.apply(features.static(curves))
 
     def predict_left_out(self, tau: int) -> Prediction | None:
@@ -145,7 +145,7 @@ class PriorFitted(Predictor):
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
         seen = curves.seen(tau)
-        asked = Asked(curves.values[:, seen], curves.epochs[seen], self._told(curves))
+        asked = Asked(curves.values[:, seen], curves.epochs[seen], self._settings_of(curves))
         answers = self._unanswered(len(curves), curves.sign)
         everyone = np.arange(len(curves))
         self._answer(answers, everyone, asked, curves.last_epoch, self._usable(tau), tau)

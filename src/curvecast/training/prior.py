@@ -164,8 +164,8 @@ def draw(task: Task, n: int, m: int, rng: np.random.Generator) -> Batch | None:
     spread = np.ptp(np.quantile([asked.last, end[n:]], [0.1, 0.9]))
     unit = 1.0 if log else max(spread, np.median(scale))
     target = context.target(asked, end[n:])
-    told = ((asked.last - middle) / unit, (end[n:] - middle) / unit, scale / unit)
-    return shown, vectors[n:], np.column_stack([target, *told, np.full(m, log)])
+    facts = ((asked.last - middle) / unit, (end[n:] - middle) / unit, scale / unit)
+    return shown, vectors[n:], np.column_stack([target, *facts, np.full(m, log)])
 
 
 def _shortened(task: Task, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -254,8 +254,8 @@ def train(
         running += (parts.numpy() - running) / min(step, 300)
         if step % LOG_EVERY == 0:
             losses.append((step, *running.round(4).tolist()))
-            told = " ".join(map(str, losses[-1][1:]))
-            show(f"{step} steps, {time.monotonic() - began:.0f} s, losses {told}")
+            means = " ".join(map(str, losses[-1][1:]))
+            show(f"{step} steps, {time.monotonic() - began:.0f} s, losses {means}")
     losses.append((step, *running.round(4).tolist()))
     return {**{n: t.numpy() for n, t in mean.items()}, "edges": edges}, losses
 
@@ -309,9 +309,9 @@ def losses_of(
     error = torch.log(0.1 + ratio).mean()
     unit = 0.3 * (end - end.median(-1, keepdim=True).values).abs().median(-1).values + 1e-6
     apart = (end[:, :, None] - end[:, None, :]) / unit[:, None, None]
-    told = (seen[:, :, None] - seen[:, None, :]) / unit[:, None, None]
+    predicted = (seen[:, :, None] - seen[:, None, :]) / unit[:, None, None]
     weight = apart.abs().clamp(max=1)
-    wrong = functional.softplus((-apart.sign() * told).clamp(max=20)) * weight
+    wrong = functional.softplus((-apart.sign() * predicted).clamp(max=20)) * weight
     disorder = (wrong.sum((1, 2)) / (weight.sum((1, 2)) + 1e-6)).mean()
     return surprise, error, disorder
 

@@ -80,10 +80,10 @@ def tasks_of(curves: CurveSet) -> Iterator[Task]:
         sign = curves.sign
         if name:
             sign = 1.0 if any(word in name for word in _RISING) else -1.0
-        kept = np.isfinite(values[:, :2]).any(axis=1)
-        if kept.sum() >= 10:
+        begun = np.isfinite(values[:, :2]).any(axis=1)
+        if begun.sum() >= 10:
             label = f"{curves.name}:{name or curves.metric}"
-            yield Task(label, values[kept], curves.epochs, sign, standardised(settings[kept]))
+            yield Task(label, values[begun], curves.epochs, sign, standardised(settings[begun]))
 
 
 def standardised(settings: np.ndarray) -> np.ndarray:
