@@ -141,6 +141,23 @@ def test_a_setting_that_was_fitted_on_and_is_missing_is_named(name: str, curves:
         model.predict(without, 6)
 
 
+# lce and pfn are about the length of the curves that they are asked about
+@pytest.mark.parametrize("name", sorted(set(registry()) - {"lkgp", "lce", "pfn"}))
+def test_curves_at_other_epochs_are_read_at_those_of_the_training_runs(
+    name: str, curves: CurveSet
+) -> None:
+    train, test = curves.take(np.arange(60)), curves.take(np.arange(60, 90))
+    model = make(name).fit(train, [6])
+    usual = model.predict(test, 6)
+    untrained = np.column_stack([np.full(30, 0.1), test.values])
+    further = replace(test, values=untrained, epochs=np.arange(21))
+    for other in (further, test.until(6), further.until(6)):
+        np.testing.assert_array_equal(model.predict(other, 6).mean, usual.mean)
+    every_other = replace(test, values=test.values[:, 1::2], epochs=test.epochs[1::2])
+    gaps = replace(test, values=np.where(test.epochs % 2, np.nan, test.values))
+    np.testing.assert_array_equal(model.predict(every_other, 6).mean, model.predict(gaps, 6).mean)
+
+
 @pytest.mark.parametrize("name", sorted(set(registry()) - {"lkgp"}))
 def test_no_run_at_all_may_be_asked_about(name: str, curves: CurveSet) -> None:
     """At a late decision epoch of a replay no run may be left."""

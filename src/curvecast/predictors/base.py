@@ -111,12 +111,17 @@ class Predictor(ABC):
     def predict(self, curves: CurveSet, tau: int) -> Prediction:
         """Predict the final values; everything after epoch `tau` is hidden first.
 
+        A model that is fitted at its taus reads the epochs that it was fitted on: others are passed
+        over, and those that the curves do not have are gaps.
+
         Raises
         ------
         DataError : `tau` was not fitted, or a run has not come so far (`domain.reached`).
         """
         if self._taus is not None and tau not in self._taus:
             raise DataError(f"not fitted for tau {tau}, only for {sorted(self._taus)}")
+        if self.needs_taus and self._domain is not None:
+            curves = self._domain.on_its_epochs(curves)
         early = ~reached(curves, tau)
         if early.any():
             ids = curves.configs["id"][early].astype(str)

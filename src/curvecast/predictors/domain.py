@@ -87,6 +87,20 @@ class Domain:
         levels, changes = _ranges(values), _ranges(values - values[:, :1])
         return cls(curves.epochs, levels, changes, numbers, texts, curves.log_columns)
 
+    def on_its_epochs(self, curves: CurveSet) -> CurveSet:
+        """The runs at the epochs of the training runs, NaN at those that they do not have."""
+        if np.array_equal(curves.epochs, self.epochs):
+            return curves
+        _, own, places = np.intersect1d(curves.epochs, self.epochs, return_indices=True)
+
+        def moved(array: np.ndarray) -> np.ndarray:
+            out = np.full((len(array), len(self.epochs)), np.nan)
+            out[:, places] = array[:, own]
+            return out
+
+        series = {name: moved(array) for name, array in curves.series.items()}
+        return replace(curves, values=moved(curves.values), epochs=self.epochs, series=series)
+
     def on_its_scales(self, curves: CurveSet) -> CurveSet:
         """The runs with the logarithmic settings of the training runs, NaN where there is no log.
 
