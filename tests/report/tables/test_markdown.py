@@ -68,6 +68,20 @@ def test_smaller_data_sets_stand_in_the_same_table_with_their_training_runs(
     assert "| baker/b, n_train 40 | **0.900 ± 0.000** | 0.200 ± 0.058 |" in text
 
 
+def test_smaller_data_sets_count_in_averages_and_ranks(make_scores: MakeScores) -> None:
+    scores = make_scores(TWO)
+    scores["n_train"] = scores["n_train"].where(scores["dataset"] != "baker/b", 40)
+    fewer = make_scores({("baker/b", "ols"): [0.1, 0.2, 0.3]}).assign(n_train=10)
+    frame = pd.concat([scores, fewer], ignore_index=True)
+    tables = accuracy.r2_tables(frame, NO_DRAWS, ["baker"], 2)
+    averages = tables["averages"][0].set_index(["collection", "n_train", "model"])["datasets"]
+    assert averages["baker"].to_dict() == {(10, "ols"): 1, (100, "ols"): 2, (100, "ridge"): 2}
+    assert set(tables["ranks"][0][["n_train", "sets"]].itertuples(index=False)) == {(100, 2)}
+    assert set(tables["differences"][0]["n_train"]) == {40, 100}
+    text = tables["differences"][1]
+    assert "## R², Baker et al., fraction 0.25, n_train 100: data sets by error: 2 Nad" in text
+
+
 def test_fractions_of_single_epochs_are_short(
     summary: pd.DataFrame, make_scores: MakeScores
 ) -> None:

@@ -43,17 +43,29 @@ def r2_tables(
     """
     summary = comparisons.summarise(scores)
     largest = comparisons.largest(summary)
-    averages, differences = average(summary), comparisons.differences(scores, draws)
+    averages = average(_at_protocol(summary))
+    differences = comparisons.differences(scores, draws)
     tables = {
         "r2": (summary, r2_text(largest)),
         "averages": (averages, averages_text(averages)),
         "differences": (differences, differences_text(differences)),
     }
-    rows = largest[largest["dataset"].map(collection_of).isin(ranked)]
+    rows = _at_protocol(largest[largest["dataset"].map(collection_of).isin(ranked)])
     if len(rows):
         ranks = average_ranks(rows, ranked_sets)
         tables["ranks"] = (ranks, ranks_text(ranks, uncounted(rows)))
     return tables
+
+
+def _at_protocol(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with one number of training runs in the main protocol of a collection.
+
+    A small data set trains on half of its runs, and counts in averages like the others.
+    """
+    of_set = frame.groupby("dataset")["n_train"].transform("max")
+    of_collection = of_set.groupby(frame["dataset"].map(collection_of)).transform("max")
+    runs = frame["n_train"].mask(frame["n_train"] == of_set, of_collection)
+    return frame.assign(n_train=runs)
 
 
 def experiment_tables(scores: pd.DataFrame, name: str) -> dict[str, Table]:
@@ -152,7 +164,7 @@ def _grids(
 ) -> list[str]:
     """A heading and a table per combination of `keys`."""
     features, dataset = summary["features"], summary["dataset"]
-    if summary["n_train"].nunique() > 1:  # a collection under 200 runs trains on half of them
+    if summary["n_train"].nunique() > 1:  # small data sets train on half of their runs
         dataset = dataset + ", n_train " + summary["n_train"].astype(str)
     frame = summary.assign(
         dataset=dataset,
@@ -199,8 +211,9 @@ def averages_text(frame: pd.DataFrame) -> str:
     return document(
         "Averages over data sets",
         "Mean, median and lowest R² over data sets, mean ranks by R² and by mean absolute error "
-        "(1 = best), and the number of data sets on which a model is best. Collections are kept "
-        "apart; the sets of LCBench and those of TaskSet share their configurations and are not "
+        "(1 = best), and the number of data sets on which a model is best. Small data sets, which "
+        "train on half of their runs, count among the others. Collections are kept apart; the sets "
+        "of LCBench and those of TaskSet share their configurations and are not "
         "independent.",
         *sections(
             _sorted(frame, *by, "rank_r2", "model"),
@@ -247,7 +260,7 @@ def differences_text(frame: pd.DataFrame) -> str:
     # Of one model alone there are no differences, and no column has a type.
     difference = frame["difference"].astype(np.float64)
     sign = np.array([-1.0 if METRICS[metric][1] else 1.0 for metric in frame["metric"]])
-    frame = frame.assign(
+    frame = _at_protocol(frame).assign(
         collection=frame["dataset"].map(collection_of).map(collection_title),
         better=sign * difference > 0,
         worse=sign * difference < 0,
