@@ -49,5 +49,5 @@ onstart:
 
 
 onsuccess:
-    text = closing.closing_text(RESULTS, plan.headline_fraction, left_out=plan.not_run())
+    text = closing.closing_text(RESULTS, plan.headline_fraction, left_out=plan.not_run)
     print(text, file=sys.stderr)

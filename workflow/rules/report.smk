@@ -374,7 +374,7 @@ rule report:
             "models": plan.models,
             "datasets": about.sources(plan.registry, plan.usable),
             "tasks": about.sources(plan.registry, plan.data.tasks),
-            "left_out": plan.not_run(),
+            "left_out": plan.not_run,
             "facts": about.facts(plan.config, plan.usable, plan.registry),
         },
         benchmarks=BENCHMARKS,

@@ -76,6 +76,7 @@ class Plan:
     registry : stanzas by the names of data sets, those of the configuration included.
     data : which data sets can be had; `usable` are its collections of curves.
     left_out, untuned : studies and networks without data; tuned models whose study cannot run.
+    not_run : names of all that the run leaves out.
     studies : jobs of studies and networks.
     models : those of the main protocol that the run can train, in the configuration's order.
     jobs : one per model, data set and experiment, the main protocol first.
@@ -123,11 +124,11 @@ class Plan:
         self.data = replace(have, usable=self.usable, left_out=have.left_out | lost)
         self.studies.select(self.usable, have.tasks)
         self.untuned = self.studies.models_without_study(self.usable)
+        self.not_run = [*self.data.left_out, *self.left_out, *self.untuned]
         self.models = [model for model in config.models if model not in self.untuned]
         self.jobs = self._jobs()
-        self.experiments = [
-            name for name in config.experiments if any(job.experiment == name for job in self.jobs)
-        ]
+        ran = {job.experiment for job in self.jobs}
+        self.experiments = [name for name in config.experiments if name in ran]
         self.task_a = self._pairs(config.task_a)
         self.saved = self._pairs(config.saved_models)
         self.stopping = list(self._stopping())
@@ -157,9 +158,8 @@ class Plan:
     def _jobs(self) -> list[Job]:
         found = [Job(dataset, model) for dataset in self.usable for model in self.models]
         for name, section in self.config.experiments.items():
-            pairs = self._pairs(section)
             if name != "depth" or self.config.depth.thresholds:
-                found += [Job(dataset, model, name) for dataset, model in pairs]
+                found += [Job(*pair, name) for pair in self._pairs(section)]
         return found
 
     def _pairs(self, section: Any) -> list[tuple[str, str]]:
@@ -284,10 +284,6 @@ class Plan:
             for job in self.stopping
             if job.search in searches and subject in ("", job.dataset, collection_of(job.dataset))
         ]
-
-    def not_run(self) -> list[str]:
-        """All that the run leaves out: data sets, studies, networks and tuned models."""
-        return [*self.data.left_out, *self.left_out, *self.untuned]
 
     def saved_models(self) -> list[str]:
         """Files of the predictors that the run saves."""
