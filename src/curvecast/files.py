@@ -152,10 +152,19 @@ def write_json(content: Mapping[str, Any], path: str | Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_text(path: str | Path) -> str:
+    """Read UTF-8 text. Raises DataError with the line of anything else."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(f"line {line} is not UTF-8 text ({error.reason})", file=path) from error
+
+
 def read_yaml(path: str | Path) -> Any:
     """Read YAML. Raises DataError for anything else, and for a mapping that has a key twice."""
     try:
-        loader = _YAML(Path(path).read_text(encoding="utf-8"))
+        loader = _YAML(read_text(path))
         node = loader.get_single_node()
         nodes = [node] if node else []
         for node in nodes:  # grows: the nodes below each are checked too

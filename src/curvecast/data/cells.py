@@ -142,7 +142,16 @@ def _text(content: bytes, path: Path) -> str:
     except UnicodeDecodeError as e:
         line = content.count(b"\n", 0, e.start) + 1
         raise DataError(f"not a complete table (line {line}: {e})", file=path) from e
-    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, RuntimeError) as e:
+    except DataError:
+        raise
+    except (
+        EOFError,
+        gzip.BadGzipFile,
+        zlib.error,
+        zipfile.BadZipFile,
+        RuntimeError,
+        ValueError,
+    ) as e:
         raise DataError(f"not a complete table ({e})", file=path) from e
 
 

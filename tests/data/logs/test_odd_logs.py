@@ -278,6 +278,9 @@ def test_a_run_of_mlflow_that_has_just_begun_hides_no_other(tmp_path):
     (begun / "metrics").mkdir(parents=True)
     (begun / "meta.yaml").write_text("")
     pd.testing.assert_frame_equal(read_log(folder).rows, before)
+    (begun / "meta.yaml").write_bytes("a: 1\nb: ü".encode("latin-1"))
+    with pytest.raises(DataError, match=r"begun/meta.yaml: line 2 is not UTF-8 text"):
+        read_log(folder)
     (begun / "meta.yaml").write_text("a: [")
     with pytest.raises(DataError, match=r"begun/meta.yaml: not valid YAML"):
         read_log(folder)

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from curvecast.data.cells import counted, flat, floats, numbers
-from curvecast.files import DataError
+from curvecast.files import DataError, read_text
 
 BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
 # Columns that count epochs or what stands for them; an earlier one comes before a later one.
@@ -50,7 +50,7 @@ def _natural(path: Path) -> list[Any]:
 
 def lines_of(file: Path) -> list[str]:
     """The lines of a text without the last one where it has no end: it is being written."""
-    return file.read_text(encoding="utf-8").split("\n")[:-1]
+    return read_text(file).split("\n")[:-1]
 
 
 def settings_of(run: str, folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import lines_of, table_of, trained, unique
-from curvecast.files import DataError, read_yaml
+from curvecast.files import DataError, read_text, read_yaml
 
 _ENDED = ("FINISHED", "FAILED", "KILLED", 3, 4, 5)
 _SQLITE = b"SQLite format 3\x00"
@@ -99,7 +99,7 @@ def _of_folders(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     for folder, meta in active.items():
         run = names[str(folder)]
         states[run] = meta.get("status")
-        settings[run] = {name: p.read_text() for name, p in _files(folder / "params").items()}
+        settings[run] = {name: read_text(p) for name, p in _files(folder / "params").items()}
         for metric, file in _files(folder / "metrics").items():
             for number, line in enumerate(lines_of(file), start=1):
                 try:
