@@ -249,6 +249,13 @@ def test_a_mistake_is_one_line(mistake, problem, log, capsys):
     assert problem in line
 
 
+def test_a_log_of_untrained_networks_is_one_line(log, capsys):
+    frame = pd.read_csv(log)
+    frame[frame["epoch"] == 1].assign(epoch=0).to_csv(log, index=False)
+    assert main(_typed("report", log)) == 1
+    assert "no run has a value up to epoch 1" in capsys.readouterr().err
+
+
 def test_a_bad_cell_is_one_line_that_names_it(log, capsys):
     text = log.read_text().splitlines()
     text[3] = text[3].replace(",3,", ",three,")

@@ -305,8 +305,8 @@ def curves_of(
     direction = direction_of(metric, direction, path)
     last, _ = length_of(log, metric, epochs)
     rows = log.rows[log.rows[metric].notna() & (log.rows[EPOCH] <= last)]
-    if not len(rows):
-        raise DataError(f"no run has a value up to epoch {last}", file=path, column=metric)
+    if not len(rows) or not last:
+        raise DataError(f"no run has a value up to epoch {last or 1}", file=path, column=metric)
     wide = rows.pivot(index=RUN, columns=EPOCH, values=metric).reindex(log.runs)
     if last not in wide:
         wide[last] = np.nan
