@@ -246,7 +246,7 @@ def _watch(options: argparse.Namespace) -> int:
     from curvecast.files import DataError
     from curvecast.stopping.advice import advise
 
-    if options.path == "-":
+    if options.path == "-" or Path(options.path).is_fifo():
         raise DataError("standard input cannot be watched, only a file or a folder")
     before, ended, curves = None, set(), None
     with Live(console=Console(), auto_refresh=False) as live:

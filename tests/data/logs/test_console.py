@@ -131,6 +131,14 @@ def test_what_is_planned_is_read_and_a_line_without_its_end_is_not(tmp_path):
     assert log.rows["epoch"].tolist() == [1, 2, 3]  # the last line is still being written
 
 
+@pytest.mark.parametrize(("last", "planned"), [(4, 5), (2, 4)])
+def test_counts_from_zero_to_the_number_that_is_told_are_one_more(last, planned, tmp_path):
+    lines = [f"Epoch {e}/4: val_loss={1 / (1 + e)}\n" for e in range(last + 1)]
+    (tmp_path / "a.log").write_text("".join(lines))
+    log = read_log(tmp_path / "a.log")
+    assert (log.rows["epoch"].max(), log.planned) == (last + 1, {"a": planned})
+
+
 def test_a_table_beside_what_was_printed_is_what_counts(tmp_path):
     (tmp_path / "a.out").write_text("epoch 1 loss 0.5\nepoch 2 loss 0.4\n")
     (tmp_path / "metrics.csv").write_text("epoch,val_loss\n0,0.5\n1,0.4\n")

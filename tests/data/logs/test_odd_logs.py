@@ -30,6 +30,16 @@ def test_what_is_no_length_of_these_runs_plans_nothing(planned, tmp_path):
     assert (curves.last_epoch, _states(curves)) == (5, expected)
 
 
+def test_what_is_evaluated_after_the_end_does_not_prolong_a_run(tmp_path):
+    frame = pd.read_csv(long_table(tmp_path)).assign(max_epochs=5)
+    after = frame[frame["run"] == "r0"][-1:].assign(epoch=6, val_acc=0.3)
+    curves = _read(pd.concat([frame, after]))
+    assert curves.last_epoch == 5
+    assert list(_states(curves).values()) == ["finished", "finished", "running", "finished"]
+    only = frame.assign(max_epochs=np.where(frame["run"] == "r2", 3, np.nan))
+    assert _read(only).last_epoch == 5  # others go beyond it
+
+
 def test_a_run_that_is_through_by_its_own_plan_is_not_under_way(tmp_path):
     frame = pd.read_csv(long_table(tmp_path))
     curves = _read(frame.assign(epochs=np.where(frame["run"] == "r2", 3, 8)))

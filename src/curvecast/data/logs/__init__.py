@@ -177,7 +177,7 @@ def _with_plan(log: Log) -> Log:
     """The log with the lengths that it or one of its settings plans; runs that are through ended.
 
     Numbers that a run has gone beyond are no lengths: they count something else than the log does
-    (epochs beside steps), or the run was continued.
+    (epochs beside steps), or the run was continued. One more is what Lightning logs after the end.
     """
     longest = log.rows.groupby(RUN)[EPOCH].max()
     plans = {"": pd.Series(dict(log.planned), dtype=np.float64)}
@@ -188,9 +188,10 @@ def _with_plan(log: Log) -> Log:
     }
     for name, plan in plans.items():
         lengths = plan[np.isfinite(plan) & (plan > 0)].astype(np.int64)
-        reached = longest.reindex(lengths.index)
-        if len(lengths) and not (reached > lengths).any():
-            through = frozenset(lengths.index[reached == lengths])
+        # A run that plans nothing goes as far as the others.
+        limits = lengths.reindex(longest.index).fillna(lengths.max())
+        if len(lengths) and not (longest > limits + 1).any():
+            through = frozenset(longest.index[longest >= limits])
             settings = log.settings.drop(columns=[name] if name else [])
             planned = {str(run): int(length) for run, length in lengths.items()}
             return replace(log, settings=settings, planned=planned, ended=log.ended | through)
@@ -271,7 +272,7 @@ def length_of(log: Log, metric: str, epochs: int | None) -> tuple[int, str]:
     if log.planned:
         last = max(log.planned.values())
         through = log.rows.loc[log.rows[EPOCH] == last, RUN]
-        known = rows.loc[rows[RUN].isin(through), EPOCH]
+        known = rows.loc[rows[RUN].isin(through) & (rows[EPOCH] <= last), EPOCH]
         return int(known.max()) if len(known) else last, "as the log plans it"
     return int(rows[EPOCH].max()), "the longest run's"
 

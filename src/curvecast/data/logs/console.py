@@ -150,5 +150,8 @@ def read(path: Path) -> Log:
         else:
             notes.append(f"{run}: no line names a number of an epoch, the file was left out")
     table = pd.concat(parts, ignore_index=True)
+    last = table.groupby(RUN)[EPOCH].max()
+    if table[EPOCH].min() == 0 and any(last[run] >= n for run, n in planned.items()):
+        planned = {run: n + 1 for run, n in planned.items()}  # `0/9` to `9/9`
     table[EPOCH] = trained(table[EPOCH].to_numpy(dtype=np.int64))
     return Log("printed text", table, table_of(settings), planned, notes=tuple(notes))
