@@ -147,7 +147,9 @@ def _configs(
         },
         index=table.index,
     )
-    group = group_equal_rows(settings)
+    group = group_equal_rows(settings.filter(regex="^(hp|ap)_"))
+    if len(np.unique(group)) == 1:  # no settings, or the same in all runs: nothing to keep together
+        group = np.arange(len(table))
     if layout.group:
         # An empty cell is no group: such runs are repetitions where their settings are equal.
         name = as_text(table[layout.group].to_numpy(dtype=object, na_value=""))

@@ -244,6 +244,23 @@ def test_a_history_has_a_value_per_epoch_and_other_lists_are_left_out(tmp_path):
         read_log(tmp_path)
 
 
+@pytest.mark.parametrize("settings", [{}, {"lr": 0.1}])
+def test_runs_whose_settings_do_not_differ_are_runs_of_their_own(settings, tmp_path):
+    rows = [
+        {"run": f"r{i}", "epoch": e, "val_loss": 1 / (e + i), **settings}
+        for i in range(1, 13)
+        for e in range(1, 11 if i < 10 else 5)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "log.csv", index=False)
+    curves = curvecast.read(tmp_path / "log.csv")
+    assert curves.groups.tolist() == list(range(12))
+    # Other settings are of one group, whatever their state.
+    pd.DataFrame(rows).assign(lr=[0.1 * (int(r["run"][1:]) % 3) for r in rows]).to_csv(
+        tmp_path / "log.csv", index=False
+    )
+    assert curvecast.read(tmp_path / "log.csv").groups.tolist() == [0, 1, 2] * 4
+
+
 def test_a_name_may_follow_a_group(tmp_path):
     """As stable-baselines3 writes it."""
     text = "rollout/ep_rew_mean,time/fps,time/iterations,time/total_timesteps\n2,9,1,20\n3,8,2,40\n"
