@@ -221,7 +221,7 @@ def test_no_two_data_sets_share_their_luck(parallel: CurveSet) -> None:
 
 
 def test_milestones() -> None:
-    assert [_milestone(n, 10, 1.5) for n in (9, 10, 14, 15, 22, 23, 100)] == [
+    assert [_milestone(n, 10) for n in (9, 10, 14, 15, 22, 23, 100)] == [
         None, 10, 10, 15, 15, 23, 80,
     ]  # fmt: skip
 
@@ -281,7 +281,7 @@ def test_a_rule_sees_nothing_after_its_decision_epoch(make_curves: Make) -> None
     assert poisoned._ended(worst, trial(9, history=history)) == before
 
 
-@pytest.mark.parametrize("wrong", [{"Delta": 0}, {"min_runs": 1}, {"growth": 1.0}])
+@pytest.mark.parametrize("wrong", [{"Delta": 0}, {"min_runs": 1}])
 def test_impossible_rules_are_refused(wrong: dict) -> None:
     with pytest.raises(DataError, match="stopping: Delta"):
         EarlyEnd(**wrong)

@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     from curvecast.predictors.base import Predictor
 
 
+# A rung's predictor is fitted again whenever the number of runs there has grown by this factor.
+_GROWTH = 1.5
+# At most so many decision epochs per rung, denser at the beginning, and none where fewer epochs
+# than these are left.
+_DECISIONS, _LEAST_SAVED = 6, 2
+
+
 @dataclass(frozen=True)
 class Ended:
     """A run that a rule ended after `epoch` epochs, and the loss that is predicted for it."""
@@ -60,9 +67,6 @@ class EarlyEnd:
         is needed where less is saved, see the module. 1 ends none.
     offset : the bar is shifted by this much in favour of the run, in the unit of the curve.
     min_runs : a rung's predictor starts once so many runs have reached it.
-    growth : it is fitted again whenever the number of these runs has grown by this factor.
-    n_looks : at most so many decision epochs per rung, denser at the beginning.
-    min_saving : nothing is decided where fewer epochs than this are left.
     options : of the predictor.
     """
 
@@ -70,17 +74,14 @@ class EarlyEnd:
     Delta: float = 0.8
     offset: float = 0.0
     min_runs: int = 3
-    growth: float = 1.5
-    n_looks: int = 6
-    min_saving: int = 2
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         module_of(self.predictor)
-        if not (0 < self.Delta <= 1 and self.min_runs >= 3 and self.growth > 1):
+        if not (0 < self.Delta <= 1 and self.min_runs >= 3):
             raise DataError(
-                f"stopping: Delta {self.Delta} must be in (0, 1], min_runs {self.min_runs} at "
-                f"least 3 and growth {self.growth} above 1"
+                f"stopping: Delta {self.Delta} must be in (0, 1] and min_runs {self.min_runs} at "
+                "least 3"
             )
         self._fitted: dict[tuple[int, int, int], Predictor] = {}
 
@@ -104,10 +105,10 @@ class EarlyEnd:
             that each of them reached.
         """
         rung = round(trial.budget)
-        epochs = evaluation_epochs(round(trial.trained), rung, self.n_looks, self.min_saving)
+        epochs = evaluation_epochs(round(trial.trained), rung, _DECISIONS, _LEAST_SAVED)
         reached = _first_to_reach(trial.history, rung)
         bar = _loss_to_beat(trial)
-        n_fit = _milestone(len(reached), self.min_runs, self.growth)
+        n_fit = _milestone(len(reached), self.min_runs)
         if self.Delta >= 1 or n_fit is None or bar is None or not epochs:
             return None
 
@@ -207,10 +208,10 @@ def _first_to_reach(history: Sequence[Evaluation], rung: int) -> list[Evaluation
     return list(found.values())
 
 
-def _milestone(n: int, first: int, growth: float) -> int | None:
-    """The largest of first, first * growth, ... that is at most n."""
+def _milestone(n: int, first: int) -> int | None:
+    """The largest of first, first * _GROWTH, ... that is at most n."""
     if n < first:
         return None
-    while math.ceil(first * growth) <= n:
-        first = math.ceil(first * growth)
+    while math.ceil(first * _GROWTH) <= n:
+        first = math.ceil(first * _GROWTH)
     return first
