@@ -153,7 +153,7 @@ class Predicted(Predicting):
 
     def __post_init__(self) -> None:
         if not 0 < self.delta <= 1:
-            raise DataError(f"delta {self.delta} must be in (0, 1]")
+            raise DataError(f"promise (delta) {self.delta} must be in (0, 1]")
 
     @classmethod
     def of(
