@@ -151,9 +151,10 @@ def test_fit_chooses_among_those_that_can_be_fitted(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = pd.read_csv(folder / "finished.csv")
-    frame["lr"], frame["optimizer"] = 0.1, "sgd"  # of one configuration nothing is cross-validated
+    frame["lr"] = [0.1, 0.2] * (len(frame) // 2)  # two configurations make few folds
+    frame["optimizer"] = "sgd"
     options = "--curve-columns err_{epoch} --direction minimize --id run --out"
-    for runs, status in ((len(frame), 0), (3, cli.BAD_DATA)):
+    for runs, status in ((len(frame), 0), (3, 0), (1, cli.BAD_DATA)):
         frame[:runs].to_csv(tmp_path / "finished.csv", index=False)
         words = [str(tmp_path / "finished.csv"), *options.split(), str(tmp_path / "m.safetensors")]
         assert cli.main(["fit", *words]) == status
