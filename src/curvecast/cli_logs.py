@@ -274,12 +274,17 @@ def _watch(options: argparse.Namespace) -> int:
             if stop and not options.exec:
                 return STOP
             for run in stop:
-                command = options.exec.replace("{run}", shlex.quote(run))
-                if status := subprocess.run(command, shell=True).returncode:
-                    print(f"Note: status {status} of {command}", file=sys.stderr)
+                _end(run, options.exec)
             ended |= set(stop)
             if set(advice["run"]) <= ended:
                 return STOP if ended else DONE
+
+
+def _end(run: str, command: str) -> None:
+    """Run the user's command for a run."""
+    command = command.replace("{run}", shlex.quote(run))
+    if status := subprocess.run(command, shell=True).returncode:
+        print(f"Note: status {status} of {command}", file=sys.stderr)
 
 
 def _state(path: Path, page: str | None) -> list[tuple[str, int, int]]:

@@ -305,12 +305,7 @@ def curves_of(
     metric = metric_of(log, metric, path)
     direction = direction_of(metric, direction, path)
     last, _ = length_of(log, metric, epochs)
-    rows = log.rows[log.rows[metric].notna() & (log.rows[EPOCH] <= last)]
-    if not len(rows) or not last:
-        raise DataError(f"no run has a value up to epoch {last or 1}", file=path, column=metric)
-    wide = rows.pivot(index=RUN, columns=EPOCH, values=metric).reindex(log.runs)
-    if last not in wide:
-        wide[last] = np.nan
+    wide = _wide(log, metric, last, path)
     ended = np.array([run in log.ended for run in wide.index])
     if target == "own_end":
         wide[ended] = wide[ended].ffill(axis=1)
@@ -338,6 +333,17 @@ def curves_of(
     # Any text may name a run, `none` and `nan` too, which are empty cells of a table.
     configs = curves.configs.assign(id=np.array(wide.index, dtype=object))
     return replace(curves, configs=configs, notes=(*log.notes, *notes, *remarks))
+
+
+def _wide(log: Log, metric: str, last: int, path: Path) -> pd.DataFrame:
+    """A row per run, a column per epoch up to `last`, itself included if no run has reached it."""
+    rows = log.rows[log.rows[metric].notna() & (log.rows[EPOCH] <= last)]
+    if not len(rows) or not last:
+        raise DataError(f"no run has a value up to epoch {last or 1}", file=path, column=metric)
+    wide = rows.pivot(index=RUN, columns=EPOCH, values=metric).reindex(log.runs)
+    if last not in wide:
+        wide[last] = np.nan
+    return wide
 
 
 def _best_so_far(wide: pd.DataFrame, direction: Direction, running: np.ndarray) -> pd.DataFrame:
