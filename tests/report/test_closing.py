@@ -37,15 +37,30 @@ def test_closing_text_name_the_best_models_of_each_collection(tmp_path: Path) ->
     (tmp_path / "report.html").touch()
     text = summary.closing_text(tmp_path, 0.25, left_out=["baker/b", "baker/c"])
     lines = text.splitlines()
-    assert lines[1] == "baker: R² at 25 % of the curve, median over 2 data sets"
+    assert lines[1] == "baker, 25 % of the curve, median over 2 data sets: R²"
     assert [line.split() for line in lines[2:7]] == [
         ["nusvr_rbf", "0.900"], ["ols", "0.800"], ["gp", "0.300"], ["lce", "0.200"],
         ["ridge", "0.100"],
     ]  # fmt: skip
-    assert lines[7] == "mine: R² at 25 % of the curve, one data set"
+    assert lines[7] == "mine, 25 % of the curve, one data set: R²"
     assert [line.split() for line in lines[8:-2]] == [["ols", "0.500"]]
     assert lines[-2] == "LEFT OUT: baker/b, baker/c"
     assert lines[-1] == f"Report: {tmp_path}/report.html"
+
+
+def test_models_are_told_by_their_errors_where_a_few_runs_decide_r2(tmp_path: Path) -> None:
+    columns = ["dataset", "fraction", "n_train", "model", "r2_mean", "mae_mean"]
+    rows = [
+        ("a", 0.25, 100, "last_value", 0.1, 0.2), ("a", 0.25, 100, "gp", -3.0, 0.05),
+        ("a", 0.25, 100, "ols", 0.9, 0.1), ("b", 0.25, 100, "last_value", 0.1, 20.0),
+        ("b", 0.25, 100, "gp", 0.5, 10.0), ("b", 0.25, 100, "ols", 0.4, 20.0),
+    ]  # fmt: skip
+    write_csv(pd.DataFrame(rows, columns=columns), tmp_path / "tables/r2.csv", sealed=True)
+    lines = summary.closing_text(tmp_path, 0.25).splitlines()[1:]
+    assert [line.split() for line in lines if line.startswith(" ")] == [
+        ["gp", "0.250", "-3.000"], ["ols", "0.500", "0.900"], ["last_value", "1.000", "0.100"],
+        ["gp", "0.500", "0.500"], ["last_value", "1.000", "0.100"], ["ols", "1.000", "0.400"],
+    ]  # fmt: skip
 
 
 def test_a_study_ends_with_its_incumbent_and_not_with_an_unrelated_r2(tmp_path: Path) -> None:
