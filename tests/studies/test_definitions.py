@@ -172,12 +172,16 @@ def test_tuning_beats_the_untuned_predictor(
     )
 
 
-def studies_on_images() -> dict[str, dict[str, Any]]:
-    """Every study of the repository's configurations that trains networks on images or digits."""
-    found: dict[str, dict[str, Any]] = {}
+def shipped(key: str, *values: str) -> dict[str, dict[str, Any]]:
+    """Every study of the repository's configurations that has one of these values."""
+    studies: dict[str, dict[str, Any]] = {}
     for path in [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]:
-        found |= yaml.safe_load(path.read_text(encoding="utf-8")).get("study_definitions", {})
-    return {n: d for n, d in found.items() if d.get("task") in ("images", "digits_mlp")}
+        studies |= yaml.safe_load(path.read_text(encoding="utf-8")).get("study_definitions", {})
+    return {name: study for name, study in studies.items() if study.get(key) in values}
+
+
+def studies_on_images() -> dict[str, dict[str, Any]]:
+    return shipped("task", "images", "digits_mlp")
 
 
 @pytest.mark.parametrize("name", studies_on_images())
@@ -191,3 +195,16 @@ def test_workers_receive_the_objective_of_every_shipped_study(name: str) -> None
     objective.space.seed(0)
     drawn = [dict(config) for config in objective.space.sample_configuration(20)]
     assert [sent.possible(c) for c in drawn] == [objective.possible(c) for c in drawn]
+
+
+@pytest.mark.parametrize("name", shipped("objective", "prediction"))
+def test_a_predictor_has_the_options_that_a_shipped_study_tunes(
+    name: str, make_curves: Make
+) -> None:
+    definition = shipped("objective", "prediction")[name]
+    parts = {"n_train": 20, "n_validation": 10, "n_test": 10, "tau": 3}
+    objective = objective_of(name, {**definition, "parts": parts}, make_curves(60))
+    assert isinstance(objective, Prediction)
+    objective.space.seed(0)
+    for config in objective.space.sample_configuration(5):
+        objective.predictor(seed=0, **{**config, "epochs": 1})

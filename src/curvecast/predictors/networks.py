@@ -247,7 +247,6 @@ class LSTM(NetworkPredictor):
 
     SHAPES: ClassVar = {True: layers.CausalLSTM, False: layers.SinghLSTM}
     SINGHS_WIDTH = 100
-    FILTERS: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -259,13 +258,22 @@ class LSTM(NetworkPredictor):
     ) -> None:
         super().__init__(seed=seed, **training)
         n_hidden = num_hidden_neurons or (16 if self.causal else self.SINGHS_WIDTH)
-        self._sizes = (self.FILTERS, n_hidden, num_lstm_layers)
+        self._sizes = (None, n_hidden, num_lstm_layers)
 
 
 class CNNLSTM(LSTM):
-    """Recurrent network that starts from a convolution over the settings."""
+    """Recurrent network that starts from a convolution over the settings.
 
-    SINGHS_WIDTH, FILTERS = 128, 16
+    Parameters
+    ----------
+    num_filters : filters of the convolution.
+    """
+
+    SINGHS_WIDTH = 128
+
+    def __init__(self, *, seed: int = 0, num_filters: int = 16, **recurrent: Any) -> None:
+        super().__init__(seed=seed, **recurrent)
+        self._sizes = (num_filters, *self._sizes[1:])
 
 
 @dataclass(frozen=True)
