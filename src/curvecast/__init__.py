@@ -69,4 +69,6 @@ if "CURVECAST_SCHEDULER" in os.environ:
     if _scheduler != os.getpid():
         # Ctrl-C is for Snakemake: a job that gets it too ends without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # Processes of a job end with it: one that ended before it would count as a failed training.
+        del os.environ["CURVECAST_SCHEDULER"]
     threading.Thread(target=_end_with, args=[_scheduler], daemon=True).start()

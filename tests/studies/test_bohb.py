@@ -424,3 +424,18 @@ def test_total_budget_ends_a_study() -> None:
     used = sum(e.cost for e in resumed)
     assert 100 <= used < 109
     assert {e.cost for e in resumed if e.budget == 9} == {6, 9}
+
+
+def test_a_worker_does_not_end_before_the_job_that_would_log_it_as_failed() -> None:
+    script = (
+        "from toys import Watching; from curvecast.studies.settings import Settings\n"
+        "from curvecast.studies.scheduler import run\n"
+        "settings = Settings('s', iterations=1, workers=1, time_limit=60)\n"
+        "print({e.loss for e in run(settings, Watching())})\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "CURVECAST_SCHEDULER": str(os.getpid()), "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "{0.0}\n"

@@ -99,3 +99,11 @@ class Unloadable(Bowl):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         raise ImportError("no such library there")
+
+
+class Watching(Bowl):
+    """Loss 1 where a process would end with Snakemake, and not with the job that started it."""
+
+    def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
+        """Loss 0 or 1."""
+        return {"loss": float("CURVECAST_SCHEDULER" in os.environ), "info": {}}
