@@ -426,16 +426,15 @@ def test_total_budget_ends_a_study() -> None:
     assert {e.cost for e in resumed if e.budget == 9} == {6, 9}
 
 
-def test_a_worker_does_not_end_before_the_job_that_would_log_it_as_failed() -> None:
-    script = (
-        "from toys import Watching; from curvecast.studies.settings import Settings\n"
-        "from curvecast.studies.scheduler import run\n"
+def test_a_worker_does_not_end_before_the_job_that_would_log_it_as_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CURVECAST_SCHEDULER", str(os.getpid()))
+    code = (
+        "import sys; from toys import Watching\n"
+        "from curvecast.studies.scheduler import Settings, run\n"
         "settings = Settings('s', iterations=1, workers=1, time_limit=60)\n"
-        "print({e.loss for e in run(settings, Watching())})\n"
+        "run(settings, Watching(), sys.argv[1])\n"
     )
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "CURVECAST_SCHEDULER": str(os.getpid()), "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "{0.0}\n"
+    assert start(code, tmp_path).wait(120) == 0
+    assert {e.loss for e in read_evaluations(tmp_path)} == {0.0}
