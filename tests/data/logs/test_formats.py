@@ -271,6 +271,15 @@ def test_a_name_may_follow_a_group(tmp_path):
     assert len(read_log(tmp_path).rows) == 1
 
 
+def test_a_history_counts_from_its_first_epoch_and_hides_no_other(tmp_path):
+    for name, text in {"a": "loss,val_loss\n2,3\n", "b": "loss,val_loss", "c": "loss\n"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "history.csv").write_text(text)
+    assert read_log(tmp_path).rows[["run", "epoch", "val_loss"]].to_numpy().tolist() == [
+        ["a", 1, 3]
+    ]
+
+
 def test_parts_of_the_data_are_no_runs(tmp_path):
     content = {"train": {"loss": [3, 2]}, "valid_0": {"loss": [3.5, 2.5], "auc": [0.5, 0.6]}}
     (tmp_path / "a.json").write_text(json.dumps({**content, "eta": 0.1}))

@@ -1,7 +1,7 @@
-"""What a program saved of its training at once: lists by metric in JSON, or columns of a table.
+"""Reads metrics that a program saved as lists in JSON, or as a table without epochs.
 
-Keras's `History` as JSON or as a table without a column of epochs, and the `results.json` of one's
-own loop: an object of lists, an object of such objects by run, or a list with an object per epoch.
+Examples are Keras's `History` and the `results.json` of one's own loop: an object of lists, an
+object of such objects by run, or a list with an object per epoch.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ def _by_run(content: Any, run: str, alone: bool) -> Iterator[tuple[str, dict[str
 
 
 def _lists(content: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The lists of two and more numbers as arrays of float64, by name."""
+    """The lists of numbers as arrays of float64, by name."""
     lists = {
         # As text: an empty cell of a table is a value that was not logged.
         name: floats(pd.Series(["nan" if v != v else v for v in values], dtype=object))
         for name, values in content.items()
-        if isinstance(values, list) and len(values) > 1
+        if isinstance(values, list) and values
     }
     return {name: values for name, values in lists.items() if values is not None}
 
@@ -133,4 +133,4 @@ def _of_table(file: Path) -> dict[str, list[Any]] | None:
     if len(others) == len(names) or first_of(EPOCHS, names) or set(others) - set(NO_METRICS):
         return None
     table = read_table(file, growing=True)
-    return None if wide.suits(table) else {name: table[name].to_list() for name in names}
+    return None if wide.suits(table) else {n: table[n].to_list() for n in names if n in table}
