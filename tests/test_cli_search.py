@@ -103,6 +103,19 @@ def test_a_search_writes_its_best_and_goes_on_with_a_larger_budget(
     assert len(second) > len(first)
 
 
+def test_a_network_that_never_trains_is_an_error(
+    task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = TASK.replace('return Run(config["x"])', 'raise OSError("no data here")')
+    (tmp_path / "broken_of_search.py").write_text(broken)
+    begun = ["search", "broken_of_search.py:Valley", "--budget", "1h", "--out", str(tmp_path / "o")]
+    assert main(begun) == 1
+    printed = capsys.readouterr()
+    assert "20 evaluations in a row have no result" in printed.err
+    assert printed.err.strip().endswith("OSError: no data here")
+    assert printed.out == "Nothing was evaluated.\n"
+
+
 def test_a_second_search_begins_with_the_best_of_the_first(task: str, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert main(["search", task, "--budget", "3s", "--out", str(first)]) == 0
@@ -186,9 +199,10 @@ def test_trainings_that_break_have_no_result(
     task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "valley_of_search.py"
-    file.write_text(file.read_text().replace("self.x > 0.9", "True"))
+    slow = file.read_text().replace("time.sleep(0.01)", "time.sleep(0.2)")
+    file.write_text(slow.replace("self.x > 0.9", "True"))
     options = ["--budget", "1s", "--sampler", "random", "--workers", "2"]
-    assert main(["search", task, *options, "--out", "out"]) == 0
+    assert main(["search", task, *options, "--out", "out"]) == 1
     assert "No training has a result: RuntimeError: beyond the edge" in capsys.readouterr().out
     assert not (tmp_path / "out/best.json").exists()
 

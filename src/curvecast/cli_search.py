@@ -72,7 +72,7 @@ def seconds(text: str) -> int:
 def _search(options: argparse.Namespace) -> int:
     from curvecast.files import DataError
     from curvecast.studies.definitions import task_of
-    from curvecast.studies.evaluation import StudyError
+    from curvecast.studies.evaluation import StudyError, ranked
     from curvecast.studies.log import read_evaluations
     from curvecast.studies.objectives.training import Training
     from curvecast.studies.scheduler import run
@@ -109,7 +109,7 @@ def _search(options: argparse.Namespace) -> int:
     print(_results(objective, done, folder, options))
     if status == INTERRUPTED:
         print("Interrupted; the same command goes on.")
-    return status
+    return status if ranked(done) else status or FAILED
 
 
 def _points(objective: Training, begun: Path, sources: Sequence[str]) -> list[Config]:

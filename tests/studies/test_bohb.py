@@ -20,7 +20,7 @@ import pytest
 from hpbandster.core.dispatcher import Job
 from hpbandster.core.result import logged_results_to_HBS_result
 from hpbandster.optimizers.config_generators.bohb import BOHB
-from toys import Bowl, Diverging, Troubled, Unloadable, conditional_space
+from toys import Bowl, Diverging, Needing, Troubled, Unloadable, conditional_space
 
 from curvecast import DataError
 from curvecast.files import locked
@@ -380,6 +380,18 @@ def test_broken_evaluations_are_survived(tmp_path: Path) -> None:
     best = sorted((e for e in evaluations if e.budget == 1), key=lambda e: e.loss)[:3]
     assert promoted == {e.id for e in best}
     assert len(logged_results_to_HBS_result(str(tmp_path)).get_all_runs()) == len(evaluations)
+
+
+def test_what_is_broken_ends_the_study_and_is_evaluated_again(tmp_path: Path) -> None:
+    settings = Settings("s", "random", max_budget=1, iterations=40, workers=1, time_limit=90)
+    objective, folder = Needing(needed=tmp_path / "data.npz"), tmp_path / "study"
+    with pytest.raises(StudyError, match="20 evaluations in a row have no result") as raised:
+        run(settings, objective, folder)
+    assert str(raised.value).strip().endswith("FileNotFoundError: data.npz is not there")
+    assert len(read_evaluations(folder)) == 7
+    objective.needed.touch()
+    again = run(settings, objective, folder)
+    assert course_of(again) == course_of(run(settings.model_copy(update={"workers": 0}), Bowl()))
 
 
 def test_an_objective_that_a_process_cannot_load_says_why(tmp_path: Path) -> None:

@@ -91,6 +91,18 @@ class Diverging(Bowl):
         return super().evaluate(config, trial)
 
 
+@dataclass
+class Needing(Bowl):
+    """After seven evaluations it needs a file."""
+
+    needed: Path = Path()
+
+    def evaluate(self, config: Config, trial: Trial) -> dict[str, Any]:
+        if len(trial.history) >= 7 and not self.needed.exists():
+            raise FileNotFoundError(f"{self.needed.name} is not there")
+        return super().evaluate(config, trial)
+
+
 class Unloadable(Bowl):
     """Cannot be loaded by another process."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curvecast.curves import DataError
-from curvecast.files import read_json, write_json
+from curvecast.files import read_json, write_json, write_text
 from curvecast.studies.evaluation import Config, ConfigId, Evaluation
 
 if TYPE_CHECKING:
@@ -93,6 +93,14 @@ class StudyLog:
         if (job.id, budget) not in self.evaluations:
             self._append("results", [job.id, budget, job.timestamps, job.result, job.exception])
             self._remember(job.id, budget, job.timestamps, job.result, job.exception)
+
+    def forget(self, number: int) -> None:
+        """Take the last `number` finished evaluations out of the log."""
+        for key in list(self.evaluations)[-number:]:
+            del self.evaluations[key]
+        if self._files:
+            lines = self._files["results"].read_text(encoding="utf-8").splitlines(keepends=True)
+            write_text("".join(lines[:-number]), self._files["results"])
 
     def _append(self, name: str, line: list[Any]) -> None:
         if self._files:

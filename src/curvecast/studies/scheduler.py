@@ -46,6 +46,9 @@ from curvecast.studies.settings import Settings
 # sampler's share of random draws to that power, is below the second number.
 _DRAWS_UNTIL_MODEL, _BY_CHANCE = 30, 1e-14
 _DRAWS_UNTIL_POSSIBLE = 1000
+# So many evaluations in a row without a result are no property of their configurations: the
+# objective is broken, or what it needs (data, a device, space on a disk) is gone.
+_BROKEN_IN_A_ROW = 20
 _TICK = 1.0
 
 
@@ -204,7 +207,8 @@ def run(
 
     Raises
     ------
-    StudyError : the study cannot go on (time limit, no possible configuration).
+    StudyError : the study cannot go on (time limit, no possible configuration, 20 evaluations in a
+        row that raised or crashed: these are not logged, so that they are evaluated again).
     DataError : a log that cannot be read, a space that the sampler cannot search, settings that
         the objective cannot be evaluated with, or another process that runs this study.
     """
@@ -261,7 +265,7 @@ def _evaluate_all(
     limit = scheduler.settings.time_limit or math.inf
     began = time.monotonic()
     running: dict[Future[Any], tuple[Job, Evaluator]] = {}
-    free = list(evaluators)
+    free, broken = list(evaluators), 0
     while (job := scheduler.next_job() if free else None) is not None or running:
         if job is not None and scheduler.log.recall(job):
             scheduler.finish(job)
@@ -290,3 +294,8 @@ def _evaluate_all(
                 job.exception = evaluator.reason(error)
             job.time_it("finished")
             scheduler.finish(job)
+            broken = 0 if error is None else broken + 1
+            if broken == _BROKEN_IN_A_ROW:
+                scheduler.log.forget(broken)
+                problem = f"{broken} evaluations in a row have no result; the last one ended with"
+                raise StudyError(f"{problem}\n{job.exception}")
