@@ -186,6 +186,7 @@ def test_house_prices_in_a_study(tmp_path: Path) -> None:
     reference = {**definition, "configuration": "houses.REFERENCE"}
     reference["task_options"] = {"n_epochs": 60, "loss": "gaussian"}
     row = networks.train("gaussian", reference, 0, raw).scores.iloc[0]
+    assert row["score"] == "Mean squared error"
     assert row["validation"] < 0.1 * 5000**2 / 12
     assert 0.5 < row["test_calibrated_coverage"] <= 1
     wild = {"depth": 2, "width": 32, "activation": "relu", "optimizer": "sgd",
@@ -209,7 +210,7 @@ def test_house_prices_in_a_study(tmp_path: Path) -> None:
 def scores(network: str, repeat: int, test: float, **more: Any) -> pd.DataFrame:
     row = {"network": network, "repeat": repeat, "seed": 0, "epochs": 20, "num_params": 100,
            "taken_over": 0, "diverged": False, "train": 1.0, "validation": test, "test": test,
-           "n_test": 2000.0}  # fmt: skip
+           "n_test": 2000.0, "score": "Accuracy"}  # fmt: skip
     return pd.DataFrame([row | more])
 
 
@@ -238,13 +239,15 @@ def test_the_table_has_intervals_and_published_values() -> None:
     assert "| 0.97 ± 0.01414 | 0.9616 | 0.9766 |" in text
     assert "## Accuracy\n" in text
     assert "| KMNIST: default network | 0.6956 |" in text
-    errors = scores("c", 0, 1e9, n_test=np.nan, validation_division_sd=2e8, test_coverage=0.8)
+    regression = {"n_test": np.nan, "score": "Mean squared error"}
+    errors = scores("c", 0, 0.25, validation_division_sd=0.125, test_coverage=0.8, **regression)
     mixed = network_tables.networks(
         pd.concat([scores("a", 0, 0.9), errors]), {"a": {}, "c": {}}, published
     )
     text = network_tables.networks_text(mixed)
-    assert "## Mean squared error" in text
-    assert "| 1000000000 | 1 | 1000000000 | 200000000 | 0.8 |" in text
+    accuracy, error = text.split("## Mean squared error")
+    assert "## Accuracy" in accuracy
+    assert "| 0.25 | 1 | 0.25 | 0.125 | 0.8 |" in error
     with pytest.raises(DataError, match="0 published rows"):
         network_tables.networks(scores("a", 0, 1.0), {"a": {"published": "x: y"}}, published)
 

@@ -43,8 +43,8 @@ class TrainedNetwork:
     ----------
     curves : its learning curve, one row.
     scores : one row: `network, repeat, seed, epochs, num_params, depth, taken_over` (number of
-        tensors that came from another network), `diverged`, and the task's scores (`train,
-        validation, test`, ...).
+        tensors that came from another network), `diverged`, the task's scores (`train,
+        validation, test`, ...) and `score`, what these measure.
     weights : by name.
     seconds : of the training, evaluation after every epoch included.
     """
@@ -89,6 +89,7 @@ def train(
         **task.describe(config),
         **{"taken_over": len(transferred), "diverged": not math.isfinite(curve[-1])},
         **scores,
+        "score": task.score,
     }
     if task.all_training:  # scores on data that were trained on mean nothing
         row |= dict.fromkeys((k for k in scores if k.startswith("validation")), math.nan)

@@ -41,11 +41,11 @@ def networks(
 ) -> pd.DataFrame:
     """`networks.csv`: one row per network, means over its trainings (rows) that did not diverge.
 
-    Columns: `network, data, study_seeds, repeats, diverged, epochs, num_params, taken_over`
-    (training number r is of the incumbent of study seed r modulo `study_seeds`); `validation,
-    train, test` with `_sd` over the repeats of one incumbent (pooled over the incumbents) and
-    `_study_sd` between the means of the incumbents; `test_low, test_high` (95 %
-    Wilson interval of the mean accuracy for the number of test images; missing for errors);
+    Columns: `network, data, score` (what the scores measure), `study_seeds, repeats, diverged,
+    epochs, num_params, taken_over` (training number r is of the incumbent of study seed r modulo
+    `study_seeds`); `validation, train, test` with `_sd` over the repeats of one incumbent (pooled
+    over the incumbents) and `_study_sd` between the means of the incumbents; `test_low, test_high`
+    (95 % Wilson interval of the mean accuracy for the number of test images; missing for errors);
     further scores of the task; `published, published_{validation,train,test}, source`. Accuracies
     are fractions of 1. `notes` holds per network `data` and, where there is one, `published` (the
     text that names a row of `published`).
@@ -66,6 +66,7 @@ def _network(
     row: dict[str, Any] = {
         "network": name,
         "data": note.get("data", "digits"),
+        "score": runs["score"].iloc[0],
         "study_seeds": seeds,
         "repeats": len(runs) // seeds,
         "diverged": int(runs["diverged"].sum()),
@@ -103,7 +104,7 @@ def _published(what: str, published: pd.DataFrame) -> dict[str, Any]:
 
 
 def networks_text(frame: pd.DataFrame) -> str:
-    """A table of the networks with accuracies, and one of those with errors."""
+    """A table of the networks of each score."""
     names = ("network", "data", "study_seeds", "repeats", "diverged", "epochs", "num_params")
     scores = (*_SCORES, "test_study_sd", "test_low", "test_high")
     published = ("published", *(f"published_{name}" for name in _SCORES))
@@ -111,16 +112,11 @@ def networks_text(frame: pd.DataFrame) -> str:
         name: (name, f"{name}_sd") if name in _SCORES else name
         for name in (*names, *scores, *_FURTHER, *published)
     }
-    accuracies = frame["test"] <= 1
     sections = []
-    for title, rows in (
-        ("Accuracy", frame[accuracies]),
-        ("Mean squared error", frame[~accuracies]),
-    ):
+    for title, rows in frame.groupby("score"):
         filled = rows.dropna(axis=1, how="all")
         shown = {name: cell for name, cell in columns.items() if name in filled}
-        if len(rows):
-            sections.append(f"## {title}\n\n{table(rows, shown)}")
+        sections.append(f"## {title}\n\n{table(rows, shown)}")
     return document(
         "Networks trained to the end",
         "Mean ± standard deviation over repeats of one configuration (other initial weights and "

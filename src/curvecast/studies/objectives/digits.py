@@ -34,6 +34,7 @@ class DigitsMLP(Task):
     name: str = "trained/digits_mlp"
     target: str = embedded.TARGET
     metric: str = "validation cross-entropy"
+    score = "Accuracy"
     direction: str = "minimize"
     architecture: tuple[str, ...] = ("num_layers", "max_units")
 

@@ -51,6 +51,7 @@ class HouseTask(Task):
     fixed: Mapping[str, Any] = field(default_factory=dict)
     direction: str = "minimize"
     architecture: tuple[str, ...] = ("depth", "width", "activation")
+    score = "Mean squared error"
 
     def __post_init__(self) -> None:
         self.name = f"trained/{self.data['name'].rpartition('/')[2]}"

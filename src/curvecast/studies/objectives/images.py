@@ -70,6 +70,7 @@ class ImageTask(Task):
     precision: str = "auto"
     target: str = "val_accuracy"
     metric: str = "validation accuracy"
+    score = "Accuracy"
     direction: str = "maximize"
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ class Task(ABC):
     name, source : of the curve collection that its runs make.
     target : the series that is the learning curve.
     metric, direction : quantity that the target measures, and whether it is to rise.
+    score : quantity that `Session.scores` measures, as a heading.
     n_epochs : length of a complete training (schedules depend on it).
     architecture : parameters that are `ap_` columns; the others are `hp_`.
     all_training : whether the validation data are trained on, so that scores on them mean nothing.
@@ -38,6 +39,7 @@ class Task(ABC):
     metric: str
     direction: str
     n_epochs: int
+    score: str = "Score"
     architecture: tuple[str, ...] = ()
     all_training: bool = False
     task_options: Mapping[str, Any] = MappingProxyType({})
