@@ -141,9 +141,14 @@ def test_with_few_runs_the_network_is_alone(make_curves: Callable[..., CurveSet]
     np.testing.assert_array_equal(p.quantile([0.1, 0.9]), q.quantile([0.1, 0.9]))
 
 
-def test_network_and_library_share_by_their_errors(make_curves: Callable[..., CurveSet]) -> None:
-    curves = make_curves(60, noise=0.005, seed=3)
-    train, test = curves.take(np.arange(40)), curves.take(np.arange(40, 60))
+@pytest.mark.parametrize("unfinished", [0, 200])
+def test_network_and_library_share_by_their_errors(
+    make_curves: Callable[..., CurveSet], unfinished: int
+) -> None:
+    curves = make_curves(60 + unfinished, noise=0.005, seed=3)
+    curves.values[60:, 5:] = np.nan
+    rows = np.r_[:40, 60 : len(curves)]
+    train, test = curves.take(rows), curves.take(np.arange(40, 60))
     model = make_predictor("ensemble", draws=10).fit(train, [5])
     share = model.diagnostics()["weight_pfn"]
     assert 0 < share < 1

@@ -54,16 +54,29 @@ def test_a_context_that_is_larger_than_allowed_is_drawn_with_the_seed() -> None:
     assert (one.mean != other.mean).all()
 
 
-def test_left_out_runs_are_predicted_from_the_others() -> None:
-    curves = saturating_curves()
-    model = make_predictor("pfn").fit(curves.take(np.arange(50)), [TAU])
+def test_finished_runs_come_first_into_a_full_context() -> None:
+    curves = saturating_curves(pfn.MAX_CONTEXT + 150)
+    late = replace(curves, values=np.where(curves.epochs < TAU, curves.values, np.nan))
+    late.values[:20] = curves.values[:20]
+    train, test = late.take(np.arange(pfn.MAX_CONTEXT + 100)), curves.take([-1, -2])
+    # those that have not come to tau say nothing there
+    alone = make_predictor("pfn").fit(train.take(np.arange(20)), [TAU]).predict(test, TAU)
+    np.testing.assert_array_equal(
+        make_predictor("pfn").fit(train, [TAU]).predict(test, TAU).mean, alone.mean
+    )
+
+
+@pytest.mark.parametrize("n", [50, pfn.MAX_CONTEXT + 50])
+def test_left_out_runs_are_predicted_from_the_others(n: int) -> None:
+    curves = saturating_curves(n + 50)
+    model = make_predictor("pfn").fit(curves.take(np.arange(n)), [TAU])
     left_out = model.predict_left_out(TAU)
     assert left_out is not None
-    changed = curves.take(np.arange(50))
-    changed.values[7, -1] += 0.3
+    changed = curves.take(np.arange(n))
+    changed.values[8, -1] += 0.3
     again = make_predictor("pfn").fit(changed, [TAU]).predict_left_out(TAU)
     assert again is not None
-    assert again.mean[7] == left_out.mean[7]
+    assert again.mean[8] == left_out.mean[8]
     assert (again.mean != left_out.mean).sum() > 30
     assert make_predictor("pfn").fit(curves.take([0]), [TAU]).predict_left_out(TAU) is None
 

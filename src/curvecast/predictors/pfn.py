@@ -84,6 +84,8 @@ class PriorFitted(Predictor):
     takes_unfinished = True
     warps_explosions = False  # the network has seen exploding values
     _adapted: FittedPrior | None = None
+    _finished: CurveSet | None = None
+    NOT_SAVED = ("_finished",)
 
     def __init__(self, *, seed: int = 0, weights: str | None = None) -> None:
         super().__init__(seed=seed)
@@ -95,14 +97,17 @@ class PriorFitted(Predictor):
         self._adapted = None if weights is None else read_weights(Path(weights))
 
     def _fit_curves(self, curves: CurveSet, taus: Iterable[int]) -> Self:
-        """Store the runs as context; at most MAX_CONTEXT, drawn with the seed."""
+        """Store the runs as context: at most MAX_CONTEXT, finished ones first, by the seed."""
+        finished = np.isfinite(curves.final)
+        self._finished = curves.take(finished)
         if len(curves) > MAX_CONTEXT:
-            rng = np.random.default_rng(self.seed)
-            curves = curves.take(np.sort(rng.permutation(len(curves))[:MAX_CONTEXT]))
+            order = np.random.default_rng(self.seed).permutation(len(curves))
+            order = order[np.argsort(~finished[order], kind="stable")]
+            curves = curves.take(np.sort(order[:MAX_CONTEXT]))
+            finished = np.isfinite(curves.final)
         self._values, self._epochs = curves.values, curves.epochs
         self._groups, self._sign = curves.groups, curves.sign
         self._columns = None
-        finished = np.isfinite(curves.final)
         if finished.sum() >= _FEWEST_FOR_SETTINGS:
             static = features.static(curves)
             columns = Columns.of(static.loc[finished])
@@ -120,27 +125,20 @@ class PriorFitted(Predictor):
         return None if self._columns is None else self._columns.apply(features.static(curves))
 
     def predict_left_out(self, tau: int) -> Prediction | None:
-        """Every finished run from the context without a tenth of it; None where that is no run.
-
-        A context that was drawn out of more runs answers for the drawn ones alone: None too.
-        """
-        finished = np.flatnonzero(np.isfinite(self._values[:, -1]))
-        usable = self._usable(tau)
-        groups = self._groups[finished]
-        if len(self._values) == MAX_CONTEXT or len(np.unique(groups)) < 2:
+        """Every finished run from the context without a tenth of it; None where that is no run."""
+        runs = self._finished
+        if runs is None or len(np.unique(runs.groups)) < 2:
             return None
-        if not np.isin(finished, usable).all():
-            return None
-        folds = grouped_folds(groups, 10, self.seed)
-        answers = self._unanswered(len(finished), self._sign)
-        seen = self._epochs <= tau
+        seen, usable = runs.seen(tau), self._usable(tau)
+        settings = self._settings_of(runs)
+        folds = grouped_folds(runs.groups, 10, self.seed)
+        answers = self._unanswered(len(runs), self._sign)
         for fold in range(folds.max() + 1):
             out = np.flatnonzero(folds == fold)
-            rows = finished[out]
-            settings = None if self._settings is None else self._settings[rows]
-            asked = Asked(self._values[rows][:, seen], self._epochs[seen], settings)
-            context = usable[~np.isin(self._groups[usable], groups[out])]
-            self._answer(answers, out, asked, int(self._epochs[-1]), context, tau)
+            own = None if settings is None else settings[out]
+            asked = Asked(runs.values[out][:, seen], runs.epochs[seen], own)
+            context = usable[~np.isin(self._groups[usable], runs.groups[out])]
+            self._answer(answers, out, asked, runs.last_epoch, context, tau)
         return HistogramPrediction.of(answers, self._prior().edges)
 
     def _predict_hidden(self, curves: CurveSet, tau: int) -> Prediction:
