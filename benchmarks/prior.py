@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
@@ -77,13 +78,29 @@ def fit(
     return make_predictor(model, seed=seed, **options).fit(runs, [tau])
 
 
+def but_first(runs: CurveSet, n: int, seed: int) -> CurveSet:
+    """The runs, all but the first n stopped at random epochs of the first half."""
+    half = runs.epochs[1 : max(2, len(runs.epochs) // 2)]
+    ends = np.random.default_rng(seed).choice(half, len(runs))
+    ends[:n] = runs.last_epoch
+    return replace(runs, values=np.where(runs.epochs <= ends[:, None], runs.values, np.nan))
+
+
 def cell(
-    curves: CurveSet, model: str, n: int, fraction: float, n_test: int, nth: int = 0, **options
+    curves: CurveSet,
+    model: str,
+    n: int,
+    fraction: float,
+    n_test: int,
+    nth: int = 0,
+    stopped: int = 0,
+    **options,
 ) -> dict:
     """Scores of a model at one context size and fraction, on the nth split."""
-    split = protocol.split(curves, n, nth, reserve=max(RESERVE, n))
+    split = protocol.split(curves, n + stopped, nth, reserve=max(RESERVE, n + stopped))
     tau = protocol.tau_of(fraction, curves.epochs)
-    fitted = fit(model, curves.take(split.train), tau, fraction, nth, **options)
+    train = but_first(curves.take(split.train), n, protocol.seed_from(curves.name, "stopped", nth))
+    fitted = fit(model, train, tau, fraction, nth, **options)
     test = curves.take(split.test)
     seen = test.values[:, test.seen(tau)]
     test = test.take(np.flatnonzero(np.isfinite(seen).any(axis=1))[:n_test])
@@ -156,6 +173,7 @@ def main() -> None:
     parser.add_argument("--fractions", nargs="+", type=float, default=[0.1, 0.25, 0.5])
     parser.add_argument("--runs", type=int, default=400, help="test runs per data set")
     parser.add_argument("--splits", type=int, default=1)
+    parser.add_argument("--stopped", type=int, default=0, help="runs stopped early as well")
     parser.add_argument("--models", nargs="+", default=["pfn"])
     parser.add_argument("--weights", help="a file in place of the shipped weights of pfn")
     parser.add_argument("--csv", type=Path, help="also write all cells to this file")
@@ -164,7 +182,7 @@ def main() -> None:
     for curves, model in product(present(options.datasets), options.models):
         extra = {"weights": options.weights} if model == "pfn" and options.weights else {}
         rows += [
-            cell(curves, model, n, fraction, options.runs, nth, **extra)
+            cell(curves, model, n, fraction, options.runs, nth, options.stopped, **extra)
             for nth, n, fraction in product(
                 range(options.splits), options.contexts, options.fractions
             )

@@ -191,8 +191,8 @@ class Library(TabularPredictor):
 class Ensemble(Predictor):
     """The network that has seen other trainings, and the library fitted to this task.
 
-    With fewer than `FEWEST` finished runs `pfn` is alone; so is the library where `pfn` cannot tell
-    its errors on unseen runs. Else the means are averaged with weights error^-`POWER` per tau,
+    With fewer than `FEWEST` finished runs `pfn` is alone; so is the library at a tau where errors
+    on unseen runs are not known. Else the means are averaged with weights error^-`POWER` per tau,
     of the geometric mean of root mean square and mean absolute error on runs that a fit did not
     see, the library's made larger (`OPTIMISM`); so are the scales, and the shape is that of the
     errors of this average on unseen runs over its scale (cross-conformal, Vovk 2015). Where values

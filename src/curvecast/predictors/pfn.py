@@ -51,8 +51,8 @@ MODELS = {
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 # Of the file WEIGHTS: other weights are other numbers, and whatever depends on them runs again.
 SHA256 = "49c8f1a3ff5c1e8dcf6ac3f85a740ffbef8a7dcbd9549164f7ad5d7e8d4cbe16"
-# Trained on contexts of up to 100 runs, it learns on: with 500 of them the error is .93 to .94 of
-# that with 128 (embedded collections, and five sets of LCBench); a run takes 90 ms then, and 20.
+# The network was trained on contexts of up to 100 runs, and more help: with 500 the error is .93 to
+# .94 of that with 128 (embedded collections, five sets of LCBench). A run takes 90 ms then.
 MAX_CONTEXT = 500
 # Share of a distribution in each tail; chosen on the embedded collections.
 TAIL = 0.01

@@ -22,7 +22,7 @@ CHECKPOINTS = "checkpoints"
 
 
 class StudyLog:
-    """The two line logs `configs.json` and `results.json`, append-only, resumed where they end.
+    """The two line logs `configs.json` and `results.json`, resumed where they end.
 
     Lines that a kill tore off are cut; with `directory` None nothing is written. hpbandster's
     master and iterations call `new_config` and the log itself.

@@ -297,5 +297,4 @@ def _evaluate_all(
             broken = 0 if error is None else broken + 1
             if broken == _BROKEN_IN_A_ROW:
                 scheduler.log.forget(broken)
-                problem = f"{broken} evaluations in a row have no result; the last one ended with"
-                raise StudyError(f"{problem}\n{job.exception}")
+                raise StudyError(f"{broken} evaluations in a row have no result:\n{job.exception}")
