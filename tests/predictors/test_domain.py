@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curvecast import CurveSet, make_predictor
+from curvecast import CurveSet, DataError, make_predictor
 from curvecast.predictors import registry
 from curvecast.predictors.domain import Domain, ended, reached
 from curvecast.testing import saturating_curves
@@ -133,3 +133,17 @@ def test_the_distribution_of_an_ended_run_is_narrow_and_consistent() -> None:
         np.testing.assert_allclose(distribution.cdf(distribution.quantile([0.3])[:, 0]), 0.3)
     np.testing.assert_array_equal(p.quantile([0.1])[others], usual.quantile([0.1])[others])
     np.testing.assert_allclose(p.std[2], 0.05 * usual.std[2])
+
+
+@pytest.mark.parametrize("name", ["ridge", "pfn", "last_value"])
+def test_runs_of_another_direction_are_refused(name: str) -> None:
+    curves = saturating_curves(40)
+    train, asked = curves.take(np.arange(30)), curves.take(np.arange(30, 40))
+    model = make_predictor(name).fit(train, [10])
+    other = replace(asked, direction="minimize")
+    with pytest.raises(DataError, match="a metric to maximize, asked about one to minimize"):
+        model.predict(other, 10)
+    if not model.needs_training:
+        assert np.isfinite(
+            make_predictor(name).fit(train.take([]), [10]).predict(other, 10).mean
+        ).all()

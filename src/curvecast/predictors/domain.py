@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import CurveSet
+from curvecast.curves import CurveSet, DataError
 
 # Fewer training runs than this say too little about the range of curves.
 MIN_RUNS = 10
@@ -63,6 +63,7 @@ class Domain:
         of shape (2, n_epochs); NaN where the runs are too few to tell.
     numbers : lowest and highest value by numeric setting, logarithms of `log_columns`.
     texts : the values by setting of text.
+    direction : of the metric; "" of no run.
     """
 
     epochs: np.ndarray
@@ -71,6 +72,7 @@ class Domain:
     numbers: dict[str, tuple[float, float]]
     texts: dict[str, tuple[str, ...]]
     log_columns: tuple[str, ...]
+    direction: str
 
     @classmethod
     def of(cls, curves: CurveSet) -> Self:
@@ -85,7 +87,14 @@ class Domain:
             elif len(known := _numeric(column, name in curves.log_columns).dropna()):
                 numbers[name] = (float(known.min()), float(known.max()))
         levels, changes = _ranges(values), _ranges(values - values[:, :1])
-        return cls(curves.epochs, levels, changes, numbers, texts, curves.log_columns)
+        direction = curves.direction if len(curves) else ""
+        return cls(curves.epochs, levels, changes, numbers, texts, curves.log_columns, direction)
+
+    def check_direction(self, curves: CurveSet) -> None:
+        """Raises DataError where the metric of the training runs was to go the other way."""
+        if self.direction not in ("", curves.direction):
+            problem = f"fitted on a metric to {self.direction}, asked about one to"
+            raise DataError(f"{problem} {curves.direction}", file=curves.name)
 
     def on_its_epochs(self, curves: CurveSet) -> CurveSet:
         """The runs at the epochs of the training runs, NaN at those that they do not have."""

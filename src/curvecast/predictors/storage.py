@@ -18,7 +18,7 @@ import pandas as pd
 
 from curvecast.files import DataError, read_arrays, write_arrays
 
-FORMAT = 4
+FORMAT = 5
 # What reading and asking a file can raise that fits its digest, but that `write` did not write.
 BROKEN = (
     *(ArithmeticError, AttributeError, LookupError),
