@@ -275,3 +275,57 @@ def test_python_dash_m_is_the_command(folder: Path) -> None:
     model, runs = str(folder / "model.safetensors"), str(folder / "runs.csv")
     done = python("-m", "curvecast", "stop", model, runs, "--beat", "0")
     assert done.returncode == 3, done.stderr
+
+
+@pytest.fixture(scope="module")
+def long_logs(tmp_path_factory: pytest.TempPathFactory, table_of: TableOf) -> Path:
+    """Long tables with a row per run and epoch: of finished runs, and of four under way."""
+    folder = tmp_path_factory.mktemp("logs")
+    for name, n, last in (("finished", 30, 20), ("running", 4, 9)):
+        frame = table_of(n).melt(["run", "lr", "optimizer"], var_name="epoch", value_name="err")
+        frame["epoch"] = frame["epoch"].str.removeprefix("err_").astype(int)
+        frame[frame["epoch"] <= last].to_csv(folder / f"{name}.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize("model", ["ridge", "pfn"])
+def test_a_model_is_fitted_on_a_log_and_asked_about_another_one(
+    long_logs: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, running = str(long_logs / f"{model}.safetensors"), str(long_logs / "running.csv")
+    log = [str(long_logs / "finished.csv"), "--metric", "err", "--direction", "minimize"]
+    assert cli.main(["fit", *log, "--model", model, "--out", file]) == 0
+    assert "settings lr, optimizer" in capsys.readouterr().out
+    assert cli.main(["predict", file, running, "--format", "csv"]) == 0
+    rows = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert rows["seen"].tolist() == [9] * 4
+    assert (rows["low"] < rows["mean"]).all()
+    assert (rows["mean"] < rows["high"]).all()
+    assert cli.main(["stop", file, running]) in (0, 3)
+    assert f"by {model} from 30 finished runs" in capsys.readouterr().out
+    frame = pd.read_csv(running)
+    frame.drop(columns="lr").to_csv(long_logs / "short.csv", index=False)
+    assert cli.main(["predict", file, str(long_logs / "short.csv")]) == 1
+    assert "short.csv, column lr: the model needs this setting" in capsys.readouterr().err
+    frame.rename(columns={"err": "loss"}).to_csv(long_logs / "other.csv", index=False)
+    assert cli.main(["predict", file, str(long_logs / "other.csv")]) == 1
+    assert "other.csv" in (err := capsys.readouterr().err)
+    assert "err" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("--id run", "--id is for a table and needs --curve-columns"),
+        ("--curve-columns err_{epoch}", "needs --direction"),
+        ("--curve-columns err_{epoch} --metric err", "--metric is for a log"),
+    ],
+)
+def test_options_of_tables_and_of_logs_are_told_apart(
+    long_logs: Path, options: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = long_logs / "none.safetensors"
+    log = str(long_logs / "finished.csv")
+    assert cli.main(["fit", log, *options.split(), "--out", str(out)]) == 1
+    assert problem in capsys.readouterr().err
+    assert not out.exists()

@@ -76,9 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(answer=_demo)
 
     fit = commands.add_parser("fit", help="fit a predictor on finished runs and save it")
-    fit.add_argument("curves", help="table of finished runs, CSV or Parquet: a row per run")
-    fit.add_argument("--curve-columns", required=True, help='their names, as "acc_{epoch}"')
-    fit.add_argument("--direction", required=True, choices=("maximize", "minimize"))
+    fit.add_argument("curves", help="runs: the log of any tool, or a table with a row per run")
+    fit.add_argument("--metric", help="of a log, to predict")
+    fit.add_argument("--direction", choices=("maximize", "minimize"))
+    fit.add_argument("--epochs", type=cli_logs.COUNT, help="of a complete run of a log")
+    fit.add_argument("--curve-columns", default="", help='of a table, as "acc_{epoch}"')
     fit.add_argument(
         "--model",
         help="name of the predictor (that with the smallest error here), or pfn:FILE or "
@@ -94,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--fractions", nargs="+", type=float, help="of the curve, to predict at (.1 to .8)"
     )
-    fit.add_argument("--id", help="column that names the runs")
+    fit.add_argument("--id", help="column of a table that names the runs")
     for name, meaning in _ROLES.items():
         fit.add_argument(f"--{name}", nargs="+", metavar="COLUMN", help=f"{meaning}; * may stand")
     fit.add_argument("--seed", type=int, help="of the predictor")
@@ -134,8 +136,8 @@ def _ask(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "curves",
-        help="runs: a table, CSV or Parquet, epochs to come are empty; without a model "
-        "also the log of a tool",
+        help="runs: the log of any tool, or a table with a row per run, where epochs to come are "
+        "empty",
     )
     parser.add_argument("--curve-columns", default="", help="their names, if not those fitted on")
     parser.add_argument("--metric", help="to predict, without a model")
@@ -177,11 +179,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from curvecast import choice, saved
-    from curvecast.data.readers.table import read_curves
 
-    given = {key: getattr(options, key) for key in ("id", *_ROLES)}
-    columns = {key: value for key, value in given.items() if value is not None}
-    curves = read_curves(options.curves, options.curve_columns, options.direction, **columns)
+    curves = _fitted_on(options)
     for note in curves.notes:
         print(f"Note: {note}", file=sys.stderr)
     print(_roles(curves, options.id))
@@ -201,6 +200,26 @@ def _fit(options: argparse.Namespace) -> int:
     epochs = ", ".join(map(str, model.taus)) if few else f"{model.taus[0]} to {model.taus[-1]}"
     print(f"{model.model}, fitted on {len(model.finals)} runs for epochs {epochs}: {options.out}")
     return DONE
+
+
+def _fitted_on(options: argparse.Namespace) -> CurveSet:
+    """The runs of a log, or of a table whose curve columns are named."""
+    from curvecast.data import logs
+    from curvecast.data.readers.table import read_curves
+    from curvecast.files import DataError
+
+    given = {key: getattr(options, key) for key in ("id", *_ROLES)}
+    columns = {key: value for key, value in given.items() if value is not None}
+    if options.curve_columns:
+        for name in ("metric", "epochs"):
+            if getattr(options, name) is not None:
+                raise DataError(f"--{name} is for a log, --curve-columns for a table")
+        if options.direction is None:
+            raise DataError("--curve-columns needs --direction maximize or minimize")
+        return read_curves(options.curves, options.curve_columns, options.direction, **columns)
+    if columns:
+        raise DataError(f"--{next(iter(columns))} is for a table and needs --curve-columns")
+    return logs.read(options.curves, options.metric, options.direction, epochs=options.epochs)
 
 
 def _roles(curves: CurveSet, id: str | None) -> str:

@@ -190,22 +190,23 @@ def load_predictor(path: str | Path) -> Predictor:
 
 
 def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveSet:
-    """Read runs for a model from a table with one row per run.
+    """Read runs for a model from a table with one row per run, or from the log of any tool where
+    the columns of the curve are known neither to the model nor given.
 
-    Settings have their names with or without `hp_` or `ap_`; further columns are passed over. An
-    empty cell of a curve (or NA, N/A, null, None) is an epoch that is not trained yet (NaN), `nan`
-    and `inf` are a run that diverged (inf).
+    Settings of a table have their names with or without `hp_` or `ap_`; further columns are passed
+    over. An empty cell of a curve (or NA, N/A, null, None) is an epoch that is not trained yet
+    (NaN), `nan` and `inf` are a run that diverged (inf).
 
     Raises
     ------
     DataError : names file, row and column: a missing column, text in a column of numbers, an
-        epoch after the model's last one.
+        epoch after the model's last one, a log without the model's metric or settings.
     """
     path, like = Path(path), saved.like
-    cells = read_table(path)
     pattern = curve_columns or saved.curve_columns
     if not pattern:
-        raise DataError("which columns hold the curve? Name them, as acc_{epoch}", file=path)
+        return _read_log(path, like)
+    cells = read_table(path)
     numbered = epoch_columns(list(cells.columns), pattern, path)
     shift = 0 if saved.first_epoch is None else saved.first_epoch - next(iter(numbered))
     at = {number + shift: column for number, column in numbered.items()}
@@ -224,6 +225,17 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveS
         name=path.name,
         source=path.name,
     )
+
+
+def _read_log(path: Path, like: CurveSet) -> CurveSet:
+    """Runs of a log, with the metric, direction, length and settings of a model's runs."""
+    direction: Any = like.direction
+    runs = logs.read(path, like.metric, direction, epochs=like.last_epoch)
+    for name in like.configs.columns.difference(runs.configs.columns):
+        if str(name).startswith(("hp_", "ap_")):
+            problem = "the model needs this setting, and no run of the log has it"
+            raise DataError(problem, file=path, column=str(name)[3:])
+    return replace(runs, series={n: np.full(runs.values.shape, np.nan) for n in like.series})
 
 
 def _settings(cells: pd.DataFrame, saved: Saved, path: Path) -> pd.DataFrame:
