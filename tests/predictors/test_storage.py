@@ -158,7 +158,7 @@ def test_other_versions_and_other_files_are_named(forest: Path, tmp_path: Path) 
     def change(head: dict[str, Any]) -> None:
         head["format"] = 99
 
-    with pytest.raises(DataError, match="not a saved predictor of this version: format 99, not 4"):
+    with pytest.raises(DataError, match="not a saved predictor of this version: format 99, not 5"):
         storage.read(tampered(forest, change))
     whole = forest.read_bytes()
     forest.write_bytes(whole[: len(whole) // 2])
