@@ -231,10 +231,17 @@ def _read_log(path: Path, like: CurveSet) -> CurveSet:
     """Runs of a log, with the metric, direction, length and settings of a model's runs."""
     direction: Any = like.direction
     runs = logs.read(path, like.metric, direction, epochs=like.last_epoch)
-    for name in like.configs.columns.difference(runs.configs.columns):
-        if str(name).startswith(("hp_", "ap_")):
+    for name in map(str, like.configs.filter(regex="^(hp|ap)_")):
+        if name not in runs.configs:
             problem = "the model needs this setting, and no run of the log has it"
-            raise DataError(problem, file=path, column=str(name)[3:])
+            raise DataError(problem, file=path, column=name[3:])
+        text, known = (
+            isinstance(frame[name].dtype, pd.CategoricalDtype)
+            for frame in (runs.configs, like.configs)
+        )
+        if text != known:
+            problem = "text where the model has numbers" if text else "numbers, the model has text"
+            raise DataError(problem, file=path, column=name[3:])
     return replace(runs, series={n: np.full(runs.values.shape, np.nan) for n in like.series})
 
 
