@@ -168,7 +168,7 @@ def test_other_versions_and_other_files_are_named(forest: Path, tmp_path: Path) 
     with pytest.raises(DataError, match="not written by this version of curvecast"):
         storage.read(tmp_path / "other")
     write_arrays({"a": np.zeros(2)}, tmp_path / "arrays")
-    with pytest.raises(DataError, match="format None, not 4"):
+    with pytest.raises(DataError, match="format None, not 5"):
         storage.read(tmp_path / "arrays")
     with pytest.raises(DataError, match="does not exist"):
         storage.read(tmp_path / "nothing")
