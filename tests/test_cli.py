@@ -306,10 +306,11 @@ def test_a_model_is_fitted_on_a_log_and_asked_about_another_one(
     frame = pd.read_csv(running)
     frame.drop(columns="lr").to_csv(long_logs / "short.csv", index=False)
     assert cli.main(["predict", file, str(long_logs / "short.csv")]) == 1
-    assert "short.csv, column lr: the model needs this setting" in capsys.readouterr().err
-    frame.assign(lr="x" + frame["run"].astype(str)).to_csv(long_logs / "text.csv", index=False)
+    assert "short.csv, column lr: the model needs this column" in capsys.readouterr().err
+    frame.assign(lr="high").to_csv(long_logs / "text.csv", index=False)
     assert cli.main(["predict", file, str(long_logs / "text.csv")]) == 1
-    assert "text.csv, column lr: text where the model has numbers" in capsys.readouterr().err
+    problem = "text.csv, row run0, column lr: 'high' is text in a column of numbers"
+    assert problem in capsys.readouterr().err
     frame.rename(columns={"err": "loss"}).to_csv(long_logs / "other.csv", index=False)
     assert cli.main(["predict", file, str(long_logs / "other.csv")]) == 1
     assert "other.csv" in (err := capsys.readouterr().err)

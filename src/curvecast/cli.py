@@ -77,9 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser("fit", help="fit a predictor on finished runs and save it")
     fit.add_argument("curves", help="runs: the log of any tool, or a table with a row per run")
-    fit.add_argument("--metric", help="of a log, to predict")
-    fit.add_argument("--direction", choices=("maximize", "minimize"))
-    fit.add_argument("--epochs", type=cli_logs.COUNT, help="of a complete run of a log")
+    cli_logs.metric_options(fit)
     fit.add_argument("--curve-columns", default="", help='of a table, as "acc_{epoch}"')
     fit.add_argument(
         "--model",
@@ -140,9 +138,7 @@ def _ask(parser: argparse.ArgumentParser) -> None:
         "empty",
     )
     parser.add_argument("--curve-columns", default="", help="their names, if not those fitted on")
-    parser.add_argument("--metric", help="to predict, without a model")
-    parser.add_argument("--direction", choices=("maximize", "minimize"), help="without a model")
-    parser.add_argument("--epochs", type=cli_logs.COUNT, help="of a complete run, without a model")
+    cli_logs.metric_options(parser)
     parser.add_argument("--beat", type=_FINITE, help="value to beat (the best finished run's)")
     parser.add_argument("--format", choices=("text", "csv", "json"), default="text")
 

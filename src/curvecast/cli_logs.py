@@ -80,14 +80,15 @@ def add(commands: Any) -> None:
         "adapt", help="teach pfn your earlier runs; the answer is --model pfn:FILE from then on"
     )
     adapt.add_argument("paths", nargs="+", help="logs of any tool, one per task, five or more")
-    _metric(adapt)
+    metric_options(adapt)
     adapt.add_argument("--out", required=True, help="file to write, *.safetensors")
     adapt.add_argument("--steps", type=COUNT, help="of the training (1.5 per run, at most 5000)")
     adapt.add_argument("--seed", type=int, default=0, help="of the training (0)")
     adapt.set_defaults(answer=_adapt)
 
 
-def _metric(parser: argparse.ArgumentParser) -> None:
+def metric_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a log may leave open."""
     parser.add_argument("--metric", help="to predict, where the log has several")
     parser.add_argument("--direction", choices=("maximize", "minimize"), help="of the metric")
     parser.add_argument("--epochs", type=COUNT, help="last epoch of a complete run")
@@ -95,7 +96,7 @@ def _metric(parser: argparse.ArgumentParser) -> None:
 
 def _log(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", help="file or folder that a tool logged into; - reads a table")
-    _metric(parser)
+    metric_options(parser)
     parser.add_argument(
         "--target",
         choices=("end", "best", "own_end"),

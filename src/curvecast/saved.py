@@ -205,7 +205,12 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveS
     path, like = Path(path), saved.like
     pattern = curve_columns or saved.curve_columns
     if not pattern:
-        return _read_log(path, like)
+        direction: Any = like.direction
+        runs = logs.read(path, like.metric, direction, epochs=like.last_epoch)
+        series = {name: np.full(runs.values.shape, np.nan) for name in like.series}
+        cells = runs.configs.set_index("id").filter(regex="^hp_")
+        configs = _settings(cells.rename(columns=lambda name: name[3:]), saved, path)
+        return replace(runs, configs=configs, series=series, log_columns=like.log_columns)
     cells = read_table(path)
     numbered = epoch_columns(list(cells.columns), pattern, path)
     shift = 0 if saved.first_epoch is None else saved.first_epoch - next(iter(numbered))
@@ -225,24 +230,6 @@ def read_runs(path: str | Path, saved: Saved, curve_columns: str = "") -> CurveS
         name=path.name,
         source=path.name,
     )
-
-
-def _read_log(path: Path, like: CurveSet) -> CurveSet:
-    """Runs of a log, with the metric, direction, length and settings of a model's runs."""
-    direction: Any = like.direction
-    runs = logs.read(path, like.metric, direction, epochs=like.last_epoch)
-    for name in map(str, like.configs.filter(regex="^(hp|ap)_")):
-        if name not in runs.configs:
-            problem = "the model needs this setting, and no run of the log has it"
-            raise DataError(problem, file=path, column=name[3:])
-        text, known = (
-            isinstance(frame[name].dtype, pd.CategoricalDtype)
-            for frame in (runs.configs, like.configs)
-        )
-        if text != known:
-            problem = "text where the model has numbers" if text else "numbers, the model has text"
-            raise DataError(problem, file=path, column=name[3:])
-    return replace(runs, series={n: np.full(runs.values.shape, np.nan) for n in like.series})
 
 
 def _settings(cells: pd.DataFrame, saved: Saved, path: Path) -> pd.DataFrame:

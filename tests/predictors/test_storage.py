@@ -158,7 +158,9 @@ def test_other_versions_and_other_files_are_named(forest: Path, tmp_path: Path) 
     def change(head: dict[str, Any]) -> None:
         head["format"] = 99
 
-    with pytest.raises(DataError, match="not a saved predictor of this version: format 99, not 5"):
+    with pytest.raises(
+        DataError, match=f"not a saved predictor of this version: format 99, not {storage.FORMAT}"
+    ):
         storage.read(tampered(forest, change))
     whole = forest.read_bytes()
     forest.write_bytes(whole[: len(whole) // 2])
@@ -168,7 +170,7 @@ def test_other_versions_and_other_files_are_named(forest: Path, tmp_path: Path) 
     with pytest.raises(DataError, match="not written by this version of curvecast"):
         storage.read(tmp_path / "other")
     write_arrays({"a": np.zeros(2)}, tmp_path / "arrays")
-    with pytest.raises(DataError, match="format None, not 5"):
+    with pytest.raises(DataError, match=f"format None, not {storage.FORMAT}"):
         storage.read(tmp_path / "arrays")
     with pytest.raises(DataError, match="does not exist"):
         storage.read(tmp_path / "nothing")

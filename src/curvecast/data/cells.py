@@ -215,8 +215,8 @@ def require(columns: Iterable[Hashable], wanted: Iterable[str], path: Path) -> N
 
 
 def counted(row: object) -> str:
-    """A data row's number for messages."""
-    return f"{row} (header not counted)"
+    """A data row's number, or the name of a run, for messages."""
+    return row if isinstance(row, str) else f"{row} (header not counted)"
 
 
 def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> np.ndarray:

@@ -121,10 +121,9 @@ class Predictor(ABC):
         """
         if self._taus is not None and tau not in self._taus:
             raise DataError(f"not fitted for tau {tau}, only for {sorted(self._taus)}")
-        if self.needs_taus and self._domain is not None:
-            curves = self._domain.on_its_epochs(curves)
         if self._domain is not None:
             self._domain.check_direction(curves)
+            curves = self._domain.on_its_epochs(curves) if self.needs_taus else curves
         early = ~reached(curves, tau)
         if early.any():
             ids = curves.configs["id"][early].astype(str)
