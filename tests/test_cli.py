@@ -309,7 +309,7 @@ def test_a_model_is_fitted_on_a_log_and_asked_about_another_one(
     assert "short.csv, column lr: the model needs this column" in capsys.readouterr().err
     frame.assign(lr="high").to_csv(long_logs / "text.csv", index=False)
     assert cli.main(["predict", file, str(long_logs / "text.csv")]) == 1
-    problem = "text.csv, row run0, column lr: 'high' is text in a column of numbers"
+    problem = "text.csv, row r0, column lr: 'high' is text in a column of numbers"
     assert problem in capsys.readouterr().err
     frame.rename(columns={"err": "loss"}).to_csv(long_logs / "other.csv", index=False)
     assert cli.main(["predict", file, str(long_logs / "other.csv")]) == 1
