@@ -47,8 +47,8 @@ def test_traces_and_ends_agree_with_the_outcomes(curves):
     assert sorted(ends["run"]) == list(range(90))
     assert ends["epoch"].sum() == shown.loc[0, "epochs"]
     assert (ends["epoch"] == 9).equals(ends["finished"])
-    assert list(ends["judged"]) == [False] * 20 + [True] * 70
-    assert (ends["judged"] & ends["beats"]).sum() == shown.loc[0, "beating"]
+    assert list(ends["decided"]) == [False] * 20 + [True] * 70
+    assert (ends["decided"] & ends["beats"]).sum() == shown.loc[0, "beating"]
     assert (ends["beats"] & ~ends["finished"]).sum() == shown.loc[0, "lost"]
 
 
@@ -109,7 +109,7 @@ def test_hyperband(curves):
 def test_reliability_of_a_calibrated_predictor(make_curves):
     curves = make_curves(120, 9, noise=0.01, seed=8)
     frame = replay.run("sequential", curves, PLAN, "gain_gp")["reliability"]
-    assert frame["looks"].sum() == 3 * 100 * 8
+    assert frame["decisions"].sum() == 3 * 100 * 8
     sure = frame[frame["low"] >= 0.9].iloc[0]
     assert sure["worse"] > 0.97
     assert (frame["probability"].between(frame["low"], frame["high"])).all()
@@ -128,7 +128,7 @@ def test_reliability_counts_worked_out_by_hand():
             "high": [0.1, 1.0],
             "probability": [0.02, 0.975],
             "worse": [0.5, 0.5],
-            "looks": [2, 2],
+            "decisions": [2, 2],
         }
     )
     pd.testing.assert_frame_equal(reliability_frame("d", "p", pairs), expected)

@@ -24,10 +24,10 @@ def curves(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def observed(points: np.ndarray, losses: np.ndarray, n_seen: list[int]) -> Values:
-    """Values of runs of which the first `n_seen` looks are known, run after run."""
+    """Values of runs of which the first `n_seen` values are known, run after run."""
     rows = np.concatenate([np.full(n, row) for row, n in enumerate(n_seen)])
-    looks = np.concatenate([np.arange(n) for n in n_seen])
-    return Values(points[rows], TIMES[looks], rows, losses[rows, looks])
+    times = np.concatenate([np.arange(n) for n in n_seen])
+    return Values(points[rows], TIMES[times], rows, losses[rows, times])
 
 
 def test_the_gradient_is_that_of_the_posterior() -> None:

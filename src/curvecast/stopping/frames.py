@@ -7,7 +7,7 @@ outcomes : whether this is the fixed `default` setting of this project, per `ord
 traces : of the shown settings, per ordering the `epochs` used when a new best run ended and its
     final value `best`, and a last row at the end of the search.
 ends : of the shown settings, in ordering 0, per run: `position` in that ordering, `run` (row of
-    the curves), `epoch` at which it ended, whether it was `finished`, `judged` (whether the rule
+    the curves), `epoch` at which it ended, whether it was `finished`, `decided` (whether the rule
     was asked), and whether it `beats` the best run finished before it.
 timings : `TIMING_COLUMNS`, seconds of this machine; `fits` counts the fitted models.
 reliability : see `sequential.reliability_frame`; of predictors in the sequential search.
@@ -68,7 +68,7 @@ class Rows:
                 "run": order,
                 "epoch": record.epochs[replay.ended][order],
                 "finished": replay.finished[order],
-                "judged": replay.asked[order],
+                "decided": replay.asked[order],
                 "beats": (record.final > replay.best_before(record))[order],
             }
             self._ends.append(pd.DataFrame({**cell, **end}))

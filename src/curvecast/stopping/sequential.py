@@ -248,7 +248,7 @@ def reliability_frame(
     Returns
     -------
     Per bin that is not empty: `low` and `high` end, mean `probability`, share that did end
-    `worse`, and number of `looks` (decisions).
+    `worse`, and number of `decisions`.
     """
     edges = np.linspace(0, 1, N_BINS + 1)
     sums = np.zeros((3, N_BINS))
@@ -265,6 +265,6 @@ def reliability_frame(
             "high": edges[1:][some],
             "probability": sums[0, some] / sums[2, some],
             "worse": sums[1, some] / sums[2, some],
-            "looks": sums[2, some].astype(np.int64),
+            "decisions": sums[2, some].astype(np.int64),
         }
     )

@@ -119,7 +119,7 @@ def test_hyperband_marks_the_fixed_setting(curves):
 def test_fates_of_runs():
     ends = pd.DataFrame(
         {
-            "judged": [False, True, True, True, True, False],
+            "decided": [False, True, True, True, True, False],
             "finished": [True, True, False, False, True, False],
             "beats": [True, False, False, True, True, False],
         }

@@ -170,7 +170,7 @@ def reliability(reliability: pd.DataFrame) -> Figure:
         for predictor, part in of_dataset.groupby("predictor"):
             look = looks[str(predictor)]
             axis.plot(part["probability"], part["worse"], **{**look, "marker": "None"})
-            sizes = 60 * part["looks"] / part["looks"].sum() + 4
+            sizes = 60 * part["decisions"] / part["decisions"].sum() + 4
             axis.scatter(part["probability"], part["worse"], s=sizes, color=look["color"], lw=0)
         axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     style.legend(figure, looks)
@@ -219,7 +219,7 @@ def stopped(curves: CurveSet, ends: pd.DataFrame) -> Figure:
     titles = []
     for (predictor, setting, delta), part in groups:
         name = predictor if setting == "baker" else f"{predictor}, {setting}"
-        share = (part["judged"] & ~part["finished"]).mean()
+        share = (part["decided"] & ~part["finished"]).mean()
         titles += [f"{name}, Delta {delta}", f"{100 * share:.0f} % stopped"]
     figure, axes = style.panels(titles, columns=2, height=1.9)
     gains = curves.sign * curves.values[np.isfinite(curves.values)]
@@ -245,7 +245,7 @@ def stopped(curves: CurveSet, ends: pd.DataFrame) -> Figure:
 
 def fate(ends: pd.DataFrame) -> pd.Series:
     """What became of every run of a search."""
-    stopped = ends["judged"] & ~ends["finished"]
+    stopped = ends["decided"] & ~ends["finished"]
     names = np.select([stopped & ends["beats"], stopped], [*_FATES][:0:-1], "not stopped")
     return pd.Series(names, index=ends.index)
 
