@@ -1,13 +1,14 @@
-"""How much sooner a search is as good with W trainings at a time.
+"""How much sooner a search ends, and is as good, with W trainings at a time.
 
     CURVECAST_MIRROR=... python benchmarks/workers.py
 
 Recorded curves of LCBench in simulated time: an epoch of a configuration takes exp(z), z standard
 normal and its own, so that one configuration in twenty takes five times as long as the middle one.
-Every search may use 3000 epochs. Printed per search and W, as means over data sets with their
-standard error: `busy`, the share of their time for which the workers train until the last training
-begins, and `as_good`, the time of one worker over the time of W, divided by W, until the mean
-regret of all seeds is that of one worker after half of its time.
+Every search may use 3000 epochs. Printed per search and W: `busy`, the share of their time for
+which the workers train until the last training begins, so that W of them use the epochs `busy` x W
+times sooner; `as_good`, the time of one worker over the time of W, divided by W, until the regret,
+as a mean over all data sets and seeds, is that of one worker after half of its time, with its 95 %
+interval over data sets drawn again; and the regret after a third, half and all of the epochs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curvecast.curves import CurveSet
+from curvecast.curves import CurveSet, collection_of
 from curvecast.data.readers import read
 from curvecast.data.registry import load_registry
 from curvecast.protocol import seed_from
@@ -34,12 +35,18 @@ from curvecast.studies.scheduler import Scheduler
 from curvecast.studies.settings import Settings
 
 TOTAL = 3000.0
-# On these the margin and the share of freeze_thaw were chosen.
-SETS = ("APSFailure", "airlines", "connect-4", "jannis", "numerai28.6")
+# Time times workers; an epoch takes exp(1/2) = 1.65 in the mean.
+GRID = np.linspace(0, 4 * TOTAL, 1201)
+RESAMPLES = 1000
 
 
-def simulated(curves: CurveSet, search: str, seed: int, workers: int) -> tuple[pd.Series, float]:
-    """Normalised regret by the time (in epochs of the middle configuration), and `busy`."""
+def simulated(
+    curves: CurveSet, search: str, seed: int, workers: int
+) -> tuple[np.ndarray, float, float]:
+    """Normalised regret at GRID / workers, when the last training begins, and `busy`.
+
+    Times are in epochs of the middle configuration. Before the first result the regret is 1.
+    """
     objective = Recorded(curves)
     settings = Settings(
         *(curves.name, search),
@@ -68,44 +75,64 @@ def simulated(curves: CurveSet, search: str, seed: int, workers: int) -> tuple[p
     spans = np.array(ends)
     last = spans[:, 0].max()
     busy = (np.minimum(spans[:, 1], last) - spans[:, 0]).sum() / (workers * last)
-    return pd.Series(summary.regret(frame, curves).to_numpy(), index=times), float(busy)
+    regret = np.r_[1.0, summary.regret(frame, curves).fillna(1.0)]
+    return regret[np.searchsorted(times, GRID / workers, side="right")], last, float(busy)
 
 
-def compared(curves: CurveSet, search: str, seeds: int, sizes: list[int]) -> pd.DataFrame:
-    """`busy` and `as_good` of every number of workers."""
-    rows, goal, alone = [], math.nan, math.nan
-    for workers in sizes:
-        runs, busy = zip(
-            *(simulated(curves, search, s, workers) for s in range(seeds)), strict=True
-        )
-        times = np.unique(np.concatenate([run.index for run in runs]))
-        regret = np.mean([run.asof(times).fillna(np.inf) for run in runs], axis=0)
-        if workers == 1:
-            goal = regret[np.searchsorted(times, times[-1] / 2)]
-        reached = times[regret <= goal].min(initial=math.inf)
-        alone = reached if workers == 1 else alone
-        row = {"data set": curves.name, "search": search, "workers": workers}
-        rows.append({**row, "busy": np.mean(busy), "as_good": alone / reached / workers})
+def as_good(alone: np.ndarray, regret: np.ndarray, half: int) -> float:
+    """How much sooner mean regret (GRID,) is at the value of `alone` at point `half`, over W."""
+    reached = [np.flatnonzero(values <= alone[half]) for values in (alone, regret)]
+    return GRID[reached[0][0]] / GRID[reached[1][0]] if len(reached[1]) else 0.0
+
+
+def compared(regrets: dict[int, np.ndarray], ends: np.ndarray) -> pd.DataFrame:
+    """`as_good` and regrets of every number of workers from mean regrets (data sets, GRID).
+
+    `ends` are those of one worker per data set.
+    """
+    rng, n = np.random.default_rng(0), len(ends)
+    drawn = [np.arange(n), *(rng.integers(n, size=n) for _ in range(RESAMPLES))]
+    rows = []
+    for workers, regret in regrets.items():
+        ratios = []
+        for sets in drawn:
+            half = int(np.searchsorted(GRID, ends[sets].mean() / 2))
+            ratios.append(as_good(regrets[1][sets].mean(axis=0), regret[sets].mean(axis=0), half))
+        low, high = np.quantile(ratios[1:], [0.025, 0.975])
+        at = [int(np.searchsorted(GRID, share * ends.mean())) for share in (1 / 3, 1 / 2, 1)]
+        values = dict(zip(("1/3", "1/2", "all"), regret.mean(axis=0)[at], strict=True))
+        rows.append({"workers": workers, "as_good": ratios[0], "low": low, "high": high, **values})
     return pd.DataFrame(rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--workers", type=int, nargs="+", default=[4, 16, 64])
     parser.add_argument("--searches", nargs="+", default=["bohb", "freeze_thaw"])
-    parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--sets", nargs="+", help="default: all")
     options = parser.parse_args()
-    parts = []
-    for name in options.sets:
-        stanza = load_registry()[f"lcbench/{name}"]
-        root = Path(os.environ["CURVECAST_MIRROR"])
-        curves = read(f"lcbench/{name}", stanza, [root / file["path"] for file in stanza["files"]])
-        for search in options.searches:
-            parts.append(compared(curves, search, options.seeds, [1, *options.workers]))
-            print(parts[-1].round(2).to_string(index=False, header=False), flush=True)
-    table = pd.concat(parts).groupby(["search", "workers"])[["busy", "as_good"]]
-    print(table.agg(["mean", "sem"]).round(3).to_string())
+    root = Path(os.environ["CURVECAST_MIRROR"])
+    stanzas = {k: v for k, v in load_registry().items() if collection_of(k) == "lcbench"}
+    names = [f"lcbench/{name}" for name in options.sets] if options.sets else list(stanzas)
+    sizes, tables = [1, *options.workers], []
+    for search in options.searches:
+        regrets: dict[int, list[np.ndarray]] = {workers: [] for workers in sizes}
+        busy: dict[int, list[float]] = {workers: [] for workers in sizes}
+        ends = []
+        for name in names:
+            paths = [root / file["path"] for file in stanzas[name]["files"]]
+            curves = read(name, stanzas[name], paths)
+            for workers in sizes:
+                runs = [simulated(curves, search, seed, workers) for seed in range(options.seeds)]
+                regrets[workers].append(np.mean([run[0] for run in runs], axis=0))
+                busy[workers] += [run[2] for run in runs]
+                ends += [np.mean([run[1] for run in runs])] * (workers == 1)
+            print(search, name, *(round(regrets[w][-1][-1], 3) for w in sizes), flush=True)
+        table = compared({w: np.array(rows) for w, rows in regrets.items()}, np.array(ends))
+        means = [float(np.mean(busy[workers])) for workers in sizes]
+        tables.append(table.assign(search=search, busy=means))
+    print(pd.concat(tables).set_index(["search", "workers"]).round(3).to_string())
 
 
 if __name__ == "__main__":

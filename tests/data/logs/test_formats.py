@@ -54,6 +54,40 @@ def test_a_log_is_read_as_its_runs(name, tmp_path):
         assert curves.configs[column].to_numpy()[order].tolist() == values
 
 
+def damaged(content, rng):
+    """A file cut, with bytes changed, with other content, and with values of other types."""
+    half, flipped = len(content) // 2, bytearray(content)
+    flipped[:: max(1, len(content) // 7)] = b"?" * len(flipped[:: max(1, len(content) // 7)])
+    lines = content.split(b"\n")
+    kinds = [b"0.2", b"1", b'"step"', b'"epoch"', b"loss", b"training_iteration"]
+    yield from (b"", content[:half], bytes(flipped), b"\n".join(rng.permutation(lines).tolist()))
+    yield from (
+        text + b"\n" for text in (b"[]", b"{}", b"null", b"3", b"[1,2]", b'{"a":1}', b"a: [")
+    )
+    yield from (content.replace(k, v) for k in kinds for v in (b"null", b"[]", b'"z"', b"-1e400"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_is_read_or_named(name, tmp_path):
+    if name == "tensorboard":
+        pytest.importorskip("tensorboard")
+    path, rng = FORMATS[name][0](tmp_path), np.random.default_rng(0)
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()] or [path]
+    problems = []
+    for file in (files[0], files[-1]):
+        content = file.read_bytes()
+        for damage in damaged(content, rng):
+            file.write_bytes(damage)
+            try:
+                log = read_log(path)
+                curves_of(log, path, log.metrics[0], "minimize")
+            except DataError as error:
+                problems.append(str(error))
+        file.write_bytes(content)
+    assert all(str(tmp_path) in problem for problem in problems)
+    assert len(read_log(path).runs) == 4
+
+
 def test_separators_encodings_and_packing_make_no_difference(tmp_path):
     path = long_table(tmp_path)
     frame = pd.read_csv(path)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import lines_of, table_of
 from curvecast.files import DataError
 
+Item = TypeVar("Item")
 _PARTS = 100
 
 
@@ -24,15 +26,9 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path) -> Log:
     """Read the study; a failed evaluation ends its configuration, which keeps earlier values."""
-    settings = {_name(i): flat(config) for i, config, *_ in _lines(path / "configs.json")}
-    rows, ended = [], set()
-    for config, budget, _, result, _ in _lines(path / "results.json"):
-        run = _name(config)
-        loss = None if result is None else result["loss"]
-        if loss is None:
-            ended.add(run)
-        value = np.nan if loss is None else np.inf if loss != loss else float(loss)
-        rows.append({RUN: run, EPOCH: float(budget), "loss": value})
+    settings = dict(_lines(path / "configs.json", _config))
+    rows = _lines(path / "results.json", _result)
+    ended = {row[RUN] for row in rows if np.isnan(row["loss"])}
     table, notes = pd.DataFrame(rows, columns=[RUN, EPOCH, "loss"]), []
     budgets = table[EPOCH].to_numpy()
     if np.any(budgets != np.round(budgets)):
@@ -46,11 +42,25 @@ def _name(identity: list[int]) -> str:
     return "-".join(map(str, identity))
 
 
-def _lines(file: Path) -> list[Any]:
+def _config(line: Any) -> tuple[str, dict[str, Any]]:
+    """A configuration's name and settings."""
+    identity, config, *_ = line
+    return _name(identity), flat(config)
+
+
+def _result(line: Any) -> dict[str, Any]:
+    """A row of the log: inf is a loss that was logged as NaN, NaN that of a failed evaluation."""
+    identity, budget, _, result, _ = line
+    loss = None if result is None else result["loss"]
+    value = np.nan if loss is None else np.inf if loss != loss else float(loss)
+    return {RUN: _name(identity), EPOCH: float(budget), "loss": value}
+
+
+def _lines(file: Path, read_line: Callable[[Any], Item]) -> list[Item]:
     out = []
     for number, line in enumerate(lines_of(file), start=1):
         try:
-            out.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise DataError(f"not JSON ({error.msg})", file=file, row=number) from error
+            out.append(read_line(json.loads(line)))
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise DataError(f"not a line of hpbandster ({error})", file=file, row=number) from error
     return out

@@ -33,8 +33,8 @@ def _is_journal(path: Path) -> bool:
 def read(path: Path) -> Log:
     """Read the study; trials that failed or were pruned have ended.
 
-    Raises DataError where optuna is not installed, where there are several studies, and for the
-    table of `trials_dataframe`, which has no intermediate values.
+    Raises DataError where optuna is not installed or cannot read the file, where there are several
+    studies, and for the table of `trials_dataframe`, which has no intermediate values.
     """
     if not is_sqlite(path) and not _is_journal(path):
         raise DataError(
@@ -45,20 +45,24 @@ def read(path: Path) -> Log:
         from optuna.storages.journal import JournalFileBackend
     except ImportError as error:
         raise DataError(missing(error), file=path) from error
-    storage: str | optuna.storages.BaseStorage = f"sqlite:///{path}"
-    if not is_sqlite(path):
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-    names = optuna.get_all_study_names(storage)
-    if len(names) != 1:
+    try:
+        storage: str | optuna.storages.BaseStorage = f"sqlite:///{path}"
+        if not is_sqlite(path):
+            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        names = optuna.get_all_study_names(storage)
+        study = optuna.load_study(study_name=names[0], storage=storage) if len(names) == 1 else None
+        trials = study.trials if study else []
+    except Exception as error:  # of optuna, its database or JSON, whatever is damaged
+        raise DataError(f"optuna cannot read it ({error})", file=path) from error
+    if study is None:
         raise DataError(f"it holds {len(names)} studies, not one: {', '.join(names)}", file=path)
-    study = optuna.load_study(study_name=names[0], storage=storage)
     if len(study.directions) != 1:
         raise DataError(f"the study has {len(study.directions)} objectives, not one", file=path)
     maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
     metric = "score" if maximize else "loss"
     going = (optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.WAITING)
     rows, settings, ended = [], {}, set()
-    for trial in study.trials:
+    for trial in trials:
         run = f"trial {trial.number}"
         settings[run] = dict(trial.params)
         if trial.state not in going:

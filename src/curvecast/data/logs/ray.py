@@ -10,6 +10,7 @@ import pandas as pd
 from curvecast.data.cells import header_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import joined, metrics_in, run_files, settings_of, table_of, whole
+from curvecast.files import DataError
 
 _AT = "training_iteration"
 _KINDS = {"result.json": ".jsonl", "progress.csv": ".csv"}
@@ -37,6 +38,8 @@ def read(path: Path) -> Log:
         if not len(table):
             notes.append(f"{run}: {file.name} has no row yet, the trial is left out")
             continue
+        if _AT not in table:
+            raise DataError("no result counts the epochs", file=file, column=_AT)
         columns = [str(c) for c in table if _NO_METRIC.fullmatch(str(c))]
         metrics = metrics_in(table, columns)
         parts.append(pd.DataFrame({RUN: run, EPOCH: whole(table[_AT], file), **metrics}))
