@@ -1,6 +1,8 @@
 """Logs in odd states: being written, cut off, with plans, names and settings of any kind."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -357,3 +359,16 @@ def test_the_last_state_of_a_run_counts(tmp_path):
     log = read_log(frame)
     assert (log.ended, log.metrics) == ({"r2"}, ["val_acc"])
     assert "Status" not in log.settings
+
+
+def test_a_database_may_lie_anywhere_and_has_the_columns_of_mlflow(tmp_path):
+    folder = tmp_path / "a#b?c%20d"
+    folder.mkdir()
+    path = FORMATS["mlflow:database"][0](folder)
+    assert len(read_log(path).runs) == 4
+    file = next(folder.rglob("*.db"))
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("alter table metrics rename column step to at")
+        database.commit()
+    with pytest.raises(DataError, match="no such column: step"):
+        read_log(path)

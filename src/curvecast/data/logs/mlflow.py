@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,22 @@ def is_sqlite(path: Path) -> bool:
         return stream.read(len(_SQLITE)) == _SQLITE
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database to be read. Raises DataError where it is damaged or locked."""
+    try:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            yield database
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise DataError(f"the database cannot be read ({error})", file=path) from error
+
+
 def tables(path: Path) -> set[str]:
     """Names of a database's tables. Raises DataError for a file that is damaged."""
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            names = database.execute("select name from sqlite_master where type = 'table'")
-            return {name for (name,) in names}
-    except sqlite3.Error as error:
-        raise DataError(f"the database cannot be read ({error})", file=path) from error
+    with _opened(path) as database:
+        names = database.execute("select name from sqlite_master where type = 'table'")
+        return {name for (name,) in names}
 
 
 def _run_folders(path: Path) -> list[Path]:
@@ -72,7 +81,7 @@ def read(path: Path) -> Log:
 
 
 def _of_database(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+    with _opened(path) as database:
         runs = database.execute(
             "select run_uuid, coalesce(name, run_uuid), status from runs "
             "where lifecycle_stage = 'active' order by start_time"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import pandas as pd
-from pydantic import BaseModel
+from pydantic import BaseModel, FiniteFloat
 
 from curvecast.data.cells import flat
 from curvecast.data.logs import EPOCH, RUN, Log
@@ -28,7 +28,7 @@ class _State(BaseModel):
     global_step: int
     log_history: list[dict[str, Any]]
     max_steps: int | None = None
-    epoch: float | None = None
+    epoch: FiniteFloat | None = None
     trial_params: dict[str, Any] | None = None
 
 
