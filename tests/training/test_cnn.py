@@ -96,3 +96,25 @@ def test_weights_come_from_the_seed_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(one[0].weight, two[0].weight)
     assert not torch.equal(one[0].weight, other[0].weight)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    ones = torch.ones(50, 8, 16, 16).contiguous(memory_format=torch.channels_last)
+    ones.requires_grad_()
+    module = cnn.Dropout(0.3)
+    with seeded(0):
+        out = module(ones)
+    assert sorted(set(out.detach().ravel().tolist())) == pytest.approx([0, 1 / 0.7], abs=1e-4)
+    share = (out == 0).float()
+    assert float(share.mean()) == pytest.approx(0.3, abs=0.005)
+    # Every place and every channel alike, and no place with its neighbour.
+    for dims in ((0,), (0, 1), (0, 2, 3)):
+        n = share.numel() / share.mean(dims).numel()
+        assert float(((share.mean(dims) - 0.3) / (0.21 / n) ** 0.5).std()) == pytest.approx(
+            1, abs=0.4
+        )
+    assert abs(float(torch.corrcoef(share.reshape(-1, 2).T)[0, 1])) < 0.02
+    out.sum().backward()
+    assert torch.equal(ones.grad, out)
+    assert module.eval()(ones) is ones
+    assert torch.equal(cnn.Dropout(0.0)(ones), ones)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from curvecast import layers
@@ -19,6 +20,26 @@ ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 class ImpossibleNetwork(ValueError):
     """No image of this size fits through the network; the text names the layer."""
+
+
+class Dropout(nn.Dropout):
+    """Dropout with 16 random bits per value, which makes the rate a multiple of 2**-16.
+
+    On a processor torch draws a whole number for each value, a third of a small network's time.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x with values dropped and the others scaled up in training; x itself otherwise.
+
+        The memory of x has no gaps, whatever the order of its dimensions.
+        """
+        dropped = round(self.p * 2**16)
+        if not self.training or not dropped:
+            return x
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+        drawn = bits.random_(-(2**63), None).view(torch.int16)[: x.numel()]
+        scale = (drawn >= dropped - 2**15).to(x.dtype) / (1 - dropped / 2**16)
+        return x * scale.as_strided(x.shape, x.stride())
 
 
 class Network(nn.Sequential):
@@ -83,7 +104,7 @@ class Network(nn.Sequential):
 
     def dropout(self, rate: float) -> None:
         """Dropout of this share of the inputs."""
-        self.append(nn.Dropout(rate))
+        self.append(Dropout(rate))
 
     def _weighted(self, module: nn.Module, n_inputs: int, shape: tuple[int, ...]) -> None:
         self.append(module)
