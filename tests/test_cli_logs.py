@@ -188,6 +188,27 @@ def test_watch_outlives_a_log_that_is_being_written(log, tmp_path, capsys, monke
     assert re.search(r"r9 +│ +stop +│ +7 ", capsys.readouterr().out)
 
 
+def test_watch_waits_for_the_first_values_and_asks_what_it_cannot_wait_for(
+    tmp_path, capsys, monkeypatch
+):
+    path, header = tmp_path / "runs" / "metrics.csv", "epoch,val_acc,train_acc\n"
+    path.parent.mkdir()
+    grown = "".join(f"{e},{0.1 * e:.1f},0.5\n" for e in range(1, 5))
+    happens = [
+        lambda: path.write_text(header),
+        lambda: path.write_text(header + grown),
+        lambda: path.write_text((header + grown).replace("train", "val_top5")),
+    ]
+    monkeypatch.setattr(time, "sleep", lambda _: happens.pop(0)())
+    assert main(["watch", str(path.parent), "--epochs", "20"]) == 1
+    unknown, empty, question = capsys.readouterr().err.splitlines()
+    assert unknown.startswith("Waiting: ")
+    assert "the format is not known" in unknown
+    assert empty.startswith("Waiting: ")
+    assert question.startswith("Error: ")
+    assert "which metric is to be predicted? Say --metric with one of val_acc, val_top5" in question
+
+
 def test_watch_reads_a_folder_again_where_a_run_has_grown_but_not_for_its_own_page(
     tmp_path, monkeypatch
 ):

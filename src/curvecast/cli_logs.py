@@ -244,26 +244,30 @@ def _watch(options: argparse.Namespace) -> int:
     from rich.live import Live
     from rich.text import Text
 
+    from curvecast.data.logs import Question
     from curvecast.files import DataError
     from curvecast.stopping.advice import advise
 
     if options.path == "-" or Path(options.path).is_fifo():
         raise DataError("standard input cannot be watched, only a file or a folder")
-    before, ended, curves = None, set(), None
+    before, ended, waiting = None, set(), ""
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
             state = _state(Path(options.path), options.out)
             if state == before:
                 time.sleep(options.every)
                 continue
-            before = state
+            first, before = before is None, state
             try:
                 curves = _curves(options)
             except (DataError, OSError) as error:
-                if curves is None:
+                if isinstance(error, Question) or (first and not Path(options.path).exists()):
                     raise
-                # It could be read before: a program is writing it, and the next state tells more.
+                # It is too young, or a program is writing it: the next state tells more.
+                if not live.console.is_terminal and waiting != str(error):
+                    print(f"Waiting: {error}", file=sys.stderr, flush=True)
                 live.update(Text(f"Waiting: {error}"), refresh=True)
+                waiting = str(error)
                 continue
             advice = advise(
                 curves, promise=options.promise, model=options.model, level=options.level

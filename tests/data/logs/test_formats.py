@@ -132,6 +132,22 @@ def test_a_data_frame_is_a_log(tmp_path):
         curvecast.read(frame[["lr", "opt"]])
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_before_a_number_changes_names_tell_metrics_from_settings(epochs):
+    runs = pd.DataFrame({"run": ["a", "b"], "lr": [0.1, 0.2], "opt": ["sgd", "adam"]})
+    runs = runs.assign(val_loss=[2.0, 1.5], train_loss=[2.1, 1.6])
+    table = pd.concat([runs.assign(epoch=e + 1) for e in range(epochs)])
+    log = read_log(table)
+    assert log.metrics == ["val_loss", "train_loss"]
+    assert log.settings.to_dict("list") == {"lr": [0.1, 0.2], "opt": ["sgd", "adam"]}
+    renamed = table.rename(columns={"val_loss": "a", "train_loss": "b"})
+    if epochs == 1:
+        assert read_log(renamed).metrics == ["lr", "a", "b"]
+        return
+    with pytest.raises(DataError, match="holds no curve"):
+        read_log(renamed)
+
+
 def test_columns_of_a_wide_table_that_are_empty_are_epochs_to_come(tmp_path):
     wide = pd.read_csv(wide_table(tmp_path)).assign(val_acc_6=None, val_acc_8=None)
     curves = curvecast.read(wide)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from curvecast.data.cells import floats, kind_of, read_table
-from curvecast.data.logs import EPOCH, RUN, STATES, Log
+from curvecast.data.logs import EPOCH, RUN, STATES, Log, is_metric
 from curvecast.data.logs._parts import EPOCHS, first_of, names_in, whole
 
 GENERAL = True
@@ -54,23 +54,32 @@ def read(path: Path) -> Log:
 
 
 def of(table: pd.DataFrame, path: Path) -> Log:
-    """Columns that are constant in every run are settings, others metrics; of a state the last."""
+    """Columns that are constant in every run are settings, others metrics; of a state the last.
+
+    Where no number has changed within a run yet, the names of metrics tell them from settings.
+    """
     run, epoch = str(_run(table)), str(first_of(EPOCHS, list(table.columns)))
     names = names_in(table[run], path)
     rows = {RUN: names, EPOCH: whole(table[epoch], path)}
-    longest = names.value_counts().max()
     settings, notes = {}, [f"column {run} names the runs, {epoch} counts the epochs"]
+    columns = [c for c in table if c not in (run, epoch) and str(c).lower() not in STATES]
+    numbers = {c: values for c in columns if (values := floats(table[c])) is not None}
+    fixed = {c for c in columns if _is_fixed(table[c], names)}
+    if fixed >= set(numbers):
+        metrics = {c for c in numbers if is_metric(str(c))}
+        fixed -= metrics or (set() if names.duplicated().any() else set(numbers))
     for column in table:
-        if column in (run, epoch):
-            continue
-        cells = table[column]
-        values = floats(cells)
         if str(column).lower() in STATES:
-            settings[column] = cells.groupby(names, sort=False).last()
-        elif longest > 1 and cells.astype(str).groupby(names).nunique(dropna=False).max() == 1:
-            settings[column] = cells.groupby(names, sort=False).first()
-        elif values is not None:
-            rows[str(column)] = values
-        else:
+            settings[column] = table[column].groupby(names, sort=False).last()
+        elif column in fixed:
+            settings[column] = table[column].groupby(names, sort=False).first()
+        elif column in numbers:
+            rows[str(column)] = numbers[column]
+        elif column in columns:
             notes.append(f"column {column} is text that changes within a run: left out")
     return Log("long table", pd.DataFrame(rows), pd.DataFrame(settings), notes=tuple(notes))
+
+
+def _is_fixed(cells: pd.Series, names: pd.Series) -> bool:
+    """Whether a column has one value per run."""
+    return bool(cells.astype(str).groupby(names).nunique(dropna=False).max() == 1)
