@@ -18,7 +18,6 @@ EXTRAS = {
     "ray": "ray",
     "requests": "workflow",
     "scikit_posthocs": "plots",
-    "statsmodels": "plots",
     "syne_tune": "syne-tune",
     "tensorboard": "tensorboard",
     "torch": "networks",

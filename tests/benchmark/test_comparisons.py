@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import t as student_t
+from statsmodels.stats.multitest import multipletests
 
 from curvecast import DataError
 from curvecast.benchmark import comparisons
@@ -307,3 +308,11 @@ def test_averages_are_over_data_sets_that_all_models_have(make_scores: MakeScore
     rows = average(comparisons.summarise(make_scores(some))).set_index(["collection", "model"])
     assert rows.loc[("baker", "ols"), "datasets"] == 1
     assert rows.loc[("baker", "ols"), "r2_mean"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 40])
+def test_holm_is_that_of_statsmodels(n: int) -> None:
+    p = np.random.default_rng(n).random(n) ** 4
+    p[n // 2 :] = np.round(p[n // 2 :], 1)
+    expected = multipletests(p, method="holm")[1] if n else p
+    np.testing.assert_array_equal(comparisons.holm(p), expected)
