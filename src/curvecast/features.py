@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from curvecast.curves import CurveSet, DataError
 
@@ -161,14 +162,8 @@ def static(curves: CurveSet) -> pd.DataFrame:
             for code, category in enumerate(values.cat.categories):
                 columns[f"{column}={category}"] = (codes == code).astype(np.float64)
             continue
-        text = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
-        if len(text):
-            raise DataError(
-                f"{text.iloc[0]!r} is no number; text needs a categorical dtype",
-                file=curves.name,
-                row=text.index[0],
-                column=column,
-            )
+        if not is_numeric_dtype(values.dtype):
+            _check_numbers(values, curves.name)
         numbers = values.to_numpy(dtype=np.float64)
         if column in curves.log_columns:
             if len(wrong := np.flatnonzero(numbers <= 0)):
@@ -181,6 +176,18 @@ def static(curves: CurveSet) -> pd.DataFrame:
             numbers = np.log(numbers)
         columns[column] = numbers
     return pd.DataFrame(columns, index=curves.configs.index)
+
+
+def _check_numbers(values: pd.Series, source: str) -> None:
+    """Raise DataError for text that is no number in a column of `source`."""
+    text = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+    if len(text):
+        raise DataError(
+            f"{text.iloc[0]!r} is no number; text needs a categorical dtype",
+            file=source,
+            row=text.index[0],
+            column=str(values.name),
+        )
 
 
 def noise_floor(features: pd.DataFrame) -> float:

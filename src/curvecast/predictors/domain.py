@@ -180,7 +180,7 @@ def _settings(curves: CurveSet) -> list[str]:
 def _numeric(column: pd.Series, logarithm: bool) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return numbers.map(np.log) if logarithm else numbers
+        return numbers.apply(np.log) if logarithm else numbers
 
 
 def _ranges(values: np.ndarray) -> np.ndarray:
