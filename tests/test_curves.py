@@ -157,3 +157,26 @@ def test_group_equal_rows_numbers_in_order_and_counts_missing_as_equal() -> None
     frame = pd.DataFrame({"a": [2.0, 1.0, 2.0, np.nan, np.nan], "b": ["x", "x", "x", "y", "y"]})
     assert group_equal_rows(frame).tolist() == [0, 1, 0, 2, 2]
     assert group_equal_rows(pd.DataFrame(index=range(3))).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "limits"),
+    [
+        ("val_acc", [0.1, 0.9], (0, 1)),
+        ("metrics/mAP50(B)", [0.0, np.nan, 1.0], (0, 1)),
+        ("top5", [12.0, 88.0], (0, 100)),
+        ("val_acc", [0.1, 0.4], (-np.inf, np.inf)),  # or per cent
+        ("val_acc", [0.9, 101.0], (-np.inf, np.inf)),
+        ("f1", [-0.1, 0.9], (-np.inf, np.inf)),
+        ("reward", [0.1, 0.9], (-np.inf, np.inf)),
+        ("mape", [0.1, 0.9], (-np.inf, np.inf)),
+        ("accuracy", [np.nan, np.inf], (-np.inf, np.inf)),
+    ],
+)
+def test_a_share_lies_between_its_limits(
+    metric: str, values: list[float], limits: tuple[float, float]
+) -> None:
+    configs = pd.DataFrame({"id": ["a"], "group": [0]})
+    epochs = np.arange(1, len(values) + 1)
+    curves = CurveSet(configs, np.array([values]), epochs, metric, "maximize", "x")
+    assert curves.limits == limits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 from curvecast.files import DataError, read_parquet, write_parquet
 
 DIRECTIONS = ("maximize", "minimize")
+_SHARE = re.compile(r"acc|auc|f1|precision|recall|jaccard|iou|dice|top\d|(?<![a-z])map(?!e)", re.I)
 _SERIES = "series"
 _FACTS = ("metric", "direction", "name", "source", "log_columns")
 _SETTINGS = ("hp_", "ap_", "info_", "end_")
@@ -117,6 +119,20 @@ class CurveSet:
     def sign(self) -> float:
         """+1 where larger is better, -1 where smaller is better."""
         return 1.0 if self.direction == "maximize" else -1.0
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Between which values the metric lies: of a share 0 and 1, or 0 and 100; of others inf.
+
+        A share is what has the name of one (accuracy, precision, ...) and values that fit. Where
+        all are under a half, it is open whether they are per cent.
+        """
+        known = self.values[np.isfinite(self.values)]
+        if _SHARE.search(self.metric) and known.min(initial=0.0) >= 0:
+            for low, high in ((0.5, 1.0), (1.0, 100.0)):
+                if low < known.max(initial=0.0) <= high:
+                    return 0.0, high
+        return -np.inf, np.inf
 
     def seen(self, tau: int) -> np.ndarray:
         """Boolean mask over epochs that a predictor may see at `tau`; shape (n_epochs,)."""

@@ -314,7 +314,7 @@ def predictions(
     DataError : `epoch` is none of the fitted ones.
     """
     rows, ends = _outlook(saved, runs, beat, levels=[0.5 - level / 2, 0.5 + level / 2], epoch=epoch)
-    rows[["low", "high"]] = ends
+    rows[["mean", "low", "high"]] = np.column_stack([rows["mean"], ends]).clip(*runs.limits)
     rows["beats"] = (1 - rows["worse"]).mask(rows["note"] == "diverged")
     return rows[["run", "seen", "epoch", "mean", "low", "high", "beats", "note"]]
 

@@ -42,6 +42,19 @@ def test_every_run_under_way_has_its_end_predicted(direction):
     assert (advice["epochs_left"] == 30 - advice["epoch"]).all()
 
 
+def test_no_accuracy_is_predicted_above_one():
+    curves, _ = made(40, n_running=10)
+    high = replace(curves, values=curves.values / np.nanmax(curves.values))
+    assert advise(high)["high"].max() > 1
+    shares = replace(high, metric="val_acc")
+    advice = advise(shares)
+    assert advice["high"].max() == 1
+    model = saved.train("pfn", shares.take(range(30)))
+    assert saved.predictions(model, shares.take(range(30, 40)))["high"].max() == 1
+    columns = ["best", "worse", "advice"]
+    pd.testing.assert_frame_equal(advice[columns], advise(high)[columns])
+
+
 def test_a_run_is_stopped_where_it_will_not_become_the_best():
     curves, truth = made(40, n_running=10)
     finished = truth[:30].max()

@@ -175,7 +175,8 @@ class Runs:
         numbers = len(known), len(before), self.last_epoch, self.promise
         rule = Predicted(ask, *numbers, calibrated=predictor.calibrated)
         decision = rule.decide(Record(own), epoch, float(known.max(initial=-np.inf)))
-        end, (low, high) = float(prediction.mean[0]), map(float, prediction.quantile([0.1, 0.9])[0])
+        shown = [prediction.mean[0], *prediction.quantile([0.1, 0.9])[0]]
+        end, low, high = np.clip(shown, *curves.limits).tolist()
         worse, stop = float(decision.probability[0]), bool(decision.stop[0])
         return Advice(run, epoch, value, end, low, high, worse, stop, str(decision.reason[0]))
 

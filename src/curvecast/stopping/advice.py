@@ -148,7 +148,8 @@ def advise(
     beat = curves.sign * (curves.sign * curves.final[done]).max() if done.any() else np.nan
     edges = [0.5 - level / 2, 0.5 + level / 2]
     rows, ends = outlook(rule, predictor, begun, runs, beat, [*edges, *_LEVELS])
-    rows[["low", "high"]] = ends[:, :2]
+    shown = np.column_stack([rows["mean"], ends[:, :2]])
+    rows[["mean", "low", "high"]] = shown.clip(*curves.limits)
     seed = seed_from(curves.name, "best")
     rows["best"] = _becomes_best(np.sort(curves.sign * ends[:, 2:]), curves.sign * beat, seed)
     early = rows["note"].str.startswith("too early")
