@@ -151,7 +151,9 @@ def advise(
     shown = np.column_stack([rows["mean"], ends[:, :2]])
     rows[["mean", "low", "high"]] = shown.clip(*curves.limits)
     seed = seed_from(curves.name, "best")
-    rows["best"] = _becomes_best(np.sort(curves.sign * ends[:, 2:]), curves.sign * beat, seed)
+    most = max(curves.sign * limit for limit in curves.limits)
+    gains = np.sort(curves.sign * ends[:, 2:])
+    rows["best"] = _becomes_best(gains, curves.sign * beat, most, seed)
     early = rows["note"].str.startswith("too early")
     rows["advice"] = np.select([rows["stop"], early], ["stop", "too early"], "go on")
     rows["epochs_left"] = curves.last_epoch - rows["seen"]
@@ -176,10 +178,11 @@ def fitted(curves: CurveSet, rows: np.ndarray, taus: list[int], model: str) -> P
     return make_predictor(model, seed=seed).fit(curves.take(rows), taus or [curves.last_epoch])
 
 
-def _becomes_best(quantiles: np.ndarray, bar: float, seed: int) -> np.ndarray:
+def _becomes_best(quantiles: np.ndarray, bar: float, most: float, seed: int) -> np.ndarray:
     """P(a run ends better than all others and than the bar), from stratified draws; (n_runs,).
 
-    NaN rows have no prediction and do not compete; a bar of NaN is none.
+    NaN rows have no prediction and do not compete; a bar of NaN is none. No run ends above `most`:
+    a distribution that reaches beyond is cut off there.
     """
     known = np.isfinite(quantiles).all(axis=1)
     best = np.full(len(quantiles), np.nan)
@@ -187,7 +190,9 @@ def _becomes_best(quantiles: np.ndarray, bar: float, seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
         levels = rng.permuted(np.tile((np.arange(_DRAWS) + 0.5) / _DRAWS, (known.sum(), 1)), axis=1)
         rows = zip(levels, quantiles[known], strict=True)
-        draws = np.array([np.interp(level, _LEVELS, row) for level, row in rows])
+        draws = np.array(
+            [np.interp(u * np.interp(most, row, _LEVELS, right=1), _LEVELS, row) for u, row in rows]
+        )
         first = draws.max(axis=0)
         best[known] = ((draws == first) & ~(draws <= bar)).mean(axis=1)
     return best
