@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from advice import outcome
-from prior import cell, present
-from workers import SETS as DEVELOPMENT
+from prior import DEVELOPMENT, cell, present
 
 from curvecast.curves import CurveSet
 from curvecast.report.tables import markdown

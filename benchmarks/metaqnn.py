@@ -10,7 +10,10 @@ differences of the last regrets to those of `random` (printed, with 95 % interva
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import numpy as np
 import pandas as pd

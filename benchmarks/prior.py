@@ -47,6 +47,8 @@ from curvecast.predictors.quantiles import LEVELS
 from curvecast.report.tables import markdown
 
 REPORTED = ("baker", "lcbench", "taskset")
+# Of LCBench: on these options of freeze_thaw and of `adapt` were chosen.
+DEVELOPMENT = ("APSFailure", "airlines", "connect-4", "jannis", "numerai28.6")
 RESERVE = 100
 
 

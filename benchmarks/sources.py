@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from workers import SETS
+from prior import DEVELOPMENT
 
 from curvecast.curves import CurveSet
 from curvecast.data.readers import read
@@ -117,7 +117,7 @@ def main() -> None:
     table = pd.DataFrame(rows)
     printed(table)
     print("without the sets on which options were chosen:")
-    printed(table[~table["set"].isin([f"lcbench/{name}" for name in SETS])])
+    printed(table[~table["set"].isin([f"lcbench/{name}" for name in DEVELOPMENT])])
 
 
 if __name__ == "__main__":

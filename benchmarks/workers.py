@@ -17,8 +17,11 @@ import argparse
 import heapq
 import math
 import os
+import sys
 from itertools import count
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import numpy as np
 import pandas as pd
