@@ -193,7 +193,8 @@ def _check_numbers(values: pd.Series, source: str) -> None:
 def noise_floor(features: pd.DataFrame) -> float:
     """The roughness below which `summarise` tells curves apart no longer, from training rows."""
     y = features[value_columns(features)].to_numpy(dtype=np.float64)
-    return 1e-9 + 1e-6 * float(np.nanmedian(np.abs(y))) if y.size else 1e-9
+    known = np.abs(y[~np.isnan(y)])
+    return 1e-9 + 1e-6 * float(np.median(known)) if known.size else 1e-9
 
 
 def summarise(features: pd.DataFrame, floor: float) -> pd.DataFrame:

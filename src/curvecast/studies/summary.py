@@ -116,10 +116,10 @@ def at_budgets(used: pd.Series, values: pd.Series, budgets: np.ndarray) -> np.nd
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the mean by Student's t, as (low, high); NaN for a single value."""
+    """95 % interval of the mean by Student's t, as (low, high); NaN of one value or of inf."""
     values = np.asarray(values, dtype=np.float64)
     n = len(values)
-    if n < 2:
+    if n < 2 or not np.isfinite(values).all():
         return np.nan, np.nan
     half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
     return float(values.mean() - half), float(values.mean() + half)
