@@ -70,9 +70,8 @@ def read(path: Path) -> Log:
             why = "has no row yet" if not len(table) else "has no column that counts epochs"
             notes.append(f"{run}: {file.name} {why}, it is left out")
             continue
-        if (
-            tool == "MMEngine" and at == EPOCH and "step" in table
-        ):  # what a validation calls a step is its epoch
+        # What a validation of MMEngine calls a step is its epoch.
+        if tool == "MMEngine" and at == EPOCH and "step" in table:
             table[at] = table[at].fillna(table["step"])
         counted = table[at].notna() & (table[at].astype(str).str.strip() != "")
         if not counted.all():
