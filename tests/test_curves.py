@@ -169,6 +169,11 @@ def test_group_equal_rows_numbers_in_order_and_counts_missing_as_equal() -> None
         ("val_acc", [0.9, 101.0], (-np.inf, np.inf)),
         ("f1", [-0.1, 0.9], (-np.inf, np.inf)),
         ("reward", [0.1, 0.9], (-np.inf, np.inf)),
+        ("accumulated_reward", [1.0, 80.0], (-np.inf, np.inf)),
+        ("previous", [1.0, 80.0], (-np.inf, np.inf)),
+        ("balanced_accuracy", [0.1, 0.9], (0, 1)),
+        ("val_mIoU", [0.1, 0.9], (0, 1)),
+        ("test top-5", [0.1, 0.9], (0, 1)),
         ("mape", [0.1, 0.9], (-np.inf, np.inf)),
         ("accuracy", [np.nan, np.inf], (-np.inf, np.inf)),
     ],
@@ -180,3 +185,4 @@ def test_a_share_lies_between_its_limits(
     epochs = np.arange(1, len(values) + 1)
     curves = CurveSet(configs, np.array([values]), epochs, metric, "maximize", "x")
     assert curves.limits == limits
+    assert replace(curves, direction="minimize").limits == (-np.inf, np.inf)

@@ -14,7 +14,12 @@ import pandas as pd
 from curvecast.files import DataError, read_parquet, write_parquet
 
 DIRECTIONS = ("maximize", "minimize")
-_SHARE = re.compile(r"acc|auc|f1|precision|recall|jaccard|iou|dice|top\d|(?<![a-z])map(?!e)", re.I)
+# Names of metrics that are shares; "accumulated" and "previous" hold two of them.
+_SHARE = re.compile(
+    r"accuracy|(?<![a-z])accs?(?![a-z])|auc|auroc|precision|recall|jaccard"
+    r"|(?<![a-z])(f1|m?iou|dice|top|m?ap)\d*(?![a-z])",
+    re.I,
+)
 _SERIES = "series"
 _FACTS = ("metric", "direction", "name", "source", "log_columns")
 _SETTINGS = ("hp_", "ap_", "info_", "end_")
@@ -124,11 +129,12 @@ class CurveSet:
     def limits(self) -> tuple[float, float]:
         """Between which values the metric lies: of a share 0 and 1, or 0 and 100; of others inf.
 
-        A share is what has the name of one (accuracy, precision, ...) and values that fit. Where
-        all are under a half, it is open whether they are per cent.
+        A share has the name of one (accuracy, precision, ...), is better when larger, and has
+        values that fit. Where all are under a half, they may also be per cent: no limits then.
         """
         known = self.values[np.isfinite(self.values)]
-        if _SHARE.search(self.metric) and known.min(initial=0.0) >= 0:
+        named = self.direction == "maximize" and _SHARE.search(self.metric)
+        if named and known.min(initial=0.0) >= 0:
             for low, high in ((0.5, 1.0), (1.0, 100.0)):
                 if low < known.max(initial=0.0) <= high:
                     return 0.0, high

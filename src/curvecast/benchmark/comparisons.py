@@ -251,7 +251,8 @@ def _tests(
 def holm(p: np.ndarray) -> np.ndarray:
     """p-values adjusted for multiple comparisons (Holm 1979), same shape (n,).
 
-    As of statsmodels' `multipletests`, which collects garbage for a twentieth of a second per call.
+    The same as statsmodels' `multipletests`, which collects garbage at each call: that took most
+    of the time of the R² tables.
     """
     order = np.argsort(p)
     adjusted = np.empty_like(p)
