@@ -95,6 +95,93 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
             (2, {"valid loss": 8.2, "valid ppl": 200.1}),
         ],
     ),
+    "the Trainer of Transformers 5": (
+        "{'loss': '1.9', 'grad_norm': '0.5', 'learning_rate': '1e-05', 'epoch': '1'}\n"
+        "{'eval_loss': '1.7', 'epoch': '1'}\n{'eval_loss': '1.6', 'epoch': '2'}\n",
+        [(1, {"loss": 1.9, "grad_norm": 0.5, "eval_loss": 1.7}), (2, {"eval_loss": 1.6})],
+    ),
+    "PyTorch's example of ImageNet, values with the mean so far": (
+        "Epoch: [0][1/50]\tTime 3.1 ( 3.1)\tData 2.1 ( 2.1)\tLoss 6.9e+00 (7.0e+00)\n"
+        "Test: [ 0/20]\tTime  3.9 ( 3.9)\tLoss 4.9e+00 (4.9e+00)\n *   Acc@1 10.214\n"
+        "Epoch: [1][1/50]\tTime 3.1 ( 3.1)\tData 2.1 ( 2.1)\tLoss 6.0e+00 (6.5e+00)\n",
+        [(1, {"Loss": 7.0, "test Loss": 4.9, "Acc@1": 10.214}), (2, {"Loss": 6.5})],
+    ),
+    "timm": (
+        "Train: 0 [ 0/390 ( 0%)]  Loss: 6.9 (6.8)  Time: 1.2s,  100.5/s  LR: 1.0e-03\n"
+        "Test: [ 78/78]  Time: 0.1 (0.2)  Loss:  3.1 ( 3.2)  Acc@1: 20.1 (20.2)\n"
+        "Train: 1 [ 0/390 ( 0%)]  Loss: 6.1 (6.2)  Time: 1.2s,  100.5/s  LR: 1.0e-03\n"
+        "Test: [ 78/78]  Time: 0.1 (0.2)  Loss:  3.0 ( 3.1)  Acc@1: 19.1 (19.2)\n"
+        "*** Best metric: 20.2 (epoch 0)\n",
+        [
+            (1, {"train Loss": 6.8, "test Loss": 3.2, "test Acc@1": 20.2}),
+            (2, {"train Loss": 6.2, "test Loss": 3.1, "test Acc@1": 19.2, "Best metric": 20.2}),
+        ],
+    ),
+    "MMEngine": (
+        "07/01 10:00:00 - mmengine - INFO - Epoch(train)  [1][100/390]  lr: 1.0e-01  loss: 1.9\n"
+        "07/01 10:00:00 - mmengine - INFO - Epoch(val) [1][79/79]    accuracy/top1: 35.5000\n"
+        "07/01 10:00:00 - mmengine - INFO - Epoch(train)  [2][100/390]  lr: 1.0e-01  loss: 1.5\n",
+        [(1, {"train loss": 1.9, "val accuracy/top1": 35.5}), (2, {"train loss": 1.5})],
+    ),
+    "ESPnet, with the place in the program": (
+        "[host] (trainer:320) INFO: 1epoch results: [train] loss=25.9, [valid] loss=20.9, acc=0.6\n"
+        "[host] trainer.py:320: 2epoch results: [train] loss=24.9, [valid] loss=19.9, acc=0.7\n",
+        [
+            (1, {"train loss": 25.9, "valid loss": 20.9, "valid acc": 0.6}),
+            (2, {"train loss": 24.9, "valid loss": 19.9, "valid acc": 0.7}),
+        ],
+    ),
+    "XGBoost with the time": (
+        "[12:00:01] [0]\ttrain-rmse:0.9\n[12:00:02] [1]\ttrain-rmse:0.8\n",
+        [(1, {"train-rmse": 0.9}), (2, {"train-rmse": 0.8})],
+    ),
+    "CatBoost with the best one": (
+        "0:\ttest: 0.9\tbest: 0.9 (0)\n1:\ttest: 0.95\tbest: 0.9 (0)\n",
+        [(1, {"test": 0.9, "test best": 0.9}), (2, {"test": 0.95, "test best": 0.9})],
+    ),
+    "fastai, a table": (
+        "epoch     train_loss  valid_loss  accuracy  time    \n"
+        "0         1.900000    1.100000    0.700000  00:10     \n"
+        "1         1.500000    0.900000    0.750000  00:10     \n",
+        [
+            (1, {"train_loss": 1.9, "valid_loss": 1.1, "accuracy": 0.7}),
+            (2, {"train_loss": 1.5, "valid_loss": 0.9, "accuracy": 0.75}),
+        ],
+    ),
+    "skorch, a coloured table": (
+        "  epoch    train_loss    valid_acc     dur\n-------  ------------  -----------  ------\n"
+        "      1        \x1b[36m0.7111\x1b[0m       \x1b[32m0.5000\x1b[0m  0.0316\n"
+        "      2        0.7211       0.5100  0.0316\n",
+        [
+            (1, {"train_loss": 0.7111, "valid_acc": 0.5}),
+            (2, {"train_loss": 0.7211, "valid_acc": 0.51}),
+        ],
+    ),
+    "spaCy, names of two words": (
+        "E    #       LOSS TAGGER  TAG_ACC \n---  ------  -----------  -------\n"
+        "  0       0        50.90    20.10\n  1     200        40.90    25.10\n",
+        [
+            (1, {"LOSS TAGGER": 50.9, "TAG_ACC": 20.1}),
+            (2, {"LOSS TAGGER": 40.9, "TAG_ACC": 25.1}),
+        ],
+    ),
+    "scikit-learn, counts in brackets": (
+        "[1/100] 1 tree, 31 leaves, train loss: 0.90, val loss: 0.92, in 0.010s\n"
+        "[2/100] 1 tree, 31 leaves, train loss: 0.80, val loss: 0.82, in 0.010s\n",
+        [(1, {"train loss": 0.9, "val loss": 0.92}), (2, {"train loss": 0.8, "val loss": 0.82})],
+    ),
+    "per cent without a point, rates, a bar": (
+        "Epoch 1/2: train loss 0.9, val accuracy 91%\nValidation: 100%|███| 3/3\n"
+        "Epoch 2/2: train loss 0.8, val accuracy 92 %, samples/sec: 300.5\n",
+        [
+            (1, {"train loss": 0.9, "val accuracy": 91}),
+            (2, {"train loss": 0.8, "val accuracy": 92}),
+        ],
+    ),
+    "episodes": (
+        "Episode 10\tAverage Score: -112.5\nEpisode 20\tAverage Score: -90.5\n",
+        [(10, {"Average Score": -112.5}), (20, {"Average Score": -90.5})],
+    ),
 }
 
 
@@ -157,3 +244,10 @@ def test_text_that_counts_nothing_is_no_log(tmp_path):
     (tmp_path / "a.txt").write_text("hello: 3.5\nlr = 0.1\n")
     with pytest.raises(DataError, match="format is not known"):
         read_log(tmp_path / "a.txt")
+
+
+def test_counts_in_brackets_that_begin_again_count_no_training(tmp_path):
+    lines = [f"[{step}/3] loss: {step + 0.5}\n" for _ in range(2) for step in (1, 2, 3)]
+    (tmp_path / "a.log").write_text("".join(lines))
+    with pytest.raises(DataError, match="format is not known"):
+        read_log(tmp_path)

@@ -142,7 +142,8 @@ def test_before_a_number_changes_names_tell_metrics_from_settings(epochs):
     assert log.settings.to_dict("list") == {"lr": [0.1, 0.2], "opt": ["sgd", "adam"]}
     renamed = table.rename(columns={"val_loss": "a", "train_loss": "b"})
     if epochs == 1:
-        assert read_log(renamed).metrics == ["lr", "a", "b"]
+        log = read_log(renamed)
+        assert (log.metrics, list(log.settings)) == (["a", "b"], ["lr", "opt"])
         return
     with pytest.raises(DataError, match="holds no curve"):
         read_log(renamed)
@@ -330,6 +331,64 @@ def test_a_history_counts_from_its_first_epoch_and_hides_no_other(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("key", "value"), [("key", "value"), ("metricName", "metricValue")])
+def test_a_row_may_hold_one_metric(key, value, tmp_path):
+    table = pd.DataFrame(
+        [(run, name, e, 1.0 / e) for run in "ab" for e in (1, 2, 3) for name in ("loss", "x")],
+        columns=["run_id", key, "step", value],
+    ).assign(timestamp=range(12))
+    table.to_csv(tmp_path / "log.csv")
+    log = read_log(tmp_path / "log.csv")
+    assert (log.runs, log.metrics, len(log.rows)) == (["a", "b"], ["loss", "x"], 6)
+    assert log.rows["loss"].tolist() == [1, 1 / 2, 1 / 3] * 2
+    assert not any("repeat" in note for note in log.notes)
+    for run, rows in table.groupby("run_id"):
+        rows.drop(columns="run_id").to_csv(tmp_path / f"{run}.csv", index=False)
+    (tmp_path / "log.csv").unlink()
+    assert read_log(tmp_path).rows.equals(log.rows)
+
+
+def test_a_text_per_run_beside_values_is_a_setting():
+    table = pd.DataFrame({"run": list("aabb"), "epoch": [1, 2] * 2, "value": [4.0, 3, 2, 1]})
+    log = read_log(table.assign(tag=["big"] * 2 + ["small"] * 2))
+    assert (log.metrics, list(log.settings)) == (["value"], ["tag"])
+
+
+def test_parts_of_epochs_are_counted_by_steps_and_a_column_plans_them(tmp_path):
+    for run, n in (("a", 4), ("b", 2)):
+        (tmp_path / run).mkdir()
+        rows = [
+            {"current_steps": 10 * i, "total_steps": 40, "loss": 1 / i, "epoch": i / 4}
+            for i in range(1, n + 1)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / run / "trainer_log.jsonl").write_text(text)
+    log = read_log(tmp_path)
+    assert log.rows["epoch"].tolist() == [10, 20, 30, 40, 10, 20]
+    assert (log.metrics, log.planned, log.ended) == (["loss"], {"a": 40, "b": 40}, {"a"})
+
+
+def test_counts_and_times_are_no_metrics_in_capitals_or_after_a_group(tmp_path):
+    for run in "ab":
+        table = pd.DataFrame({"EPOCH": [1, 2], "LEARNING_RATE": [0.1, 0.01], "DEV_F1": [0.5, 0.6]})
+        table = table.assign(**{"time/fps": 10, "Wall time": 1.5})
+        table.to_csv(tmp_path / f"{run}.tsv", sep="\t")
+    assert read_log(tmp_path).metrics == ["DEV_F1"]
+
+
+def test_metrics_of_sacred_have_steps_of_their_own(tmp_path):
+    metrics = {"loss": ([0, 1, 2], [3.0, 2, 1]), "acc": ([1, 2], [0.5, 0.6])}
+    content = {name: {"steps": s, "values": v} for name, (s, v) in metrics.items()}
+    for run in "12":
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "metrics.json").write_text(json.dumps(content))
+        (tmp_path / run / "config.json").write_text(json.dumps({"lr": 0.1 * int(run)}))
+    log = read_log(tmp_path)
+    assert log.rows["loss"].tolist() == [3, 2, 1] * 2
+    assert log.rows["acc"].dropna().tolist() == [0.5, 0.6] * 2
+    assert log.settings["lr"].tolist() == [0.1, 0.2]
+
+
 def test_parts_of_the_data_are_no_runs(tmp_path):
     content = {"train": {"loss": [3, 2]}, "valid_0": {"loss": [3.5, 2.5], "auc": [0.5, 0.6]}}
     (tmp_path / "a.json").write_text(json.dumps({**content, "eta": 0.1}))
@@ -337,6 +396,9 @@ def test_parts_of_the_data_are_no_runs(tmp_path):
     assert log.runs == [tmp_path.name]
     assert log.metrics == ["train/loss", "valid_0/loss", "valid_0/auc"]
     assert log.settings["eta"].tolist() == [0.1]
+    content = {"training": {"y": {"loss": [3, 2]}}, "validation": {"y": {"loss": [4, 3]}}}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert read_log(tmp_path).metrics == ["training/y/loss", "validation/y/loss"]
 
 
 @pytest.mark.parametrize(

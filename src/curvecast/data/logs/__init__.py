@@ -118,8 +118,8 @@ def read_log(source: Source, settings: str | Path | None = None) -> Log:
         reader = next((module for module in formats if module.recognises(path)), None)
         if reader is None:
             raise DataError(
-                f"the format is not known; known are {', '.join(formats_known())}, and tables "
-                "with a row per run and epoch (columns `run` and `epoch`)",
+                "the format is not known: no log of a tool, no table with columns `run` and "
+                "`epoch` or a column per epoch, no printed lines like `epoch 3: val_loss=0.5`",
                 file=path,
             )
         log = reader.read(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,25 @@ import pandas as pd
 import yaml
 
 from curvecast.data.cells import counted, flat, floats, numbers
+from curvecast.data.logs import is_metric
 from curvecast.files import DataError, read_text
 
-BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "params.json")
+BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "config.json", "args.json", "params.json")
 # Columns that count epochs or what stands for them; an earlier one comes before a later one.
 EPOCHS = (
     *("epoch", "step", "iteration", "iterations", "iter", "training_iteration"),
-    *("global_step", "budget", "tokens", "n_samples", "train_size", "total_timesteps"),
+    *("global_step", "current_steps", "budget", "tokens", "n_samples", "train_size"),
+    *("total_timesteps", "timestep", "episode", "number_of_trees"),
 )
-NO_METRICS = (*EPOCHS, "time", "data_time", "eta_seconds", "memory", "lr", "learning_rate", "v_num")
+NO_METRICS = (
+    *(*EPOCHS, "steps", "total_steps", "ep", "lr", "learning_rate", "v_num", "rank", "percentage"),
+    *("time", "data_time", "wall_time", "time_elapsed", "elapsed_time", "runtime", "timestamp"),
+    *("duration", "dur", "seconds", "eta", "eta_seconds", "fps", "ips", "memory", "max_mem"),
+)
+_OF_PANDAS = re.compile(r"unnamed_\d+|")  # names of an index in a table
+# In a table with a row per metric: columns that name the metric, and that hold its value.
+_KEYS = ("key", "metric", "metric_name", "metricname", "tag", "variable")
+_VALUES = ("value", "metric_value", "metricvalue")
 PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
 
 
@@ -84,11 +94,48 @@ _Loader.add_multi_constructor("", lambda loader, tag, node: str(node.value)[:80]
 def first_of(names: Sequence[str], columns: Sequence[str]) -> str | None:
     """The column with the first of these names that there is, in capitals or not.
 
-    Where there is none, a name may follow a group, as in `time/iterations`.
+    Underscores around a column's name are passed over. Where there is none, a name may follow a
+    group, as in `time/iterations`.
     """
-    lower = {column.lower(): column for column in reversed(columns)}
+    lower = {column.lower().strip("_"): column for column in reversed(columns)}
     grouped = {name.rpartition("/")[2]: column for name, column in lower.items()}
     return next((c[name] for c in (lower, grouped) for name in names if name in c), None)
+
+
+def epochs_in(tables: Iterable[pd.DataFrame]) -> str | None:
+    """The column that counts epochs: the first of EPOCHS, one without fractions before others."""
+    tables = list(tables)
+    names = [str(column) for column in dict.fromkeys(c for table in tables for c in table)]
+    left = list(names)
+    while at := first_of(EPOCHS, left):
+        cells = [floats(table[at]) for table in tables if at in table]
+        if all(x is None or not (x[np.isfinite(x)] % 1).any() for x in cells):
+            return at
+        left.remove(at)
+    return first_of(EPOCHS, names)
+
+
+def no_metric(name: str) -> bool:
+    """Whether a name, in capitals or after a group, counts, times or sets and measures nothing."""
+    last = re.sub(r"\W+", "_", name.rpartition("/")[2].lower()).strip("_")
+    return last in NO_METRICS or _OF_PANDAS.fullmatch(last) is not None
+
+
+def spread(table: pd.DataFrame, run: str | None) -> pd.DataFrame:
+    """A table with a row per metric as one with a column per metric; another one as it is.
+
+    One column names the metric, as in `key`, `value`, and has several names in a run (column
+    `run`; None: the table is of one run) or names of metrics alone.
+    """
+    key, value = (first_of(names, list(table.columns)) for names in (_KEYS, _VALUES))
+    if key is None or value is None or key == run or floats(table[key]) is not None:
+        return table
+    metrics = table[key].astype(str).str.strip()
+    several = metrics.groupby(0 * table.index if run is None else table[run]).nunique().max() > 1
+    if not several and not all(map(is_metric, metrics.unique())):
+        return table
+    columns = {name: table[value].where(metrics == name) for name in metrics.unique()}
+    return table.drop(columns=[key, value]).assign(**columns)
 
 
 def table_of(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:

@@ -15,8 +15,8 @@ import pandas as pd
 from curvecast.data.logs import EPOCH, RUN, Log, run_tables
 from curvecast.data.logs._parts import (
     EPOCHS,
-    NO_METRICS,
     PAIR,
+    no_metric,
     run_files,
     settings_of,
     table_of,
@@ -27,17 +27,29 @@ GENERAL = True
 _PATTERNS = ("*.out", "*.log", "*.txt")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # What counts, and the last count where it is told (`epoch 3/50`); an earlier kind is preferred.
-_AFTER = r"['\"]?[\s:=#\[(|-]{0,12}(\d+)(?:\.0+)?(?![\d.])(?:\s*(?:/|of)\s*(\d+))?"
+_AFTER = r"['\"]?[\s:=#\[(|-]{0,12}['\"]?(\d+)(?:\.0+)?(?![\d.])(?:\s*(?:/|of)\s*(\d+))?"
 _COUNTS = {
-    EPOCH: re.compile(rf"\bepoch\b{_AFTER}", re.I),
-    "step": re.compile(rf"\b(?:global_)?(?:step|iter(?:ation)?|round|batch)\b{_AFTER}", re.I),
-    # [12] of XGBoost, 12: of CatBoost.
-    "line": re.compile(r"^(?:\W*\[(?=\d+\])|(?=\d+:\s))(\d+)()"),
+    EPOCH: re.compile(rf"\bep(?:och)?\b(?:\(\w+\))?\.?{_AFTER}", re.I),
+    "step": re.compile(
+        rf"\b(?:(?:global_)?(?:(?:time)?step|iter(?:ation)?|round|batch|episode)|up\.){_AFTER}",
+        re.I,
+    ),
+    # [12] of XGBoost, 12: of CatBoost, Training [12/90].
+    "line": re.compile(r"^(?:\[[\d:-]{5,}\] )?(?:\W*\[(?=\d+\])|(?=\d+:\s))(\d+)()"),
+    "of": re.compile(r"\[\s*(\d+)/(\d+)\]"),
 }
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)(?![\w/]|[.:]\d)"
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)(?![\w/]|[.:]\d|%\|)"
+# A value, and the mean of the values so far in brackets behind it, which counts then.
 _NAMED = re.compile(
-    r"((?:[A-Za-z][\w/@.'-]* )?[A-Za-z_][\w/@.'-]*?)['\"]?"
-    rf"(?:\s*[:=]\s*({_NUMBER})|\s+(?=\S*(?:\.|nan|inf))({_NUMBER}))",
+    r"(?<![\w.])((?:[A-Za-z][\w/@.'-]* )?[A-Za-z_][\w/@.'-]*?)['\"]?"
+    rf"(?:\s*[:=]\s*['\"]?({_NUMBER})|\s+(?=\S*(?:\.|nan|inf)|\d+\s?%)({_NUMBER}))"
+    rf"(?:\s*\(\s*(?=[^)]*\.)({_NUMBER})\s*\))?",
+)
+_WRITTEN = (
+    # train.py:120 and the like: where the message comes from
+    (re.compile(r"\b[\w/]+(?:\.\w+)+:\d+\b(?!\.\d)|\w+\.py:\s*\d+|\(\w+:\d+\)"), ""),
+    (re.compile(r"\b(\d+)epoch\b", re.I), r"epoch \1"),  # ESPnet
+    (re.compile(r"^train: (?=\d+ \[)", re.I), "train epoch: "),  # timm
 )
 _CORRECT = re.compile(r"\b(\w*acc\w*|correct)\s*[:=]\s*(\d+)\s*/\s*(\d+)", re.I)
 # A number after one of these is part of a sentence: `val_loss improved from 0.5 to 0.4`.
@@ -46,6 +58,8 @@ _PARTS = "(train|training|valid|validation|val|test|eval|evaluation)"
 _PART = re.compile(rf"\b{_PARTS}\b", re.I)
 _NAMES_PART = re.compile(rf"(?<![a-z]){_PARTS}(?![a-z])", re.I)
 _LONGEST = 2000  # characters of a line that are looked at
+_RATE = re.compile(r"/s(ec)?(/|$)|_per_second|^(skipped|data)$", re.I)
+_CELLS = re.compile(r"\s{2,}|\s*[|\t]\s*")
 _ARGUMENTS = re.compile(r"Namespace\((.*)\)")
 
 
@@ -79,8 +93,13 @@ def _files(path: Path) -> dict[str, Path]:
 def _printed(file: Path) -> _Printed:
     text = _COLOUR.sub("", file.read_text(encoding="utf-8", errors="replace")).replace("\b", "")
     printed = _Printed()
+    header: list[str] = []
     for at, line in enumerate(re.split(r"[\r\n]+", text)[:-1]):  # the last one may be incomplete
         line = line[:_LONGEST]
+        for pattern, written in _WRITTEN:
+            line = pattern.sub(written, line)
+        header = _header(line) or header
+        line = _row(header, line) or line
         if match := _ARGUMENTS.search(line):
             printed.arguments = {k: v.strip("' ") for k, v in PAIR.findall(match[1])}
             continue
@@ -88,6 +107,9 @@ def _printed(file: Path) -> _Printed:
             printed.numbers.append((at, named))
         for kind, pattern in _COUNTS.items():
             match = pattern.search(line)
+            # The best epoch so far is another one.
+            if match and "best" in line[: match.start()].lower():
+                continue
             if match and (named or f"{kind}'" not in line):  # {'epoch': 90} is an argument
                 printed.counts[kind].append((at, int(match[1])))
                 if match[2]:
@@ -98,11 +120,30 @@ def _printed(file: Path) -> _Printed:
     return printed
 
 
+def _header(line: str) -> list[str]:
+    """The columns of a table that begins here, as fastai, skorch and spaCy print it."""
+    cells = _CELLS.split(line.strip(" |"))
+    names = [cell for cell in cells if cell and not cell[0].isdigit()]
+    begins = cells[0].lower() in (*EPOCHS, "e") and len(names) == len(cells) > 2
+    return [EPOCH if cells[0] == "E" else cells[0], *cells[1:]] if begins else []
+
+
+def _row(header: list[str], line: str) -> str:
+    """The line of such a table with the names of its columns; "" for another line."""
+    cells = line.replace("|", " ").split()
+    if not header or len(cells) < len(header) or not cells[0].partition("/")[0].isdigit():
+        return ""
+    return ", ".join(f"{name}: {cell}" for name, cell in zip(header, cells, strict=False))
+
+
 def _kind(printed: list[_Printed]) -> str:
-    """What counts in all files: the first of _COUNTS that grows in one of them; "" if none does."""
-    grows = {
-        k for one in printed for k, counts in one.counts.items() if len({c for _, c in counts}) > 1
-    }
+    """What counts in all files: the first of _COUNTS that grows in one of them; "" if none does.
+
+    What falls as well is no `of` of a whole training, but one of each of its epochs.
+    """
+    counts = [(kind, [n for _, n in at]) for one in printed for kind, at in one.counts.items()]
+    grows = {kind for kind, count in counts if len(set(count)) > 1}
+    grows -= {kind for kind, count in counts if kind == "of" and count != sorted(count)}
     return next((kind for kind in _COUNTS if kind in grows), "")
 
 
@@ -119,12 +160,12 @@ def _rows(printed: _Printed, kind: str) -> list[dict[str, Any]]:
 
 def _numbers(line: str) -> dict[str, float]:
     """Numbers by name, inf for nan; a name gets the nearest `train`, `val` or `test` before it."""
-    matches = [(m.start(1), m[1], float(m[2] or m[3])) for m in _NAMED.finditer(line)]
+    matches = [(m.start(1), m[1], float(m[4] or m[2] or m[3])) for m in _NAMED.finditer(line)]
     matches += [(m.start(1), m[1], int(m[2]) / max(int(m[3]), 1)) for m in _CORRECT.finditer(line)]
     named = {}
     for at, name, value in matches:
         words = name.lower().split()
-        if {words[-1], "_".join(words)} & {*NO_METRICS, *_SENTENCE}:
+        if words[-1] in _SENTENCE or any(map(no_metric, (name, words[-1]))) or _RATE.search(name):
             continue
         name = name.split()[-1] if words[0] in EPOCHS else name
         parts = _PART.findall(line[:at])

@@ -1,7 +1,7 @@
 """Reads metrics that a program saved as lists in JSON, or as a table without epochs.
 
-Examples are Keras's `History` and the `results.json` of one's own loop: an object of lists, an
-object of such objects by run, or a list with an object per epoch.
+Examples are Keras's `History`, the `metrics.json` of Sacred and the `results.json` of one's own
+loop: an object of lists, an object of such objects by run, or a list with an object per epoch.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from curvecast.data.logs import EPOCH, RUN, Log, is_metric, wide
 from curvecast.data.logs._parts import (
     BESIDE,
     EPOCHS,
-    NO_METRICS,
     first_of,
+    no_metric,
     run_files,
     settings_of,
     table_of,
@@ -61,7 +61,7 @@ def read(path: Path) -> Log:
         epochs = (
             np.arange(1, length + 1) if at is None else whole(pd.Series(curves[at], name=at), file)
         )
-        metrics = {k: v for k, v in curves.items() if k not in NO_METRICS and not np.isnan(v).all()}
+        metrics = {k: v for k, v in curves.items() if not (no_metric(k) or np.isnan(v).all())}
         parts.append(pd.DataFrame({RUN: run, EPOCH: epochs, **metrics}))
         alone = {k: v for k, v in content.items() if not isinstance(v, list)}
         settings[run] = flat(alone) | settings_of(run, file.parent)
@@ -98,14 +98,40 @@ def _by_run(content: Any, run: str, alone: bool) -> Iterator[tuple[str, dict[str
     if not isinstance(content, dict):
         return
     for part in [key for key in content if _PART.fullmatch(key) and isinstance(content[key], dict)]:
-        content = content | {f"{part}/{name}": v for name, v in content[part].items()}
+        content = content | dict(_leaves(content[part], f"{part}/"))
         del content[part]
+    content = _by_step(content)
     if any(is_metric(name) for name in _lists(content)):
         yield run, content
         return
     for key, inner in content.items():
         if isinstance(inner, dict) and any(is_metric(name) for name in _lists(inner)):
             yield key if alone else f"{run}/{key}", inner
+
+
+def _leaves(content: dict[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+    """What is no object, with the keys that lead to it as `before/outer/inner`."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{before}{key}/")
+        else:
+            yield f"{before}{key}", value
+
+
+def _by_step(content: dict[str, Any]) -> dict[str, Any]:
+    """Metrics of Sacred, each with `steps` and `values` of its own, as lists over all steps."""
+    metrics = {
+        name: dict(zip(v["steps"], v["values"], strict=False))
+        for name, v in content.items()
+        if isinstance(v, dict)
+        and isinstance(v.get("values"), list)
+        and isinstance(v.get("steps"), list)
+        and all(isinstance(step, int) for step in v["steps"])
+    }
+    if not metrics:
+        return content
+    steps = sorted({step for values in metrics.values() for step in values})
+    return {"step": steps} | {k: [v.get(step) for step in steps] for k, v in metrics.items()}
 
 
 def _lists(content: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -130,7 +156,7 @@ def _of_table(file: Path) -> dict[str, list[Any]] | None:
     """Columns of a table of metrics alone; None of another one."""
     names = [name for name in header_of(file) if name not in _INDEX]
     others = [name for name in names if not is_metric(name)]
-    if len(others) == len(names) or first_of(EPOCHS, names) or set(others) - set(NO_METRICS):
+    if len(others) == len(names) or first_of(EPOCHS, names) or not all(map(no_metric, others)):
         return None
     table = read_table(file, growing=True)
     return None if wide.suits(table) else {n: table[n].to_list() for n in names if n in table}

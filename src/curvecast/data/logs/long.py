@@ -1,4 +1,4 @@
-"""A long table: a row per run and epoch, CSV, JSON lines or Parquet."""
+"""A long table: a row per run and epoch, or per metric of these; CSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ import pandas as pd
 
 from curvecast.data.cells import floats, kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, STATES, Log, is_metric
-from curvecast.data.logs._parts import EPOCHS, first_of, names_in, whole
+from curvecast.data.logs._parts import (
+    EPOCHS,
+    epochs_in,
+    first_of,
+    names_in,
+    no_metric,
+    spread,
+    whole,
+)
 
 GENERAL = True
-_RUNS = (RUN, "run_id", "run_name", "trial", "trial_id", "config_id", "experiment", "name", "id")
+_RUNS = (
+    *(RUN, "run_id", "run_name", "run_uuid", "trial", "trial_id", "config_id", "dir_name"),
+    *("experiment", "name", "id"),
+)
 
 
 def recognises(path: Path) -> bool:
@@ -21,7 +32,13 @@ def recognises(path: Path) -> bool:
 
 def suits(table: pd.DataFrame) -> bool:
     """Whether a column names runs and one counts epochs."""
+    table = _by_metric(table)
     return _run(table) is not None and first_of(EPOCHS, list(table.columns)) is not None
+
+
+def _by_metric(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column per metric."""
+    return spread(table, first_of(_RUNS, list(table.columns)))
 
 
 def _run(table: pd.DataFrame) -> str | None:
@@ -31,7 +48,7 @@ def _run(table: pd.DataFrame) -> str | None:
     comes before numbers. An `experiment` or the like that is one in all rows names no runs.
     """
     columns = list(table.columns)
-    epoch, names = first_of(EPOCHS, columns), [first_of([name], columns) for name in _RUNS]
+    epoch, names = epochs_in([table]), [first_of([name], columns) for name in _RUNS]
     named = next(filter(None, names), None)
     if epoch is None or not table[epoch].duplicated().any():
         return named
@@ -58,7 +75,8 @@ def of(table: pd.DataFrame, path: Path) -> Log:
 
     Where no number has changed within a run yet, the names of metrics tell them from settings.
     """
-    run, epoch = str(_run(table)), str(first_of(EPOCHS, list(table.columns)))
+    table = _by_metric(table)
+    run, epoch = str(_run(table)), str(epochs_in([table]))
     names = names_in(table[run], path)
     rows = {RUN: names, EPOCH: whole(table[epoch], path)}
     settings, notes = {}, [f"column {run} names the runs, {epoch} counts the epochs"]
@@ -67,15 +85,16 @@ def of(table: pd.DataFrame, path: Path) -> Log:
     fixed = {c for c in columns if _is_fixed(table[c], names)}
     if fixed >= set(numbers):
         metrics = {c for c in numbers if is_metric(str(c))}
-        fixed -= metrics or (set() if names.duplicated().any() else set(numbers))
+        others = {c for c in numbers if not no_metric(str(c))}
+        fixed -= metrics or (set() if names.duplicated().any() else others)
     for column in table:
         if str(column).lower() in STATES:
             settings[column] = table[column].groupby(names, sort=False).last()
         elif column in fixed:
             settings[column] = table[column].groupby(names, sort=False).first()
-        elif column in numbers:
+        elif column in numbers and not no_metric(str(column)):
             rows[str(column)] = numbers[column]
-        elif column in columns:
+        elif column in columns and column not in numbers:
             notes.append(f"column {column} is text that changes within a run: left out")
     return Log("long table", pd.DataFrame(rows), pd.DataFrame(settings), notes=tuple(notes))
 

@@ -11,12 +11,14 @@ from curvecast.data.cells import header_of, kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import (
     EPOCHS,
-    NO_METRICS,
+    epochs_in,
     first_of,
     joined,
     metrics_in,
+    no_metric,
     run_files,
     settings_of,
+    spread,
     table_of,
     trained,
     whole,
@@ -29,6 +31,7 @@ _TOOLS = {
     "scalars.json": "MMEngine",
     "metrics.json": "Detectron2",
 }
+_STEPS = ("total_steps", "max_steps")  # a column that plans how many there will be
 _PATTERNS = (*_TOOLS, "*.csv", "*.log", "*.tsv", "*.jsonl")
 
 
@@ -62,10 +65,12 @@ def _files(path: Path) -> tuple[str, dict[str, Path]]:
 def read(path: Path) -> Log:
     """Read the log; settings are in the folder's name or in a file beside the table."""
     tool, files = _files(path)
-    parts, notes = [], []
+    parts, notes, planned = [], [], {}
+    tables = {run: spread(_table(file), None) for run, file in files.items()}
+    counts = epochs_in(tables.values())
     for run, file in files.items():
-        table = _table(file)
-        at = first_of(EPOCHS, list(table.columns))
+        table = tables[run]
+        at = counts if counts in table else first_of(EPOCHS, list(table.columns))
         if at is None or not len(table):
             why = "has no row yet" if not len(table) else "has no column that counts epochs"
             notes.append(f"{run}: {file.name} {why}, it is left out")
@@ -77,9 +82,12 @@ def read(path: Path) -> Log:
         if not counted.all():
             notes.append(f"{run}: {(~counted).sum()} rows without {at} were left out")
         table = table[counted]
-        columns = metrics_in(table, NO_METRICS)
+        plan = first_of(_STEPS, list(table.columns)) if "step" in at.lower() else None
+        if plan is not None and len(table):
+            planned[run] = int(whole(table[plan].tail(1), file)[0])
+        columns = metrics_in(table, [str(name) for name in table if no_metric(str(name))])
         parts.append(pd.DataFrame({RUN: run, EPOCH: whole(table[at], file), **columns}))
     rows = joined(parts, path)
     rows[EPOCH] = trained(rows[EPOCH].to_numpy(dtype=np.int64))
     settings = {run: settings_of(run, file.parent) for run, file in files.items()}
-    return Log(tool, rows, table_of(settings), notes=tuple(notes))
+    return Log(tool, rows, table_of(settings), planned, notes=tuple(notes))
