@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def epochs_in(tables: Iterable[pd.DataFrame]) -> str | None:
     return first_of(EPOCHS, names)
 
 
+@cache
 def no_metric(name: str) -> bool:
     """Whether a name, in capitals or after a group, counts, times or sets and measures nothing."""
     last = re.sub(r"\W+", "_", name.rpartition("/")[2].lower()).strip("_")

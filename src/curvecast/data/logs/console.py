@@ -122,6 +122,8 @@ def _printed(file: Path) -> _Printed:
 
 def _header(line: str) -> list[str]:
     """The columns of a table that begins here, as fastai, skorch and spaCy print it."""
+    if any(character.isdigit() for character in line[:8]):
+        return []
     cells = _CELLS.split(line.strip(" |"))
     names = [cell for cell in cells if cell and not cell[0].isdigit()]
     begins = cells[0].lower() in (*EPOCHS, "e") and len(names) == len(cells) > 2
