@@ -194,6 +194,28 @@ def _hpbandster(folder):
     return folder
 
 
+def _smac(folder):
+    return smac_history(folder, of_lists=False)
+
+
+def smac_history(folder, of_lists):
+    """As SMAC 2.4 writes it, or 2.0 with rows that are lists."""
+    trials = [
+        {"config_id": i + 1, "instance": None, "seed": 0, "budget": e + 1.0, "cost": value}
+        for i, values in enumerate(VALUES)
+        for e, value in enumerate(values)
+    ]
+    more = {"time": 1.5, "status": 1, "starttime": 0.0, "endtime": 1.5, "additional_info": {}}
+    rows = [{**trial, **more} for trial in trials]
+    configs = {str(i + 1): {"lr": LR[i], "opt": OPT[i]} for i in range(len(VALUES))}
+    stats = {"submitted": len(rows), "finished": len(rows), "running": 0}
+    content = {"stats": stats, "data": [list(r.values()) for r in rows] if of_lists else rows}
+    file = folder / "smac3_output/search/0/runhistory.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({**content, "configs": configs, "config_origins": {}}, indent=2))
+    return folder / "smac3_output"
+
+
 def _wandb_epoch(folder):
     return wandb_chart(folder, "epoch")
 
@@ -222,6 +244,7 @@ FORMATS = {
     "mlflow:database": (written("mlflow_database"), SETTINGS),
     "optuna": (_optuna, SETTINGS),
     "hpbandster": (_hpbandster, SETTINGS),
+    "smac": (_smac, SETTINGS),
     "syne_tune": (written("syne_tune"), SETTINGS),
     "tensorboard": (written("tensorboard"), SETTINGS),
 }

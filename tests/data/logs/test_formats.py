@@ -17,6 +17,7 @@ from logs_written import (
     VALUES,
     json_lines,
     long_table,
+    smac_history,
     wandb_chart,
     wide_table,
     written,
@@ -389,6 +390,23 @@ def test_metrics_of_sacred_have_steps_of_their_own(tmp_path):
     assert log.settings["lr"].tolist() == [0.1, 0.2]
 
 
+def test_rows_of_smac_may_be_lists_and_costs_of_seeds_are_averaged(tmp_path):
+    path = smac_history(tmp_path, of_lists=True)
+    log = read_log(path)
+    file = path / "search/0/runhistory.json"
+    content = json.loads(file.read_text())
+    again = [[1, None, 1, 5.0, 0.2, *content["data"][0][5:]], [9, None, 0, None, 0.1]]
+    file.write_text(json.dumps({**content, "data": content["data"] + again}))
+    both = read_log(path).rows.set_index(["run", "epoch"])["cost"]
+    alone = log.rows.set_index(["run", "epoch"])["cost"]
+    assert both["1", 5] == (alone["1", 5] + 0.2) / 2
+    assert both.drop(("1", 5)).equals(alone.drop(("1", 5)))
+    assert direction_of("cost", None, path) == "minimize"
+    file.rename(path / "search/runhistory.json")
+    smac_history(tmp_path / "more", of_lists=True).rename(path / "again")
+    assert read_log(path).runs[:1] == ["again/search/0/1"]
+
+
 def test_parts_of_the_data_are_no_runs(tmp_path):
     content = {"train": {"loss": [3, 2]}, "valid_0": {"loss": [3.5, 2.5], "auc": [0.5, 0.6]}}
     (tmp_path / "a.json").write_text(json.dumps({**content, "eta": 0.1}))
@@ -441,6 +459,7 @@ REPORTED = {
     "mlflow.db": "mlflow:database",
     "study.db": "optuna",
     "~/syne-tune/experiment": "syne_tune",
+    "smac3_output/": "smac",
     "results/": "hpbandster",
     "histories/ --metric val_accuracy": "history",
     "slurm/ --metric val_acc": "console",
@@ -475,8 +494,8 @@ def test_the_commands_of_the_table_say_what_the_log_holds(typed, tmp_path, monke
     assert said["epochs"].startswith("1 to 5 (")
     metric, target = said["predicts"].split(maxsplit=1)
     assert metric == (options[1] if "--metric" in options else metric)
-    assert metric in ("loss", "score") or re.search(r"acc|mAP50-95\(B\)", metric)
-    assert target == f"at epoch 5, to {'minimize' if metric == 'loss' else 'maximize'}"
+    assert metric in ("loss", "cost", "score") or re.search(r"acc|mAP50-95\(B\)", metric)
+    assert target == f"at epoch 5, to {'minimize' if metric in ('loss', 'cost') else 'maximize'}"
     assert main(["report", str(path), *options, "--out", "page.html"]) == 0
     told = capsys.readouterr().out
     stop = r"at epoch 5: stop 1 of 1 runs under way: .*[23].*; page.html\n"

@@ -45,7 +45,7 @@ _UP = re.compile(
     re.I,
 )
 _DOWN = re.compile(
-    r"loss|err|perplexity|ppl|nll|mse|mae|mape|brier|entropy|regret"
+    r"loss|err|(?<![a-z_])cost|perplexity|ppl|nll|mse|mae|mape|brier|entropy|regret"
     r"|(?<![a-z])wer|(?<![a-z])(fid|cer|bpc|bpb)(?![a-z])",
     re.I,
 )

@@ -21,7 +21,7 @@ BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "config.json", "args.json"
 # Columns that count epochs or what stands for them; an earlier one comes before a later one.
 EPOCHS = (
     *("epoch", "step", "iteration", "iterations", "iter", "training_iteration"),
-    *("global_step", "current_steps", "budget", "tokens", "n_samples", "train_size"),
+    *("global_step", "current_steps", "budget", "fidelity", "tokens", "n_samples", "train_size"),
     *("total_timesteps", "timestep", "episode", "number_of_trees"),
 )
 NO_METRICS = (
@@ -29,6 +29,7 @@ NO_METRICS = (
     *("time", "data_time", "wall_time", "time_elapsed", "elapsed_time", "runtime", "timestamp"),
     *("duration", "dur", "seconds", "eta", "eta_seconds", "fps", "ips", "memory", "max_mem"),
 )
+_PARTS = 100  # of a budget that is no whole number
 _OF_PANDAS = re.compile(r"unnamed_\d+|")  # names of an index in a table
 # In a table with a row per metric: columns that name the metric, and that hold its value.
 _KEYS = ("key", "metric", "metric_name", "metricname", "tag", "variable")
@@ -171,6 +172,15 @@ def whole(cells: pd.Series, path: Path) -> np.ndarray:
             column=str(cells.name),
         )
     return values.astype(np.int64)
+
+
+def epochs_of_budgets(budgets: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Budgets as whole numbers of epochs, int64, same shape, and a remark where they are parts."""
+    notes = []
+    if np.any(budgets != np.round(budgets)):
+        budgets = budgets * _PARTS
+        notes.append(f"budgets are not whole numbers: epochs are 1/{_PARTS} of a budget")
+    return np.round(budgets).astype(np.int64), notes
 
 
 def joined(parts: list[pd.DataFrame], path: Path) -> pd.DataFrame:

@@ -12,11 +12,10 @@ import pandas as pd
 
 from curvecast.data.cells import flat
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import lines_of, table_of
+from curvecast.data.logs._parts import epochs_of_budgets, lines_of, table_of
 from curvecast.files import DataError
 
 Item = TypeVar("Item")
-_PARTS = 100
 
 
 def recognises(path: Path) -> bool:
@@ -29,12 +28,8 @@ def read(path: Path) -> Log:
     settings = dict(_lines(path / "configs.json", _config))
     rows = _lines(path / "results.json", _result)
     ended = {row[RUN] for row in rows if np.isnan(row["loss"])}
-    table, notes = pd.DataFrame(rows, columns=[RUN, EPOCH, "loss"]), []
-    budgets = table[EPOCH].to_numpy()
-    if np.any(budgets != np.round(budgets)):
-        budgets = budgets * _PARTS
-        notes.append(f"budgets are not whole numbers: epochs are 1/{_PARTS} of a budget")
-    table[EPOCH] = np.round(budgets).astype(np.int64)
+    table = pd.DataFrame(rows, columns=[RUN, EPOCH, "loss"])
+    table[EPOCH], notes = epochs_of_budgets(table[EPOCH].to_numpy())
     return Log("hpbandster", table, table_of(settings), ended=frozenset(ended), notes=tuple(notes))
 
 
