@@ -79,6 +79,30 @@ def test_without_an_earlier_run_it_predicts_and_stops_nothing_but_divergence() -
     assert str(advice) == "curvecast: diverged at 9, stop"
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_run_under_way_is_one_to_beat_until_it_ends(sign: float) -> None:
+    runs = runs_of(n=0, sign=sign)
+    good = ("good", "also good")
+    for name in good:
+        runs.start(name)
+    for epoch, value in enumerate(falling(0.02)[:15], 1):
+        for name in good:
+            runs.report(name, epoch, sign * value)
+            runs.advise(name)
+    asked(runs, 0.6, range(1, 13), sign=sign)
+    bad = runs.advise("asked")
+    assert bad is not None
+    assert bad.stop
+    assert bad.reason.startswith("predicted worse than ")
+    assert not any(advice.stop for advice in runs.history[:-1])
+    for name in good:
+        runs.end(name)
+    alone = runs.advise("asked")
+    assert alone is not None
+    assert not alone.stop
+    assert np.isnan(alone.worse)
+
+
 def test_at_the_last_epoch_nothing_is_open() -> None:
     runs = runs_of()
     asked(runs, 0.5, range(1, LAST + 1))

@@ -67,16 +67,44 @@ def test_a_run_is_stopped_where_it_will_not_become_the_best():
     assert (truth[stopped] < finished + 0.02).all()
 
 
-def test_without_a_finished_run_ends_are_predicted_and_nothing_is_stopped():
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_without_a_finished_run_the_best_one_under_way_is_the_one_to_beat(direction):
+    curves, truth = made(12, direction, n_running=12)
+    advice = advise(curves)
+    worse, level = advice["worse"], advice["level"]
+    assert ((advice["advice"] == "stop") == (worse >= level)).all()
+    stop = advice["advice"] == "stop"
+    ends = curves.sign * truth[advice["run"].str[1:].astype(int)]
+    assert stop.any()
+    assert ends[stop].max() < ends.max() - 0.02
+    (leader,) = advice.loc[worse.isna(), "run"]
+    assert set(advice.loc[stop, "reason"]) == {f"predicted worse than {leader}"}
+    assert advice["best"].sum() == pytest.approx(1)
+    alone = advise(curves.take([0]))
+    assert (alone["advice"].tolist(), alone["worse"].isna().all()) == (["go on"], True)
+
+
+def test_a_run_under_way_stops_others_that_a_bad_finished_one_would_not():
+    curves, truth = made(13, n_running=12)
+    worst = int(np.argmin(truth))
+    values = curves.values.copy()
+    values[0] = values[worst, 0] + 0.001 * EPOCHS  # hardly better than its first value
+    curves = replace(curves, values=values)
+    finished = advise(curves)
+    under_way = advise(curves.take(range(1, 13)))
+    stop = finished["advice"] == "stop"
+    assert (finished.loc[stop, "reason"] != "predicted worse").any()
+    assert (finished.loc[stop, "worse"] >= finished.loc[stop, "level"]).all()
+    assert stop.sum() >= (under_way["advice"] == "stop").sum()
+
+
+def test_without_a_finished_run_ends_are_those_of_a_saved_model():
     curves, _ = made(6, n_running=6)
     advice = advise(curves)
-    assert (advice["advice"] == "go on").all()
     # The same numbers as `curvecast predict`.
     asked = saved.predictions(saved.train("pfn", curves), curves).set_index("run")
     for name, column in (("predicted", "mean"), ("low", "low"), ("high", "high")):
         np.testing.assert_allclose(advice[name], asked.loc[advice["run"], column], rtol=1e-6)
-    assert advice["worse"].isna().all()
-    assert advice["best"].sum() == pytest.approx(1)
 
 
 def test_runs_that_diverged_or_have_not_begun():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from curvecast.data.cells import flat
 from curvecast.fidelity import nearest
 from curvecast.files import write_csv
 from curvecast.stopping.accounting import Record
-from curvecast.stopping.advice import MODEL, PROMISE, finished, fitted
+from curvecast.stopping.advice import FEW, MODEL, PROMISE, finished, fitted
 from curvecast.stopping.rules.predicted import Forecasts, Predicted
 
 _LOGGER = logging.getLogger("curvecast")
@@ -34,8 +34,10 @@ class Advice:
     ----------
     run, epoch, value : the run, its last epoch (or step) and its value there.
     predicted, low, high : the value at the last planned epoch, and its 80 % interval.
-    worse : P(ends worse than the best finished run); NaN where none is finished.
-    stop : whether to end it. reason : "predicted worse", "diverged" or "".
+    worse : P(ends worse than the best finished run, or while few are, than what the best one
+        under way reaches with nine tenths: see `stopping.advice.advise`); NaN without another run.
+    stop : whether to end it. reason : "predicted worse" (than a run under way: with its name),
+        "diverged" or "".
     """
 
     run: str
@@ -103,6 +105,7 @@ class Runs:
         self._settings: dict[str, Mapping[str, Any]] = {}
         self._values: dict[str, dict[int, float]] = {}
         self._running: set[str] = set()
+        self._latest: dict[str, Advice] = {}  # of the runs under way
         self.history: list[Advice] = []
         if earlier is not None:
             self._take(earlier)
@@ -130,6 +133,7 @@ class Runs:
         """A run begins, or begins anew; settings may be nested."""
         self._settings[run], self._values[run] = flat(config or {}), {}
         self._running.add(run)
+        self._latest.pop(run, None)
 
     def report(self, run: str, epoch: int, value: float) -> None:
         """A value of a run that has begun; epochs are numbers of trained ones, or steps."""
@@ -138,6 +142,7 @@ class Runs:
     def end(self, run: str) -> None:
         """A run has ended: from now on it is one that others are compared with."""
         self._running.discard(run)
+        self._latest.pop(run, None)
 
     def stops(self, run: str, epoch: int, value: float, config: Mapping[str, Any]) -> bool:
         """Whether a scheduler ends a run that reports a value: at the last epoch, or on advice."""
@@ -161,6 +166,7 @@ class Runs:
             advice = Advice(run, epoch, value, end, low, high, 1.0, True, "diverged")
         else:
             advice = self._asked(run, epoch, value)
+            self._latest[run] = advice
         self.history.append(advice)
         return advice
 
@@ -175,10 +181,22 @@ class Runs:
         numbers = len(known), len(before), self.last_epoch, self.promise
         rule = Predicted(ask, *numbers, calibrated=predictor.calibrated)
         decision = rule.decide(Record(own), epoch, float(known.max(initial=-np.inf)))
+        reason = str(decision.reason[0])
+        if not reason and len(known) < FEW and (ahead := self._ahead(run, curves.sign)):
+            among = replace(rule, n_started=len(before) + len(ahead) + 1)
+            first = max(ahead, key=ahead.__getitem__)
+            other = among.decide(Record(own), epoch, ahead[first])
+            if other.stop[0] or not len(known):
+                decision, reason = other, f"{other.reason[0]} than {first}" * bool(other.stop[0])
         shown = [prediction.mean[0], *prediction.quantile([0.1, 0.9])[0]]
         end, low, high = np.clip(shown, *curves.limits).tolist()
         worse, stop = float(decision.probability[0]), bool(decision.stop[0])
-        return Advice(run, epoch, value, end, low, high, worse, stop, str(decision.reason[0]))
+        return Advice(run, epoch, value, end, low, high, worse, stop, reason)
+
+    def _ahead(self, run: str, sign: float) -> dict[str, float]:
+        """Gains that the other runs under way reach with nine tenths, when last asked, by name."""
+        others = {name: advice for name, advice in self._latest.items() if name != run}
+        return {name: min(sign * a.low, sign * a.high) for name, a in others.items()}
 
     def curves(self, run: str) -> CurveSet:
         """The ended runs and `run`, at the epochs that it has reported and at the last one."""

@@ -30,7 +30,8 @@ def read(path: Path) -> Log:
     A run is a configuration, `12`, or `NAME/12` where the folder holds several optimisations.
     """
     files = run_files(path, _FILE)
-    parts, settings = [], {}
+    parts: list[pd.DataFrame] = []
+    settings: dict[str, dict[str, Any]] = {}
     for name, file in files.items():
         before = f"{name}/" if len(files) > 1 else ""
         table, configs = _trials(file)

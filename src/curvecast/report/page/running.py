@@ -28,7 +28,7 @@ def running(files: Iterable[str | Path]) -> list[dict[str, str]]:
         text = (
             f"Stop {stop.sum()} of {len(advice)} runs under way"
             f" ({advice.loc[stop, 'epochs_left'].sum()} epochs): those that end worse than the "
-            "best finished run with a probability so high that "
+            "best run with a probability so high that "
             f"{100 * PROMISE:g} % of the runs that would become the best go on, by {MODEL}."
         )
         if checked is not None:

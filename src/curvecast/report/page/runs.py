@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from curvecast.curves import CurveSet
 from curvecast.files import write_text
-from curvecast.stopping.advice import Check, finished
+from curvecast.stopping.advice import FEW, Check, finished
 
 _TEMPLATE = Path(__file__).with_name("runs.html")
 _SCRIPT = Path(__file__).with_name("vega.js")
@@ -45,6 +45,7 @@ def write(
         direction=curves.direction,
         last=curves.last_epoch,
         n_finished=int(finished(curves).sum()),
+        few=int(finished(curves).sum()) < FEW,
         n_ended=len(curves) - int(finished(curves).sum()) - len(advice),
         advice=_rows(advice, curves),
         counts=advice["advice"].value_counts().to_dict(),
