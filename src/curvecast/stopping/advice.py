@@ -163,6 +163,7 @@ def advise(
         rule = replace(rule, n_started=rule.n_started + int(compared.sum()))
         among = outlook(rule, predictor, begun, runs, ends[first, 2])[0]
         rows = _stricter(rows, among, first)
+    rows["level"] = rows["level"].where(rows["worse"].notna())
     shown = np.column_stack([rows["mean"], ends[:, :2]])
     rows[["mean", "low", "high"]] = shown.clip(*curves.limits)
     seed = seed_from(curves.name, "best")
