@@ -82,7 +82,7 @@ def test_without_an_earlier_run_it_predicts_and_stops_nothing_but_divergence() -
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_run_under_way_is_one_to_beat_until_it_ends(sign: float) -> None:
     runs = runs_of(n=0, sign=sign)
-    good = ("good", "also good")
+    good = ("good", "also good", "good too", "as good")
     for name in good:
         runs.start(name)
     for epoch, value in enumerate(falling(0.02)[:15], 1):
@@ -95,6 +95,10 @@ def test_a_run_under_way_is_one_to_beat_until_it_ends(sign: float) -> None:
     assert bad.stop
     assert bad.reason.startswith("predicted worse than ")
     assert not any(advice.stop for advice in runs.history[:-1])
+    runs.end("good")
+    left = runs.advise("asked")
+    assert left is not None
+    assert not left.stop  # three others would be too few
     for name in good:
         runs.end(name)
     alone = runs.advise("asked")

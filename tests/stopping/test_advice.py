@@ -84,6 +84,19 @@ def test_without_a_finished_run_the_best_one_under_way_is_the_one_to_beat(direct
     assert (alone["advice"].tolist(), alone["worse"].isna().all()) == (["go on"], True)
 
 
+def test_four_runs_are_left_to_be_compared_with():
+    curves, _ = made(12, "minimize", n_running=12, seed=3)
+    hopeless = curves.values.copy()
+    hopeless[1:] = np.where(np.isnan(hopeless[1:]), np.nan, 2 - 0.001 * EPOCHS)
+    curves = replace(curves, values=hopeless)
+    for n, stopped in ((4, 0), (6, 2), (12, 8)):
+        advice = advise(curves.take(range(n)))
+        assert (advice["advice"] == "stop").sum() == stopped
+        left = advice[advice["reason"] == "left to be compared with"]
+        assert len(left) == n - 1 - stopped
+        assert left["level"].isna().all()
+
+
 def test_a_run_under_way_stops_others_that_a_bad_finished_one_would_not():
     curves, truth = made(13, n_running=12)
     worst = int(np.argmin(truth))

@@ -16,7 +16,7 @@ from curvecast.data.cells import flat
 from curvecast.fidelity import nearest
 from curvecast.files import write_csv
 from curvecast.stopping.accounting import Record
-from curvecast.stopping.advice import FEW, MODEL, PROMISE, finished, fitted
+from curvecast.stopping.advice import FEW, LEFT, MODEL, PROMISE, finished, fitted
 from curvecast.stopping.rules.predicted import Forecasts, Predicted
 
 _LOGGER = logging.getLogger("curvecast")
@@ -182,7 +182,8 @@ class Runs:
         rule = Predicted(ask, *numbers, calibrated=predictor.calibrated)
         decision = rule.decide(Record(own), epoch, float(known.max(initial=-np.inf)))
         reason = str(decision.reason[0])
-        if not reason and len(known) < FEW and (ahead := self._ahead(run, curves.sign)):
+        ahead = self._ahead(run, curves.sign)
+        if not reason and len(known) < FEW and ahead and len(known) + len(ahead) >= LEFT:
             among = replace(rule, n_started=len(before) + len(ahead) + 1)
             first = max(ahead, key=ahead.__getitem__)
             other = among.decide(Record(own), epoch, ahead[first])
