@@ -87,7 +87,7 @@ def side_by_side(
         rng = np.random.default_rng(seed_from(curves.name, "side by side", n, repeat))
         runs = curves.take(rng.permutation(complete)[:n])
         gains, alive = runs.sign * runs.final, np.ones(n, dtype=bool)
-        for epoch in online_epochs(runs.epochs, ASKED)[:-1]:
+        for epoch in online_epochs(runs.epochs, ASKED):
             values = np.where(runs.epochs <= epoch, runs.values, np.nan)
             left = replace(runs, values=values, series={}).take(alive)
             advice = advise(left, promise=promise)
