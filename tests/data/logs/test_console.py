@@ -178,6 +178,10 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
             (2, {"train loss": 0.8, "val accuracy": 92}),
         ],
     ),
+    "the best one before the count": (
+        "best_acc=0.7 Epoch 1: loss=0.9\nbest_acc=0.7 Epoch 2: loss=0.8\nBest: epoch 1, acc=0.7\n",
+        [(1, {"best_acc": 0.7, "loss": 0.9}), (2, {"best_acc": 0.7, "loss": 0.8, "acc": 0.7})],
+    ),
     "episodes": (
         "Episode 10\tAverage Score: -112.5\nEpisode 20\tAverage Score: -90.5\n",
         [(10, {"Average Score": -112.5}), (20, {"Average Score": -90.5})],

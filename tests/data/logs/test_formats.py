@@ -335,9 +335,14 @@ def test_a_history_counts_from_its_first_epoch_and_hides_no_other(tmp_path):
 @pytest.mark.parametrize(("key", "value"), [("key", "value"), ("metricName", "metricValue")])
 def test_a_row_may_hold_one_metric(key, value, tmp_path):
     table = pd.DataFrame(
-        [(run, name, e, 1.0 / e) for run in "ab" for e in (1, 2, 3) for name in ("loss", "x")],
+        [
+            (run, name, 10 * e, e if name == "epoch" else 1.0 / e)
+            for run in "ab"
+            for e in (1, 2, 3)
+            for name in ("epoch", "loss", "x")
+        ],
         columns=["run_id", key, "step", value],
-    ).assign(timestamp=range(12))
+    ).assign(timestamp=range(18))
     table.to_csv(tmp_path / "log.csv")
     log = read_log(tmp_path / "log.csv")
     assert (log.runs, log.metrics, len(log.rows)) == (["a", "b"], ["loss", "x"], 6)

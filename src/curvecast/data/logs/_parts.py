@@ -25,7 +25,7 @@ EPOCHS = (
     *("total_timesteps", "timestep", "episode", "number_of_trees"),
 )
 NO_METRICS = (
-    *(*EPOCHS, "steps", "total_steps", "ep", "lr", "learning_rate", "v_num", "rank", "percentage"),
+    *(*EPOCHS, "steps", "total_steps", "ep", "lr", "learning_rate", "v_num", "percentage"),
     *("time", "data_time", "wall_time", "time_elapsed", "elapsed_time", "runtime", "timestamp"),
     *("duration", "dur", "seconds", "eta", "eta_seconds", "fps", "ips", "memory", "max_mem"),
 )
@@ -137,8 +137,9 @@ def spread(table: pd.DataFrame, run: str | None) -> pd.DataFrame:
     several = metrics.groupby(0 * table.index if run is None else table[run]).nunique().max() > 1
     if not several and not all(map(is_metric, metrics.unique())):
         return table
-    columns = {name: table[value].where(metrics == name) for name in metrics.unique()}
-    return table.drop(columns=[key, value]).assign(**columns)
+    names = [name for name in metrics.unique() if not (no_metric(name) or name in table)]
+    columns = {name: table[value].where(metrics == name) for name in names}
+    return table.drop(columns=[key, value]).assign(**columns) if names else table
 
 
 def table_of(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:

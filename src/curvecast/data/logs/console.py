@@ -58,7 +58,7 @@ _PARTS = "(train|training|valid|validation|val|test|eval|evaluation)"
 _PART = re.compile(rf"\b{_PARTS}\b", re.I)
 _NAMES_PART = re.compile(rf"(?<![a-z]){_PARTS}(?![a-z])", re.I)
 _LONGEST = 2000  # characters of a line that are looked at
-_RATE = re.compile(r"/s(ec)?(/|$)|_per_second|^(skipped|data)$", re.I)
+_RATE = re.compile(r"/s(ec)?(/|$)|_per_second|^(skipped|data|rank)$", re.I)
 _CELLS = re.compile(r"\s{2,}|\s*[|\t]\s*")
 _ARGUMENTS = re.compile(r"Namespace\((.*)\)")
 
@@ -107,8 +107,9 @@ def _printed(file: Path) -> _Printed:
             printed.numbers.append((at, named))
         for kind, pattern in _COUNTS.items():
             match = pattern.search(line)
-            # The best epoch so far is another one.
-            if match and "best" in line[: match.start()].lower():
+            if match and _is_best_so_far(
+                line[: match.start()], int(match[1]), printed.counts[kind]
+            ):
                 continue
             if match and (named or f"{kind}'" not in line):  # {'epoch': 90} is an argument
                 printed.counts[kind].append((at, int(match[1])))
@@ -118,6 +119,11 @@ def _printed(file: Path) -> _Printed:
         while len(counts) > 1 and counts[0][1] > counts[1][1]:
             del counts[0]  # `epoch: 300` before `epoch: 1` is an argument
     return printed
+
+
+def _is_best_so_far(before: str, count: int, counts: list[tuple[int, int]]) -> bool:
+    """Whether a count behind this text is that of the best epoch, which is no new one."""
+    return "best" in before.lower() and bool(counts) and count <= counts[-1][1]
 
 
 def _header(line: str) -> list[str]:
