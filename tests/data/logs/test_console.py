@@ -182,6 +182,11 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
         "best_acc=0.7 Epoch 1: loss=0.9\nbest_acc=0.7 Epoch 2: loss=0.8\nBest: epoch 1, acc=0.7\n",
         [(1, {"best_acc": 0.7, "loss": 0.9}), (2, {"best_acc": 0.7, "loss": 0.8, "acc": 0.7})],
     ),
+    "a step of a total": (
+        "Batch size: 64 | step/total_steps: 10 / 40 | loss: 0.91 | dt: 100.12ms\n"
+        "Batch size: 64 | step/total_steps: 20 / 40 | loss: 0.81 | dt: 100.12ms\n",
+        [(10, {"loss": 0.91}), (20, {"loss": 0.81})],
+    ),
     "episodes": (
         "Episode 10\tAverage Score: -112.5\nEpisode 20\tAverage Score: -90.5\n",
         [(10, {"Average Score": -112.5}), (20, {"Average Score": -90.5})],
@@ -248,6 +253,13 @@ def test_text_that_counts_nothing_is_no_log(tmp_path):
     (tmp_path / "a.txt").write_text("hello: 3.5\nlr = 0.1\n")
     with pytest.raises(DataError, match="format is not known"):
         read_log(tmp_path / "a.txt")
+
+
+def test_the_best_epoch_alone_counts_nothing(tmp_path):
+    lines = [f"Val Loss: {1 / e}\nDuration: 10, Best Val Epoch: {e}\n" for e in (1, 2, 3)]
+    (tmp_path / "a.log").write_text("".join(lines))
+    with pytest.raises(DataError, match="format is not known"):
+        read_log(tmp_path)
 
 
 def test_counts_in_brackets_that_begin_again_count_no_training(tmp_path):

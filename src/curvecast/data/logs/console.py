@@ -31,7 +31,7 @@ _AFTER = r"['\"]?[\s:=#\[(|-]{0,12}['\"]?(\d+)(?:\.0+)?(?![\d.])(?:\s*(?:/|of)\s
 _COUNTS = {
     EPOCH: re.compile(rf"\bep(?:och)?\b(?:\(\w+\))?\.?{_AFTER}", re.I),
     "step": re.compile(
-        rf"\b(?:(?:global_)?(?:(?:time)?step|iter(?:ation)?|round|batch|episode)|up\.){_AFTER}",
+        rf"\b(?:(?:global_)?(?:(?:time)?step|iter(?:ation)?|round|batch|episode)(?:/\w+)?|up\.){_AFTER}",
         re.I,
     ),
     # [12] of XGBoost, 12: of CatBoost, Training [12/90].
@@ -58,6 +58,7 @@ _PARTS = "(train|training|valid|validation|val|test|eval|evaluation)"
 _PART = re.compile(rf"\b{_PARTS}\b", re.I)
 _NAMES_PART = re.compile(rf"(?<![a-z]){_PARTS}(?![a-z])", re.I)
 _LONGEST = 2000  # characters of a line that are looked at
+_BEST = re.compile(r"best[\w ]{0,12}$", re.I)  # `Best Val Epoch: 3`
 _RATE = re.compile(r"/s(ec)?(/|$)|_per_second|^(skipped|data|rank)$", re.I)
 _CELLS = re.compile(r"\s{2,}|\s*[|\t]\s*")
 _ARGUMENTS = re.compile(r"Namespace\((.*)\)")
@@ -123,7 +124,8 @@ def _printed(file: Path) -> _Printed:
 
 def _is_best_so_far(before: str, count: int, counts: list[tuple[int, int]]) -> bool:
     """Whether a count behind this text is that of the best epoch, which is no new one."""
-    return "best" in before.lower() and bool(counts) and count <= counts[-1][1]
+    named = _BEST.search(before) is not None
+    return named or ("best" in before.lower() and bool(counts) and count <= counts[-1][1])
 
 
 def _header(line: str) -> list[str]:
