@@ -26,6 +26,7 @@ EPOCHS = (
 )
 NO_METRICS = (
     *(*EPOCHS, "steps", "total_steps", "ep", "lr", "learning_rate", "v_num", "percentage"),
+    *("batch_size", "num_epochs", "max_epochs"),
     *("time", "data_time", "wall_time", "time_elapsed", "elapsed_time", "runtime", "timestamp"),
     *("duration", "dur", "seconds", "eta", "eta_seconds", "fps", "ips", "memory", "max_mem"),
 )
