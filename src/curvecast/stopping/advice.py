@@ -30,9 +30,10 @@ PROMISE = 0.9
 # While fewer runs than FEW are finished, a run under way is one to beat as well, at what it reaches
 # with the probability REACHED. Chosen among .5 to .98 on the tasks of the corpus that the prior was
 # not trained on, on the embedded collections and on five sets of LCBench (docs/logs.md). With 20
-# finished runs it saves 1 to 3 % more of the epochs, and stops a fifth of those better than these.
-# It leaves LEFT runs to finish, because later ones are predicted from these: without that a search
-# of 50 runs by syne-tune takes up to a third more epochs (`benchmarks/syne_tune_asha.py`).
+# finished runs it would save 3 % more of the epochs left, and stop a fifth (LCBench) or two fifths
+# (embedded) of the runs that are better than these. LEFT runs are left to finish, because later
+# ones are predicted from them: without that a search of 50 runs by syne-tune took up to a third
+# more epochs (`benchmarks/syne_tune_asha.py`).
 REACHED, FEW, LEFT = 0.9, 10, 4
 COLUMNS = (
     *("run", "epoch", "value", "predicted", "low", "high", "best", "worse", "level"),
@@ -185,12 +186,13 @@ def advise(
 def _stricter(rows: pd.DataFrame, among: pd.DataFrame, first: int, more: int) -> pd.DataFrame:
     """Rows of `outlook`, with the comparison `among` runs under way where it alone stops a run.
 
-    And where there is no other comparison.
+    It is also shown where nothing is finished to compare with.
 
     Parameters
     ----------
     first : row of the run that the others are compared with.
-    more : so many more runs may be stopped than go on now, the most hopeless ones.
+    more : added to the number of runs that go on, it is how many may be stopped; the most
+        hopeless ones are.
     """
     others = np.arange(len(rows)) != first
     worse = among["worse"].where(others & among["stop"] & ~rows["stop"]).dropna()

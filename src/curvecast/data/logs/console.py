@@ -123,7 +123,7 @@ def _printed(file: Path) -> _Printed:
 
 
 def _is_best_so_far(before: str, count: int, counts: list[tuple[int, int]]) -> bool:
-    """Whether a count behind this text is that of the best epoch, which is no new one."""
+    """Whether a count after this text names the best epoch so far, not a new one."""
     named = _BEST.search(before) is not None
     return named or ("best" in before.lower() and bool(counts) and count <= counts[-1][1])
 
@@ -149,7 +149,7 @@ def _row(header: list[str], line: str) -> str:
 def _kind(printed: list[_Printed]) -> str:
     """What counts in all files: the first of _COUNTS that grows in one of them; "" if none does.
 
-    What falls as well is no `of` of a whole training, but one of each of its epochs.
+    Counts in brackets that fall again are of the steps of an epoch, so they do not count.
     """
     counts = [(kind, [n for _, n in at]) for one in printed for kind, at in one.counts.items()]
     grows = {kind for kind, count in counts if len(set(count)) > 1}

@@ -33,7 +33,6 @@ from curvecast.data.logs._parts import (
 GENERAL = True
 _PATTERNS = ("*.json", "*.csv")
 _SETTINGS = {Path(name).stem for name in BESIDE}
-_INDEX = ("", "Unnamed: 0")  # of a table that pandas wrote
 # Keys that name a part of the data and no run, as in `evals_result` of XGBoost and LightGBM.
 _PART = re.compile(r"(train(ing)?|val(id(ation)?)?|test|eval(uation)?|dev)([_-]?\d+)?", re.I)
 
@@ -154,7 +153,7 @@ def _of_json(file: Path) -> Any:
 
 def _of_table(file: Path) -> dict[str, list[Any]] | None:
     """Columns of a table of metrics alone; None of another one."""
-    names = [name for name in header_of(file) if name not in _INDEX]
+    names = header_of(file)
     others = [name for name in names if not is_metric(name)]
     if len(others) == len(names) or first_of(EPOCHS, names) or not all(map(no_metric, others)):
         return None
