@@ -159,3 +159,22 @@ def test_lower_precision_ends_near_the_full_one(data: image_training.Prepared) -
         losses.append(run.evaluate()["val_loss"])
     assert losses[1] == pytest.approx(losses[0], rel=0.1)
     assert image_training.precision_of("cpu") in (torch.float32, torch.bfloat16)
+
+
+def test_grey_images_lie_channels_last_from_the_first_layer_on(
+    data: image_training.Prepared,
+) -> None:
+    # A kernel of one pixel on one channel says nothing of the layout: the images have to.
+    built = cnn.Network(data.image)
+    built.convolution(8, 1)
+    built.average_pool()
+    built.dense(10)
+    laid = []
+    built[0].register_forward_hook(
+        lambda module, given, result: laid.append(
+            result.is_contiguous(memory_format=torch.channels_last)
+        )
+    )
+    ImageTraining(built, data, RECIPE, 1).train_epoch()
+    assert laid
+    assert all(laid)

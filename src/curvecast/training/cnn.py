@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ from torch import nn
 
 from curvecast import layers
 
-ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+# ReLU works in place: the layers before it need no output of theirs for the gradient.
+ACTIVATIONS = {"relu": partial(nn.ReLU, inplace=True), "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 class ImpossibleNetwork(ValueError):
@@ -38,7 +40,7 @@ class Dropout(nn.Dropout):
             return x
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
         drawn = bits.random_(-(2**63), None).view(torch.int16)[: x.numel()]
-        scale = (drawn >= dropped - 2**15).to(x.dtype) / (1 - dropped / 2**16)
+        scale = drawn.ge_(dropped - 2**15).to(x.dtype).mul_(1 / (1 - dropped / 2**16))
         return x * scale.as_strided(x.shape, x.stride())
 
 

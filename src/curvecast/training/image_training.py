@@ -237,7 +237,9 @@ class ImageTraining(TorchSession):
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
         lower = self._precision != torch.float32
-        x = x.contiguous(memory_format=torch.channels_last)
+        # A copy: of one channel torch takes any layout for channels last, and a first layer of
+        # 1 x 1 kernels then goes on without it.
+        x = x.clone(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, self._precision, enabled=lower):
             return self.network(x).float()
 
