@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
 from curvecast.curves import DataError
 from curvecast.predictors.distributions import Prediction
@@ -34,7 +36,29 @@ MODELS = {
     },
 }
 
-KINDS = {"random_forest": RandomForestRegressor, "extra_trees": ExtraTreesRegressor}
+
+
+class _ReadOnce:
+    """Names of parameters from one look at the signature: scikit-learn takes five for each tree."""
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        return list(super()._get_param_names())  # type: ignore[misc]
+
+
+class _Tree(_ReadOnce, DecisionTreeRegressor):
+    pass
+
+
+class _ExtraTree(_ReadOnce, ExtraTreeRegressor):
+    pass
+
+
+KINDS = {
+    "random_forest": (RandomForestRegressor, _Tree),
+    "extra_trees": (ExtraTreesRegressor, _ExtraTree),
+}
 MIN_TREES = 10
 SEARCH_TREES = 50
 MAX_FEATURES = (0.1, 0.3, 0.5)
@@ -134,7 +158,8 @@ class Forest(Regressor):
         return residuals
 
     def _forest(self, share: float, size: int) -> RandomForestRegressor | ExtraTreesRegressor:
-        return KINDS[self.kind](
+        kind, tree = KINDS[self.kind]
+        forest = kind(
             size,
             max_features=share,
             bootstrap=True,
@@ -142,6 +167,8 @@ class Forest(Regressor):
             random_state=self.seed,
             warm_start=True,
         )
+        forest.estimator = tree()
+        return forest
 
     def _predict(self, X: np.ndarray) -> Prediction:
         mean = answers(self._trees, X).mean(axis=0)

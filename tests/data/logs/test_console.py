@@ -135,6 +135,23 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
         "[12:00:01] [0]\ttrain-rmse:0.9\n[12:00:02] [1]\ttrain-rmse:0.8\n",
         [(1, {"train-rmse": 0.9}), (2, {"train-rmse": 0.8})],
     ),
+    "diffusers, a progress bar alone": (
+        "Map: 100%|████| 900/900 [00:01<00:00, 900.1 examples/s]\n"
+        "Steps:   2%|▏ | 10/500 [00:10<08:00, 1.2it/s, lr=1e-05, step_loss=0.3]\r"
+        "Steps:   4%|▏ | 20/500 [00:20<07:50, 1.2it/s, lr=1e-05, step_loss=0.2]\n",
+        [(10, {"step_loss": 0.3}), (20, {"step_loss": 0.2})],
+    ),
+    "DeePMD-kit's lcurve.out": (
+        "#  step      rmse_val    rmse_trn    lr\n"
+        "     100     2.10e+01    2.00e+01    1.0e-03\n"
+        "     200     1.10e+01    1.00e+01    1.0e-03\n",
+        [(100, {"rmse_val": 21, "rmse_trn": 20}), (200, {"rmse_val": 11, "rmse_trn": 10})],
+    ),
+    "Coqui TTS, with the change in brackets": (
+        "> EPOCH: 1/9\n | > avg_loss: 0.95 (-0.10)\n> EPOCH: 2/9\n | > avg_loss: 0.97 (+0.02)\n"
+        "> EPOCH: 3/9\n | > avg_loss: -0.1 (-0.07)\n",
+        [(1, {"avg_loss": 0.95}), (2, {"avg_loss": 0.97}), (3, {"avg_loss": -0.07})],
+    ),
     "CatBoost with the best one": (
         "0:\ttest: 0.9\tbest: 0.9 (0)\n1:\ttest: 0.95\tbest: 0.9 (0)\n",
         [(1, {"test": 0.9, "test best": 0.9}), (2, {"test": 0.95, "test best": 0.9})],

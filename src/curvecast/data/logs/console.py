@@ -37,9 +37,11 @@ _COUNTS = {
     # [12] of XGBoost, 12: of CatBoost, Training [12/90].
     "line": re.compile(r"^(?:\[[\d:-]{5,}\] )?(?:\W*\[(?=\d+\])|(?=\d+:\s))(\d+)()"),
     "of": re.compile(r"\[\s*(\d+)/(\d+)\]"),
+    # A progress bar with numbers: 20%|██ | 100/500 [00:10<00:40, loss=0.5].
+    "bar": re.compile(r"\d%\|[^|]*\|\s*(\d+)/(\d+)\s+\[(?=.*=)"),
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)(?![\w/]|[.:]\d|%\|)"
-# A value, and the mean of the values so far in brackets behind it, which counts then.
+# A value, and the mean of the values so far in brackets behind it.
 _NAMED = re.compile(
     r"(?<![\w.])((?:[A-Za-z][\w/@.'-]* )?[A-Za-z_][\w/@.'-]*?)['\"]?"
     rf"(?:\s*[:=]\s*['\"]?({_NUMBER})|\s+(?=\S*(?:\.|nan|inf)|\d+\s?%)({_NUMBER}))"
@@ -129,12 +131,12 @@ def _is_best_so_far(before: str, count: int, counts: list[tuple[int, int]]) -> b
 
 
 def _header(line: str) -> list[str]:
-    """The columns of a table that begins here, as fastai, skorch and spaCy print it."""
+    """The columns of a table that begins here, as fastai, skorch, spaCy and DeePMD print it."""
     if any(character.isdigit() for character in line[:8]):
         return []
-    cells = _CELLS.split(line.strip(" |"))
+    cells = line[1:].split() if line.startswith("#") else _CELLS.split(line.strip(" |"))
     names = [cell for cell in cells if cell and not cell[0].isdigit()]
-    begins = cells[0].lower() in (*EPOCHS, "e") and len(names) == len(cells) > 2
+    begins = bool(cells) and cells[0].lower() in (*EPOCHS, "e") and len(names) == len(cells) > 2
     return [EPOCH if cells[0] == "E" else cells[0], *cells[1:]] if begins else []
 
 
@@ -149,11 +151,12 @@ def _row(header: list[str], line: str) -> str:
 def _kind(printed: list[_Printed]) -> str:
     """What counts in all files: the first of _COUNTS that grows in one of them; "" if none does.
 
-    Counts in brackets that fall again are of the steps of an epoch, so they do not count.
+    Counts in brackets or of progress bars that fall again are of the steps of an epoch.
     """
     counts = [(kind, [n for _, n in at]) for one in printed for kind, at in one.counts.items()]
     grows = {kind for kind, count in counts if len(set(count)) > 1}
-    grows -= {kind for kind, count in counts if kind == "of" and count != sorted(count)}
+    steps = {kind for kind, count in counts if kind in ("of", "bar") and count != sorted(count)}
+    grows -= steps
     return next((kind for kind in _COUNTS if kind in grows), "")
 
 
@@ -170,7 +173,7 @@ def _rows(printed: _Printed, kind: str) -> list[dict[str, Any]]:
 
 def _numbers(line: str) -> dict[str, float]:
     """Numbers by name, inf for nan; a name gets the nearest `train`, `val` or `test` before it."""
-    matches = [(m.start(1), m[1], float(m[4] or m[2] or m[3])) for m in _NAMED.finditer(line)]
+    matches = [(m.start(1), m[1], _value(m[2] or m[3], m[4] or "")) for m in _NAMED.finditer(line)]
     matches += [(m.start(1), m[1], int(m[2]) / max(int(m[3]), 1)) for m in _CORRECT.finditer(line)]
     named = {}
     for at, name, value in matches:
@@ -183,6 +186,12 @@ def _numbers(line: str) -> dict[str, float]:
             name = f"{parts[-1].lower()} {name}"
         named[name] = value if np.isfinite(value) else np.inf
     return named
+
+
+def _value(value: str, brackets: str) -> float:
+    """The mean in brackets; the value without them, or where they hold a change as `(+0.1)`."""
+    is_change = brackets[:1] in ("+", "-") and brackets[0] != value[0]
+    return float(value if is_change or not brackets else brackets)
 
 
 def read(path: Path) -> Log:
