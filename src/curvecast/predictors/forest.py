@@ -37,7 +37,6 @@ MODELS = {
 }
 
 
-
 class _ReadOnce:
     """Names of parameters from one look at the signature: scikit-learn takes five for each tree."""
 

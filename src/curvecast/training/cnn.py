@@ -7,7 +7,7 @@ recognises an impossible or too large network cheaply.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,11 @@ from torch import nn
 from curvecast import layers
 
 # ReLU works in place: the layers before it need no output of theirs for the gradient.
-ACTIVATIONS = {"relu": partial(nn.ReLU, inplace=True), "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
 
 
 class ImpossibleNetwork(ValueError):
