@@ -147,6 +147,11 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
         "     200     1.10e+01    1.00e+01    1.0e-03\n",
         [(100, {"rmse_val": 21, "rmse_trn": 20}), (200, {"rmse_val": 11, "rmse_trn": 10})],
     ),
+    "torchtitan, with rates": (
+        "step:  1  loss:  8.1  grad_norm: 1.2  memory: 20.1GiB(30.2%)  tps: 3,123  mfu: 20.1%\n"
+        "step: 10  loss:  7.1  grad_norm: 1.1  memory: 20.1GiB(30.2%)  tps: 3,123  mfu: 20.1%\n",
+        [(1, {"loss": 8.1, "grad_norm": 1.2}), (10, {"loss": 7.1, "grad_norm": 1.1})],
+    ),
     "Coqui TTS, with the change in brackets": (
         "> EPOCH: 1/9\n | > avg_loss: 0.95 (-0.10)\n> EPOCH: 2/9\n | > avg_loss: 0.97 (+0.02)\n"
         "> EPOCH: 3/9\n | > avg_loss: -0.1 (-0.07)\n",
