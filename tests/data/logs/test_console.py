@@ -147,6 +147,13 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
         "     200     1.10e+01    1.00e+01    1.0e-03\n",
         [(100, {"rmse_val": 21, "rmse_trn": 20}), (200, {"rmse_val": 11, "rmse_trn": 10})],
     ),
+    "the table of COCO's evaluation": (
+        "Epoch: 1 loss: 3.5\n"
+        " Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.374\n"
+        " Average Recall     (AR) @[ IoU=0.50      | area= small | maxDets=  1 ] = -1.000\n"
+        "Epoch: 2 loss: 2.5\n",
+        [(1, {"loss": 3.5, "AP50-95/all/100": 0.374, "AR50/small/1": -1}), (2, {"loss": 2.5})],
+    ),
     "torchtitan, with rates": (
         "step:  1  loss:  8.1  grad_norm: 1.2  memory: 20.1GiB(30.2%)  tps: 3,123  mfu: 20.1%\n"
         "step: 10  loss:  7.1  grad_norm: 1.1  memory: 20.1GiB(30.2%)  tps: 3,123  mfu: 20.1%\n",

@@ -41,12 +41,13 @@ _ENDED = (
 _ROWS_REPEAT = ("Lightning", "Transformers", "MMEngine", "printed text")
 _UP = re.compile(
     r"acc|auc|auroc|f1|map(?!e)|precision|recall|r2|bleu|rouge|dice|iou|rew|return|score|success"
-    r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|(?<![a-z])(hits?|mrr|mcc|elo)(?![a-z])",
+    r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|chrf|win_?rate|(?<![a-z])ar\d"
+    r"|(?<![a-z])(hits?|mrr|mcc|elo|ap[sml]?|nmi|ari|sdr)(?![a-z])",
     re.I,
 )
 _DOWN = re.compile(
     r"loss|err|(?<![a-z_])cost|perplexity|ppl|nll|mse|mae|mape|brier|entropy|regret"
-    r"|(?<![a-z])wer|(?<![a-z])(fid|cer|bpc|bpb)(?![a-z])",
+    r"|lpips|(?<![a-z])wer|(?<![a-z])(fid|kid|cer|eer|der|bpc|bpb|mpjpe)(?![a-z])",
     re.I,
 )
 _VALIDATION = re.compile(r"(?<![a-z])(val(?!ue)|eval|test|dev(?!i))|metrics/", re.I)

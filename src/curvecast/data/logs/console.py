@@ -52,6 +52,12 @@ _WRITTEN = (
     (re.compile(r"\b[\w/]+(?:\.\w+)+:\d+\b(?!\.\d)|\w+\.py:\s*\d+|\(\w+:\d+\)"), ""),
     (re.compile(r"\b(\d+)epoch\b", re.I), r"epoch \1"),  # ESPnet
     (re.compile(r"^train: (?=\d+ \[)", re.I), "train epoch: "),  # timm
+    # (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.4, of COCO, as AP50-95/all/100
+    (re.compile(r"(IoU=0\.\d+):0\.(\d+)"), r"\1-\2"),
+    (
+        re.compile(r"^.*\((A[PR])\) @\[ IoU=0\.([\d-]+)\W+area=\W*(\w+)\W+maxDets=\W*(\d+) \]"),
+        r"\1\2/\3/\4",
+    ),
 )
 _CORRECT = re.compile(r"\b(\w*acc\w*|correct)\s*[:=]\s*(\d+)\s*/\s*(\d+)", re.I)
 # A number after one of these is part of a sentence: `val_loss improved from 0.5 to 0.4`.
