@@ -154,6 +154,17 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
         "Epoch: 2 loss: 2.5\n",
         [(1, {"loss": 3.5, "AP50-95/all/100": 0.374, "AR50/small/1": -1}), (2, {"loss": 2.5})],
     ),
+    "the boxes of stable-baselines3": (
+        "Logging to /tmp/run\n"
+        "-------------------------------\n| rollout/           |        |\n"
+        "|    ep_rew_mean     | 20.5   |\n| time/              |        |\n"
+        "|    fps             | 900    |\n|    total_timesteps | 2048   |\n"
+        "-------------------------------\n"
+        "-------------------------------\n|    ep_rew_mean     | 2.5e+1 |\n"
+        "|    total_timesteps | 4096   |\n|    value_loss      | 0.7    |\n"
+        "-------------------------------\n",
+        [(2048, {"ep_rew_mean": 20.5}), (4096, {"ep_rew_mean": 25, "value_loss": 0.7})],
+    ),
     "torchtitan, with rates": (
         "step:  1  loss:  8.1  grad_norm: 1.2  memory: 20.1GiB(30.2%)  tps: 3,123  mfu: 20.1%\n"
         "step: 10  loss:  7.1  grad_norm: 1.1  memory: 20.1GiB(30.2%)  tps: 3,123  mfu: 20.1%\n",

@@ -31,7 +31,8 @@ _AFTER = r"['\"]?[\s:=#\[(|-]{0,12}['\"]?(\d+)(?:\.0+)?(?![\d.])(?:\s*(?:/|of)\s
 _COUNTS = {
     EPOCH: re.compile(rf"\bep(?:och)?\b(?:\(\w+\))?\.?{_AFTER}", re.I),
     "step": re.compile(
-        rf"\b(?:(?:global_)?(?:(?:time)?step|iter(?:ation)?|round|batch|episode)(?:/\w+)?|up\.){_AFTER}",
+        r"\b(?:(?:global_)?(?:(?:time)?step|iter(?:ation)?|round|batch|episode)(?:/\w+)?"
+        rf"|total_timesteps|up\.){_AFTER}",
         re.I,
     ),
     # [12] of XGBoost, 12: of CatBoost, Training [12/90].
@@ -59,6 +60,9 @@ _WRITTEN = (
         r"\1\2/\3/\4",
     ),
 )
+# A box of stable-baselines3, with a name and a number per line; its count comes in the middle.
+_BOX = re.compile(r"^-{9,}\n((?:\|[^|\n]*\|[^|\n]*\|\n)+)-{9,}$", re.M)
+_IN_BOX = re.compile(r"\| *([^\s|]+) *\| *([^\s|]+) *\|")
 _CORRECT = re.compile(r"\b(\w*acc\w*|correct)\s*[:=]\s*(\d+)\s*/\s*(\d+)", re.I)
 # A number after one of these is part of a sentence: `val_loss improved from 0.5 to 0.4`.
 _SENTENCE = {"from", "to", "of", "at", "in", "on", "is", "by", "than", "for", "with"}
@@ -101,6 +105,7 @@ def _files(path: Path) -> dict[str, Path]:
 
 def _printed(file: Path) -> _Printed:
     text = _COLOUR.sub("", file.read_text(encoding="utf-8", errors="replace")).replace("\b", "")
+    text = _BOX.sub(lambda box: ", ".join(map(": ".join, _IN_BOX.findall(box[1]))), text)
     printed = _Printed()
     header: list[str] = []
     for at, line in enumerate(re.split(r"[\r\n]+", text)[:-1]):  # the last one may be incomplete
