@@ -438,6 +438,7 @@ def test_parts_of_the_data_are_no_runs(tmp_path):
         ("cer", "minimize"),
         ("val_LPIPS", "minimize"),
         ("apex", None),
+        ("ap_depth", None),
         ("white", None),
         ("certainty", None),
     ],

@@ -42,7 +42,7 @@ _ROWS_REPEAT = ("Lightning", "Transformers", "MMEngine", "printed text")
 _UP = re.compile(
     r"acc|auc|auroc|f1|map(?!e)|precision|recall|r2|bleu|rouge|dice|iou|rew|return|score|success"
     r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|chrf|win_?rate|(?<![a-z])ar\d"
-    r"|(?<![a-z])(hits?|mrr|mcc|elo|ap[sml]?|nmi|ari|sdr)(?![a-z])",
+    r"|(?<![a-z])((hits?|mrr|mcc|elo|nmi|ari|sdr)(?![a-z])|ap[sml]?(?![a-z_]))",  # no ap_depth
     re.I,
 )
 _DOWN = re.compile(
