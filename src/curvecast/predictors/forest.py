@@ -38,7 +38,7 @@ MODELS = {
 
 
 class _ReadOnce:
-    """Names of parameters from one look at the signature: scikit-learn takes five for each tree."""
+    """Looks up the names of its parameters once; scikit-learn does so five times for each tree."""
 
     @classmethod
     @cache

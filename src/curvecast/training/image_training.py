@@ -237,8 +237,8 @@ class ImageTraining(TorchSession):
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
         lower = self._precision != torch.float32
-        # A copy: of one channel torch takes any layout for channels last, and a first layer of
-        # 1 x 1 kernels then goes on without it.
+        # A copy, because torch leaves images of one channel as they are. After them, a first layer
+        # of 1 x 1 kernels would give its results in the slower layout.
         x = x.clone(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, self._precision, enabled=lower):
             return self.network(x).float()

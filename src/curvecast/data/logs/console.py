@@ -166,8 +166,7 @@ def _kind(printed: list[_Printed]) -> str:
     """
     counts = [(kind, [n for _, n in at]) for one in printed for kind, at in one.counts.items()]
     grows = {kind for kind, count in counts if len(set(count)) > 1}
-    steps = {kind for kind, count in counts if kind in ("of", "bar") and count != sorted(count)}
-    grows -= steps
+    grows -= {kind for kind, n in counts if kind in ("of", "bar") and n != sorted(n)}
     return next((kind for kind in _COUNTS if kind in grows), "")
 
 
