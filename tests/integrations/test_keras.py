@@ -81,10 +81,29 @@ def test_the_prediction_has_bounds_in_tensorboard(tmp_path: Path) -> None:
     assert len(events.Scalars("curvecast/predicted")) == 4
 
 
+def test_a_training_that_goes_on_has_the_curve_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "curvecast.csv"
+    train(0.05, CurveCallback(path=path), epochs=5)
+    resumed = CurveCallback(path=path)
+    train(0.05, resumed, epochs=7, initial_epoch=3)
+    assert [advice.epoch for advice in resumed.watch.history] == [1, 2, 3, 4, 5, 6]
+    assert pd.read_csv(path)["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+    train(0.05, resumed, epochs=3)
+    assert pd.read_csv(path)["epoch"].tolist() == [1, 2]
+    path.write_text("epoch,value\n1,0.5\n")
+    with pytest.raises(DataError, match="not a file that this callback wrote"):
+        train(0.05, CurveCallback(path=path))
+
+
 def test_epochs_without_validation_are_passed_over() -> None:
     callback = CurveCallback()
     train(0.05, callback, epochs=7, validation_freq=2)
     assert [advice.epoch for advice in callback.watch.history] == [2, 4, 6]
+
+
+def test_a_training_without_validation_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    train(0.05, CurveCallback(), epochs=2, validation_freq=3)
+    assert "val_loss was never validated, nothing is predicted" in caplog.text
 
 
 def test_a_metric_that_is_not_logged_is_named() -> None:

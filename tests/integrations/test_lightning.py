@@ -11,7 +11,7 @@ import pytest
 lightning = pytest.importorskip("lightning", reason="lightning is not installed")
 
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -31,7 +31,9 @@ class Line(lightning.LightningModule):
         return torch.nn.functional.mse_loss(self.layer(batch[0]), batch[1])
 
     def training_step(self, batch: list[torch.Tensor], index: int) -> torch.Tensor:
-        return self._loss(batch)
+        loss = self._loss(batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        return loss
 
     def validation_step(self, batch: list[torch.Tensor], index: int) -> None:
         self.log("val_loss", self._loss(batch))
@@ -47,6 +49,7 @@ def train(
     epochs: int = 12,
     logger: Any = None,
     seed: int = 0,
+    ckpt_path: Path | None = None,
     **options: Any,
 ) -> lightning.Trainer:
     lightning.seed_everything(seed, verbose=False)
@@ -59,12 +62,11 @@ def train(
         logger=logger or CSVLogger(folder, name="logs"),
         callbacks=list(callbacks),
         enable_progress_bar=False,
-        enable_checkpointing=False,
         enable_model_summary=False,
         log_every_n_steps=1,
-        **options,
+        **{"enable_checkpointing": False} | options,
     )
-    trainer.fit(Line(lr), data, data)
+    trainer.fit(Line(lr), data, data, ckpt_path=ckpt_path)
     return trainer
 
 
@@ -114,12 +116,39 @@ def test_without_earlier_runs_the_prediction_has_bounds_in_tensorboard(tmp_path:
     assert len(events.Scalars("curvecast/predicted")) == 4
 
 
+def test_a_training_that_goes_on_from_a_checkpoint_has_its_whole_curve(tmp_path: Path) -> None:
+    whole, resumed = CurveCallback(), CurveCallback()
+    saved = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
+    train(tmp_path, 0.05, whole, saved, epochs=6, enable_checkpointing=True)
+    path = tmp_path / "epoch=2.ckpt"
+    trainer = train(tmp_path, 0.05, resumed, epochs=6, ckpt_path=path)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(resumed.watch.history), pd.DataFrame(whole.watch.history)
+    )
+    assert pd.read_csv(Path(trainer.log_dir) / "curvecast.csv")["epoch"].tolist() == [1, 2, 3, 4, 5]
+    train(tmp_path, 0.05, resumed, epochs=2)
+    assert [advice.epoch for advice in resumed.watch.history] == [1]
+
+
 def test_several_validations_in_an_epoch_and_none_in_some(tmp_path: Path) -> None:
     often, seldom = CurveCallback(), CurveCallback()
     train(tmp_path, 0.05, often, epochs=3, val_check_interval=0.5)
     assert [advice.epoch for advice in often.watch.history] == [1, 1, 2, 2]
     train(tmp_path, 0.05, seldom, epochs=6, check_val_every_n_epoch=2)
     assert [advice.epoch for advice in seldom.watch.history] == [2, 4]
+
+
+def test_without_validation_a_metric_of_the_training_is_predicted(tmp_path: Path) -> None:
+    callback = CurveCallback("train_loss")
+    train(tmp_path, 0.05, callback, epochs=4, limit_val_batches=0)
+    assert [advice.epoch for advice in callback.watch.history] == [1, 2, 3]
+
+
+def test_a_training_without_any_validation_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(tmp_path, 0.05, CurveCallback(), epochs=2, check_val_every_n_epoch=3)
+    assert "val_loss was never validated, nothing is predicted" in caplog.text
 
 
 def test_a_metric_that_is_not_logged_is_named(tmp_path: Path) -> None:

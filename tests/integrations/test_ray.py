@@ -74,6 +74,34 @@ def test_metric_and_mode_are_said_once() -> None:
     assert not scheduler.set_search_properties("loss", "min")
 
 
+def test_a_restored_experiment_compares_with_the_trials_that_have_ended(tmp_path: Path) -> None:
+    def error(config: dict[str, Any]) -> None:
+        for epoch in range(1, LAST + 1):
+            if config["limit"] == 0.5 and epoch == 2 and not Path(config["mended"]).exists():
+                raise RuntimeError("lost")
+            tune.report({"loss": config["limit"] + 0.6 * math.exp(-0.3 * epoch)})
+
+    trainable, mended = tune.with_resources(error, {"cpu": 1}), tmp_path / "mended"
+    results = tune.Tuner(
+        trainable,
+        param_space={"limit": tune.grid_search([0.1, 0.5]), "mended": str(mended)},
+        tune_config=tune.TuneConfig(
+            metric="loss", mode="min", scheduler=CurveScheduler(LAST), max_concurrent_trials=1
+        ),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), name="search", verbose=0),
+    ).fit()
+    assert len(results.errors) == 1
+    mended.touch()
+    tuner = tune.Tuner.restore(str(tmp_path / "search"), trainable, restart_errored=True)
+    assert not tuner.fit().errors
+    runs = tuner._local_tuner._tune_config.scheduler.runs
+    again = runs.history[0].run
+    assert {advice.run for advice in runs.history} == {again}
+    assert all(math.isfinite(advice.worse) for advice in runs.history)
+    known = runs.curves(again).final[:-1]
+    assert known.tolist() == pytest.approx([0.1 + 0.6 * math.exp(-0.3 * LAST)])
+
+
 def test_trials_wait_while_better_ones_train_on(tmp_path: Path) -> None:
     """All begin; then the trials train on in the order of their predicted ends."""
 

@@ -197,6 +197,22 @@ def test_a_watch_has_earlier_runs_and_stores_what_it_predicted(tmp_path, caplog)
     assert calm.ends(calm.validated(7, {"val_acc": np.nan}))
 
 
+def test_a_run_that_goes_on_is_predicted_from_its_whole_curve(tmp_path) -> None:
+    whole, begun, resumed = (
+        Watch("val_acc", "max", earlier=earlier(), path=tmp_path / f"{name}.csv")
+        for name in ("whole", "run", "run")
+    )
+    values = {epoch: 0.5 - 0.4 * 0.7**epoch for epoch in range(1, 9)}
+    for watch, first, last in ((whole, 1, 8), (begun, 1, 5), (resumed, 5, 8)):
+        watch.begin(LAST, history=watch.stored(first - 1))
+        for epoch in range(first, last + 1):
+            watch.validated(epoch, {"val_acc": values[epoch]})
+    tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("whole", "run")]
+    assert len(tables[0]) == 8
+    assert tables[0]["reason"].notna().any()
+    pd.testing.assert_frame_equal(*tables, rtol=1e-4)
+
+
 def test_earlier_runs_that_are_longer_end_at_the_planned_epoch() -> None:
     watch = Watch("val_acc", "max", earlier=earlier())
     watch.begin(10)

@@ -39,7 +39,13 @@ class Words(torch.utils.data.Dataset):
 
 
 def train(
-    folder: Path, lr: float, *callbacks: Any, seed: int = 0, evaluated: Any = None, **options: Any
+    folder: Path,
+    lr: float,
+    *callbacks: Any,
+    seed: int = 0,
+    evaluated: Any = None,
+    resume_from_checkpoint: str | None = None,
+    **options: Any,
 ) -> Any:
     torch.manual_seed(seed)
     config = transformers.BertConfig(
@@ -53,7 +59,6 @@ def train(
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         max_steps=STEPS,
-        eval_strategy="steps",
         eval_steps=3,
         logging_steps=3,
         learning_rate=lr,
@@ -61,11 +66,10 @@ def train(
         per_device_train_batch_size=16,
         per_device_eval_batch_size=128,
         report_to=[],
-        save_strategy="no",
         disable_tqdm=True,
         use_cpu=True,
         seed=seed,
-        **options,
+        **{"eval_strategy": "steps", "save_strategy": "no"} | options,
     )
     trainer = transformers.Trainer(
         model=transformers.BertForSequenceClassification(config),
@@ -74,7 +78,7 @@ def train(
         eval_dataset=evaluated or Words(128, 1),
         callbacks=list(callbacks),
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume_from_checkpoint)
     trainer.save_state()
     return trainer
 
@@ -113,6 +117,18 @@ def test_a_good_training_and_one_that_is_only_watched_go_on(
     assert watched.watch.history[-1].stop
 
 
+def test_a_training_that_goes_on_from_a_checkpoint_has_its_whole_curve(tmp_path: Path) -> None:
+    saved = {"save_strategy": "steps", "save_steps": 12}
+    whole, resumed = CurveCallback(), CurveCallback()
+    train(tmp_path, 0.01, whole, **saved)
+    checkpoint = str(tmp_path / "checkpoint-12")
+    train(tmp_path, 0.01, resumed, resume_from_checkpoint=checkpoint, **saved)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(resumed.watch.history), pd.DataFrame(whole.watch.history)
+    )
+    assert pd.read_csv(tmp_path / "curvecast.csv")["epoch"].tolist() == list(range(3, STEPS, 3))
+
+
 def test_the_prediction_has_bounds_in_tensorboard(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from torch.utils.tensorboard import SummaryWriter
@@ -125,6 +141,13 @@ def test_the_prediction_has_bounds_in_tensorboard(tmp_path: Path) -> None:
         events.Tags()["scalars"]
     )
     assert len(events.Scalars("curvecast/predicted")) == STEPS // 3 - 1
+
+
+def test_a_training_without_evaluation_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(tmp_path, 0.01, CurveCallback(), eval_strategy="no")
+    assert "eval_loss was never validated, nothing is predicted" in caplog.text
 
 
 def test_a_metric_that_is_not_evaluated_is_named(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 from curvecast.curves import DIRECTIONS, CurveSet, DataError
 from curvecast.data.cells import flat
 from curvecast.fidelity import nearest
-from curvecast.files import write_csv
+from curvecast.files import read_csv, write_csv
 from curvecast.stopping.accounting import Record
 from curvecast.stopping.advice import FEW, LEFT, MODEL, PROMISE, finished, fitted
 from curvecast.stopping.rules.predicted import Forecasts, Predicted
@@ -138,6 +138,10 @@ class Runs:
     def report(self, run: str, epoch: int, value: float) -> None:
         """A value of a run that has begun; epochs are numbers of trained ones, or steps."""
         self._values[run][int(epoch)] = float(value)
+
+    def has_reported(self, run: str) -> bool:
+        """Whether a run has begun and reported a value."""
+        return bool(self._values.get(run))
 
     def end(self, run: str) -> None:
         """A run has ended: from now on it is one that others are compared with."""
@@ -265,10 +269,21 @@ class Watch:
         self.stop, self.path, self.writer = stop, path, writer
         self.runs: Runs | None = None
 
-    def begin(self, last_epoch: int, config: Mapping[str, Any] | None = None) -> None:
-        """Training begins; `config` are settings that the tool knows, where none were given."""
+    def begin(
+        self,
+        last_epoch: int,
+        config: Mapping[str, Any] | None = None,
+        history: Iterable[Advice] = (),
+    ) -> None:
+        """Training begins, or goes on after the validations in `history`.
+
+        `config` are settings that the tool knows, where none were given.
+        """
         self.runs = Runs(self.direction, last_epoch, self.earlier, self.promise)
         self.runs.start(self.RUN, self.config if self.config is not None else config)
+        for advice in history:
+            self.runs.report(self.RUN, advice.epoch, advice.value)
+            self.runs.history.append(advice)
         if hasattr(self.writer, "add_custom_scalars_marginchart"):
             names = [f"curvecast/{name}" for name in ("predicted", "low", "high")]
             self.writer.add_custom_scalars_marginchart(names, "curvecast", "predicted end")
@@ -301,10 +316,30 @@ class Watch:
         """Whether to end the run now."""
         return advice is not None and advice.stop and (self.stop or advice.reason == "diverged")
 
+    def end(self) -> None:
+        """Training is over: warn where there was no validation, and so no prediction."""
+        if self.runs is not None and not self.runs.has_reported(self.RUN):
+            _LOGGER.warning("curvecast: %s was never validated, nothing is predicted", self.monitor)
+
     @property
     def history(self) -> list[Advice]:
         """What was predicted at each validation."""
         return self.runs.history if self.runs is not None else []
+
+    def stored(self, epoch: int) -> list[Advice]:
+        """What the file at `path` tells of this run up to an epoch; nothing without a file.
+
+        Raises
+        ------
+        DataError : the file has other columns.
+        """
+        if self.path is None or not Path(self.path).is_file():
+            return []
+        table = read_csv(self.path, own=False)
+        if list(table) != [field.name for field in fields(Advice)]:
+            raise DataError("not a file that this callback wrote", file=self.path)
+        rows = table[table["epoch"] <= epoch].astype({"reason": object}).fillna({"reason": ""})
+        return [Advice(*row) for row in rows.itertuples(index=False, name=None)]
 
 
 def check_promise(promise: float) -> None:

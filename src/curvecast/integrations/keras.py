@@ -24,7 +24,8 @@ class CurveCallback(keras.callbacks.Callback):
     """Predict the end of the training with an interval at each validation.
 
     `History`, and callbacks that come after this one (`CSVLogger`, ...), get
-    `curvecast_predicted`, `low`, `high` and `worse`. Epochs count from 1.
+    `curvecast_predicted`, `low`, `high` and `worse`. Epochs count from 1. A training that goes on
+    (`initial_epoch`, `BackupAndRestore`) takes its earlier validations from the CSV file at `path`.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class CurveCallback(keras.callbacks.Callback):
 
     Raises
     ------
-    DataError : the metric is not logged.
+    DataError : the metric is not logged, or the file at `path` is another one.
     """
 
     def __init__(self, monitor: str = "val_loss", mode: str = "min", **options: Any) -> None:
@@ -41,8 +42,14 @@ class CurveCallback(keras.callbacks.Callback):
         self.watch = Watch(monitor, mode, **options)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begin with the planned number of epochs."""
-        self.watch.begin(self.params["epochs"])
+        """The first epoch is not known yet."""
+        self._begun = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Begin with the planned number of epochs, or go on."""
+        if not self._begun:
+            self.watch.begin(self.params["epochs"], history=self.watch.stored(epoch))
+            self._begun = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Predict, log, and end the training where that is advised."""
@@ -54,3 +61,7 @@ class CurveCallback(keras.callbacks.Callback):
             logs |= {f"curvecast_{k}": v for k, v in advice.scalars().items()}
         if self.watch.ends(advice):
             self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Warn where nothing was validated."""
+        self.watch.end()

@@ -71,11 +71,20 @@ class CurveScheduler(FIFOScheduler):
         return True
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """A trial waits to begin."""
+        """A trial waits to begin, or the experiment was restored (`Tuner.restore`) with it.
+
+        Of such a trial Ray tells the last result, so no more of it is known than that.
+        """
         if self.runs is None:
             if self._metric is None or self._mode is None:
                 raise DataError("the scheduler needs metric and mode, here or in the TuneConfig")
             self.runs = Runs(direction_of(self._mode), self._max_t, promise=self._promise)
+        last = trial.last_result
+        if self._metric in last and self._time_attr in last:
+            self.runs.start(trial.trial_id, trial.config)
+            self.runs.report(trial.trial_id, last[self._time_attr], last[self._metric])
+            if trial.is_finished():
+                self.runs.end(trial.trial_id)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Stop or go on; results without the metric or the time are passed over."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curvecast.extras import missing
-from curvecast.integrations._runs import Watch
+from curvecast.integrations._runs import Advice, Watch
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -26,6 +26,7 @@ class CurveCallback(TrainerCallback):
 
     The log history (`trainer_state.json`) gets `curvecast_predicted`, `low`, `high` and `worse`;
     they stand in `curvecast.csv` in the output folder too. Epochs are steps, up to `max_steps`.
+    A training that goes on from a checkpoint takes its earlier evaluations from the log history.
 
     Parameters
     ----------
@@ -46,10 +47,26 @@ class CurveCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        """Begin with the planned number of steps."""
+        """Begin with the planned number of steps, or go on."""
         if self.watch.path is None and state.is_world_process_zero:
             self.watch.path = Path(args.output_dir or ".", "curvecast.csv")
-        self.watch.begin(state.max_steps)
+        self.watch.begin(state.max_steps, history=self._logged(state.log_history))
+
+    def _logged(self, log_history: list[dict[str, Any]]) -> list[Advice]:
+        """The evaluations in a log history, with what was predicted then."""
+        by_step: dict[int, dict[str, Any]] = {}
+        for entry in log_history:
+            by_step.setdefault(entry["step"], {}).update(entry)
+        names = ("predicted", "low", "high", "worse")
+        history = []
+        for step, entry in by_step.items():
+            if self.watch.monitor in entry:
+                value = float(entry[self.watch.monitor])
+                numbers = {name: float(entry.get(f"curvecast_{name}", "nan")) for name in names}
+                history.append(
+                    Advice(self.watch.RUN, step, value, **numbers, stop=False, reason="")
+                )
+        return history
 
     def on_evaluate(
         self,
@@ -77,3 +94,9 @@ class CurveCallback(TrainerCallback):
         if self.watch.ends(advice):
             control.should_training_stop = True
         return control
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Warn where nothing was evaluated."""
+        self.watch.end()
