@@ -372,3 +372,66 @@ def test_a_database_may_lie_anywhere_and_has_the_columns_of_mlflow(tmp_path):
         database.commit()
     with pytest.raises(DataError, match="no such column: step"):
         read_log(path)
+
+
+WENT_BACK = "1 run went back to an earlier epoch (begun anew, or on from a checkpoint)"
+COURSES = {
+    "anew": ([1, 2, 3, 4, 1, 2, 3], [1, 2, 3]),
+    "twice": ([1, 2, 3, 4, 5, 3, 4, 2, 3, 4], [1, 2, 3, 4]),
+    "every second epoch": ([2, 4, 6, 8, 6, 8, 10], [2, 4, 6, 8, 10]),
+    "several rows per epoch": ([1, 1, 2, 2, 3, 3, 1, 1, 2, 2], [1, 2]),
+    "the best one after the end": ([1, 2, 3, 4, 2], [1, 2, 3, 4]),
+    "in any order": ([3, 1, 2, 5, 4], [1, 2, 3, 4, 5]),
+}
+
+
+@pytest.mark.parametrize("course", COURSES)
+def test_what_a_run_has_left_behind_does_not_count(course, tmp_path):
+    """A log that two attempts wrote: what the first one logged later than the second is not its."""
+    epochs, left = COURSES[course]
+    rows = pd.DataFrame({"run": "a", "epoch": epochs, "val_loss": 10.0 - np.arange(len(epochs))})
+    lines = [f"epoch {e}: val_loss={v}\n" for e, v in zip(epochs, rows["val_loss"], strict=True)]
+    (tmp_path / "a.log").write_text("".join(lines))
+    expected = {e: v for e, v in zip(epochs, rows["val_loss"], strict=True) if e in left}
+    sources = [rows, tmp_path / "a.log"]
+    if "any order" in course:
+        sources = [rows]
+    for source in sources:
+        log = read_log(source)
+        assert dict(zip(log.rows["epoch"], log.rows["val_loss"], strict=True)) == expected
+        assert any(WENT_BACK in note for note in log.notes) == (course in list(COURSES)[:4])
+
+
+def test_other_runs_and_metrics_keep_what_they_logged():
+    back = pd.DataFrame({"run": "a", "epoch": [1, 2, 3, 1, 2], "loss": 0.5, "acc": np.nan})
+    back.loc[len(back)] = ["a", 3, np.nan, 0.7]
+    other = pd.DataFrame({"run": "b", "epoch": [1, 2, 3], "loss": 0.4, "acc": 0.6})
+    rows = read_log(pd.concat([back, other])).rows
+    assert rows.groupby("run")["loss"].count().to_dict() == {"a": 2, "b": 3}
+    assert rows.groupby("run")["acc"].count().to_dict() == {"a": 1, "b": 3}
+
+
+def test_a_folder_that_two_writers_of_tensorboard_wrote_holds_the_second(tmp_path):
+    pytest.importorskip("tensorboard")
+    writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
+    for attempt, last in ((1, 9), (2, 4)):
+        with writer(tmp_path / "a", filename_suffix=f".{attempt}") as events:
+            for step in range(1, last + 1):
+                events.add_scalar("val_loss", attempt + 1 / step, step)
+    log = read_log(tmp_path)
+    assert log.rows["epoch"].tolist() == [1, 2, 3, 4]
+    assert (log.rows["val_loss"] > 2).all()
+    assert WENT_BACK in log.notes[0]
+
+
+def test_a_metric_of_mlflow_that_goes_back_is_that_of_the_second_attempt(tmp_path):
+    folder = written("mlflow")(tmp_path)
+    before = read_log(folder)
+    file = next(f for f in folder.rglob("val_acc") if f.parent.name == "metrics")
+    file.write_text(file.read_text() + "".join(f"9 0.25 {step}\n" for step in (0, 1)))
+    log = read_log(folder)
+    run = log.rows.loc[log.rows["val_acc"] == 0.25, "run"].unique()
+    assert log.rows.loc[log.rows["run"].isin(run), "val_acc"].dropna().tolist() == [0.25, 0.25]
+    others = [one.rows[~one.rows["run"].isin(run)] for one in (before, log)]
+    pd.testing.assert_frame_equal(*others)
+    assert WENT_BACK in log.notes[0]

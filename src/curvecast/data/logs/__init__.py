@@ -24,6 +24,7 @@ import pandas as pd
 from curvecast.curves import CurveSet
 from curvecast.data.cells import STDIN, as_text, is_number, read_stream, read_table, text_of_its_own
 from curvecast.data.columns import Layout, assemble
+from curvecast.data.logs._restarts import without_outdated
 from curvecast.data.stanza import Direction
 from curvecast.files import DataError
 
@@ -160,7 +161,8 @@ def formats_known() -> list[str]:
 def _in_order(log: Log) -> Log:
     """One row per run and epoch: the last value that was logged there; planned lengths."""
     order = log.runs
-    of_epochs = log.rows.groupby([RUN, EPOCH], sort=True)
+    rows, left = without_outdated(log.rows, RUN, EPOCH)
+    of_epochs = rows.groupby([RUN, EPOCH], sort=True)
     # A row may hold one of several metrics.
     repeated = int((of_epochs.count().max(axis=1) - 1).clip(lower=0).sum())
     rows = of_epochs.last().reset_index()
@@ -168,7 +170,7 @@ def _in_order(log: Log) -> Log:
     rows = rows.sort_values([RUN, EPOCH], kind="stable").reset_index(drop=True)
     rows[RUN] = rows[RUN].astype(object)
     settings = log.settings.reindex(order) if len(log.settings) else pd.DataFrame(index=order)
-    notes = log.notes
+    notes = (*log.notes, *left)
     if repeated and log.tool not in _ROWS_REPEAT:
         notes += (f"{repeated} rows repeat a run and an epoch: the last value counts",)
     return _with_plan(replace(log, rows=rows, settings=settings, notes=notes))

@@ -12,6 +12,7 @@ import pandas as pd
 
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import lines_of, table_of, trained, unique
+from curvecast.data.logs._restarts import row_per_epoch
 from curvecast.files import DataError, read_text, read_yaml
 
 _ENDED = ("FINISHED", "FAILED", "KILLED", 3, 4, 5)
@@ -72,12 +73,10 @@ def read(path: Path) -> Log:
     table = table[table["metric"].map(lengths) > 1]
     if not len(table):
         raise DataError("no metric was logged at more than one step", file=path)
-    table["value"] = table["value"].fillna(float("inf"))
-    wide = table.pivot_table(index=[RUN, EPOCH], columns="metric", values="value", aggfunc="last")
-    rows = wide.reset_index().rename_axis(columns=None)
+    rows, notes = row_per_epoch(table, RUN, EPOCH)
     rows[EPOCH] = trained(rows[EPOCH].to_numpy())
     ended = frozenset(run for run, state in states.items() if state in _ENDED)
-    return Log("MLflow", rows, table_of(settings), ended=ended)
+    return Log("MLflow", rows, table_of(settings), ended=ended, notes=notes)
 
 
 def _of_database(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import run_files, settings_of, table_of, trained
+from curvecast.data.logs._restarts import row_per_epoch
 from curvecast.extras import missing
 from curvecast.files import DataError
 
@@ -62,11 +63,9 @@ def read(path: Path) -> Log:
     if not rows:
         raise DataError("the event files hold no scalars", file=path)
     table = pd.DataFrame(rows, columns=[RUN, EPOCH, "metric", "value"])
-    table["value"] = table["value"].fillna(float("inf"))
-    wide = table.pivot_table(index=[RUN, EPOCH], columns="metric", values="value", aggfunc="last")
-    rows_ = wide.reset_index().rename_axis(columns=None)
-    rows_[EPOCH] = trained(rows_[EPOCH].to_numpy())
-    return Log("TensorBoard", rows_, table_of(settings))
+    wide, notes = row_per_epoch(table, RUN, EPOCH)
+    wide[EPOCH] = trained(wide[EPOCH].to_numpy())
+    return Log("TensorBoard", wide, table_of(settings), notes=notes)
 
 
 def _settings(events: Any) -> dict[str, Any]:
