@@ -411,6 +411,33 @@ def test_other_runs_and_metrics_keep_what_they_logged():
     assert rows.groupby("run")["acc"].count().to_dict() == {"a": 1, "b": 3}
 
 
+PLACES = {
+    "add_scalars of torch": ({"": "lr", "loss_train": "loss", "loss_val": "loss"}, "loss/val"),
+    "its tag with a slash": ({"": "lr", "a_b_val_1": "a/b"}, "a/b/val_1"),
+    "add_scalars of tensorboardX": ({"": "lr", "loss/{val}": "loss"}, "loss/{val}"),
+    "Keras": ({"train": "epoch_loss", "validation": "epoch_loss"}, "validation/epoch_loss"),
+    "CatBoost": ({"info/learn": "RMSE", "info/test": "RMSE"}, "test/RMSE"),
+    "an estimator": ({"": "loss", "eval": "loss"}, "eval/loss"),
+}
+
+
+@pytest.mark.parametrize("tool", PLACES)
+def test_several_folders_of_tensorboard_are_one_run(tool, tmp_path):
+    pytest.importorskip("tensorboard")
+    writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
+    places, metric = PLACES[tool]
+    for run in ("a", "test"):
+        for place, tag in places.items():
+            with writer(tmp_path / run / place) as events:
+                for step in range(1, 5):
+                    events.add_scalar(tag, 2.0**-step, step)
+    log = read_log(tmp_path)
+    inside = "/info" if tool == "CatBoost" else ""
+    assert log.runs == [f"a{inside}", f"test{inside}"]
+    assert len(log.metrics) == len(places)
+    assert log.rows[metric].tolist() == [2.0**-step for step in range(1, 5)] * 2
+
+
 def test_a_folder_that_two_writers_of_tensorboard_wrote_holds_the_second(tmp_path):
     pytest.importorskip("tensorboard")
     writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter

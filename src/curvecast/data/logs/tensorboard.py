@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from curvecast.extras import missing
 from curvecast.files import DataError
 
 _FILE = "events.out.tfevents*"
-# Keras has two folders per run.
-_SETS = ("train", "validation")
+# Folders of one run: Keras has the first two, TensorFlow's estimators and CatBoost others.
+_SETS = ("train", "validation", "val", "valid", "eval", "test", "learn")
 # `add_hparams` writes into a folder of its own, named after the time, inside the run's.
 _TIME = re.compile(r"\d+\.\d+")
 _SETTINGS = "_hparams_/session_start_info"
@@ -42,21 +43,21 @@ def read(path: Path) -> Log:
     settings: dict[str, dict[str, Any]] = {}
     rows = []
     for folder in folders:
-        of_settings = _TIME.fullmatch(folder.name) and folder.parent in folders
-        home = folder.parent if folder.name in _SETS or of_settings else folder
-        run = home.relative_to(root).as_posix() if root in home.parents else home.resolve().name
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
         events.Reload()
+        of_settings = _TIME.fullmatch(folder.name) and folder.parent in folders
+        home, before, after = _home(folder, folders, events.Tags()["scalars"])
+        home = folder.parent if of_settings else home
+        run = home.relative_to(root).as_posix() if root in home.parents else home.resolve().name
         settings.setdefault(run, settings_of(run, home)).update(_settings(events))
         if of_settings:
             continue
-        before = f"{folder.name}/" if folder.name in _SETS else ""
         for tag in events.Tags()["scalars"]:
-            rows += [(run, e.step, before + tag, e.value) for e in events.Scalars(tag)]
+            rows += [(run, e.step, before + tag + after, e.value) for e in events.Scalars(tag)]
         for tag in events.Tags()["tensors"]:
             arrays = [(e.step, make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)]
             rows += [
-                (run, step, before + tag, float(value))
+                (run, step, before + tag + after, float(value))
                 for step, value in arrays
                 if value.ndim == 0 and value.dtype.kind == "f"
             ]
@@ -66,6 +67,22 @@ def read(path: Path) -> Log:
     wide, notes = row_per_epoch(table, RUN, EPOCH)
     wide[EPOCH] = trained(wide[EPOCH].to_numpy())
     return Log("TensorBoard", wide, table_of(settings), notes=notes)
+
+
+def _home(folder: Path, folders: Sequence[Path], tags: Sequence[str]) -> tuple[Path, str, str]:
+    """The folder of the run that one with events belongs to, and what stands around its tags."""
+    for home in folder.parents if len(tags) == 1 else ():
+        # torch's `add_scalars` writes `loss_train` with the tag `loss`, tensorboardX `loss/train`.
+        inner = folder.relative_to(home).as_posix()
+        for start in (tags[0].replace("/", "_") + "_", f"{tags[0]}/"):
+            if home in folders and inner.startswith(start):
+                return home, "", f"/{inner.removeprefix(start)}"
+    several = folder.parent in folders or any(
+        folder.parent / name in folders for name in _SETS if name != folder.name
+    )
+    if folder.name in _SETS[:2] or (folder.name in _SETS and several):
+        return folder.parent, f"{folder.name}/", ""
+    return folder, "", ""
 
 
 def _settings(events: Any) -> dict[str, Any]:
