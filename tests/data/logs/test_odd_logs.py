@@ -411,6 +411,50 @@ def test_other_runs_and_metrics_keep_what_they_logged():
     assert rows.groupby("run")["acc"].count().to_dict() == {"a": 1, "b": 3}
 
 
+TABLES = {
+    "train.csv": (["a/train.csv", "a/val.csv"], {"a": ["train/loss", "val/loss"]}),
+    "CatBoost": (
+        ["a/learn_error.tsv", "a/test_error.tsv"],
+        {"a": ["learn/loss", "test/loss"]},
+    ),
+    "two runs in a folder": (
+        [f"{part}_lr={lr}.csv" for lr in (1, 2) for part in ("train", "val")],
+        {"lr=1": ["train/loss", "val/loss"], "lr=2": ["train/loss", "val/loss"]},
+    ),
+    "runs that are numbered": (
+        ["train1.csv", "train2.csv"],
+        {"train1": ["loss"], "train2": ["loss"]},
+    ),
+    "runs of one part": (
+        ["train_a.csv", "train_b.csv"],
+        {"train_a": ["loss"], "train_b": ["loss"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_tables_of_the_parts_of_the_data_are_of_one_run(layout, tmp_path):
+    files, expected = TABLES[layout]
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        separator = "\t" if file.endswith("tsv") else ","
+        rows = pd.DataFrame({"iter": [1, 2, 3], "loss": [0.5, 0.4, 0.3]})
+        rows.to_csv(tmp_path / file, sep=separator, index=False)
+    if layout == "CatBoost":
+        (tmp_path / "a/time_left.tsv").write_text("iter\tPassed\tRemaining\n1\t10\t20\n")
+    log = read_log(tmp_path)
+    known = {
+        run: [m for m in log.metrics if rows[m].notna().all()]
+        for run, rows in log.rows.groupby("run")
+    }
+    assert known == expected
+    if layout == "two runs in a folder":
+        assert log.settings.to_dict() == {"lr": {"lr=1": "1", "lr=2": "2"}}
+    assert [note.partition(":")[0] for note in log.notes] == ["a/time_left"] * (
+        layout == "CatBoost"
+    )
+
+
 PLACES = {
     "add_scalars of torch": ({"": "lr", "loss_train": "loss", "loss_val": "loss"}, "loss/val"),
     "its tag with a slash": ({"": "lr", "a_b_val_1": "a/b"}, "a/b/val_1"),

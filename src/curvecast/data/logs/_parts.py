@@ -30,7 +30,19 @@ NO_METRICS = (
     *("time", "data_time", "wall_time", "time_elapsed", "elapsed_time", "runtime", "timestamp"),
     *("step_time", "iter_time", "batch_time", "epoch_time", "loader_time", "avg_loader_time"),
     *("time_cost", "batch_cost", "data_cost", "reader_cost"),
-    *("duration", "dur", "seconds", "eta", "eta_seconds", "fps", "ips", "memory", "max_mem"),
+    *(
+        "passed",
+        "remaining",
+        "duration",
+        "dur",
+        "seconds",
+        "eta",
+        "eta_seconds",
+        "fps",
+        "ips",
+        "memory",
+        "max_mem",
+    ),
 )
 _PARTS = 100  # of a budget that is no whole number
 _OF_PANDAS = re.compile(r"unnamed_\d+|")  # names of an index in a table

@@ -1,7 +1,12 @@
-"""One table per run, a row per epoch: CSVLogger of Lightning and Keras, Ultralytics, JSON lines."""
+"""One table per run, a row per epoch: CSVLogger of Lightning and Keras, Ultralytics, JSON lines.
+
+A run may have a table for each part of its data: `train.csv` and `val.csv`.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +37,10 @@ _TOOLS = {
     "metrics.json": "Detectron2",
 }
 _STEPS = ("total_steps", "max_steps")  # a column that plans how many there will be
+_PART = re.compile(
+    r"(?<![a-z])(train(?:ing)?|learn|val(?:id(?:ation)?)?|dev|eval(?:uation)?|test)(?![a-z\d])",
+    re.I,
+)
 _PATTERNS = (*_TOOLS, "*.csv", "*.log", "*.tsv", "*.jsonl")
 
 
@@ -62,12 +71,34 @@ def _files(path: Path) -> tuple[str, dict[str, Path]]:
     return "", {}
 
 
+def _of_parts(files: dict[str, Path], path: Path) -> dict[str, tuple[str, str]]:
+    """The run of each table, and what stands before the names of its metrics.
+
+    Tables of a folder belong to one run where their names differ by what part of the data they
+    are of, and by nothing else.
+    """
+    alike: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
+    for name in files:
+        folder, _, stem = name.rpartition("/")
+        if match := _PART.search(stem):
+            rest = stem[: match.start()] + stem[match.end() :]
+            alike[folder][rest.strip("-_. ")][match[0].lower()] = name
+    homes = {name: (name, "") for name in files}
+    for folder, several in alike.items():
+        for rest, parts in several.items():
+            run = "/".join(filter(None, (folder, rest if len(several) > 1 else ""))) or path.name
+            if len(parts) > 1:
+                homes |= {name: (run, f"{part}/") for part, name in parts.items()}
+    return homes
+
+
 def read(path: Path) -> Log:
     """Read the log; settings are in the folder's name or in a file beside the table."""
     tool, files = _files(path)
     parts, notes, planned = [], [], {}
     tables = {run: spread(_table(file), None) for run, file in files.items()}
     counts = epochs_in(tables.values())
+    homes = _of_parts(files, path)
     for run, file in files.items():
         table = tables[run]
         at = counts if counts in table else first_of(EPOCHS, list(table.columns))
@@ -84,10 +115,16 @@ def read(path: Path) -> Log:
         table = table[counted]
         plan = first_of(_STEPS, list(table.columns)) if "step" in at.lower() else None
         if plan is not None and len(table):
-            planned[run] = int(whole(table[plan].tail(1), file)[0])
+            planned[homes[run][0]] = int(whole(table[plan].tail(1), file)[0])
         columns = metrics_in(table, [str(name) for name in table if no_metric(str(name))])
-        parts.append(pd.DataFrame({RUN: run, EPOCH: whole(table[at], file), **columns}))
+        epochs = whole(table[at], file)
+        if not columns:
+            notes.append(f"{run}: {file.name} has no metric, it is left out")
+            continue
+        home, before = homes[run]
+        named = {before + name: values for name, values in columns.items()}
+        parts.append(pd.DataFrame({RUN: home, EPOCH: epochs, **named}))
     rows = joined(parts, path)
     rows[EPOCH] = trained(rows[EPOCH].to_numpy(dtype=np.int64))
-    settings = {run: settings_of(run, file.parent) for run, file in files.items()}
+    settings = {home: settings_of(home, files[run].parent) for run, (home, _) in homes.items()}
     return Log(tool, rows, table_of(settings), planned, notes=tuple(notes))
