@@ -455,6 +455,26 @@ def test_tables_of_the_parts_of_the_data_are_of_one_run(layout, tmp_path):
     )
 
 
+@pytest.mark.parametrize("beside", ["", "{}"])
+def test_the_configuration_of_hydra_says_what_no_file_beside_the_log_does(beside, tmp_path):
+    for run, lr in enumerate((0.1, 0.01)):
+        folder = tmp_path / f"multirun/{run}"
+        log = folder / "csv/version_0"
+        for new, text in (
+            (folder / ".hydra/config.yaml", f"model: {{lr: {lr}}}\nhome: ${{oc.env:HOME}}\n"),
+            (folder / ".hydra/hydra.yaml", "hydra: {run: {dir: x}}\n"),
+            (log / "metrics.csv", "epoch,step,val_loss\n0,9,0.5\n1,19,0.4\n"),
+            (log / "hparams.yaml", beside),
+        ):
+            new.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(text)
+    settings = read_log(tmp_path).settings
+    assert settings["model.lr"].tolist() == [0.1, 0.01]
+    assert list(settings) == ["model.lr", "home"]
+    (log / "hparams.yaml").write_text("lr: 3")
+    assert read_log(log).settings.to_dict("records") == [{"lr": 3}]
+
+
 PLACES = {
     "add_scalars of torch": ({"": "lr", "loss_train": "loss", "loss_val": "loss"}, "loss/val"),
     "its tag with a slash": ({"": "lr", "a_b_val_1": "a/b"}, "a/b/val_1"),

@@ -44,6 +44,7 @@ NO_METRICS = (
         "max_mem",
     ),
 )
+_ABOVE = 4  # folders up to Hydra's, in which the folders of a tool may lie
 _PARTS = 100  # of a budget that is no whole number
 _OF_PANDAS = re.compile(r"unnamed_\d+|")  # names of an index in a table
 # In a table with a row per metric: columns that name the metric, and that hold its value.
@@ -83,22 +84,28 @@ def lines_of(file: Path) -> list[str]:
 def settings_of(run: str, folder: Path) -> dict[str, Any]:
     """The settings of a run: `key=value` in the folders of its name, and files beside its log.
 
+    Where there is none, Hydra's configuration of the folder counts, or of one above it.
+
     Raises DataError for such a file that cannot be read.
     """
-    settings: dict[str, Any] = dict(p for part in Path(run).parts for p in PAIR.findall(part))
-    for name in BESIDE:
-        file = folder / name
-        if not file.is_file():
-            continue
-        try:
-            text = file.read_text(encoding="utf-8")
-            content = json.loads(text) if file.suffix == ".json" else yaml.load(text, _Loader)
-        except (ValueError, yaml.YAMLError) as error:
-            problem = " ".join(str(error).split())
-            raise DataError(f"the settings cannot be read ({problem})", file=file) from error
-        if isinstance(content, dict):
-            settings |= flat(content)
-    return settings
+    named = dict(p for part in Path(run).parts for p in PAIR.findall(part))
+    beside = {k: v for name in BESIDE for k, v in _settings_in(folder / name).items()}
+    above = [folder, *folder.absolute().parents][:_ABOVE]
+    of_hydra = (_settings_in(place / ".hydra/config.yaml") for place in above)
+    return named | (beside or next(filter(None, of_hydra), {}))
+
+
+def _settings_in(file: Path) -> dict[str, Any]:
+    """The settings in a file, none where there is no such file."""
+    if not file.is_file():
+        return {}
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = json.loads(text) if file.suffix == ".json" else yaml.load(text, _Loader)
+    except (ValueError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise DataError(f"the settings cannot be read ({problem})", file=file) from error
+    return flat(content) if isinstance(content, dict) else {}
 
 
 class _Loader(yaml.SafeLoader):
