@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,6 +101,26 @@ def test_a_restored_experiment_compares_with_the_trials_that_have_ended(tmp_path
     assert all(math.isfinite(advice.worse) for advice in runs.history)
     known = runs.curves(again).final[:-1]
     assert known.tolist() == pytest.approx([0.1 + 0.6 * math.exp(-0.3 * LAST)])
+
+
+def test_a_trial_that_is_tried_again_keeps_its_curve() -> None:
+    from ray.tune.experiment import Trial
+
+    controller = SimpleNamespace(get_trials=list)
+    scheduler = CurveScheduler(LAST, metric="loss", mode="min")
+    trials = [Trial("f", config={"lr": lr}, stub=True) for lr in (0.1, 0.2)]
+    for trial in trials:
+        scheduler.on_trial_add(controller, trial)
+        for epoch in (1, 2, 3):
+            result = {"training_iteration": epoch, "loss": 1 / epoch}
+            trial.update_last_result(result)
+            scheduler.on_trial_result(controller, trial, result)
+    failed, other = (trial.trial_id for trial in trials)
+    scheduler.on_trial_error(controller, trials[0])
+    scheduler.on_trial_add(controller, trials[0])
+    scheduler.on_trial_result(controller, trials[0], {"training_iteration": 4, "loss": 0.25})
+    assert scheduler.runs.curves(failed).epochs.tolist() == [1, 2, 3, 4, LAST]
+    assert scheduler.runs.curves(other).configs["id"].tolist() == [other]
 
 
 def test_trials_wait_while_better_ones_train_on(tmp_path: Path) -> None:

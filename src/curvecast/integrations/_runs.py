@@ -132,12 +132,12 @@ class Runs:
     def start(self, run: str, config: Mapping[str, Any] | None = None) -> None:
         """A run begins, or begins anew; settings may be nested."""
         self._settings[run], self._values[run] = flat(config or {}), {}
-        self._running.add(run)
         self._latest.pop(run, None)
 
     def report(self, run: str, epoch: int, value: float) -> None:
-        """A value of a run that has begun; epochs are numbers of trained ones, or steps."""
+        """A value of a run that has begun, and is under way; epochs are trained ones, or steps."""
         self._values[run][int(epoch)] = float(value)
+        self._running.add(run)
 
     def has_reported(self, run: str) -> bool:
         """Whether a run has begun and reported a value."""

@@ -79,12 +79,13 @@ class CurveScheduler(FIFOScheduler):
             if self._metric is None or self._mode is None:
                 raise DataError("the scheduler needs metric and mode, here or in the TuneConfig")
             self.runs = Runs(direction_of(self._mode), self._max_t, promise=self._promise)
-        last = trial.last_result
-        if self._metric in last and self._time_attr in last:
-            self.runs.start(trial.trial_id, trial.config)
-            self.runs.report(trial.trial_id, last[self._time_attr], last[self._metric])
-            if trial.is_finished():
-                self.runs.end(trial.trial_id)
+        run, last = trial.trial_id, trial.last_result
+        if self.runs.has_reported(run) or not {self._metric, self._time_attr} <= set(last):
+            return  # it failed and is tried again, or begins
+        self.runs.start(run, trial.config)
+        self.runs.report(run, last[self._time_attr], last[self._metric])
+        if trial.is_finished():
+            self.runs.end(run)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Stop or go on; results without the metric or the time are passed over."""

@@ -55,7 +55,7 @@ class CurveCallback(TrainerCallback):
     def _logged(self, log_history: list[dict[str, Any]]) -> list[Advice]:
         """The evaluations in a log history, with what was predicted then."""
         by_step: dict[int, dict[str, Any]] = {}
-        for entry in log_history:
+        for entry in (entry for entry in log_history if "step" in entry):
             by_step.setdefault(entry["step"], {}).update(entry)
         names = ("predicted", "low", "high", "worse")
         history = []

@@ -30,19 +30,8 @@ NO_METRICS = (
     *("time", "data_time", "wall_time", "time_elapsed", "elapsed_time", "runtime", "timestamp"),
     *("step_time", "iter_time", "batch_time", "epoch_time", "loader_time", "avg_loader_time"),
     *("time_cost", "batch_cost", "data_cost", "reader_cost"),
-    *(
-        "passed",
-        "remaining",
-        "duration",
-        "dur",
-        "seconds",
-        "eta",
-        "eta_seconds",
-        "fps",
-        "ips",
-        "memory",
-        "max_mem",
-    ),
+    *("duration", "dur", "seconds", "eta", "eta_seconds", "fps", "ips", "memory", "max_mem"),
+    *("passed", "remaining"),
 )
 _ABOVE = 4  # folders up to Hydra's, in which the folders of a tool may lie
 _PARTS = 100  # of a budget that is no whole number
