@@ -33,8 +33,11 @@ NO_METRICS = (
     *("duration", "dur", "seconds", "eta", "eta_seconds", "fps", "ips", "memory", "max_mem"),
     *("passed", "remaining"),
 )
+# Parts of the data that a run logs into folders or tables of their own: Keras the first two,
+# TensorFlow's estimators `eval`, CatBoost `learn` and `test`.
+PARTS = ("train", "validation", "training", "valid", "val", "dev", "eval", "test", "learn")
 _ABOVE = 4  # folders up to Hydra's, in which the folders of a tool may lie
-_PARTS = 100  # of a budget that is no whole number
+_PER_BUDGET = 100  # of a budget that is no whole number
 _OF_PANDAS = re.compile(r"unnamed_\d+|")  # names of an index in a table
 # In a table with a row per metric: columns that name the metric, and that hold its value.
 _KEYS = ("key", "metric", "metric_name", "metricname", "tag", "variable")
@@ -190,8 +193,8 @@ def epochs_of_budgets(budgets: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Budgets as whole numbers of epochs, int64, same shape, and a remark where they are parts."""
     notes = []
     if np.any(budgets != np.round(budgets)):
-        budgets = budgets * _PARTS
-        notes.append(f"budgets are not whole numbers: epochs are 1/{_PARTS} of a budget")
+        budgets = budgets * _PER_BUDGET
+        notes.append(f"budgets are not whole numbers: epochs are 1/{_PER_BUDGET} of a budget")
     return np.round(budgets).astype(np.int64), notes
 
 

@@ -16,6 +16,7 @@ from curvecast.data.cells import header_of, kind_of, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import (
     EPOCHS,
+    PARTS,
     epochs_in,
     first_of,
     joined,
@@ -37,10 +38,7 @@ _TOOLS = {
     "metrics.json": "Detectron2",
 }
 _STEPS = ("total_steps", "max_steps")  # a column that plans how many there will be
-_PART = re.compile(
-    r"(?<![a-z])(train(?:ing)?|learn|val(?:id(?:ation)?)?|dev|eval(?:uation)?|test)(?![a-z\d])",
-    re.I,
-)
+_PART = re.compile(rf"(?<![a-z])({'|'.join(PARTS)})(?![a-z\d])", re.I)
 _PATTERNS = (*_TOOLS, "*.csv", "*.log", "*.tsv", "*.jsonl")
 
 

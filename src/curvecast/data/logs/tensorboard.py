@@ -10,14 +10,12 @@ from typing import Any
 import pandas as pd
 
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import run_files, settings_of, table_of, trained
+from curvecast.data.logs._parts import PARTS, run_files, settings_of, table_of, trained
 from curvecast.data.logs._restarts import row_per_epoch
 from curvecast.extras import missing
 from curvecast.files import DataError
 
 _FILE = "events.out.tfevents*"
-# Folders of one run: Keras has the first two, TensorFlow's estimators and CatBoost others.
-_SETS = ("train", "validation", "val", "valid", "eval", "test", "learn")
 # `add_hparams` writes into a folder of its own, named after the time, inside the run's.
 _TIME = re.compile(r"\d+\.\d+")
 _SETTINGS = "_hparams_/session_start_info"
@@ -78,9 +76,9 @@ def _home(folder: Path, folders: Sequence[Path], tags: Sequence[str]) -> tuple[P
             if home in folders and inner.startswith(start):
                 return home, "", f"/{inner.removeprefix(start)}"
     several = folder.parent in folders or any(
-        folder.parent / name in folders for name in _SETS if name != folder.name
+        folder.parent / name in folders for name in PARTS if name != folder.name
     )
-    if folder.name in _SETS[:2] or (folder.name in _SETS and several):
+    if folder.name in PARTS[:2] or (folder.name in PARTS and several):
         return folder.parent, f"{folder.name}/", ""
     return folder, "", ""
 
