@@ -98,7 +98,7 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
     "the Trainer of Transformers 5": (
         "{'loss': '1.9', 'grad_norm': '0.5', 'learning_rate': '1e-05', 'epoch': '1'}\n"
         "{'eval_loss': '1.7', 'epoch': '1'}\n{'eval_loss': '1.6', 'epoch': '2'}\n",
-        [(1, {"loss": 1.9, "grad_norm": 0.5, "eval_loss": 1.7}), (2, {"eval_loss": 1.6})],
+        [(1, {"loss": 1.9, "eval_loss": 1.7}), (2, {"eval_loss": 1.6})],
     ),
     "PyTorch's example of ImageNet, values with the mean so far": (
         "Epoch: [0][1/50]\tTime 3.1 ( 3.1)\tData 2.1 ( 2.1)\tLoss 6.9e+00 (7.0e+00)\n"
@@ -168,7 +168,7 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
     "torchtitan, with rates": (
         "step:  1  loss:  8.1  grad_norm: 1.2  memory: 20.1GiB(30.2%)  tps: 3,123  mfu: 20.1%\n"
         "step: 10  loss:  7.1  grad_norm: 1.1  memory: 20.1GiB(30.2%)  tps: 3,123  mfu: 20.1%\n",
-        [(1, {"loss": 8.1, "grad_norm": 1.2}), (10, {"loss": 7.1, "grad_norm": 1.1})],
+        [(1, {"loss": 8.1}), (10, {"loss": 7.1})],
     ),
     "Coqui TTS, with the change in brackets": (
         "> EPOCH: 1/9\n | > avg_loss: 0.95 (-0.10)\n> EPOCH: 2/9\n | > avg_loss: 0.97 (+0.02)\n"

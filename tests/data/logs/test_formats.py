@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shlex
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -271,6 +273,83 @@ def test_a_file_of_wandb_is_read_up_to_what_is_being_written_and_no_damage_is_pa
         read_log(file)
 
 
+def trackio_database(path, rows, key="run_id"):
+    """A database of Trackio's: `rows` of a run, a step and what was logged at it."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("create table configs (id integer primary key, run_name, config)")
+        database.execute(
+            f"create table metrics (id integer primary key, {key}, run_name, step, metrics)"
+        )
+        for run, step, entry in rows:
+            values = (run, "calm", step, json.dumps(entry))
+            database.execute(
+                f"insert into metrics ({key}, run_name, step, metrics) values (?, ?, ?, ?)", values
+            )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "epochs"), [([1, 2, 3], [1, 2, 3]), ([0, 1, 2], [0, 1, 2]), ([0.4, 1.2], [2, 6])]
+)
+def test_a_tracked_trainer_counts_whole_epochs_else_steps(evaluated, epochs, tmp_path):
+    rows = []
+    for epoch in evaluated:
+        at = {"train/epoch": epoch + 0.2, "train/global_step": round(5 * epoch) + 1}
+        rows.append(("a", len(rows), {"train/loss": 1.0, "train/learning_rate": 0.1, **at}))
+        at = {"train/epoch": epoch, "train/global_step": round(5 * epoch)}
+        rows.append(("a", len(rows), {"eval/loss": epoch / 10, "eval/runtime": 3.1, **at}))
+    log = read_log(trackio_database(tmp_path / "p.db", rows))
+    assert log.metrics[-1:] == ["eval/loss"]
+    assert set(log.metrics[:-1]) == ({"train/loss"} if epochs[-1] == 6 else set())
+    known = log.rows[log.rows["eval/loss"].notna()]
+    assert known["epoch"].tolist() == epochs
+    assert known["eval/loss"].tolist() == [epoch / 10 for epoch in evaluated]
+
+
+def test_a_database_of_trackio_holds_one_project_and_counts_steps_without_epochs(tmp_path):
+    rows = [(run, step, {"val_loss": step}) for run in "ab" for step in range(3)]
+    rows += [("a", 3, {"val_loss": "NaN", "text": "NaN?"}), ("a", 4, {"table": {"rows": 3}})]
+    path = trackio_database(tmp_path / "p#1.db", rows)
+    log = read_log(tmp_path)
+    assert log.runs == ["calm a", "calm b"]
+    assert log.rows["epoch"].tolist() == [1, 2, 3, 4, 5, 1, 2, 3]
+    assert log.rows["val_loss"].tolist()[:4] == [0, 1, 2, np.inf]
+    earlier = trackio_database(tmp_path / "q.db", rows, key="earlier")
+    assert set(read_log(earlier).runs) == {"calm"}
+    with pytest.raises(DataError, match=r"holds 2 projects, not one: p#1\.db, q\.db"):
+        read_log(tmp_path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("update metrics set metrics = '[3' where id = 2")
+    with pytest.raises(DataError, match="not a database of Trackio"):
+        read_log(path)
+
+
+def test_rows_without_the_logged_epoch_are_left_out_unless_validation_has_none(tmp_path):
+    rows = [("a", e, {"epoch": e, "val_loss": 1.0 + e}) for e in range(1, 4)]
+    log = read_log(trackio_database(tmp_path / "a.db", [*rows, ("a", 4, {"test_acc": 0.5})]))
+    assert log.rows["epoch"].tolist() == [1, 2, 3]
+    assert log.notes == ("1 rows without epoch are left out",)
+    rows = [
+        ("a", 2 * e + i, x) for e in range(3) for i, x in enumerate(({"epoch": e}, {"val_loss": 1}))
+    ]
+    log = read_log(trackio_database(tmp_path / "b.db", rows))
+    assert log.rows.loc[log.rows["val_loss"].notna(), "epoch"].tolist() == [2, 4, 6]
+
+
+def test_a_run_of_dvclive_is_all_its_tables(tmp_path):
+    folder = written("dvclive")(tmp_path / "runs")
+    whole = read_log(folder)
+    assert whole.tool == "DVCLive"
+    one = read_log(folder / "run1")
+    assert (one.runs, one.metrics) == (["run1"], ["train/loss", "val/acc"])
+    assert one.settings.loc["run1"].to_dict() == {"lr": 0.2, "opt": "adam"}
+    alone = read_log(folder / "run1/plots/metrics/val/acc.tsv")
+    assert (
+        alone.rows["acc"].tolist()
+        == whole.rows.loc[whole.rows["run"] == "run1", "val/acc"].tolist()
+    )
+
+
 def test_a_folder_of_other_logs_is_not_read_as_tables(tmp_path):
     (tmp_path / "debug.log").write_text('{"time": 1, "msg": "a, b"}\nand "so\n')
     with pytest.raises(DataError, match="format is not known"):
@@ -457,6 +536,7 @@ REPORTED = {
     "log.csv": "long",
     "runs.csv": "wide",
     "runs/ --metric val_accuracy": "run_tables:keras",
+    "dvclive/ --metric val/acc": "run_tables:dvclive",
     "lightning_logs --metric val_acc": "run_tables:lightning",
     "runs/detect --metric 'metrics/mAP50-95(B)'": "run_tables:ultralytics",
     "work_dirs --metric accuracy/top1": "run_tables:mmengine",
@@ -466,6 +546,7 @@ REPORTED = {
     "runs/ --metric val/acc": "tensorboard",
     "wandb/": "wandb_run",
     "chart.csv --settings runs.csv": "wandb",
+    "~/.cache/huggingface/trackio/digits.db --metric val/acc": "trackio",
     "mlruns": "mlflow:folders",
     "mlflow.db": "mlflow:database",
     "study.db": "optuna",

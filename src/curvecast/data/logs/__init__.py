@@ -234,6 +234,11 @@ def is_metric(name: str) -> bool:
     return _UP.search(name) is not None or _DOWN.search(name) is not None
 
 
+def is_of_validation(name: str) -> bool:
+    """Whether a name is that of a value measured in validation."""
+    return _VALIDATION.search(name) is not None
+
+
 def metric_of(log: Log, metric: str | None, path: Path) -> str:
     """The metric to predict: the one that is asked for, or the only (validation) metric.
 
@@ -243,7 +248,7 @@ def metric_of(log: Log, metric: str | None, path: Path) -> str:
         if metric not in log.metrics:
             raise DataError(f"no metric {metric!r}; there are {', '.join(log.metrics)}", file=path)
         return metric
-    of_validation = [name for name in log.metrics if _VALIDATION.search(name)]
+    of_validation = list(filter(is_of_validation, log.metrics))
     for names in (log.metrics, of_validation):
         if len(names) == 1:
             return names[0]

@@ -14,10 +14,13 @@ import pandas as pd
 import yaml
 
 from curvecast.data.cells import counted, flat, floats, numbers
-from curvecast.data.logs import is_metric
+from curvecast.data.logs import EPOCH, RUN, is_metric, is_of_validation
 from curvecast.files import DataError, read_text
 
-BESIDE = ("hparams.yaml", "config.yaml", "args.yaml", "config.json", "args.json", "params.json")
+BESIDE = (
+    *("hparams.yaml", "config.yaml", "args.yaml", "params.yaml"),
+    *("config.json", "args.json", "params.json"),
+)
 # Columns that count epochs or what stands for them; an earlier one comes before a later one.
 EPOCHS = (
     *("epoch", "step", "iteration", "iterations", "iter", "training_iteration"),
@@ -31,17 +34,20 @@ NO_METRICS = (
     *("step_time", "iter_time", "batch_time", "epoch_time", "loader_time", "avg_loader_time"),
     *("time_cost", "batch_cost", "data_cost", "reader_cost"),
     *("duration", "dur", "seconds", "eta", "eta_seconds", "fps", "ips", "memory", "max_mem"),
-    *("passed", "remaining"),
+    *("passed", "remaining", "grad_norm"),
+    *("samples_per_second", "steps_per_second", "total_flos"),
 )
 # Parts of the data that a run logs into folders or tables of their own: Keras the first two,
 # TensorFlow's estimators `eval`, CatBoost `learn` and `test`.
 PARTS = ("train", "validation", "training", "valid", "val", "dev", "eval", "test", "learn")
+_OF_PART = re.compile(rf"^({'|'.join(PARTS)})_")
 _ABOVE = 4  # folders up to Hydra's, in which the folders of a tool may lie
 _PER_BUDGET = 100  # of a budget that is no whole number
 _OF_PANDAS = re.compile(r"unnamed_\d+|")  # names of an index in a table
 # In a table with a row per metric: columns that name the metric, and that hold its value.
 _KEYS = ("key", "metric", "metric_name", "metricname", "tag", "variable")
 _VALUES = ("value", "metric_value", "metricvalue")
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 PAIR = re.compile(r"([A-Za-z][\w.]*?)=([^,=]+)")
 
 
@@ -135,7 +141,8 @@ def epochs_in(tables: Iterable[pd.DataFrame]) -> str | None:
 def no_metric(name: str) -> bool:
     """Whether a name, in capitals or after a group, counts, times or sets and measures nothing."""
     last = re.sub(r"\W+", "_", name.rpartition("/")[2].lower()).strip("_")
-    return last in NO_METRICS or _OF_PANDAS.fullmatch(last) is not None
+    names = (last, _OF_PART.sub("", last))
+    return not {*names}.isdisjoint(NO_METRICS) or _OF_PANDAS.fullmatch(last) is not None
 
 
 def spread(table: pd.DataFrame, run: str | None) -> pd.DataFrame:
@@ -203,6 +210,48 @@ def joined(parts: list[pd.DataFrame], path: Path) -> pd.DataFrame:
     if not parts:
         raise DataError("no run has logged anything", file=path)
     return pd.concat(parts, ignore_index=True)
+
+
+def logged_numbers(entry: dict[str, Any]) -> dict[str, float]:
+    """The numbers that a tracker logged at once; a NaN, Trackio's too, which is text, is inf."""
+    numbers = {k: v for k, v in entry.items() if type(v) in (int, float) or v in _NOT_FINITE}
+    return {k: float("inf") if v != v or v == "NaN" else float(v) for k, v in numbers.items()}
+
+
+def on_epochs(rows: pd.DataFrame, counter: str, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """What a tracker logged as rows of a Log, and a remark on rows that are left out.
+
+    Epochs are those that were logged, alone or in a group (`epoch`, `train/epoch`), where
+    validation has whole ones; else `global_step`; else the tracker's own counter.
+
+    Parameters
+    ----------
+    rows : `run`, `counter` and what was logged at once, NaN for what was not.
+
+    Raises
+    ------
+    DataError : there is no row.
+    """
+    if counter not in rows:
+        raise DataError("no run has logged anything", file=path)
+    metrics = [c for c in rows if not (c == RUN or no_metric(str(c)) or str(c).startswith("_"))]
+    measured = rows[[c for c in metrics if is_of_validation(str(c))] or metrics].notna().any(axis=1)
+    logged = list(rows.columns.drop([RUN, counter]))
+    names = (first_of([name], logged) for name in (EPOCH, "global_step"))
+    at = next((n for n in names if n is not None and _counts(rows.loc[measured, n])), counter)
+    fits = rows[at] % 1 == 0
+    epochs = rows.loc[fits, at].to_numpy(dtype=np.int64)
+    # Where parts of epochs are logged, 0 stands for what was before the first one.
+    epochs = trained(epochs) if fits[rows[at].notna()].all() else epochs
+    table = pd.DataFrame({RUN: rows.loc[fits, RUN], EPOCH: epochs})
+    left_out = int(rows[at].isna().sum())
+    note = f"{left_out} rows without {at} are left out"
+    return table.join(rows.loc[fits, metrics].dropna(axis=1, how="all")), (note,) * (left_out > 0)
+
+
+def _counts(numbers: pd.Series) -> bool:
+    """Whether numbers of epochs are whole, and there in half of the rows or more."""
+    return bool((numbers.dropna() % 1 == 0).all() and 2 * numbers.notna().sum() >= len(numbers) > 0)
 
 
 def metrics_in(table: pd.DataFrame, without: Sequence[str]) -> dict[str, np.ndarray]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +10,10 @@ import pandas as pd
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import lines_of, table_of, trained, unique
 from curvecast.data.logs._restarts import row_per_epoch
+from curvecast.data.logs._sqlite import is_sqlite, opened, tables
 from curvecast.files import DataError, read_text, read_yaml
 
 _ENDED = ("FINISHED", "FAILED", "KILLED", 3, 4, 5)
-_SQLITE = b"SQLite format 3\x00"
 _NEEDED = {"runs", "metrics", "params"}
 
 
@@ -31,30 +28,6 @@ def recognises(path: Path) -> bool:
 def _database(path: Path) -> Path:
     """The database: the path itself, or the one of this usual name in the folder."""
     return path / "mlflow.db" if path.is_dir() else path
-
-
-def is_sqlite(path: Path) -> bool:
-    """Whether a file is an SQLite database."""
-    with path.open("rb") as stream:
-        return stream.read(len(_SQLITE)) == _SQLITE
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A database to be read. Raises DataError where it is damaged or locked."""
-    try:
-        address = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True)) as database:
-            yield database
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise DataError(f"the database cannot be read ({error})", file=path) from error
-
-
-def tables(path: Path) -> set[str]:
-    """Names of a database's tables. Raises DataError for a file that is damaged."""
-    with _opened(path) as database:
-        names = database.execute("select name from sqlite_master where type = 'table'")
-        return {name for (name,) in names}
 
 
 def _run_folders(path: Path) -> list[Path]:
@@ -80,7 +53,7 @@ def read(path: Path) -> Log:
 
 
 def _of_database(path: Path) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    with _opened(path) as database:
+    with opened(path) as database:
         runs = database.execute(
             "select run_uuid, coalesce(name, run_uuid), status from runs "
             "where lifecycle_stage = 'active' order by start_time"

@@ -9,7 +9,7 @@ import pandas as pd
 from curvecast.data.cells import header_of, kind_of
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import table_of, trained
-from curvecast.data.logs.mlflow import is_sqlite, tables
+from curvecast.data.logs._sqlite import is_sqlite, tables
 from curvecast.extras import missing
 from curvecast.files import DataError
 

@@ -1,6 +1,7 @@
 """One table per run, a row per epoch: CSVLogger of Lightning and Keras, Ultralytics, JSON lines.
 
-A run may have a table for each part of its data: `train.csv` and `val.csv`.
+A run may have a table for each part of its data: `train.csv` and `val.csv`. DVCLive has one per
+metric, `plots/metrics/val/acc.tsv`.
 """
 
 from __future__ import annotations
@@ -69,25 +70,37 @@ def _files(path: Path) -> tuple[str, dict[str, Path]]:
     return "", {}
 
 
-def _of_parts(files: dict[str, Path], path: Path) -> dict[str, tuple[str, str]]:
-    """The run of each table, and what stands before the names of its metrics.
+def _homes(files: dict[str, Path], path: Path) -> dict[str, tuple[str, str, Path]]:
+    """The run of each table, what stands before the names of its metrics, and the run's folder.
 
     Tables of a folder belong to one run where their names differ by what part of the data they
     are of, and by nothing else.
     """
     alike: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
-    for name in files:
+    homes = {}
+    for name, file in files.items():
+        homes[name] = _of_dvclive(file, path) or (name, "", file.parent)
         folder, _, stem = name.rpartition("/")
-        if match := _PART.search(stem):
+        if homes[name][0] == name and (match := _PART.search(stem)):
             rest = stem[: match.start()] + stem[match.end() :]
             alike[folder][rest.strip("-_. ")][match[0].lower()] = name
-    homes = {name: (name, "") for name in files}
     for folder, several in alike.items():
         for rest, parts in several.items():
             run = "/".join(filter(None, (folder, rest if len(several) > 1 else ""))) or path.name
             if len(parts) > 1:
-                homes |= {name: (run, f"{part}/") for part, name in parts.items()}
+                homes |= {n: (run, f"{part}/", files[n].parent) for part, n in parts.items()}
     return homes
+
+
+def _of_dvclive(file: Path, path: Path) -> tuple[str, str, Path] | None:
+    """What `_homes` says of a table below `plots/metrics`, None for another one."""
+    for metrics in file.parents:
+        if metrics.parts[-2:] == ("plots", "metrics") and metrics.is_relative_to(path):
+            folder, group = metrics.parents[1], file.parent.relative_to(metrics).as_posix()
+            run = "." if path.is_relative_to(folder) else folder.relative_to(path).as_posix()
+            before = "" if group == "." else f"{group}/"
+            return path.name if run == "." else run, before, folder
+    return None
 
 
 def read(path: Path) -> Log:
@@ -96,7 +109,9 @@ def read(path: Path) -> Log:
     parts, notes, planned = [], [], {}
     tables = {run: spread(_table(file), None) for run, file in files.items()}
     counts = epochs_in(tables.values())
-    homes = _of_parts(files, path)
+    homes = _homes(files, path)
+    if any(_of_dvclive(file, path) for file in files.values()):
+        tool = "DVCLive"
     for run, file in files.items():
         table = tables[run]
         at = counts if counts in table else first_of(EPOCHS, list(table.columns))
@@ -119,10 +134,10 @@ def read(path: Path) -> Log:
         if not columns:
             notes.append(f"{run}: {file.name} has no metric, it is left out")
             continue
-        home, before = homes[run]
+        home, before, _ = homes[run]
         named = {before + name: values for name, values in columns.items()}
         parts.append(pd.DataFrame({RUN: home, EPOCH: epochs, **named}))
     rows = joined(parts, path)
     rows[EPOCH] = trained(rows[EPOCH].to_numpy(dtype=np.int64))
-    settings = {home: settings_of(home, files[run].parent) for run, (home, _) in homes.items()}
+    settings = {home: settings_of(home, folder) for home, _, folder in homes.values()}
     return Log(tool, rows, table_of(settings), planned, notes=tuple(notes))

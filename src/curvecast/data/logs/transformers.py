@@ -12,14 +12,17 @@ from pydantic import BaseModel, FiniteFloat
 
 from curvecast.data.cells import flat
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import run_files, settings_of, table_of
+from curvecast.data.logs._parts import (
+    logged_numbers,
+    no_metric,
+    run_files,
+    settings_of,
+    table_of,
+)
 from curvecast.files import DataError
 from curvecast.validation import validated
 
 _FILE = "trainer_state.json"
-_NO_METRIC = re.compile(
-    r"epoch|step|learning_rate|grad_norm|.*_(runtime|per_second|flos)|total_flos"
-)
 
 
 class _State(BaseModel):
@@ -60,13 +63,8 @@ def read(path: Path) -> Log:
     for run, entry in entries:
         at = entry.get(EPOCH if whole else "step")
         if _is_whole(at):
-            # Reports and the like are no numbers.
-            numeric = {
-                k: float("inf") if v != v else float(v)
-                for k, v in entry.items()
-                if not _NO_METRIC.fullmatch(k) and isinstance(v, int | float)
-            }
-            rows.append({RUN: run, EPOCH: int(at), **numeric})
+            numbers = {k: v for k, v in logged_numbers(entry).items() if not no_metric(k)}
+            rows.append({RUN: run, EPOCH: int(at), **numbers})
     for run, (state, _) in states.items():
         steps, at = state.max_steps or 0, state.epoch or 0.0
         planned[run] = round(steps * at / max(state.global_step, 1)) if whole else steps

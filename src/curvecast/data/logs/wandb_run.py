@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from curvecast.data.cells import flat
-from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import run_files, table_of, trained, unique
+from curvecast.data.logs import RUN, Log
+from curvecast.data.logs._parts import logged_numbers, on_epochs, run_files, table_of, unique
 from curvecast.files import DataError
 
 # A file is a log of LevelDB: blocks, in them parts of records with check sum, length and kind.
@@ -41,7 +40,7 @@ def _starts_right(file: Path) -> bool:
 
 
 def read(path: Path) -> Log:
-    """Read the runs; epochs are `epoch` where it is logged in whole numbers, else steps."""
+    """Read the runs, on epochs where they are logged, else steps."""
     entries: dict[str, list[dict[str, Any]]] = {}
     settings: dict[str, dict[str, Any]] = {}
     names, ended = {}, set()
@@ -62,8 +61,8 @@ def read(path: Path) -> Log:
         except (ValueError, LookupError, struct.error) as error:
             raise DataError(f"not a file of wandb ({error})", file=file) from error
     names = unique({key: names.get(key, key) for key in entries})
-    rows = [{**_numbers(e), RUN: names[key]} for key, some in entries.items() for e in some]
-    table, notes = _on_epochs(pd.DataFrame(rows, columns=None if rows else [RUN]), path)
+    rows = [{**logged_numbers(e), RUN: names[key]} for key, some in entries.items() for e in some]
+    table, notes = on_epochs(pd.DataFrame(rows), "_step", path)
     known = {
         names[key]: flat({k: v for k, v in config.items() if k != "_wandb"})
         for key, config in settings.items()
@@ -71,27 +70,6 @@ def read(path: Path) -> Log:
     }
     stopped = frozenset(names[key] for key in ended)
     return Log("Weights & Biases", table, table_of(known), ended=stopped, notes=notes)
-
-
-def _on_epochs(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    at = EPOCH if EPOCH in rows and (rows[EPOCH].dropna() % 1 == 0).all() else "_step"
-    if at not in rows:
-        raise DataError("no run has logged anything", file=path)
-    counted = rows[rows[at].notna()]
-    left_out = len(rows) - len(counted)
-    own = [c for c in counted if str(c).startswith("_") or c == EPOCH]
-    epochs = trained(counted[at].to_numpy())
-    table = pd.DataFrame({RUN: counted[RUN], EPOCH: epochs}).join(
-        counted.drop(columns=[*own, RUN]).dropna(axis=1, how="all")
-    )
-    note = f"{left_out} rows without an epoch are left out"
-    return table, (note,) if left_out else ()
-
-
-def _numbers(entry: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a row of history; a logged NaN is inf."""
-    numeric = {k: v for k, v in entry.items() if type(v) in (int, float)}
-    return {k: np.inf if v != v else float(v) for k, v in numeric.items()}
 
 
 def _records(file: Path) -> Iterator[bytes]:

@@ -1,7 +1,8 @@
 """Writes the archives beside it with the tools themselves: make.py FOLDER TOOL ...
 
 Each holds four runs of 5, 5, 3 (under way) and 5 epochs. Written with keras 3.15, lightning 2.6,
-transformers 5.24, ray 2.60, mlflow-skinny 3.17, wandb 0.31, syne-tune 0.16, tensorboard 2.21.
+transformers 5.24, ray 2.60, mlflow-skinny 3.17, wandb 0.31, syne-tune 0.16, tensorboard 2.21,
+trackio 0.43, dvclive 3.49.
 """
 
 import os
@@ -240,6 +241,31 @@ def tensorboard(folder):
             for epoch, value in enumerate(values):
                 writer.add_scalar("val/acc", value, epoch)
                 writer.add_scalar("train/loss", 1 - value, epoch, new_style=True)
+
+
+def trackio(folder):
+    os.environ["TRACKIO_DIR"] = str(folder)
+    import trackio
+
+    for run, values in enumerate(VALUES):
+        config = {"lr": LR[run], "opt": OPT[run], "epochs": 5}
+        trackio.init(project="digits", name=f"calm-{run}", config=config, embed=False)
+        for epoch, value in enumerate(values):
+            trackio.log({"epoch": epoch + 1, "train/loss": 1 - value, "val/acc": value})
+        trackio.finish()
+    (folder / "digits.lock").unlink()
+
+
+def dvclive(folder):
+    from dvclive import Live
+
+    for run, values in enumerate(VALUES):
+        with Live(str(folder / f"run{run}"), save_dvc_exp=False, dvcyaml=None) as live:
+            live.log_params({"lr": LR[run], "opt": OPT[run], "epochs": 5})
+            for value in values:
+                live.log_metric("train/loss", 1 - value)
+                live.log_metric("val/acc", value)
+                live.next_step()
 
 
 if __name__ == "__main__":
