@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +227,37 @@ def test_watch_reads_a_folder_again_where_a_run_has_grown_but_not_for_its_own_pa
     monkeypatch.setattr(time, "sleep", sleep)
     assert main(_typed("watch", tmp_path, "--out", page)) == 130
     assert len(set(slept)) == 1
+
+
+@pytest.mark.parametrize("of_folder", [False, True])
+def test_watch_sees_what_a_database_has_in_its_log_and_nothing_else(
+    of_folder, tmp_path, monkeypatch
+):
+    log, page, slept = tmp_path / "project.db", tmp_path / "page.html", []
+    with closing(sqlite3.connect(log, isolation_level=None)) as database:
+        database.execute("pragma journal_mode = wal")
+        database.execute("create table configs (id integer primary key, run_name, config)")
+        database.execute("create table metrics (id integer primary key, run_name, step, metrics)")
+
+        def train(run, epoch):
+            entry = json.dumps({"val_acc": 0.1 * epoch + 0.1 * (run == "b")})
+            row = (run, epoch, entry)
+            database.execute("insert into metrics (run_name, step, metrics) values (?, ?, ?)", row)
+
+        for run, epochs in (("a", 9), ("b", 4)):
+            for epoch in range(epochs):
+                train(run, epoch)
+
+        def sleep(_):
+            slept.append(page.stat().st_mtime_ns)
+            if len(slept) == 2:
+                train("b", 4)
+            if len(slept) == 4:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        assert main(_typed("watch", tmp_path if of_folder else log, "--out", page)) == 130
+    assert [slept.index(at) for at in slept] == [0, 0, 2, 2]
 
 
 def test_a_command_that_fails_is_said(log, capsys):

@@ -293,12 +293,23 @@ def _end(run: str, command: str) -> None:
 
 
 def _state(path: Path, page: str | None) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of the files of a log but the page: what changes when it grows."""
+    """Names, sizes and times of the files of a log but the page: what changes when it grows.
+
+    SQLite may write to `NAME-wal` beside a database; it makes that file, empty, and `NAME-shm` when
+    the database is read as well.
+    """
     out = []
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+    alone = [path, path.with_name(f"{path.name}-wal")] if path.is_file() else None
+    for file in alone or sorted(path.rglob("*")):
         with contextlib.suppress(FileNotFoundError):  # a program may remove it meanwhile
             stat = file.stat()
-            if S_ISREG(stat.st_mode) and not (page and Path(page).resolve() == file.resolve()):
+            own = page and Path(page).resolve() == file.resolve()
+            if (
+                S_ISREG(stat.st_mode)
+                and stat.st_size
+                and not own
+                and not file.name.endswith("-shm")
+            ):
                 out.append((str(file), stat.st_size, stat.st_mtime_ns))
     return out
 

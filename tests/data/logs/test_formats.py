@@ -308,8 +308,9 @@ def test_a_tracked_trainer_counts_whole_epochs_else_steps(evaluated, epochs, tmp
 
 def test_a_database_of_trackio_holds_one_project_and_counts_steps_without_epochs(tmp_path):
     rows = [(run, step, {"val_loss": step}) for run in "ab" for step in range(3)]
-    rows += [("a", 3, {"val_loss": "NaN", "text": "NaN?"}), ("a", 4, {"table": {"rows": 3}})]
+    rows += [("a", 3, {"val_loss": "-Infinity", "text": "NaN?"}), ("a", 4, {"table": {"rows": 3}})]
     path = trackio_database(tmp_path / "p#1.db", rows)
+    (tmp_path / "other.db").mkdir()
     log = read_log(tmp_path)
     assert log.runs == ["calm a", "calm b"]
     assert log.rows["epoch"].tolist() == [1, 2, 3, 4, 5, 1, 2, 3]
@@ -318,10 +319,13 @@ def test_a_database_of_trackio_holds_one_project_and_counts_steps_without_epochs
     assert set(read_log(earlier).runs) == {"calm"}
     with pytest.raises(DataError, match=r"holds 2 projects, not one: p#1\.db, q\.db"):
         read_log(tmp_path)
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("update metrics set metrics = '[3' where id = 2")
-    with pytest.raises(DataError, match="not a database of Trackio"):
-        read_log(path)
+    for damage in ("metrics = '[3'", "step = 'three'"):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(f"update metrics set {damage} where id = 2")
+        with pytest.raises(DataError, match="not a database of Trackio"):
+            read_log(path)
+        path.unlink()
+        trackio_database(path, rows)
 
 
 def test_rows_without_the_logged_epoch_are_left_out_unless_validation_has_none(tmp_path):

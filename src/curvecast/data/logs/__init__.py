@@ -39,7 +39,10 @@ _ENDED = (
     *("failed", "fail", "error", "crashed", "killed", "cancelled"),
 )
 # Tools that write several rows for an epoch.
-_ROWS_REPEAT = ("Lightning", "Transformers", "MMEngine", "printed text")
+_ROWS_REPEAT = {
+    *("Lightning", "Transformers", "MMEngine", "printed text"),
+    *("Weights & Biases", "Trackio"),
+}
 _UP = re.compile(
     r"acc|auc|auroc|f1|map(?!e)|precision|recall|r2|bleu|rouge|dice|iou|rew|return|score|success"
     r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|chrf|win_?rate|(?<![a-z])ar\d"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -213,9 +214,9 @@ def joined(parts: list[pd.DataFrame], path: Path) -> pd.DataFrame:
 
 
 def logged_numbers(entry: dict[str, Any]) -> dict[str, float]:
-    """The numbers that a tracker logged at once; a NaN, Trackio's too, which is text, is inf."""
+    """The numbers that a tracker logged at once; inf for one that is not finite, as text too."""
     numbers = {k: v for k, v in entry.items() if type(v) in (int, float) or v in _NOT_FINITE}
-    return {k: float("inf") if v != v or v == "NaN" else float(v) for k, v in numbers.items()}
+    return {k: x if math.isfinite(x := float(v)) else math.inf for k, v in numbers.items()}
 
 
 def on_epochs(rows: pd.DataFrame, counter: str, path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:

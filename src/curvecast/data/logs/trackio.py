@@ -26,7 +26,7 @@ def recognises(path: Path) -> bool:
 
 def _databases(path: Path) -> list[Path]:
     files = [path] if path.is_file() else sorted(path.glob("*.db"))
-    return [file for file in files if is_sqlite(file) and tables(file) >= _NEEDED]
+    return [f for f in files if f.is_file() and is_sqlite(f) and tables(f) >= _NEEDED]
 
 
 def read(path: Path) -> Log:
@@ -40,7 +40,7 @@ def read(path: Path) -> Log:
         metrics = [dict(row) for row in database.execute("select * from metrics order by id")]
         configs = [dict(row) for row in database.execute("select * from configs order by id")]
     try:
-        entries = [(_key(row), row["step"], json.loads(row["metrics"])) for row in metrics]
+        entries = [(_key(row), int(row["step"]), json.loads(row["metrics"])) for row in metrics]
         settings = {_key(row): _settings(json.loads(row["config"])) for row in configs}
         names = unique({_key(row): row["run_name"] for row in metrics})
         rows = [

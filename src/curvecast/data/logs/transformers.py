@@ -12,13 +12,7 @@ from pydantic import BaseModel, FiniteFloat
 
 from curvecast.data.cells import flat
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import (
-    logged_numbers,
-    no_metric,
-    run_files,
-    settings_of,
-    table_of,
-)
+from curvecast.data.logs._parts import logged_numbers, no_metric, run_files, settings_of, table_of
 from curvecast.files import DataError
 from curvecast.validation import validated
 
