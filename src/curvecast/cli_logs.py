@@ -298,18 +298,13 @@ def _state(path: Path, page: str | None) -> list[tuple[str, int, int]]:
     SQLite may write to `NAME-wal` beside a database; it makes that file, empty, and `NAME-shm` when
     the database is read as well.
     """
-    out = []
-    alone = [path, path.with_name(f"{path.name}-wal")] if path.is_file() else None
-    for file in alone or sorted(path.rglob("*")):
+    out, own = [], Path(page).resolve() if page else None
+    beside = path.with_name(f"{path.name}-wal")
+    for file in [path, beside] if path.is_file() else sorted(path.rglob("*")):
         with contextlib.suppress(FileNotFoundError):  # a program may remove it meanwhile
             stat = file.stat()
-            own = page and Path(page).resolve() == file.resolve()
-            if (
-                S_ISREG(stat.st_mode)
-                and stat.st_size
-                and not own
-                and not file.name.endswith("-shm")
-            ):
+            left_out = file.name.endswith("-shm") or file.resolve() == own
+            if S_ISREG(stat.st_mode) and stat.st_size and not left_out:
                 out.append((str(file), stat.st_size, stat.st_mtime_ns))
     return out
 
