@@ -104,7 +104,7 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
         "Epoch: [0][1/50]\tTime 3.1 ( 3.1)\tData 2.1 ( 2.1)\tLoss 6.9e+00 (7.0e+00)\n"
         "Test: [ 0/20]\tTime  3.9 ( 3.9)\tLoss 4.9e+00 (4.9e+00)\n *   Acc@1 10.214\n"
         "Epoch: [1][1/50]\tTime 3.1 ( 3.1)\tData 2.1 ( 2.1)\tLoss 6.0e+00 (6.5e+00)\n",
-        [(1, {"Loss": 7.0, "test Loss": 4.9, "Acc@1": 10.214}), (2, {"Loss": 6.5})],
+        [(1, {"Loss": 7.0, "test Loss": 4.9, "test Acc@1": 10.214}), (2, {"Loss": 6.5})],
     ),
     "timm": (
         "Train: 0 [ 0/390 ( 0%)]  Loss: 6.9 (6.8)  Time: 1.2s,  100.5/s  LR: 1.0e-03\n"
@@ -114,7 +114,7 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
         "*** Best metric: 20.2 (epoch 0)\n",
         [
             (1, {"train Loss": 6.8, "test Loss": 3.2, "test Acc@1": 20.2}),
-            (2, {"train Loss": 6.2, "test Loss": 3.1, "test Acc@1": 19.2, "Best metric": 20.2}),
+            (2, {"train Loss": 6.2, "test Loss": 3.1, "test Acc@1": 19.2}),
         ],
     ),
     "MMEngine": (
@@ -177,7 +177,7 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
     ),
     "CatBoost with the best one": (
         "0:\ttest: 0.9\tbest: 0.9 (0)\n1:\ttest: 0.95\tbest: 0.9 (0)\n",
-        [(1, {"test": 0.9, "test best": 0.9}), (2, {"test": 0.95, "test best": 0.9})],
+        [(1, {"test": 0.9}), (2, {"test": 0.95})],
     ),
     "fastai, a table": (
         "epoch     train_loss  valid_loss  accuracy  time    \n"
@@ -220,7 +220,56 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
     ),
     "the best one before the count": (
         "best_acc=0.7 Epoch 1: loss=0.9\nbest_acc=0.7 Epoch 2: loss=0.8\nBest: epoch 1, acc=0.7\n",
-        [(1, {"best_acc": 0.7, "loss": 0.9}), (2, {"best_acc": 0.7, "loss": 0.8, "acc": 0.7})],
+        [(1, {"loss": 0.9}), (2, {"loss": 0.8, "acc": 0.7})],
+    ),
+    "nnU-Net, a number per class": (
+        "2026-01-01 10:00:00.1: Epoch 0\n2026-01-01 10:02:00.1: val_loss -0.51\n"
+        "2026-01-01 10:02:00.2: Pseudo dice [0.9, nan, 0.7]\n"
+        "2026-01-01 10:02:00.3: Yayy! New best EMA pseudo Dice: 0.75\n"
+        "2026-01-01 10:02:01.0: Epoch 1\n2026-01-01 10:04:00.1: val_loss -0.61\n",
+        [(1, {"val_loss": -0.51, "Pseudo dice": 0.8}), (2, {"val_loss": -0.61})],
+    ),
+    "Flair, development data": (
+        "2026-01-01 10:00:00,000 epoch 1 - iter 10/20 - loss 0.9 - samples/sec: 71.69\n"
+        "2026-01-01 10:00:01,000 DEV : loss 0.7 - f1-score (micro avg)  0.65\n"
+        "2026-01-01 10:00:02,000 epoch 2 - iter 10/20 - loss 0.8 - samples/sec: 71.69\n",
+        [(1, {"loss": 0.9, "dev loss": 0.7, "dev f1-score": 0.65}), (2, {"loss": 0.8})],
+    ),
+    "PaddleOCR, evaluations and the best one": (
+        "INFO: epoch: [1/50], global_step: 10, acc: 0.5, avg_reader_cost: 1.29 s, ips: 4.7\n"
+        "INFO: cur metric, acc: 0.4, norm_edit_dis: 0.6, fps: 120.5\n"
+        "INFO: best metric, acc: 0.41, is_float16: False, best_epoch: 1\n"
+        "INFO: epoch: [2/50], global_step: 20, acc: 0.6, avg_reader_cost: 1.29 s, ips: 4.7\n",
+        [(1, {"acc": 0.5, "eval acc": 0.4, "eval norm_edit_dis": 0.6}), (2, {"acc": 0.6})],
+    ),
+    "WeNet, cross-validation": (
+        "INFO Epoch 0 TRAIN info lr 0.0001\nDEBUG TRAIN Batch 0/0 loss 9.5 rank 0\n"
+        "DEBUG CV Batch 0/0 loss 8.5 rank 0\nINFO Epoch 1 TRAIN info lr 0.0001\n",
+        [(1, {"train loss": 9.5, "cv loss": 8.5})],
+    ),
+    "Chainer, a table whose columns say their part": (
+        "epoch  validation/main/loss  main/accuracy  elapsed_time\n"
+        "1      0.9                   0.61           3.1\n"
+        "2      0.8                   0.62           6.2\n",
+        [
+            (1, {"validation/main/loss": 0.9, "main/accuracy": 0.61}),
+            (2, {"validation/main/loss": 0.8, "main/accuracy": 0.62}),
+        ],
+    ),
+    "PyTorch's tutorial, epoch and batch in brackets": (
+        "[1,  2000] loss: 2.215\n[1,  4000] loss: 1.896\n[2,  2000] loss: 1.415\n",
+        [(1, {"loss": 1.896}), (2, {"loss": 1.415})],
+    ),
+    "TensorFlow's estimators": (
+        "INFO:tensorflow:loss = 0.6, step = 100 (1 sec)\nINFO:tensorflow:global_step/sec: 83.2\n"
+        "INFO:tensorflow:Saving dict for global step 100: accuracy = 0.9, loss = 0.5\n"
+        "INFO:tensorflow:loss = 0.4, step = 200 (1.201 sec)\n",
+        [(100, {"loss": 0.6, "eval accuracy": 0.9, "eval loss": 0.5}), (200, {"loss": 0.4})],
+    ),
+    "DeepSpeed, rates": (
+        "epoch=0/micro_step=10/global_step=10, RunningAvgSamplesPerSec=10.1, MemAllocated=5.1GB\n"
+        "Epoch: 0, Step: 10, Rank: 0, loss = 0.6\nEpoch: 0, Step: 20, Rank: 0, loss = 0.5\n",
+        [(10, {"loss": 0.6}), (20, {"loss": 0.5})],
     ),
     "a step of a total": (
         "Batch size: 64 | step/total_steps: 10 / 40 | loss: 0.91 | dt: 100.12ms\n"

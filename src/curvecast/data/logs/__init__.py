@@ -54,7 +54,7 @@ _DOWN = re.compile(
     r"|lpips|(?<![a-z])wer|(?<![a-z])(fid|kid|cer|eer|der|bpc|bpb|mpjpe)(?![a-z])",
     re.I,
 )
-_VALIDATION = re.compile(r"(?<![a-z])(val(?!ue)|eval|test|dev(?!i))|metrics/", re.I)
+_VALIDATION = re.compile(r"(?<![a-z])(val(?!ue)|eval|test|dev(?!i)|cv(?![a-z]))|^metrics/", re.I)
 
 
 class Question(DataError):

@@ -35,8 +35,8 @@ _COUNTS = {
         rf"|total_timesteps|up\.){_AFTER}",
         re.I,
     ),
-    # [12] of XGBoost, 12: of CatBoost, Training [12/90].
-    "line": re.compile(r"^(?:\[[\d:-]{5,}\] )?(?:\W*\[(?=\d+\])|(?=\d+:\s))(\d+)()"),
+    # [12] of XGBoost, 12: of CatBoost, [12,  2000] of PyTorch's tutorial, with the batch.
+    "line": re.compile(r"^(?:\[[\d:-]{5,}\] )?(?:\W*\[(?=\d+(?:, +\d+)?\])|(?=\d+:\s))(\d+)()"),
     "of": re.compile(r"\[\s*(\d+)/(\d+)\]"),
     # A progress bar with numbers: 20%|██ | 100/500 [00:10<00:40, loss=0.5].
     "bar": re.compile(r"\d%\|[^|]*\|\s*(\d+)/(\d+)\s+\[(?=.*=)"),
@@ -53,6 +53,15 @@ _WRITTEN = (
     (re.compile(r"\b[\w/]+(?:\.\w+)+:\d+\b(?!\.\d)|\w+\.py:\s*\d+|\(\w+:\d+\)"), ""),
     (re.compile(r"\b(\d+)epoch\b", re.I), r"epoch \1"),  # ESPnet
     (re.compile(r"^train: (?=\d+ \[)", re.I), "train epoch: "),  # timm
+    (re.compile(r"^ ?\* +(?=acc@)", re.I), "test "),  # PyTorch's example of ImageNet
+    (re.compile(r"\bcur metric\b|\bSaving dict for\b"), "eval"),  # PaddleOCR, TensorFlow
+    (re.compile(r"\bbest metric\b.*"), ""),
+    (re.compile(r" \(\w+ avg\)"), ""),  # Flair's f1-score (micro avg)
+    # A value per class, as nnU-Net's `Pseudo dice [0.91, 0.84]`, as their mean
+    (
+        re.compile(r"(?<=\w)[:=]? ?\[((?:(?:-?\d*\.\d+|nan)(?:,? |(?=\])))+)\]"),
+        lambda m: _mean(m[1]),
+    ),
     # (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.4, of COCO, as AP50-95/all/100
     (re.compile(r"(IoU=0\.\d+):0\.(\d+)"), r"\1-\2"),
     (
@@ -66,12 +75,12 @@ _IN_BOX = re.compile(r"\| *([^\s|]+) *\| *([^\s|]+) *\|")
 _CORRECT = re.compile(r"\b(\w*acc\w*|correct)\s*[:=]\s*(\d+)\s*/\s*(\d+)", re.I)
 # A number after one of these is part of a sentence: `val_loss improved from 0.5 to 0.4`.
 _SENTENCE = {"from", "to", "of", "at", "in", "on", "is", "by", "than", "for", "with"}
-_PARTS = "(train|training|valid|validation|val|test|eval|evaluation)"
+_PARTS = "(train|training|valid|validation|val|dev|cv|test|eval|evaluation)"
 _PART = re.compile(rf"\b{_PARTS}\b", re.I)
 _NAMES_PART = re.compile(rf"(?<![a-z]){_PARTS}(?![a-z])", re.I)
 _LONGEST = 2000  # characters of a line that are looked at
-_BEST = re.compile(r"best[\w ]{0,12}$", re.I)  # `Best Val Epoch: 3`
-_RATE = re.compile(r"/s(ec)?(/|$)|_per_second|^(skipped|data|rank|speed|tps|tflops|mfu)$", re.I)
+_BEST = re.compile(r"best[a-z_ ]{0,12}$", re.I)  # `Best Val Epoch: 3`
+_RATE = re.compile(r"/s(ec)?(/|$)|per_?sec|^(skipped|data|rank|speed|tps|tflops|mfu)$", re.I)
 _CELLS = re.compile(r"\s{2,}|\s*[|\t]\s*")
 _ARGUMENTS = re.compile(r"Namespace\((.*)\)")
 
@@ -113,11 +122,12 @@ def _printed(file: Path) -> _Printed:
         for pattern, written in _WRITTEN:
             line = pattern.sub(written, line)
         header = _header(line) or header
-        line = _row(header, line) or line
+        row = _row(header, line)
+        line = row or line
         if match := _ARGUMENTS.search(line):
             printed.arguments = {k: v.strip("' ") for k, v in PAIR.findall(match[1])}
             continue
-        if named := _numbers(line):
+        if named := _numbers(line, with_part=not row):
             printed.numbers.append((at, named))
         for kind, pattern in _COUNTS.items():
             match = pattern.search(line)
@@ -181,8 +191,12 @@ def _rows(printed: _Printed, kind: str) -> list[dict[str, Any]]:
     ]
 
 
-def _numbers(line: str) -> dict[str, float]:
-    """Numbers by name, inf for nan; a name gets the nearest `train`, `val` or `test` before it."""
+def _numbers(line: str, with_part: bool = True) -> dict[str, float]:
+    """Numbers by name, inf for nan; a name gets the nearest `train`, `val` or `test` before it.
+
+    `with_part` is False for the row of a table: its columns say what they are. The best value so
+    far is left out.
+    """
     matches = [(m.start(1), m[1], _value(m[2] or m[3], m[4] or "")) for m in _NAMED.finditer(line)]
     matches += [(m.start(1), m[1], int(m[2]) / max(int(m[3]), 1)) for m in _CORRECT.finditer(line)]
     named = {}
@@ -190,9 +204,11 @@ def _numbers(line: str) -> dict[str, float]:
         words = name.lower().split()
         if words[-1] in _SENTENCE or any(map(no_metric, (name, words[-1]))) or _RATE.search(name):
             continue
+        if _BEST.search(line[:at]) or any(word.startswith("best") for word in words):
+            continue
         name = name.split()[-1] if words[0] in EPOCHS else name
         parts = _PART.findall(line[:at])
-        if parts and not _NAMES_PART.search(name):
+        if with_part and parts and not _NAMES_PART.search(name):
             name = f"{parts[-1].lower()} {name}"
         named[name] = value if np.isfinite(value) else np.inf
     return named
@@ -202,6 +218,12 @@ def _value(value: str, brackets: str) -> float:
     """The mean in brackets; the value without them, or where they hold a change as `(+0.1)`."""
     is_change = brackets[:1] in ("+", "-") and brackets[0] != value[0]
     return float(value if is_change or not brackets else brackets)
+
+
+def _mean(values: str) -> str:
+    """The mean of a list of numbers, such as one per class; missing ones are left out."""
+    numbers = [float(x) for x in re.split(r"[, ]+", values) if x.lower() != "nan"]
+    return f": {np.mean(numbers) if numbers else np.nan:.6g} "
 
 
 def read(path: Path) -> Log:
