@@ -3,8 +3,10 @@
     python benchmarks/metaqnn.py --out DIR
 
 Every search has the epochs of `--networks` whole trainings. Written are `metaqnn.csv`, the regret
-in percentage points of validation accuracy over the epochs (`metaqnn_regret.csv`), and the paired
-differences of the last regrets to those of `random` (printed, with 95 % intervals over seeds).
+in percentage points of validation accuracy over the epochs (`metaqnn_regret.csv`). Printed are the
+paired differences of the last regrets to those of `random`, with 95 % intervals over seeds, and the
+mean accuracy of all networks that `metaqnn` draws, by epsilon: `metaqnn.csv` counts each network
+once, Baker et al. (2017, figure 3) count it whenever it is drawn.
 """
 
 from __future__ import annotations
@@ -12,17 +14,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import numpy as np
 import pandas as pd
 
-from curvecast import CurveSet
+from curvecast import CurveSet, layers
 from curvecast.files import write_csv
 from curvecast.studies import layer_search
 from curvecast.studies.early import EarlyEnd
 from curvecast.studies.jobs import replay
+from curvecast.studies.samplers.metaqnn import Sampler
 from curvecast.studies.settings import Settings
 from curvecast.studies.spaces import load_space
 from curvecast.studies.summary import SHARES, at_budgets, incumbents, interval
@@ -55,6 +59,24 @@ def search(
     return replay(curves, settings, range(options.seeds), RULES[rule], space)
 
 
+def drawn(curves: CurveSet, options: argparse.Namespace) -> pd.DataFrame:
+    """Evaluations of `metaqnn`; prints the mean accuracy of what it draws, by epsilon."""
+    walks, walk = [], Sampler.walk
+
+    def noted(agent: Sampler, epsilon: float) -> layers.Layers:
+        network = walk(agent, epsilon)
+        walks.append((epsilon, layers.text_of(network)))
+        return network
+
+    with mock.patch.object(Sampler, "walk", noted):
+        frame = search(curves, "metaqnn", "", options)
+    rewards = layer_search.networks_of(frame).groupby("network")["reward"].first()
+    draws = pd.DataFrame(walks, columns=["epsilon", "network"])
+    means = draws["network"].map(rewards).groupby(draws["epsilon"]).mean()[::-1]
+    print(f"{len(draws)} draws:", *(f"{e} {mean:.3f}" for e, mean in means.items()), sep="  ")
+    return frame
+
+
 def regrets(frame: pd.DataFrame, curves: CurveSet, total: float) -> pd.DataFrame:
     """Percentage points from the best recorded accuracy, per seed and share of the epochs."""
     parts = []
@@ -81,7 +103,11 @@ def main() -> None:
     frames = []
     for name in options.searches.split(","):
         rule, _, optimizer = name.rpartition("-")
-        frames.append(search(curves, optimizer, f"{rule}-" if rule else "", options))
+        rule = f"{rule}-" if rule else ""
+        counted = name == "metaqnn"
+        frames.append(
+            drawn(curves, options) if counted else search(curves, optimizer, rule, options)
+        )
         print(f"{name} done", flush=True)
     frame = pd.concat(frames, ignore_index=True)
     write_csv(layer_search.search_rows(frame), options.out / "metaqnn.csv")
