@@ -222,7 +222,7 @@ def _value(value: str, brackets: str) -> float:
 
 def _mean(values: str) -> str:
     """The mean of a list of numbers, such as one per class; missing ones are left out."""
-    numbers = [float(x) for x in re.split(r"[, ]+", values) if x.lower() != "nan"]
+    numbers = [float(number) for number in re.findall(r"-?\d*\.\d+", values)]
     return f": {np.mean(numbers) if numbers else np.nan:.6g} "
 
 
