@@ -54,14 +54,12 @@ _WRITTEN = (
     (re.compile(r"\b(\d+)epoch\b", re.I), r"epoch \1"),  # ESPnet
     (re.compile(r"^train: (?=\d+ \[)", re.I), "train epoch: "),  # timm
     (re.compile(r"^ ?\* +(?=acc@)", re.I), "test "),  # PyTorch's example of ImageNet
-    (re.compile(r"\bcur metric\b|\bSaving dict for\b"), "eval"),  # PaddleOCR, TensorFlow
-    (re.compile(r"\bbest metric\b.*"), ""),
+    (re.compile(r"cur metric\b"), "eval"),  # PaddleOCR
+    (re.compile(r"best metric\b.*"), ""),
+    (re.compile(r"Saving dict for\b"), "eval"),  # TensorFlow's estimators
     (re.compile(r" \(\w+ avg\)"), ""),  # Flair's f1-score (micro avg)
     # A value per class, as nnU-Net's `Pseudo dice [0.91, 0.84]`, as their mean
-    (
-        re.compile(r"(?<=\w)[:=]? ?\[((?:(?:-?\d*\.\d+|nan)(?:,? |(?=\])))+)\]"),
-        lambda m: _mean(m[1]),
-    ),
+    (re.compile(r"\[((?:(?:-?\d*\.\d+|nan)(?:,? |(?=\])))+)\]"), lambda m: _mean(m[1])),
     # (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.4, of COCO, as AP50-95/all/100
     (re.compile(r"(IoU=0\.\d+):0\.(\d+)"), r"\1-\2"),
     (
@@ -199,12 +197,12 @@ def _numbers(line: str, with_part: bool = True) -> dict[str, float]:
     """
     matches = [(m.start(1), m[1], _value(m[2] or m[3], m[4] or "")) for m in _NAMED.finditer(line)]
     matches += [(m.start(1), m[1], int(m[2]) / max(int(m[3]), 1)) for m in _CORRECT.finditer(line)]
-    named = {}
+    named, names_best = {}, "best" in line.lower()
     for at, name, value in matches:
         words = name.lower().split()
         if words[-1] in _SENTENCE or any(map(no_metric, (name, words[-1]))) or _RATE.search(name):
             continue
-        if _BEST.search(line[:at]) or any(word.startswith("best") for word in words):
+        if names_best and (_BEST.search(line[:at]) or any(w.startswith("best") for w in words)):
             continue
         name = name.split()[-1] if words[0] in EPOCHS else name
         parts = _PART.findall(line[:at])
@@ -223,7 +221,7 @@ def _value(value: str, brackets: str) -> float:
 def _mean(values: str) -> str:
     """The mean of a list of numbers, such as one per class; missing ones are left out."""
     numbers = [float(number) for number in re.findall(r"-?\d*\.\d+", values)]
-    return f": {np.mean(numbers) if numbers else np.nan:.6g} "
+    return f" {np.mean(numbers) if numbers else np.nan:e} "
 
 
 def read(path: Path) -> Log:
