@@ -226,7 +226,8 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
         "2026-01-01 10:00:00.1: Epoch 0\n2026-01-01 10:02:00.1: val_loss -0.51\n"
         "2026-01-01 10:02:00.2: Pseudo dice [0.9, nan, 0.7]\n"
         "2026-01-01 10:02:00.3: Yayy! New best EMA pseudo Dice: 0.75\n"
-        "2026-01-01 10:02:01.0: Epoch 1\n2026-01-01 10:04:00.1: val_loss -0.61\n",
+        "2026-01-01 10:02:01.0: Epoch 1\n2026-01-01 10:04:00.1: val_loss -0.61\n"
+        "2026-01-01 10:04:00.2: Pseudo dice [nan, nan, nan]\n",
         [(1, {"val_loss": -0.51, "Pseudo dice": 0.8}), (2, {"val_loss": -0.61})],
     ),
     "Flair, development data": (

@@ -219,9 +219,9 @@ def _value(value: str, brackets: str) -> float:
 
 
 def _mean(values: str) -> str:
-    """The mean of a list of numbers, such as one per class; missing ones are left out."""
+    """The mean of a list of numbers, such as one per class; "" where all of them are missing."""
     numbers = [float(number) for number in re.findall(r"-?\d*\.\d+", values)]
-    return f" {np.mean(numbers) if numbers else np.nan:e} "
+    return f" {np.mean(numbers):e} " if numbers else ""
 
 
 def read(path: Path) -> Log:
