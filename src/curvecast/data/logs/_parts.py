@@ -38,8 +38,7 @@ NO_METRICS = (
     *("passed", "remaining", "took", "wall", "grad_norm", "gnorm", "wd", "weight_decay"),
     *("samples", "num_samples", "avg_samples", "consumed_samples", "examples", "num_updates"),
     *("parameters", "n_parameters", "sequence_length", "wps", "ups", "wpb", "bsz", "loss_scale"),
-    *("peak_memory_active", "peak_memory_alloc", "peak_memory_reserved"),
-    *("samples_per_second", "steps_per_second", "total_flos"),
+    "total_flos",
 )
 # Parts of the data that a run logs into folders or tables of their own: Keras the first two,
 # TensorFlow's estimators `eval`, CatBoost `learn` and `test`.
@@ -47,7 +46,8 @@ PARTS = ("train", "validation", "training", "valid", "val", "dev", "eval", "test
 _OF_PART = re.compile(rf"^({'|'.join(PARTS)})_")
 _ABOVE = 4  # folders up to Hydra's, in which the folders of a tool may lie
 _PER_BUDGET = 100  # of a budget that is no whole number
-_OF_PANDAS = re.compile(r"unnamed_\d+|")  # names of an index in a table
+# Names of an index in a table, rates (`eval_steps_per_second`, `SamplesPerSec`), memory.
+_NO_METRIC = re.compile(r"unnamed_\d+|.*per_?sec(ond)?|peak_memory_\w+|")
 # In a table with a row per metric: columns that name the metric, and that hold its value.
 _KEYS = ("key", "metric", "metric_name", "metricname", "tag", "variable")
 _VALUES = ("value", "metric_value", "metricvalue")
@@ -146,7 +146,7 @@ def no_metric(name: str) -> bool:
     """Whether a name, in capitals or after a group, counts, times or sets and measures nothing."""
     last = re.sub(r"\W+", "_", name.rpartition("/")[2].lower()).strip("_")
     names = (last, _OF_PART.sub("", last))
-    return not {*names}.isdisjoint(NO_METRICS) or _OF_PANDAS.fullmatch(last) is not None
+    return not {*names}.isdisjoint(NO_METRICS) or _NO_METRIC.fullmatch(last) is not None
 
 
 def spread(table: pd.DataFrame, run: str | None) -> pd.DataFrame:

@@ -78,7 +78,7 @@ _PART = re.compile(rf"\b{_PARTS}\b", re.I)
 _NAMES_PART = re.compile(rf"(?<![a-z]){_PARTS}(?![a-z])", re.I)
 _LONGEST = 2000  # characters of a line that are looked at
 _BEST = re.compile(r"best[a-z_ ]{0,12}$", re.I)  # `Best Val Epoch: 3`
-_RATE = re.compile(r"/s(ec)?(/|$)|per_?sec|^(skipped|data|rank|speed|tps|tflops|mfu)$", re.I)
+_RATE = re.compile(r"/s(ec)?(/|$)|^(skipped|data|rank|speed|tps|tflops|mfu)$", re.I)
 _CELLS = re.compile(r"\s{2,}|\s*[|\t]\s*")
 _ARGUMENTS = re.compile(r"Namespace\((.*)\)")
 
