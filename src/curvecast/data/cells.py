@@ -24,7 +24,8 @@ STDIN = "-"
 # Spellings of "nothing was recorded", compared in lower case.
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 _DIVERGED = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "+inf"})
-_TEXT = (".csv", ".tsv", ".txt", ".log")
+_PRINTED = (".txt", ".log")
+_TEXT = (".csv", ".tsv", *_PRINTED)
 _LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
 _PACKED = (".gz", ".zip")
@@ -78,6 +79,19 @@ def read_table(path: Path, *, growing: bool = False, kind: str = "") -> pd.DataF
             return pd.DataFrame()
     table = _lines(text, path) if kind in _LINES else _separated(text, path)
     return table if growing and not len(table) else _counted(table, path)
+
+
+def read_or_header(path: Path) -> pd.DataFrame:
+    """A table as `read_table`; of printed text (.log, .txt) that is none, its first line alone.
+
+    Raises DataError as `read_table` does for any other file.
+    """
+    try:
+        return read_table(path)
+    except DataError:
+        if kind_of(path) not in _PRINTED:
+            raise
+        return pd.DataFrame(columns=pd.Index(dict.fromkeys(header_of(path))))
 
 
 def header_of(path: Path) -> list[str]:

@@ -55,6 +55,54 @@ Loss=3.6 Batch_id=300 Accuracy=14.79: 100%|████| 301/301 [02:38<00:00,  
             (2, {"Loss": 3.6, "Batch_id": 300, "Accuracy": 14.79}),
         ],
     ),
+    "a part in another form of its word": (
+        """INFO - Validating Epoch: 1, accuracy: 0.94, F1: 0.5
+DEBUG - Testing Epoch: 1, accuracy: 0.93, F1: 0.4
+INFO - Validating Epoch: 2, accuracy: 0.95, F1: 0.6
+""",
+        [
+            (
+                1,
+                {"validating accuracy": 0.94, "validating F1": 0.5}
+                | {"testing accuracy": 0.93, "testing F1": 0.4},
+            ),
+            (2, {"validating accuracy": 0.95, "validating F1": 0.6}),
+        ],
+    ),
+    "sentences that say a number": (
+        """device: 0, API Version: 10.1, seed: 7
+Epoch 0, Step 25, total used time 7.17 (s), avg loss so far is 0.1097
+Epoch 0, val loss is 0.0477, val mse is 0.0242.
+Epoch 1, Step 25, total used time 47.7 (s), avg loss so far is 0.0395
+Epoch 1, val loss is 0.0452, val mse is 0.0219.
+New checkpoint with val mse: 0.0219
+Epoch 2, val loss is 0.0442, val mse is 0.0209.
+""",
+        [
+            (1, {"avg loss": 0.1097, "val loss": 0.0477, "val mse": 0.0242}),
+            (2, {"avg loss": 0.0395, "val loss": 0.0452, "val mse": 0.0219}),
+            (3, {"val loss": 0.0442, "val mse": 0.0209}),
+        ],
+    ),
+    "Lightning's ModelCheckpoint": (
+        """Epoch 0, global step 352: 'val/acc' reached 0.17 (best 0.17), saving model to 'a.ckpt'
+Epoch 1, global step 704: 'val/acc' reached 0.26 (best 0.26), saving model to 'b.ckpt'
+Epoch 2, global step 1056: 'val/acc' was not in top 1
+""",
+        [(1, {"val/acc": 0.17}), (2, {"val/acc": 0.26})],
+    ),
+    "steps of few epochs": (
+        """Epoch [1/2], Step [100/300], Loss: 0.9
+Epoch [1/2], Step [300/300], Loss: 0.8
+Epoch [1/2] val_loss: 0.85
+Epoch [2/2], Step [100/300], Loss: 0.7
+""",
+        [(100, {"Loss": 0.9}), (300, {"Loss": 0.8, "val_loss": 0.85}), (400, {"Loss": 0.7})],
+    ),
+    "steps of many epochs": (
+        "Epoch [1/9], Step [10/30], Loss: 0.9\nEpoch [2/9], Step [10/30], Loss: 0.8\n",
+        [(1, {"Loss": 0.9}), (2, {"Loss": 0.8})],
+    ),
     "XGBoost": (
         "[0]\tvalidation_0-auc:0.81\n[1]\tvalidation_0-auc:0.83\n",
         [(1, {"validation_0-auc": 0.81}), (2, {"validation_0-auc": 0.83})],
@@ -357,3 +405,33 @@ def test_counts_in_brackets_that_begin_again_count_no_training(tmp_path):
     (tmp_path / "a.log").write_text("".join(lines))
     with pytest.raises(DataError, match="format is not known"):
         read_log(tmp_path)
+
+
+def test_numbers_of_no_metric_that_never_change_are_left_out(tmp_path):
+    lines = [f"epoch {e}: loss={1 / e} momentum_now={e} workers: 4 seed=7" for e in range(1, 5)]
+    file = tmp_path / "train.log"
+    file.write_text("\n".join(lines) + "\n")
+    assert read_log(file).metrics == ["loss", "momentum_now"]
+    file.write_text("\n".join(lines[:2]) + "\n")
+    assert read_log(file).metrics == ["loss", "momentum_now", "workers", "seed"]
+
+
+def test_printed_text_with_commas_or_other_bytes_is_no_damaged_table(tmp_path):
+    file = tmp_path / "train.log"
+    lines = [f"2025-04-11 10:03:0{e},258 [INFO] epoch {e}: loss={1 / e}" for e in range(1, 4)]
+    file.write_bytes(b"2025-04-11 10:03:01,258 [INFO] \xbc\xc7, \xa3\n")
+    with pytest.raises(DataError, match="format is not known"):
+        read_log(file)
+    file.write_bytes(file.read_bytes() + "\n".join([*lines, ""]).encode())
+    assert read_log(file).rows["loss"].tolist() == [1, 1 / 2, 1 / 3]
+    file.write_text("run,epoch,loss\na,1,0.5\na,2\n")
+    with pytest.raises(DataError, match=r"row 2 .*the row has 2 cells"):
+        read_log(file)
+
+
+def test_a_file_that_has_grown_is_read_again(tmp_path):
+    file = tmp_path / "train.log"
+    file.write_text("epoch 1: loss=0.5\nepoch 2: loss=0.4\n")
+    assert read_log(file).rows["epoch"].max() == 2
+    file.write_text(file.read_text() + "epoch 3: loss=0.3\n")
+    assert read_log(file).rows["epoch"].max() == 3

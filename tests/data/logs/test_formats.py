@@ -27,7 +27,7 @@ from logs_written import (
 
 import curvecast
 from curvecast.cli import main
-from curvecast.data.logs import curves_of, direction_of, formats_known, read_log
+from curvecast.data.logs import curves_of, direction_of, formats_known, metric_of, read_log
 from curvecast.files import DataError
 
 
@@ -517,6 +517,13 @@ def test_parts_of_the_data_are_no_runs(tmp_path):
         ("bbox/APs", "maximize"),
         ("AP50-95/all/100", "maximize"),
         ("win_rate", "maximize"),
+        ("Win Rate", "maximize"),
+        ("Prec@1", "maximize"),
+        ("val_mean_io_u", "maximize"),
+        ("MeanIU", "maximize"),
+        ("Log-likelihood", "maximize"),
+        ("neg_log_likelihood", "minimize"),
+        ("val xent", "minimize"),
         ("FID", "minimize"),
         ("cer", "minimize"),
         ("val_LPIPS", "minimize"),
@@ -597,3 +604,23 @@ def test_the_commands_of_the_table_say_what_the_log_holds(typed, tmp_path, monke
     stop = r"at epoch 5: stop 1 of 1 runs under way: .*[23].*; page.html\n"
     assert re.fullmatch(f"{re.escape(metric)} {stop}", told), told
     assert "3 runs are\nfinished, 1 under way" in Path("page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "chosen"),
+    [
+        (["loss", "gpu_power"], "loss"),
+        (["train_loss", "val_quality"], "val_quality"),
+        (["loss", "test_speed", "val_acc"], "val_acc"),
+        (["loss", "acc"], None),
+    ],
+)
+def test_metrics_of_a_known_direction_come_first(metrics, chosen, tmp_path):
+    lines = [f"epoch {e}: " + " ".join(f"{m}={e + 0.5}" for m in metrics) for e in (1, 2)]
+    file = tmp_path / "train.log"
+    file.write_text("\n".join([*lines, ""]))
+    if chosen is None:
+        with pytest.raises(DataError, match=r"which metric .* one of loss, acc$"):
+            metric_of(read_log(file), None, file)
+    else:
+        assert metric_of(read_log(file), None, file) == chosen

@@ -261,6 +261,16 @@ def test_one_file_of_tensorboard_is_a_log(tmp_path, monkeypatch):
     assert read_log(validation).runs == [file.parent.parent.name]
 
 
+def test_what_the_trainer_counts_and_times_in_tensorboard_is_no_metric(tmp_path):
+    pytest.importorskip("tensorboard")
+    writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
+    tags = ["eval/loss", "eval/runtime", "eval/steps_per_second", "train/epoch", "train/grad_norm"]
+    with writer(tmp_path / "a") as events:
+        for tag in [*tags, "Loss/Val_Epoch", "train/learning_rate"]:
+            events.add_scalar(tag, 0.5, 1)
+    assert read_log(tmp_path).metrics == ["Loss/Val_Epoch", "eval/loss"]
+
+
 def test_a_setting_that_no_run_has_is_none(tmp_path):
     for run, content in (("a", "epoch,loss\n1,3\n2,2\n"), ("b", "epoch,loss\n")):
         (tmp_path / run).mkdir()
@@ -476,9 +486,9 @@ def test_the_configuration_of_hydra_says_what_no_file_beside_the_log_does(beside
 
 
 PLACES = {
-    "add_scalars of torch": ({"": "lr", "loss_train": "loss", "loss_val": "loss"}, "loss/val"),
-    "its tag with a slash": ({"": "lr", "a_b_val_1": "a/b"}, "a/b/val_1"),
-    "add_scalars of tensorboardX": ({"": "lr", "loss/{val}": "loss"}, "loss/{val}"),
+    "add_scalars of torch": ({"": "scale", "loss_train": "loss", "loss_val": "loss"}, "loss/val"),
+    "its tag with a slash": ({"": "scale", "a_b_val_1": "a/b"}, "a/b/val_1"),
+    "add_scalars of tensorboardX": ({"": "scale", "loss/{val}": "loss"}, "loss/{val}"),
     "Keras": ({"train": "epoch_loss", "validation": "epoch_loss"}, "validation/epoch_loss"),
     "CatBoost": ({"info/learn": "RMSE", "info/test": "RMSE"}, "test/RMSE"),
     "an estimator": ({"": "loss", "eval": "loss"}, "eval/loss"),

@@ -44,14 +44,15 @@ _ROWS_REPEAT = {
     *("Weights & Biases", "Trackio"),
 }
 _UP = re.compile(
-    r"acc|auc|auroc|f1|map(?!e)|precision|recall|r2|bleu|rouge|dice|iou|rew|return|score|success"
-    r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|chrf|win_?rate|(?<![a-z])ar\d"
+    r"acc|auc|auroc|f1|map(?!e)|precision|recall|r2|bleu|rouge|dice|io_?u|rew|return|score|success"
+    r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|chrf|win[_ ]?rate|(?<![a-z])ar\d"
+    r"|prec(?![a-z])|mean_?iu(?![a-z])|(?<!negative.log.)(?<!neg.log.)likelihood"
     r"|(?<![a-z])((hits?|mrr|mcc|elo|nmi|ari|sdr)(?![a-z])|ap[sml]?(?![a-z_]))",  # no ap_depth
     re.I,
 )
 _DOWN = re.compile(
     r"loss|err|(?<![a-z_])cost|perplexity|ppl|nll|mse|mae|mape|brier|entropy|regret"
-    r"|lpips|(?<![a-z])wer|(?<![a-z])(fid|kid|cer|eer|der|bpc|bpb|mpjpe)(?![a-z])",
+    r"|neg(ative)?.log.likelihood|lpips|xent|(?<![a-z])wer|(?<![a-z])(fid|kid|cer|eer|der|bpc|bpb|mpjpe)(?![a-z])",
     re.I,
 )
 _VALIDATION = re.compile(r"(?<![a-z])(val(?!ue)|eval|test|dev(?!i)|cv(?![a-z]))|^metrics/", re.I)
@@ -245,17 +246,19 @@ def is_of_validation(name: str) -> bool:
 def metric_of(log: Log, metric: str | None, path: Path) -> str:
     """The metric to predict: the one that is asked for, or the only (validation) metric.
 
-    Raises Question that lists them where the choice is open.
+    Names whose direction is known come before others. Raises Question that lists them where the
+    choice is open.
     """
     if metric is not None:
         if metric not in log.metrics:
             raise DataError(f"no metric {metric!r}; there are {', '.join(log.metrics)}", file=path)
         return metric
     of_validation = list(filter(is_of_validation, log.metrics))
-    for names in (log.metrics, of_validation):
+    known = list(filter(is_metric, of_validation or log.metrics))
+    for names in (log.metrics, of_validation, known):
         if len(names) == 1:
             return names[0]
-    shown = ", ".join(of_validation or log.metrics)
+    shown = ", ".join(known or of_validation or log.metrics)
     raise Question(f"which metric is to be predicted? Say --metric with one of {shown}", file=path)
 
 

@@ -143,9 +143,13 @@ def epochs_in(tables: Iterable[pd.DataFrame]) -> str | None:
 
 @cache
 def no_metric(name: str) -> bool:
-    """Whether a name, in capitals or after a group, counts, times or sets and measures nothing."""
-    last = re.sub(r"\W+", "_", name.rpartition("/")[2].lower()).strip("_")
-    names = (last, _OF_PART.sub("", last))
+    """Whether a name, in capitals or after a group, counts, times or sets and measures nothing.
+
+    `Loss/Val_Epoch` is a loss, `train_epoch` a count.
+    """
+    group, _, last = name.rpartition("/")
+    last = re.sub(r"\W+", "_", last.lower()).strip("_")
+    names = (last, last if is_metric(group) else _OF_PART.sub("", last))
     return not {*names}.isdisjoint(NO_METRICS) or _NO_METRIC.fullmatch(last) is not None
 
 

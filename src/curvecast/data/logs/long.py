@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from curvecast.data.cells import floats, kind_of, read_table
+from curvecast.data.cells import floats, kind_of, read_or_header, read_table
 from curvecast.data.logs import EPOCH, RUN, STATES, Log, is_metric
 from curvecast.data.logs._parts import (
     EPOCHS,
@@ -27,7 +27,7 @@ _RUNS = (
 
 def recognises(path: Path) -> bool:
     """Whether the file is such a table."""
-    return path.is_file() and bool(kind_of(path)) and suits(read_table(path))
+    return path.is_file() and bool(kind_of(path)) and suits(read_or_header(path))
 
 
 def suits(table: pd.DataFrame) -> bool:

@@ -10,7 +10,14 @@ from typing import Any
 import pandas as pd
 
 from curvecast.data.logs import EPOCH, RUN, Log
-from curvecast.data.logs._parts import PARTS, run_files, settings_of, table_of, trained
+from curvecast.data.logs._parts import (
+    PARTS,
+    no_metric,
+    run_files,
+    settings_of,
+    table_of,
+    trained,
+)
 from curvecast.data.logs._restarts import row_per_epoch
 from curvecast.extras import missing
 from curvecast.files import DataError
@@ -62,6 +69,7 @@ def read(path: Path) -> Log:
     if not rows:
         raise DataError("the event files hold no scalars", file=path)
     table = pd.DataFrame(rows, columns=[RUN, EPOCH, "metric", "value"])
+    table = table[~table["metric"].map(no_metric)]
     wide, notes = row_per_epoch(table, RUN, EPOCH)
     wide[EPOCH] = trained(wide[EPOCH].to_numpy())
     return Log("TensorBoard", wide, table_of(settings), notes=notes)

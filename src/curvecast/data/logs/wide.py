@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curvecast.data.cells import counted, kind_of, logged, read_table
+from curvecast.data.cells import counted, kind_of, logged, read_or_header, read_table
 from curvecast.data.logs import EPOCH, RUN, Log
 from curvecast.data.logs._parts import names_in
 from curvecast.files import DataError
@@ -22,7 +22,7 @@ _LEAST = 4
 
 def recognises(path: Path) -> bool:
     """Whether the file is such a table."""
-    return path.is_file() and bool(kind_of(path)) and suits(read_table(path))
+    return path.is_file() and bool(kind_of(path)) and suits(read_or_header(path))
 
 
 def suits(table: pd.DataFrame) -> bool:
