@@ -84,6 +84,10 @@ Epoch 2, val loss is 0.0442, val mse is 0.0209.
             (3, {"val loss": 0.0442, "val mse": 0.0209}),
         ],
     ),
+    "an epoch before its word": (
+        "1 epoch, loss is: 0.5, acc is: 81.5%\n2 epoch, loss is: nan, acc is: 82.5%\n",
+        [(1, {"loss": 0.5, "acc": 81.5}), (2, {"loss": float("inf"), "acc": 82.5})],
+    ),
     "Lightning's ModelCheckpoint": (
         """Epoch 0, global step 352: 'val/acc' reached 0.17 (best 0.17), saving model to 'a.ckpt'
 Epoch 1, global step 704: 'val/acc' reached 0.26 (best 0.26), saving model to 'b.ckpt'

@@ -507,6 +507,42 @@ def test_parts_of_the_data_are_no_runs(tmp_path):
     assert read_log(tmp_path).metrics == ["training/y/loss", "validation/y/loss"]
 
 
+@pytest.mark.parametrize("kind", ["list", "beside settings"])
+def test_an_object_per_epoch_is_a_history_and_what_repeats_a_setting(kind, tmp_path):
+    rows = [{"epoch": e, "val_loss": 1 / e, "units": 64, "optimizer": "adam"} for e in range(3, 6)]
+    content = {"config": {"dropout": 0.1}, "history": rows} if kind == "beside settings" else rows
+    (tmp_path / "training_log.json").write_text(json.dumps(content))
+    log = read_log(tmp_path)
+    assert log.rows["epoch"].tolist() == [3, 4, 5]
+    assert log.rows["val_loss"].tolist() == [1 / 3, 1 / 4, 1 / 5]
+    assert log.metrics == ["val_loss"]
+    settings = {"units": 64, "optimizer": "adam"}
+    settings |= {"config.dropout": 0.1} if kind == "beside settings" else {}
+    assert log.settings.to_dict("records") == [settings]
+
+
+def test_objects_beside_lists_of_a_metric_are_no_epochs(tmp_path):
+    layers = [{"units": 8, "loss": 2.0}, {"units": 4, "loss": 1.0}]
+    (tmp_path / "a.json").write_text(json.dumps({"loss": [3, 2, 1], "layers": layers}))
+    assert read_log(tmp_path / "a.json").rows["loss"].tolist() == [3, 2, 1]
+
+
+def test_a_list_of_epochs_counts(tmp_path):
+    content = {"epochs": [5, 10], "loss": [0.5, 0.4]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    log = read_log(tmp_path / "a.json")
+    assert log.metrics == ["loss"]
+    assert log.rows["epoch"].tolist() == [5, 10]
+
+
+def test_batches_of_an_epoch_are_no_runs(tmp_path):
+    rows = [f"{epoch},{batch},{epoch + batch}" for epoch in range(1, 4) for batch in range(5)]
+    (tmp_path / "log.csv").write_text("\n".join(["Epoch,Batch,loss", *rows, ""]))
+    log = read_log(tmp_path / "log.csv")
+    assert log.runs == [tmp_path.name]
+    assert log.rows["loss"].tolist() == [5, 6, 7]
+
+
 @pytest.mark.parametrize(
     ("metric", "direction"),
     [

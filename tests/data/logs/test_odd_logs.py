@@ -42,9 +42,10 @@ def test_what_is_evaluated_after_the_end_does_not_prolong_a_run(tmp_path):
     assert _read(only).last_epoch == 5  # others go beyond it
 
 
-def test_a_run_that_is_through_by_its_own_plan_is_not_under_way(tmp_path):
+@pytest.mark.parametrize("name", ["epochs", "trainer.max_epochs", "config.epochs"])
+def test_a_run_that_is_through_by_its_own_plan_is_not_under_way(name, tmp_path):
     frame = pd.read_csv(long_table(tmp_path))
-    curves = _read(frame.assign(epochs=np.where(frame["run"] == "r2", 3, 8)))
+    curves = _read(frame.assign(**{name: np.where(frame["run"] == "r2", 3, 8)}))
     assert curves.last_epoch == 8
     assert _states(curves) == {"r0": "running", "r1": "running", "r2": "ended", "r3": "running"}
 

@@ -33,6 +33,7 @@ Target = Literal["end", "best", "own_end"]
 RUN, EPOCH = "run", "epoch"
 _CURVE = "curve:"
 _PLANNED = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
+_GROUPS = ("", *(f"{name}." for name in ("trainer", "training", "train", "config", "args", "cfg")))
 STATES = ("state", "status")
 _ENDED = (
     *("finished", "complete", "completed", "done", "ended", "stopped", "pruned", "terminated"),
@@ -190,7 +191,7 @@ def _with_plan(log: Log) -> Log:
     plans = {"": pd.Series(dict(log.planned), dtype=np.float64)}
     plans |= {
         name: pd.to_numeric(log.settings[name], errors="coerce")
-        for name in _PLANNED
+        for name in (f"{group}{planned}" for group in _GROUPS for planned in _PLANNED)
         if name in log.settings
     }
     for name, plan in plans.items():

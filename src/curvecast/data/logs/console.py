@@ -46,14 +46,15 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)(?![\w/]|[.:]\d|%\|)"
 # A value, and the mean of the values so far in brackets behind it.
 _NAMED = re.compile(
     r"(?<![\w.])((?:[A-Za-z][\w/@.'-]* )?[A-Za-z_][\w/@.'-]*?)['\"]?"
-    rf"(?:(?:\s*[:=]\s*['\"]?|\s+is:?\s+)({_NUMBER})|\s+(?=\S*(?:\.|nan|inf)|\d+\s?%)({_NUMBER}))"
+    rf"(?:\s*[:=]\s*['\"]?({_NUMBER})|\s+(?=\S*(?:\.|nan|inf)|\d+\s?%)({_NUMBER}))"
     rf"(?:\s*\(\s*(?=[^)]*\.)({_NUMBER})\s*\))?",
 )
 # What stands in a line in small letters, a pattern, and what is written in its place.
 _WRITTEN: tuple[tuple[str, re.Pattern[str], Any], ...] = (
     # train.py:120 and the like: where the message comes from
     (":", re.compile(r"\b[\w/]+(?:\.\w+)+:\d+\b(?!\.\d)|\w+\.py:\s*\d+|\(\w+:\d+\)"), ""),
-    ("epoch", re.compile(r"\b(\d+)epoch\b", re.I), r"epoch \1"),  # ESPnet
+    # 3epoch of ESPnet, `3 epoch, loss: 0.1`
+    ("epoch", re.compile(r"\b(\d+)(?:epoch\b| epoch(?=[,:]))", re.I), r"epoch \1"),
     ("train: ", re.compile(r"^train: (?=\d+ \[)", re.I), "train epoch: "),  # timm
     ("acc@", re.compile(r"^ ?\* +(?=acc@)", re.I), "test "),  # PyTorch's example of ImageNet
     ("cur metric", re.compile(r"cur metric\b"), "eval"),  # PaddleOCR
@@ -61,6 +62,7 @@ _WRITTEN: tuple[tuple[str, re.Pattern[str], Any], ...] = (
     ("saving dict", re.compile(r"Saving dict for\b"), "eval"),  # TensorFlow's estimators
     ("' reached ", re.compile(r"(?<=') reached (?=\d)"), " = "),  # Lightning's ModelCheckpoint
     ("so far", re.compile(r" so far\b"), ""),
+    (" is", re.compile(r"(?<=\w) is:? +(?=[-\d]|nan|inf)"), " = "),
     (" avg)", re.compile(r" \(\w+ avg\)"), ""),  # Flair's f1-score (micro avg)
     # A value per class, as nnU-Net's `Pseudo dice [0.91, 0.84]`, as their mean
     ("[", re.compile(r"\[((?:(?:-?\d*\.\d+|nan)(?:,? |(?=\])))+)\]"), lambda m: _mean(m[1])),

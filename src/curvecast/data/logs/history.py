@@ -1,7 +1,8 @@
 """Reads metrics that a program saved as lists in JSON, or as a table without epochs.
 
 Examples are Keras's `History`, the `metrics.json` of Sacred and the `results.json` of one's own
-loop: an object of lists, an object of such objects by run, or a list with an object per epoch.
+loop: an object of lists, an object of such objects by run, or a list with an object per epoch,
+alone or under a name (`history`) beside settings.
 """
 
 from __future__ import annotations
@@ -56,11 +57,13 @@ def read(path: Path) -> Log:
         if other:
             notes.append(f"{run}: not as long as the metrics, left out: {', '.join(other)}")
         curves = {name: values for name, values in lists.items() if name not in other}
-        at = first_of(EPOCHS, list(curves))
+        at = first_of((*EPOCHS, "epochs"), list(curves))
         epochs = (
             np.arange(1, length + 1) if at is None else whole(pd.Series(curves[at], name=at), file)
         )
-        metrics = {k: v for k, v in curves.items() if not (no_metric(k) or np.isnan(v).all())}
+        metrics = {
+            k: v for k, v in curves.items() if not (k == at or no_metric(k) or np.isnan(v).all())
+        }
         parts.append(pd.DataFrame({RUN: run, EPOCH: epochs, **metrics}))
         alone = {k: v for k, v in content.items() if not isinstance(v, list)}
         settings[run] = flat(alone) | settings_of(run, file.parent)
@@ -91,11 +94,12 @@ def _by_run(content: Any, run: str, alone: bool) -> Iterator[tuple[str, dict[str
     ----------
     alone : the keys alone are the runs' names, as there is no other file.
     """
-    if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
-        names = dict.fromkeys(name for row in content for name in row)
-        content = {name: [row.get(name) for row in content] for name in names}
+    content = {"": content} if _is_of_rows(content) else content
     if not isinstance(content, dict):
         return
+    names = [name for name, value in content.items() if _is_of_rows(value)]
+    if len(names) == 1 and not any(map(is_metric, _lists(content))):
+        content = {k: v for k, v in content.items() if k != names[0]} | _columns(content[names[0]])
     for part in [key for key in content if _PART.fullmatch(key) and isinstance(content[key], dict)]:
         content = content | dict(_leaves(content[part], f"{part}/"))
         del content[part]
@@ -106,6 +110,23 @@ def _by_run(content: Any, run: str, alone: bool) -> Iterator[tuple[str, dict[str
     for key, inner in content.items():
         if isinstance(inner, dict) and any(is_metric(name) for name in _lists(inner)):
             yield key if alone else f"{run}/{key}", inner
+
+
+def _is_of_rows(content: Any) -> bool:
+    """Whether this is a list of objects."""
+    return isinstance(content, list) and bool(content) and all(isinstance(r, dict) for r in content)
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A list by name, or what no metric has and all rows repeat alone: a setting."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return {
+        name: values[0]
+        if len(values) > 1 and values.count(values[0]) == len(values) and not is_metric(name)
+        else values
+        for name, values in columns.items()
+    }
 
 
 def _leaves(content: dict[str, Any], before: str) -> Iterator[tuple[str, Any]]:

@@ -24,6 +24,8 @@ _RUNS = (
     *("experiment", "name", "id"),
 )
 
+_WITHIN = ("batch", "batch_idx", "batch_id")  # count within an epoch and name no run
+
 
 def recognises(path: Path) -> bool:
     """Whether the file is such a table."""
@@ -55,7 +57,7 @@ def _run(table: pd.DataFrame) -> str | None:
     for column in filter(None, names):
         if column.lower() == RUN or table[column].nunique() > 1:
             return column
-    others = [c for c in columns if str(c).lower() not in EPOCHS]
+    others = [c for c in columns if str(c).lower() not in (*EPOCHS, *_WITHIN)]
     numeric = {c: floats(pd.Series(table[c])) is not None for c in others}
     for column in sorted(others, key=numeric.__getitem__):
         cells = table[column].astype(str).str.strip()
