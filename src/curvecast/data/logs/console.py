@@ -86,7 +86,7 @@ _PARTS = (
 )
 _PART = re.compile(rf"\b{_PARTS}\b", re.I)
 _NAMES_PART = re.compile(rf"(?<![a-z]){_PARTS}(?![a-z])", re.I)
-_FEW = 3  # epochs: a number that will change may be the same so far, a curve of them is none
+_FEW = 3  # epochs; fewer are no curve, and what is printed once may still become one
 _ALONG = "steps of all epochs"
 _LONGEST = 2000  # characters of a line that are looked at
 _BEST = re.compile(r"best[a-z_ ]{0,12}$", re.I)  # `Best Val Epoch: 3`
@@ -263,16 +263,16 @@ def _mean(values: str) -> str:
 
 
 def _without_facts(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows without names that no metric has and whose number never changes in a run.
+    """The rows without names that no metric has and whose number is printed once or twice a run.
 
     They state sizes, versions and arguments. Where no run has three epochs yet, all names stay.
     """
     runs = table.groupby(RUN)
-    names = [name for name in table if name not in (RUN, EPOCH)]
+    names = [str(name) for name in table if name not in (RUN, EPOCH)]
     others = [name for name in names if not is_metric(name)]
     if len(others) == len(names) or runs[EPOCH].nunique().max() < _FEW:
         return table
-    facts = [name for name in others if runs[name].nunique().max() <= 1]
+    facts = [name for name in others if runs[name].count().max() < _FEW]
     return table.drop(columns=facts).dropna(how="all", subset=[n for n in names if n not in facts])
 
 
