@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -109,6 +110,16 @@ def test_hpbandster_opens_the_files(tmp_path: Path) -> None:
     assert len(result.get_all_runs()) == len(evaluations)
     full = [e for e in evaluations if e.budget == 9]
     assert result.get_incumbent_id() == min(full, key=lambda e: e.loss).id
+
+
+def test_densities_are_fitted_without_a_warning() -> None:
+    space = conditional_space()
+    sampler = load("bohb")(space, Settings("s", max_budget=9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        for i, drawn in enumerate(space.sample_configuration(30)):
+            sampler.learn((0, 0, i), dict(drawn), 9, float(i))
+    assert sampler.has_model
 
 
 def test_the_model_is_used_and_better_than_chance() -> None:

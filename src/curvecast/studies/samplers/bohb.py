@@ -6,6 +6,7 @@ Falkner, Klein, Hutter (2018): BOHB: robust and efficient hyperparameter optimiz
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any
 
 import ConfigSpace
@@ -55,7 +56,10 @@ class Sampler(_base.Sampler, BOHB):
         """Fit the densities again."""
         job = Job(config_id, config=config, budget=budget)
         job.result = {"loss": loss}
-        self.new_result(job)
+        with warnings.catch_warnings():
+            # Of the random numbers that statsmodels would draw; these densities draw none.
+            warnings.filterwarnings("ignore", "After 0.17", FutureWarning)
+            self.new_result(job)
 
     def _best_candidate(self) -> np.ndarray | None:
         """The drawn vector with the highest ratio of good to bad density, shape (n_parameters,).
