@@ -53,7 +53,8 @@ _UP = re.compile(
 )
 _DOWN = re.compile(
     r"loss|err|(?<![a-z_])cost|perplexity|ppl|nll|mse|mae|mape|brier|entropy|regret"
-    r"|neg(ative)?.log.likelihood|lpips|xent|(?<![a-z])wer|(?<![a-z])(fid|kid|cer|eer|der|bpc|bpb|mpjpe)(?![a-z])",
+    r"|neg(ative)?.log.likelihood|lpips|xent|(?<![a-z])wer"
+    r"|(?<![a-z])(fid|kid|cer|eer|der|bpc|bpb|mpjpe)(?![a-z])",
     re.I,
 )
 _VALIDATION = re.compile(r"(?<![a-z])(val(?!ue)|eval|test|dev(?!i)|cv(?![a-z]))|^metrics/", re.I)

@@ -6,7 +6,6 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +106,18 @@ class _Printed:
     arguments: dict[str, str] = field(default_factory=dict)
 
 
+# Files that `recognises` has looked at, for `read` right after it.
+_LOOKED_AT: dict[Path, _Printed] = {}
+
+
 def recognises(path: Path) -> bool:
     """Whether a file, or one of a folder without tables, has lines that count and name numbers."""
     if path.is_dir() and run_tables.recognises(path):
         return False
-    printed = [_printed(file) for file in _files(path).values()]
-    kind = _kind(printed)
-    return any(_rows(one, kind) for one in printed)
+    _LOOKED_AT.clear()
+    _LOOKED_AT.update({file: _printed(file) for file in _files(path).values()})
+    kind = _kind(list(_LOOKED_AT.values()))
+    return any(_rows(one, kind) for one in _LOOKED_AT.values())
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -124,13 +128,6 @@ def _files(path: Path) -> dict[str, Path]:
 
 
 def _printed(file: Path) -> _Printed:
-    """The lines of a file. Recognised and then read, it is looked at once."""
-    stat = file.stat()
-    return _lines_of(file, stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=64)
-def _lines_of(file: Path, _changed: int, _size: int) -> _Printed:
     text = _COLOUR.sub("", file.read_text(encoding="utf-8", errors="replace")).replace("\b", "")
     text = _BOX.sub(lambda box: ", ".join(map(": ".join, _IN_BOX.findall(box[1]))), text)
     printed = _Printed()
@@ -279,7 +276,10 @@ def _without_facts(table: pd.DataFrame) -> pd.DataFrame:
 def read(path: Path) -> Log:
     """Read the files; one without a count and a number is left out and named."""
     files = _files(path)
-    printed = {run: _printed(file) for run, file in files.items()}
+    printed = {
+        run: _LOOKED_AT.pop(file) if file in _LOOKED_AT else _printed(file)
+        for run, file in files.items()
+    }
     kind = _kind(list(printed.values()))
     parts, notes, settings = [], [], {}
     planned: dict[str, int] = {}
