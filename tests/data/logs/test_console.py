@@ -391,6 +391,16 @@ def test_a_file_without_counts_is_left_out_and_said(tmp_path):
     assert any(note.startswith("requirements: no line names") for note in log.notes)
 
 
+def test_what_is_said_of_many_files_is_said_once(tmp_path):
+    (tmp_path / "a.log").write_text("epoch 1: loss=0.5\nepoch 2: loss=0.4\n")
+    for name in "bcdef":
+        (tmp_path / f"{name}.log").write_text("nothing yet\n")
+    notes = read_log(tmp_path).notes
+    assert notes == (
+        "b, c, d and 2 more: no line names a number of an epoch, the file was left out",
+    )
+
+
 def test_text_that_counts_nothing_is_no_log(tmp_path):
     (tmp_path / "a.txt").write_text("hello: 3.5\nlr = 0.1\n")
     with pytest.raises(DataError, match="format is not known"):

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -24,6 +23,7 @@ import pandas as pd
 from curvecast.curves import CurveSet
 from curvecast.data.cells import STDIN, as_text, is_number, read_stream, read_table, text_of_its_own
 from curvecast.data.columns import Layout, assemble
+from curvecast.data.logs._names import direction_by_name, is_metric, is_of_validation
 from curvecast.data.logs._restarts import without_outdated
 from curvecast.data.stanza import Direction
 from curvecast.files import DataError
@@ -34,6 +34,7 @@ RUN, EPOCH = "run", "epoch"
 _CURVE = "curve:"
 _PLANNED = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
 _GROUPS = ("", *(f"{name}." for name in ("trainer", "training", "train", "config", "args", "cfg")))
+_SHOWN = 3
 STATES = ("state", "status")
 _ENDED = (
     *("finished", "complete", "completed", "done", "ended", "stopped", "pruned", "terminated"),
@@ -44,20 +45,6 @@ _ROWS_REPEAT = {
     *("Lightning", "Transformers", "MMEngine", "printed text"),
     *("Weights & Biases", "Trackio"),
 }
-_UP = re.compile(
-    r"acc|auc|auroc|f1|map(?!e)|precision|recall|r2|bleu|rouge|dice|io_?u|rew|return|score|success"
-    r"|top\d|jaccard|kappa|pearson|spearman|psnr|ssim|ndcg|chrf|win[_ ]?rate|(?<![a-z])ar\d"
-    r"|prec(?![a-z])|mean_?iu(?![a-z])|(?<!negative.log.)(?<!neg.log.)likelihood"
-    r"|(?<![a-z])((hits?|mrr|mcc|elo|nmi|ari|sdr)(?![a-z])|ap[sml]?(?![a-z_]))",  # no ap_depth
-    re.I,
-)
-_DOWN = re.compile(
-    r"loss|err|(?<![a-z_])cost|perplexity|ppl|nll|mse|mae|mape|brier|entropy|regret"
-    r"|neg(ative)?.log.likelihood|lpips|xent|(?<![a-z])wer"
-    r"|(?<![a-z])(fid|kid|cer|eer|der|bpc|bpb|mpjpe)(?![a-z])",
-    re.I,
-)
-_VALIDATION = re.compile(r"(?<![a-z])(val(?!ue)|eval|test|dev(?!i)|cv(?![a-z]))|^metrics/", re.I)
 
 
 class Question(DataError):
@@ -176,10 +163,24 @@ def _in_order(log: Log) -> Log:
     rows = rows.sort_values([RUN, EPOCH], kind="stable").reset_index(drop=True)
     rows[RUN] = rows[RUN].astype(object)
     settings = log.settings.reindex(order) if len(log.settings) else pd.DataFrame(index=order)
-    notes = (*log.notes, *left)
+    notes = (*_grouped(log.notes), *left)
     if repeated and log.tool not in _ROWS_REPEAT:
         notes += (f"{repeated} rows repeat a run and an epoch: the last value counts",)
     return _with_plan(replace(log, rows=rows, settings=settings, notes=notes))
+
+
+def _grouped(notes: Sequence[str]) -> list[str]:
+    """Remarks `run: what`, with at most three of the runs of which the same is to be said."""
+    runs: dict[str, list[str]] = {}
+    for note in notes:
+        run, _, what = note.partition(": ")
+        runs.setdefault(what, []).append(run)
+    return [
+        ", ".join(names[:_SHOWN])
+        + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        + (f": {what}" if what else "")
+        for what, names in runs.items()
+    ]
 
 
 def _with_plan(log: Log) -> Log:
@@ -235,16 +236,6 @@ def _without_names(log: Log) -> Log:
     return replace(log, settings=log.settings.drop(columns=names))
 
 
-def is_metric(name: str) -> bool:
-    """Whether a name is that of a metric whose direction is known."""
-    return _UP.search(name) is not None or _DOWN.search(name) is not None
-
-
-def is_of_validation(name: str) -> bool:
-    """Whether a name is that of a value measured in validation."""
-    return _VALIDATION.search(name) is not None
-
-
 def metric_of(log: Log, metric: str | None, path: Path) -> str:
     """The metric to predict: the one that is asked for, or the only (validation) metric.
 
@@ -268,12 +259,11 @@ def direction_of(metric: str, direction: Direction | None, path: Path) -> Direct
     """`maximize` or `minimize`: as asked for, or as the metric's name says; Question otherwise."""
     if direction is not None:
         return direction
-    down, up = _DOWN.search(metric) is not None, _UP.search(metric) is not None
-    if down == up:
+    if (said := direction_by_name(metric)) is None:
         raise Question(
             f"is a larger {metric} better? Say --direction maximize or minimize", file=path
         )
-    return "minimize" if down else "maximize"
+    return said
 
 
 def length_of(log: Log, metric: str, epochs: int | None) -> tuple[int, str]:

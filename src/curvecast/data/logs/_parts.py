@@ -38,7 +38,7 @@ NO_METRICS = (
     *("passed", "remaining", "took", "wall", "grad_norm", "gnorm", "wd", "weight_decay"),
     *("samples", "num_samples", "avg_samples", "consumed_samples", "examples", "num_updates"),
     *("parameters", "n_parameters", "sequence_length", "wps", "ups", "wpb", "bsz", "loss_scale"),
-    "total_flos",
+    *("total_flos", "dt", "dt_data", "dt_net", "time_diff"),
 )
 # Parts of the data that a run logs into folders or tables of their own: Keras the first two,
 # TensorFlow's estimators `eval`, CatBoost `learn` and `test`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ def read(path: Path) -> Log:
         from tensorboard.util.tensor_util import make_ndarray
     except ImportError as error:
         raise DataError(missing(error), file=path) from error
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of graphs
     root = path if path.is_dir() else path.parent
     folders = list(dict.fromkeys(file.parent for file in run_files(path, _FILE).values()))
     settings: dict[str, dict[str, Any]] = {}
